@@ -1,0 +1,49 @@
+// runtime/errors: every failure a user can meet, with its code and what to do about it.
+// May know: nothing.
+
+/**
+ * What the process does when it meets the error: `retry` after a pause, `stop` until an operator has acted.
+ * The text is the general meaning; the error itself says what, where and what to do next.
+ */
+export const errorCodes = {
+  CONFIG_INVALID: { policy: 'stop', meaning: 'the configuration cannot be used as it is written' },
+  USAGE: { policy: 'stop', meaning: 'the command line cannot be used as it is written' },
+  INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
+} as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
+
+export type ErrorCode = keyof typeof errorCodes
+
+export interface ErrorParts {
+  /** Plain sentence: what is wrong. */
+  readonly what: string
+  /** File, table, topic, partition, offset or endpoint it was met at. */
+  readonly where?: string
+  /** What to do next, as a sentence or a command. */
+  readonly next: string
+  readonly cause?: unknown
+}
+
+/** The only error class that crosses a folder's border. Drivers' errors are wrapped at the edge and kept as `cause`. */
+export class MillraceError extends Error {
+  readonly code: ErrorCode
+  readonly where: string | undefined
+  readonly next: string
+
+  constructor(code: ErrorCode, parts: ErrorParts) {
+    super(parts.what, parts.cause === undefined ? undefined : { cause: parts.cause })
+    this.name = 'MillraceError'
+    this.code = code
+    this.where = parts.where
+    this.next = parts.next
+  }
+
+  get retriable(): boolean {
+    return errorCodes[this.code].policy === 'retry'
+  }
+
+  /** Several lines for a person: code, what, where, next. */
+  toText(): string {
+    const where = this.where === undefined ? '' : `\n  where: ${this.where}`
+    return `${this.code}: ${this.message}${where}\n  next:  ${this.next}`
+  }
+}

@@ -1,0 +1,39 @@
+// runtime/log: one line per event, JSON for machines and short text for a terminal.
+// May know: nothing. Row values are never logged; callers pass names, positions and counts.
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+}
+
+const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 }
+
+/** A log that writes to stderr, so that stdout stays free for data. */
+export function createLog(component: string, level: LogLevel = 'info', asJson = !process.stderr.isTTY): Log {
+  const write = (at: LogLevel, message: string, fields: LogFields = {}) => {
+    if (ranks[at] < ranks[level]) return
+    const time = new Date().toISOString()
+    const line = asJson
+      ? JSON.stringify({ time, level: at, component, msg: message, ...fields })
+      : `${time.slice(11, 23)} ${component} ${at === 'info' ? '' : `${at} `}${message}${formatFields(fields)}`
+    process.stderr.write(`${line}\n`)
+  }
+  return {
+    debug: (message, fields) => write('debug', message, fields),
+    info: (message, fields) => write('info', message, fields),
+    warn: (message, fields) => write('warn', message, fields),
+    error: (message, fields) => write('error', message, fields),
+  }
+}
+
+function formatFields(fields: LogFields): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ` ${key}=${value}`)
+    .join('')
+}
