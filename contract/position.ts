@@ -30,7 +30,9 @@ export function parseLsn(text: string): number {
 
 /** Postgres' text form of an LSN, upper case, no padding: what `pg_lsn` prints. */
 export function formatLsn(lsn: number): string {
-  return `${Math.floor(lsn / 0x1_0000_0000).toString(16).toUpperCase()}/${(lsn % 0x1_0000_0000).toString(16).toUpperCase()}`
+  return `${Math.floor(lsn / 0x1_0000_0000)
+    .toString(16)
+    .toUpperCase()}/${(lsn % 0x1_0000_0000).toString(16).toUpperCase()}`
 }
 
 /** LSN from its big-endian halves as they stand on the wire. @throws {RangeError} beyond 2^53 */

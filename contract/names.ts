@@ -1,0 +1,44 @@
+// contract/names: names of the source made fit for Kafka and Avro, without two names ever becoming one.
+// May know: nothing.
+
+import { createHash } from 'node:crypto'
+
+/** Kafka's limit for a topic name. @see https://kafka.apache.org/documentation/#topicconfigs */
+const longestTopic = 249
+
+/**
+ * An Avro name for a Postgres identifier: itself where that is allowed, else each illegal character as `_x<hex>_`.
+ * Injective: a literal `_x41_` in the source is escaped as well.
+ * @see https://avro.apache.org/docs/1.12.0/specification/#names
+ */
+export function avroName(identifier: string): string {
+  const escaped = escapeExcept(identifier, /[A-Za-z0-9_]/)
+  return /^[0-9]/.test(escaped) ? `_x${escaped.charCodeAt(0).toString(16)}_${escaped.slice(1)}` : escaped
+}
+
+/** `<name>.<generation>.<schema>.<table>`, each part escaped where Kafka does not allow its characters. */
+export function topicName(pipeline: string, generation: number, schema: string, table: string): string {
+  const topic = `${generationPrefix(pipeline, generation)}${topicPart(schema)}.${topicPart(table)}`
+  if (topic.length <= longestTopic) return topic
+  const digest = createHash('sha256').update(topic).digest('hex').slice(0, 16)
+  return `${topic.slice(0, longestTopic - 17)}_${digest}`
+}
+
+/** What every topic of a generation starts with: `<name>.<generation>.` */
+export function generationPrefix(pipeline: string, generation: number): string {
+  return `${pipeline}.${generation}.`
+}
+
+function topicPart(identifier: string): string {
+  return escapeExcept(identifier, /[A-Za-z0-9_-]/)
+}
+
+function escapeExcept(identifier: string, allowed: RegExp): string {
+  const literalsApart = identifier.replace(/_(?=x[0-9a-f]+_)/g, '\u0000')
+  let escaped = ''
+  for (const character of literalsApart) {
+    if (character === '\u0000') escaped += '_x5f_'
+    else escaped += allowed.test(character) ? character : `_x${character.codePointAt(0)!.toString(16)}_`
+  }
+  return escaped
+}
