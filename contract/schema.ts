@@ -132,8 +132,8 @@ function rowField(column: Column): RowField {
 
 function parseField(field: RowField): Column {
   const nullable = Array.isArray(field.type)
-  const bare = (nullable ? (field.type as AvroSchema[])[1] : field.type) as AvroSchema
-  const about = (typeof bare === 'string' ? { type: bare } : bare) as AvroType
+  const bare: unknown = nullable ? (field.type as readonly AvroSchema[])[1] : field.type
+  const about = typeof bare === 'string' ? { type: bare } : (bare as AvroType)
   const decimal = about.logicalType === 'decimal' ? { precision: about.precision!, scale: about.scale ?? 0 } : {}
   return {
     name: field.pg_name,

@@ -1,0 +1,29 @@
+// contract/dead-letter: a record that could not be represented, decoded or applied, with everything needed to try again.
+// May know: nothing.
+
+/** Value of a record in `<name>.<generation>.dead-letters`, as JSON. */
+export interface DeadLetter {
+  readonly code: string
+  readonly what: string
+  readonly next: string
+  /** ISO 8601, by the clock of the process that set the record aside. */
+  readonly at: string
+  readonly schema?: string
+  readonly table?: string
+  /** Set by the producer: where the change stood, and the refused image's columns in Postgres' text form (null = NULL). */
+  readonly change?: {
+    readonly lsn: number
+    readonly ordinal: number
+    readonly op: string
+    readonly image: 'before' | 'after'
+    readonly row: Readonly<Record<string, string | null>>
+  }
+  /** Set by the consumer: where the record stood, and its bytes in base64. */
+  readonly record?: {
+    readonly topic: string
+    readonly partition: number
+    readonly offset: number
+    readonly key: string | null
+    readonly value: string | null
+  }
+}

@@ -1,0 +1,61 @@
+// contract/generation: one numbered attempt to hold the source downstream, and the records that describe it.
+// May know: contract/names. A generation is {slot, topics, consumer group, ClickHouse database}, never reused once abandoned.
+
+import { generationPrefix } from './names.ts'
+
+/** `loading` until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off. */
+export type GenerationState = 'loading' | 'live' | 'abandoned'
+
+/** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
+export interface Generation {
+  readonly number: number
+  readonly state: GenerationState
+  readonly slot: string
+  /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
+  readonly consistentPoint: number
+  readonly tables: readonly GenerationTable[]
+}
+
+export interface GenerationTable {
+  readonly schema: string
+  readonly table: string
+  readonly topic: string
+  readonly partitions: number
+  /** Tables of one group share partition count and partition key, and are folded together. */
+  readonly group: string
+}
+
+/**
+ * Value of a record in `<name>.<generation>.watermarks` (one partition), as JSON: every change committed before `lsn`
+ * stands in the topics below `offsets[i][p]`, where i counts the generation's tables and p their partitions.
+ */
+export interface Watermark {
+  readonly lsn: number
+  /** Commit time of the last transaction covered, µs since the Unix epoch, by the source's clock. */
+  readonly commitTimeUs: number
+  readonly offsets: readonly (readonly number[])[]
+}
+
+export function generationsTopic(pipeline: string): string {
+  return `${pipeline}.generations`
+}
+
+export function watermarksTopic(pipeline: string, generation: number): string {
+  return `${generationPrefix(pipeline, generation)}watermarks`
+}
+
+export function deadLettersTopic(pipeline: string, generation: number): string {
+  return `${generationPrefix(pipeline, generation)}dead-letters`
+}
+
+export function slotName(pipeline: string, generation: number): string {
+  return `${pipeline}_${generation}`
+}
+
+export function consumerGroup(pipeline: string, generation: number): string {
+  return `${generationPrefix(pipeline, generation)}fold`
+}
+
+export function generationDatabase(pipeline: string, generation: number): string {
+  return `${pipeline}_${generation}`
+}
