@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import { suite as uvuSuite } from 'uvu'
 import * as uvuAssert from 'uvu/assert'
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
+import { fileLine } from './totals.ts'
 
 type Step = () => unknown
 
@@ -27,9 +28,6 @@ export interface SuiteOptions {
   /** Limit of one `before` or `after` hook; default 180 s, since they may start real components. */
   readonly hookTimeoutMs?: number
 }
-
-/** The line of totals that the runner reads; printed when the process ends. */
-export const resultLine = /^::tests passed=(\d+) failed=(\d+) skipped=(\d+)$/gm
 
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const waiting = new Map<Suite, string>()
@@ -128,17 +126,18 @@ async function failureOf(step: Step, what: string, timeoutMs: number): Promise<E
  */
 function presentable(thrown: unknown): Error {
   if (thrown instanceof Skip) return thrown
-  if (!(thrown instanceof Error)) return new Error(`something else than an Error was thrown: ${inspect(thrown)}`)
+  if (!(thrown instanceof Error)) return withStack(new Error(`not an Error, but thrown: ${inspect(thrown)}`), '')
   if (thrown instanceof uvuAssert.Assertion || isPlain(thrown)) {
-    const frames = (thrown.stack ?? '')
-      .split('\n')
-      .filter(line => /^\s+at (?!.*(node_modules\/uvu|support\/suite))/.test(line))
-    thrown.stack = ['', ...frames].join('\n')
-    return thrown
+    const own = /^\s+at (?!.*(node_modules\/uvu|support\/suite))/
+    const frames = (thrown.stack ?? '').split('\n').filter(line => own.test(line))
+    return withStack(thrown, ['', ...frames].join('\n'))
   }
-  const whole = new Error(thrown instanceof MillraceError ? `${thrown.toText()}\n${inspect(thrown)}` : inspect(thrown))
-  whole.stack = ''
-  return whole
+  const text = thrown instanceof MillraceError ? `${thrown.toText()}\n${inspect(thrown)}` : inspect(thrown)
+  return withStack(new Error(text), '')
+}
+
+function withStack(error: Error, stack: string): Error {
+  return Object.assign(error, { stack })
 }
 
 function isPlain(error: Error): boolean {
@@ -164,7 +163,7 @@ function watchForLeaks(): void {
 process.on('exit', () => {
   for (const name of waiting.values()) reportFailure(`"${name}"`, new Error('the suite was declared but never run()'))
   if (Object.values(totals).every(count => count === 0)) reportFailure('end of file', new Error('no test was declared'))
-  process.stdout.write(`\n::tests passed=${totals.passed} failed=${totals.failed} skipped=${totals.skipped}\n`)
+  process.stdout.write(`\n${fileLine(totals)}\n`)
   if (totals.failed > 0) process.exitCode = 1
 })
 
