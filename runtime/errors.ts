@@ -8,6 +8,10 @@
 export const errorCodes = {
   CONFIG_INVALID: { policy: 'stop', meaning: 'the configuration cannot be used as it is written' },
   USAGE: { policy: 'stop', meaning: 'the command line cannot be used as it is written' },
+  CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },
+  CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk or parts' },
+  CLICKHOUSE_REFUSED: { policy: 'stop', meaning: 'ClickHouse cannot store a record as it is' },
+  CLICKHOUSE_FAILED: { policy: 'stop', meaning: 'ClickHouse refused a statement that it should take' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 
@@ -38,7 +42,8 @@ export class MillraceError extends Error {
   }
 
   get retriable(): boolean {
-    return errorCodes[this.code].policy === 'retry'
+    const policy: string = errorCodes[this.code].policy
+    return policy === 'retry'
   }
 
   /** Several lines for a person: code, what, where, next. */
