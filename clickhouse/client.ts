@@ -1,0 +1,95 @@
+// clickhouse/client: the one connection to ClickHouse, with its errors made ours.
+// May know: runtime, clickhouse/errors.
+
+import { randomUUID } from 'node:crypto'
+import { Agent } from 'node:http'
+import { Readable } from 'node:stream'
+import { type ClickHouseSettings, createClient } from '@clickhouse/client'
+import { wrapClickhouseError } from './errors.ts'
+
+export interface ClickhouseOptions {
+  readonly url: string
+  readonly user: string
+  readonly password: string
+  /** Current database of every statement; names in a model resolve against it. */
+  readonly database?: string
+}
+
+export interface Clickhouse {
+  readonly url: string
+  /** Rows of a SELECT as objects; 64-bit integers and decimals come as strings. `parameters` fill `{name:Type}`. */
+  rows<Row>(sql: string, parameters?: Record<string, unknown>, settings?: ClickHouseSettings): Promise<Row[]>
+  command(sql: string, settings?: ClickHouseSettings): Promise<void>
+  /** Sends `chunks` as the body of an `INSERT … FORMAT …`; resolves once the server has finished the statement. */
+  insert(sql: string, chunks: readonly Buffer[], settings: ClickHouseSettings, queryId: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** Longer than any fold; a statement that takes more counts as lost and is looked up before it is tried again. */
+const requestTimeoutMs = 120_000
+
+/** @throws nothing; the first statement meets an unreachable server, as CLICKHOUSE_UNREACHABLE (retriable). */
+export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
+  const client = createClient({
+    url: options.url,
+    username: options.user,
+    password: options.password,
+    ...(options.database === undefined ? {} : { database: options.database }),
+    request_timeout: requestTimeoutMs,
+    keep_alive: { enabled: true, idle_socket_ttl: 2000, eagerly_destroy_stale_sockets: true },
+    log: { level: 127 },
+    ...(options.url.startsWith('http:')
+      ? { http_agent: new Agent({ keepAlive: true, maxSockets: 8, noDelay: true }) }
+      : {}),
+  })
+  const guarded = async <Result>(sql: string, work: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await work()
+    } catch (error) {
+      throw wrapClickhouseError(error, options.url, sql)
+    }
+  }
+  return {
+    url: options.url,
+    rows: (sql, parameters = {}, settings = {}) =>
+      guarded(sql, async () => {
+        const result = await client.query({
+          query: sql,
+          format: 'JSONEachRow',
+          query_params: parameters,
+          clickhouse_settings: {
+            output_format_json_quote_64bit_integers: 1,
+            output_format_json_quote_decimals: 1,
+            ...settings,
+          },
+        })
+        return result.json()
+      }),
+    command: (sql, settings = {}) =>
+      guarded(sql, async () => {
+        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings } })
+      }),
+    insert: (sql, chunks, settings, queryId) =>
+      guarded(sql, async () => {
+        const { stream } = await client.exec({
+          query: sql,
+          values: Readable.from(chunks, { objectMode: false }),
+          clickhouse_settings: { wait_end_of_query: 1, ...settings },
+          query_id: queryId,
+        })
+        await drain(stream)
+      }),
+    close: () => client.close(),
+  }
+}
+
+/** A query id that nobody else has, with a readable beginning. */
+export function uniqueQueryId(purpose: string): string {
+  return `${purpose}-${randomUUID()}`
+}
+
+async function drain(stream: Readable): Promise<void> {
+  for await (const _ of stream) {
+    // An exception after the headers ends the stream with an error, so the body is read to its end.
+  }
+}

@@ -1,0 +1,108 @@
+// clickhouse/ddl: the tables behind one captured table.
+// May know: contract, clickhouse/quote. Pure: statements out, nothing executed.
+
+import type { Column, Table } from '../contract/table.ts'
+import { clickhouseType } from '../contract/types.ts'
+import { quoteName, quoteString } from './quote.ts'
+
+/** Blocks whose tokens each table remembers; far above the few inserts that can stand between an attempt and its repetition. */
+const deduplicationWindow = 10_000
+
+/** Rows per mark of the current state: a fold reads single keys, so small granules spare it work. */
+const currentGranularity = 512
+
+/** ClickHouse turns every other byte of a table's name into `%XX` on disk, and file names end at 255 bytes. */
+const longestFileName = 220
+
+/** Columns of a changelog after the row's own: sign of the image, where the change stands, and where its record stands. */
+export const changelogColumns = [
+  ['_sign', 'Int8', '+1 for an image that came to be, -1 for one that ceased to be'],
+  ['_op', 'LowCardinality(String)', 'r snapshot, c insert, u update, d delete, t truncate'],
+  ['_lsn', 'UInt64', 'commit LSN of the source transaction'],
+  ['_ordinal', 'UInt64', 'place of the change inside its transaction'],
+  ['_version', 'UInt128', '_lsn * 2^64 + _ordinal: orders all changes of the source'],
+  ['_partition', 'Int32', 'Kafka partition of the record'],
+  ['_offset', 'UInt64', 'Kafka offset of the record'],
+  ['_commit_time', "DateTime64(6, 'UTC')", 'commit time by the clock of the source'],
+] as const
+
+/** `schema.table`, dots inside either part escaped, so that no two tables share a name; suffixes follow after another dot. */
+export function storageName(schema: string, table: string): string {
+  const name = `${escapeDots(schema)}.${escapeDots(table)}`
+  const onDisk = [...Buffer.from(name)].reduce(
+    (bytes, byte) => bytes + (/[A-Za-z0-9_]/.test(String.fromCharCode(byte)) ? 1 : 3),
+    0,
+  )
+  return onDisk <= longestFileName ? name : `${Array.from(name).slice(0, 15).join('')}~${fingerprint(name)}`
+}
+
+export function changelogName(table: Table): string {
+  return `${storageName(table.schema, table.name)}.changelog`
+}
+
+export function currentName(table: Table): string {
+  return `${storageName(table.schema, table.name)}.current`
+}
+
+/**
+ * Statements that create, in the session's database: the changelog (the only table that is inserted into), the current
+ * state, the materialized view between them, and a view named `schema.table` of the live rows.
+ */
+export function tableStatements(table: Table): string[] {
+  return [createChangelog(table), createCurrent(table), createCurrentView(table), createLiveView(table)]
+}
+
+/** Adds a row to the current state: the image that came to be, or the marker that the key is gone. */
+export function currentSelect(table: Table, where: string): string {
+  const own = table.columns.map(column => quoteName(column.name)).join(', ')
+  return `SELECT ${own}, _partition, _version, toUInt8(_sign < 0) AS _deleted
+FROM ${quoteName(changelogName(table))}
+WHERE (_sign > 0 OR _op IN ('d', 't'))${where}`
+}
+
+function createChangelog(table: Table): string {
+  const meta = changelogColumns.map(([name, type, comment]) => `${name} ${type} COMMENT ${quoteString(comment)}`)
+  return `CREATE TABLE IF NOT EXISTS ${quoteName(changelogName(table))} (
+  ${[...table.columns.map(columnDefinition), ...meta, 'INDEX _lsn _lsn TYPE minmax'].join(',\n  ')}
+) ENGINE = MergeTree ORDER BY (_partition, _offset, _sign)
+SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}
+COMMENT ${quoteString(`Every image of ${table.schema}.${table.name} that came to be or ceased to be`)}`
+}
+
+function createCurrent(table: Table): string {
+  const order = [...new Set([...table.partitionKey, ...table.key])].map(quoteName).join(', ')
+  return `CREATE TABLE IF NOT EXISTS ${quoteName(currentName(table))} (
+  ${table.columns.map(columnDefinition).join(',\n  ')},
+  _partition Int32, _version UInt128, _deleted UInt8
+) ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (${order})
+SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}, index_granularity = ${currentGranularity}
+COMMENT ${quoteString(`Last image of each key of ${table.schema}.${table.name}; read with FINAL`)}`
+}
+
+function createCurrentView(table: Table): string {
+  return `CREATE MATERIALIZED VIEW IF NOT EXISTS ${quoteName(`${currentName(table)}.fold`)} TO ${quoteName(currentName(table))} AS
+${currentSelect(table, '')}`
+}
+
+function createLiveView(table: Table): string {
+  const own = table.columns.map(column => quoteName(column.name)).join(', ')
+  const comment = table.comment === undefined ? '' : `\nCOMMENT ${quoteString(table.comment)}`
+  return `CREATE VIEW IF NOT EXISTS ${quoteName(storageName(table.schema, table.name))} AS
+SELECT ${own} FROM ${quoteName(currentName(table))} FINAL${comment}`
+}
+
+function columnDefinition(column: Column): string {
+  const comment = column.comment === undefined ? '' : ` COMMENT ${quoteString(column.comment)}`
+  return `${quoteName(column.name)} ${clickhouseType(column)}${comment}`
+}
+
+function escapeDots(part: string): string {
+  return part.replaceAll('%', '%25').replaceAll('.', '%2E')
+}
+
+/** FNV-1a over UTF-8, 64 bits in hex: tells apart names that had to be cut. */
+function fingerprint(name: string): string {
+  let hash = 0xcbf29ce484222325n
+  for (const byte of Buffer.from(name)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
+  return hash.toString(16).padStart(16, '0')
+}
