@@ -12,6 +12,11 @@ export const errorCodes = {
   CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk or parts' },
   CLICKHOUSE_REFUSED: { policy: 'stop', meaning: 'ClickHouse cannot store a record as it is' },
   CLICKHOUSE_FAILED: { policy: 'stop', meaning: 'ClickHouse refused a statement that it should take' },
+  STACK_PREREQUISITE: { policy: 'stop', meaning: 'this machine lacks something that the local stack needs' },
+  STACK_DOWNLOAD: { policy: 'stop', meaning: 'the Kafka broker could not be downloaded' },
+  STACK_PORT_TAKEN: { policy: 'stop', meaning: 'the port of a local component is used by another process' },
+  STACK_FAILED: { policy: 'stop', meaning: 'a local component did not start or stop' },
+  STACK_BUSY: { policy: 'stop', meaning: 'another command is changing the same local stack' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 
