@@ -1,0 +1,127 @@
+// runtime/config: the configuration, from flags over environment over file over defaults; the only reader of process.env.
+// May know: the other config files and errors.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, relative, resolve } from 'node:path'
+import type { z } from 'zod'
+import { type ConfigFile, type Environment, readConfigText } from './config-file.ts'
+import { explainIssue, type Fault } from './config-issue.ts'
+import { assign, fromEnvironment, fromFlags } from './config-overrides.ts'
+import { configSchema } from './config-schema.ts'
+import { settings } from './config-settings.ts'
+import { MillraceError } from './errors.ts'
+
+/** What every part of millrace is told; config-schema has the meaning and the default of each setting. */
+export type Config = z.output<typeof configSchema>
+
+export interface TableOptions {
+  /** Columns that choose the partition; undefined means the primary key. */
+  readonly partitionKey: readonly string[] | undefined
+  readonly group: string | undefined
+  readonly onRefusal: 'stop' | 'divert'
+  /** Columns that are carried as exact text. */
+  readonly text: readonly string[]
+  readonly partitions: number
+}
+
+export interface ConfigInput {
+  /** Path of the file; without it `MILLRACE_CONFIG`, else `millrace.yaml` where it exists. */
+  readonly file?: string | undefined
+  /** Values from the command line by key, such as `source.readers`. */
+  readonly flags?: Readonly<Record<string, string>>
+  readonly env: Environment
+  readonly cwd: string
+}
+
+/** The environment of this process. */
+export function environment(): NodeJS.ProcessEnv {
+  return process.env
+}
+
+/**
+ * The whole configuration, checked. Paths in it are absolute: those of flags and environment count from the working
+ * directory, all others from the file's.
+ * @throws {MillraceError} CONFIG_INVALID naming every fault with its line and column, variable or flag
+ */
+export function loadConfig({ file, flags = {}, env, cwd }: ConfigInput): Config {
+  const path = findFile(file ?? env.MILLRACE_CONFIG, cwd)
+  const read = path === undefined ? undefined : readConfigText(relative(cwd, path), readFileSync(path, 'utf8'), env)
+  const values = structuredClone(read?.values ?? {})
+  const origins = new Map<string, string>()
+  for (const setting of settings) {
+    const text = setting.path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], values)
+    if (typeof text === 'string' && read?.interpolated.has(setting.key)) assign(values, setting, text)
+  }
+  for (const { setting, text } of fromEnvironment(env)) {
+    assign(values, setting, text)
+    origins.set(setting.key, `environment ${setting.variable}`)
+  }
+  for (const { setting, text } of fromFlags(flags)) {
+    assign(values, setting, text)
+    origins.set(setting.key, 'command line')
+  }
+  const parsed = configSchema.safeParse(values)
+  if (!parsed.success) {
+    throw invalid(
+      parsed.error.issues.flatMap(issue => explainIssue(issue, values)),
+      origins,
+      read,
+    )
+  }
+  const base = path === undefined ? cwd : dirname(path)
+  return withAbsolutePaths(parsed.data, key => (origins.has(key) ? cwd : base))
+}
+
+function findFile(named: string | undefined, cwd: string): string | undefined {
+  const path = resolve(cwd, named || 'millrace.yaml')
+  if (existsSync(path)) return path
+  if (!named) return undefined
+  throw new MillraceError('CONFIG_INVALID', {
+    what: 'there is no such configuration file',
+    where: path,
+    next: 'correct --config or MILLRACE_CONFIG',
+  })
+}
+
+function invalid(faults: readonly Fault[], origins: Map<string, string>, file: ConfigFile | undefined): MillraceError {
+  const lines = faults.map(({ path, atKey, text }) => {
+    const key = path.map(String).join('.')
+    const origin = origins.get(key) ?? file?.locate(path, atKey) ?? 'configuration'
+    return `${origin} ${key}: ${text}`
+  })
+  return new MillraceError('CONFIG_INVALID', {
+    what: lines.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).join('\n  '),
+    next: 'correct the configuration and start again; millrace config check tries it',
+  })
+}
+
+function withAbsolutePaths(config: Config, baseOf: (key: string) => string): Config {
+  const { directory, model, kafka } = config
+  const tls = typeof kafka.tls === 'object' ? { ca: resolve(baseOf('kafka.tls.ca'), kafka.tls.ca) } : kafka.tls
+  return {
+    ...config,
+    directory: resolve(baseOf('directory'), directory),
+    ...(model === undefined ? {} : { model: resolve(baseOf('model'), model) }),
+    kafka: { ...kafka, tls },
+  }
+}
+
+/** The options of the most specific entry: the exact name, else the pattern with most literal characters before its first `*`. */
+export function tableOptions(config: Config, schema: string, table: string): TableOptions | undefined {
+  const name = `${schema}.${table}`
+  const [pattern] = Object.keys(config.tables)
+    .filter(candidate => candidate === name || asExpression(candidate).test(name))
+    .sort((a, b) => specificity(b, name) - specificity(a, name) || b.length - a.length || (a < b ? -1 : 1))
+  if (pattern === undefined) return undefined
+  const { partitionKey, group, onRefusal, text, partitions = config.kafka.partitions } = config.tables[pattern]!
+  return { partitionKey, group, onRefusal, text, partitions }
+}
+
+function specificity(pattern: string, name: string): number {
+  return pattern === name ? Number.POSITIVE_INFINITY : pattern.indexOf('*')
+}
+
+function asExpression(pattern: string): RegExp {
+  const literal = pattern.split('*').map(part => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+  return new RegExp(`^${literal.join('.*')}$`, 's')
+}
