@@ -1,0 +1,16 @@
+// contract/refusal: a value that its column's type downstream cannot hold.
+// May know: nothing. It depends on the image alone, so that the same row is refused at every attempt.
+
+/** Thrown by the encoders; the column and its text are filled in by the row's encoder. */
+export class Refusal extends Error {
+  /** Column the value stands in; empty for the image as a whole. */
+  column = ''
+  /** The value as Postgres prints it, shortened. */
+  text = ''
+
+  /** @param reason sentence that follows "column x of row y: " */
+  constructor(reason: string) {
+    super(reason)
+    this.name = 'Refusal'
+  }
+}
