@@ -1,0 +1,48 @@
+// stack/clickhouse-config: the settings of the local ClickHouse.
+// May know: nothing.
+
+/** Above this the server refuses queries instead of taking the machine's memory. */
+export const maxServerMemoryBytes = 4 * 1024 ** 3
+
+/**
+ * The configuration file for data in `data` and a log at `log`.
+ *
+ * The pool settings belong together: with two merge threads the defaults would forbid mutations for good and keep
+ * merges small, since they wait for more free slots than the pool has.
+ */
+export function clickhouseConfig(data: string, log: string): string {
+  return `<clickhouse>
+  <path>${escapeXml(data)}/</path>
+  <listen_host>127.0.0.1</listen_host>
+  <logger><log>${escapeXml(log)}</log><size>16M</size><count>1</count></logger>
+  <max_server_memory_usage>${maxServerMemoryBytes}</max_server_memory_usage>
+  <mark_cache_size>268435456</mark_cache_size>
+  <primary_index_cache_size>268435456</primary_index_cache_size>
+  <uncompressed_cache_size>0</uncompressed_cache_size>
+  <max_connections>1024</max_connections>
+  <background_pool_size>2</background_pool_size>
+  <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
+  <merge_tree>
+    <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
+    <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
+    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
+  </merge_tree>
+  <timezone>UTC</timezone>
+  <profiles><default></default></profiles>
+  <quotas><default></default></quotas>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <access_management>1</access_management>
+    </default>
+  </users>
+</clickhouse>
+`
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}

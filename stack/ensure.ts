@@ -1,0 +1,108 @@
+// stack/ensure: one component from whatever state it is in to one that answers.
+// May know: stack, runtime.
+import { MillraceError } from '../runtime/errors.ts'
+import type { Endpoints, Ports, ProcessId, Server, StackContext } from './component.ts'
+import { lastLines, logPath, logSize, startDaemon } from './daemon.ts'
+import { isFree, pickPorts } from './ports.ts'
+import { end, findProcesses, isAlive } from './processes.ts'
+import { type ComponentState, readState, writeState } from './state.ts'
+import { until } from './until.ts'
+
+/** Recovery of Postgres or Kafka after a crash under load is part of the start. */
+const startTimeoutMs = 120_000
+const adoptTimeoutMs = 30_000
+const orphanGraceMs = 5_000
+const attempts = 4
+
+/**
+ * Makes the component answer a query: finds the running one, waits for one that is starting, replaces one that hangs,
+ * or starts it. The caller holds the stack's lock.
+ */
+export async function ensureRunning(server: Server, context: StackContext): Promise<Endpoints> {
+  const { directory, log } = context
+  const known = readState(directory)[server.name]
+  if (known && (await adopt(server, context, known))) return server.endpoints(known.ports)
+  const data = await server.prepare(context, known?.data)
+  // Without a state file nobody knows its ports.
+  for (const orphan of await findProcesses(server.marks(data))) await end(orphan, server.stopSignal, orphanGraceMs)
+  for (let attempt = 1; ; attempt++) {
+    const ports = await usablePorts(server, known)
+    writeState(directory, server.name, { ports, data, advertised: known?.advertised ?? false })
+    const began = performance.now()
+    const from = logSize(directory, server.name)
+    const started = await startDaemon(directory, server.name, await server.command(context, data, ports))
+    if (started && (await answers(server, ports, started, context, startTimeoutMs))) {
+      writeState(directory, server.name, { ports, data, advertised: true, ...started })
+      log.info(`${server.name} is ready`, { pid: started.pid, ms: Math.round(performance.now() - began) })
+      return server.endpoints(ports)
+    }
+    if (started) await end(started, 'SIGKILL', 0)
+    if (attempt < attempts && (await failedForGoodReason(server, directory, from))) continue
+    throw startError(server, directory, from)
+  }
+}
+
+/** True when the component of an earlier run is there and answers; its process may be newer than the state says. */
+async function adopt(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
+  const found = await findProcesses(server.marks(known.data))
+  for (const running of found) {
+    if (await answers(server, known.ports, running, context, adoptTimeoutMs)) {
+      writeState(context.directory, server.name, { ...known, advertised: true, ...running })
+      context.log.debug(`${server.name} is running`, { pid: running.pid })
+      return true
+    }
+    context.log.warn(`${server.name} runs but does not answer; starting it anew`, { pid: running.pid })
+    await end(running, server.stopSignal, orphanGraceMs)
+  }
+  return false
+}
+
+async function answers(
+  server: Server,
+  ports: Ports,
+  running: ProcessId,
+  { signal }: StackContext,
+  timeoutMs: number,
+): Promise<boolean> {
+  const outcome = await until(
+    async () => {
+      if (!(await isAlive(running))) return 'died'
+      return server.query(ports).then(
+        () => 'answered',
+        () => undefined,
+      )
+    },
+    { timeoutMs, signal },
+  )
+  return outcome === 'answered'
+}
+
+/** Ports stay the same for good once they were given to anybody, so that clients reconnect. */
+async function usablePorts(server: Server, known: ComponentState | undefined): Promise<Ports> {
+  const taken: number[] = []
+  for (const port of Object.values(known?.ports ?? {})) if (!(await isFree(port))) taken.push(port)
+  if (known && taken.length === 0) return known.ports
+  if (known?.advertised) {
+    throw new MillraceError('STACK_PORT_TAKEN', {
+      what: `port ${taken.join(' and ')}, which this stack's ${server.name} had before, is now used by another process`,
+      where: '127.0.0.1',
+      next: `end that process (\`ss -ltnp 'sport = :${taken[0]}'\` names it), or run \`millrace up --new-ports\` and restart what used the old endpoint`,
+    })
+  }
+  const picked = await pickPorts(server.portNames.length)
+  return Object.fromEntries(server.portNames.map((name, index) => [name, picked[index]!]))
+}
+
+/** Failures that pass by themselves: a port taken since it was looked at, and children of a killed postmaster. */
+async function failedForGoodReason(server: Server, directory: string, from: number): Promise<boolean> {
+  return /address already in use|pre-existing shared memory block/i.test(lastLines(directory, server.name, from, 50))
+}
+
+function startError(server: Server, directory: string, from: number): MillraceError {
+  const lines = lastLines(directory, server.name, from)
+  return new MillraceError('STACK_FAILED', {
+    what: `${server.name} did not start${lines === '' ? '' : `; the end of its log:\n${lines}`}`,
+    where: logPath(directory, server.name),
+    next: 'mend what the log names and run `millrace up` again, or `millrace reset` to begin with empty data',
+  })
+}

@@ -1,0 +1,49 @@
+// stack/java: whether this machine has the Java and Maven that the local Kafka needs.
+// May know: runtime.
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { MillraceError } from '../runtime/errors.ts'
+
+const run = promisify(execFile)
+const oldest = 17
+
+/** @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17. */
+export async function requireJava(): Promise<void> {
+  const version = await javaVersion()
+  if (version !== undefined && version >= oldest) return
+  throw new MillraceError('STACK_PREREQUISITE', {
+    what: version === undefined ? 'the local Kafka needs Java, and there is none' : `Java ${version} is too old`,
+    where: '`java` on the PATH',
+    next: `install Java ${oldest} or newer (for example \`apt-get install openjdk-17-jre-headless\`), or name an external Kafka in millrace.yaml`,
+  })
+}
+
+/** The major version on the PATH, e.g. 17; 8 for the old scheme "1.8.0". */
+async function javaVersion(): Promise<number | undefined> {
+  try {
+    const { stderr, stdout } = await run('java', ['-version'])
+    const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(stderr + stdout) ?? []
+    return first === undefined ? undefined : Number(first === '1' ? second : first)
+  } catch {
+    return undefined
+  }
+}
+
+/** The error for a failed run of Maven: it is missing, cannot reach a repository, or says something else. */
+export function mavenError(error: unknown): MillraceError {
+  const { code, stdout = '', message } = error as { code?: string | number; stdout?: string; message: string }
+  if (code === 'ENOENT') {
+    return new MillraceError('STACK_PREREQUISITE', {
+      what: 'the local Kafka is downloaded by Maven, and there is none',
+      where: '`mvn` on the PATH',
+      next: 'install Maven (for example `apt-get install maven`), or name an external Kafka in millrace.yaml',
+    })
+  }
+  const lines = stdout.split('\n').filter(line => line.includes('ERROR'))
+  return new MillraceError('STACK_DOWNLOAD', {
+    what: `Maven could not resolve Kafka: ${lines[0]?.replace(/^.*ERROR\S*\s*/, '') ?? message}`,
+    where: 'stack/kafka/pom.xml',
+    next: 'check the network, or name a reachable mirror or proxy in ~/.m2/settings.xml, then run `millrace up` again',
+    cause: error,
+  })
+}

@@ -1,0 +1,49 @@
+// stack/kafka-config: the settings of the local Kafka broker, which is its own KRaft controller.
+// May know: stack/component.
+import type { Ports } from './component.ts'
+
+/** Room for a row of 256 MB with its old image and headers. */
+const largestRequestBytes = 1 << 30
+
+/** server.properties for a broker with its log in `logDirectory`: https://kafka.apache.org/41/configuration/broker-configs/ */
+export function kafkaConfig(logDirectory: string, ports: Ports): string {
+  const settings = {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
+    listeners: `PLAINTEXT://127.0.0.1:${ports.client},CONTROLLER://127.0.0.1:${ports.controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${ports.client}`,
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    'log.dirs': logDirectory,
+    'auto.create.topics.enable': 'false',
+    'offsets.topic.num.partitions': '8',
+    'offsets.topic.replication.factor': '1',
+    'transaction.state.log.num.partitions': '4',
+    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1',
+    'share.coordinator.state.topic.replication.factor': '1',
+    'share.coordinator.state.topic.min.isr': '1',
+    // A group of one member must not wait for others that might come.
+    'group.initial.rebalance.delay.ms': '0',
+    'message.max.bytes': String(largestRequestBytes),
+    'replica.fetch.max.bytes': String(largestRequestBytes),
+    'socket.request.max.bytes': String(largestRequestBytes),
+    'num.network.threads': '2',
+    'num.io.threads': '4',
+    'num.recovery.threads.per.data.dir': '2',
+    'background.threads': '2',
+    // The default keeps 128 MB of the heap for the cleaner's index of keys.
+    'log.cleaner.dedupe.buffer.size': String(16 << 20),
+  }
+  return Object.entries(settings)
+    .map(([name, value]) => `${name}=${escapeProperty(value)}\n`)
+    .join('')
+}
+
+/** Java takes a backslash in a properties file for an escape, and the file for Latin-1. */
+function escapeProperty(value: string): string {
+  return value
+    .replaceAll('\\', '\\\\')
+    .replaceAll(/[^ -~]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}

@@ -1,0 +1,35 @@
+// stack/packages: where installed packages and this package's own assets lie.
+// May know: runtime.
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { MillraceError } from '../runtime/errors.ts'
+
+const require = createRequire(import.meta.url)
+
+/** A file of the package that is not compiled, e.g. `stack/kafka/pom.xml`: the same in a checkout and under dist/. */
+export function assetPath(path: string): string {
+  let directory = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
+  return join(directory, path)
+}
+
+/**
+ * Directory of a native package that npm installed for this platform as an optional dependency of `owner`.
+ * @throws MillraceError STACK_PREREQUISITE when it is not there.
+ */
+export function nativePackage(owner: string, name: string, what: string): string {
+  try {
+    const fromOwner = createRequire(require.resolve(owner))
+    const entry = fromOwner.resolve(name)
+    return entry.slice(0, entry.lastIndexOf(join('node_modules', name)) + join('node_modules', name).length)
+  } catch (cause) {
+    throw new MillraceError('STACK_PREREQUISITE', {
+      what: `${what} is not installed for ${process.platform} on ${process.arch}`,
+      where: name,
+      next: 'run `npm ci` without --omit=optional; on other platforms name external endpoints in millrace.yaml, or use docker compose',
+      cause,
+    })
+  }
+}

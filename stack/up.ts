@@ -1,0 +1,148 @@
+// stack/up: real Postgres, Kafka and ClickHouse on loopback, started, found again, stopped and killed.
+// May know: stack, runtime.
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { clickhouseServer } from './clickhouse.ts'
+import { type Component, components, type Endpoints, type Server } from './component.ts'
+import { ensureRunning } from './ensure.ts'
+import { kafkaServer } from './kafka.ts'
+import { withLock } from './lock.ts'
+import { postgresServer } from './postgres.ts'
+import { end, findProcesses, isAlive, processesIn, send } from './processes.ts'
+import { readState, statePath, writeState } from './state.ts'
+import { until } from './until.ts'
+
+const servers: Record<Component, Server> = {
+  postgres: postgresServer,
+  kafka: kafkaServer,
+  clickhouse: clickhouseServer,
+}
+
+const oldestNode = 20
+const lockTimeoutMs = 300_000
+const stopTimeoutMs = 30_000
+
+export interface UpOptions {
+  readonly directory: string
+  readonly log: Log
+  /** Which to start; the others are external. Default all. */
+  readonly components?: readonly Component[]
+  readonly signal?: AbortSignal
+  /** Where downloads are kept for all checkouts; default ~/.cache/millrace. */
+  readonly cache?: string
+  /** Replaces ports that another process has taken meanwhile, instead of refusing to start. */
+  readonly newPorts?: boolean
+}
+
+/**
+ * Starts what is not running and returns when every component has answered a query. Components outlive this process.
+ * Whatever was killed before, at whatever moment, is recovered, on the same ports.
+ * @throws MillraceError STACK_* with the remedy; components that did start are left running.
+ */
+export async function up(options: UpOptions): Promise<Endpoints> {
+  requireNode()
+  const directory = await realDirectory(options.directory)
+  const signal = options.signal ?? new AbortController().signal
+  const cache = options.cache ?? join(homedir(), '.cache', 'millrace')
+  const context = { directory, log: options.log, signal, cache }
+  return locked(directory, options.log, signal, async () => {
+    await removeLeftovers(directory)
+    if (options.newPorts) forgetPorts(directory)
+    const starting = (options.components ?? components).map(name => ensureRunning(servers[name], context))
+    // Everyone finishes before the first error is thrown, so that nothing is left half started.
+    const outcomes = await Promise.allSettled(starting)
+    const failed = outcomes.find(outcome => outcome.status === 'rejected')
+    if (failed) throw failed.reason
+    return Object.assign({}, ...outcomes.map(outcome => (outcome.status === 'fulfilled' ? outcome.value : {})))
+  })
+}
+
+/** Stops the stack cleanly, the reading end first; what does not stop in time is killed. Data stays. */
+export async function down(directory: string, log: Log): Promise<void> {
+  const real = await realDirectory(directory)
+  await locked(real, log, undefined, () => stopAll(real, log))
+}
+
+/** Stops the stack and deletes its data and ports. Logs and downloads stay. */
+export async function reset(directory: string, log: Log): Promise<void> {
+  const real = await realDirectory(directory)
+  await locked(real, log, undefined, async () => {
+    await stopAll(real, log)
+    for (const name of components) await rm(dataOf(real, name), { recursive: true, force: true })
+    await rm(statePath(real), { force: true })
+    await removeLeftovers(real)
+  })
+}
+
+/** SIGKILLs a component, as a crash would, and returns its process id when it and its children are gone. */
+export async function kill(directory: string, component: Component): Promise<number> {
+  const real = await realDirectory(directory)
+  const data = dataOf(real, component)
+  const [running] = await findProcesses(servers[component].marks(data))
+  if (running === undefined) {
+    throw new MillraceError('STACK_FAILED', {
+      what: `${component} is not running`,
+      where: real,
+      next: 'run `millrace up`',
+    })
+  }
+  const family = [running, ...(component === 'postgres' ? await processesIn(data) : [])]
+  await send(running, 'SIGKILL')
+  const allGone = async () => !(await Promise.all(family.map(isAlive))).includes(true)
+  await until(allGone, { timeoutMs: stopTimeoutMs, everyMs: 10 })
+  return running.pid
+}
+
+async function stopAll(directory: string, log: Log): Promise<void> {
+  for (const name of [...components].reverse()) {
+    const server = servers[name]
+    for (const running of await findProcesses(server.marks(dataOf(directory, name)))) {
+      const clean = await end(running, server.stopSignal, stopTimeoutMs)
+      if (clean) log.info(`${name} stopped`, { pid: running.pid })
+      else log.warn(`${name} did not stop in ${stopTimeoutMs / 1000} s and was killed`, { pid: running.pid })
+    }
+  }
+}
+
+function dataOf(directory: string, name: Component): string {
+  return readState(directory)[name]?.data ?? join(directory, name)
+}
+
+function locked<T>(directory: string, log: Log, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  const onWait = (pid: number) => log.info('waiting for another command that starts or stops this stack', { pid })
+  const options = { timeoutMs: lockTimeoutMs, signal: signal ?? new AbortController().signal, onWait }
+  return withLock(join(directory, 'lock'), options, work)
+}
+
+/** Ports may be given anew when they are taken; those of components that run are found again. */
+function forgetPorts(directory: string): void {
+  for (const [name, entry] of Object.entries(readState(directory))) {
+    writeState(directory, name as Component, { ...entry, advertised: false })
+  }
+}
+
+/** Half-built data directories of killed predecessors. Their builders, if any, fail by themselves. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!/\.new(-|$)/.test(name)) continue
+    await rm(join(directory, name), { recursive: true, force: true, maxRetries: 3 }).catch(() => {})
+  }
+}
+
+/** Absolute and without symbolic links, as the operating system reports the working directory of processes. */
+async function realDirectory(directory: string): Promise<string> {
+  await mkdir(directory, { recursive: true })
+  return realpath(directory)
+}
+
+function requireNode(): void {
+  if (Number.parseInt(process.versions.node, 10) >= oldestNode) return
+  throw new MillraceError('STACK_PREREQUISITE', {
+    what: `Node ${process.versions.node} is too old`,
+    where: process.execPath,
+    next: `install Node ${oldestNode} or newer`,
+  })
+}
