@@ -1,0 +1,235 @@
+// kafka/cluster: the brokers of one cluster, who leads which partition, and connections to them.
+// May know: kafka/broker, kafka/failure, runtime.
+
+import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { BrokerLink, errorFromCode, type LinkOptions, type SaslOptions } from './broker.ts'
+import { kafkaError, retrying } from './failure.ts'
+import type { Broker, MetadataResponse } from './kafkajs.ts'
+
+export interface KafkaOptions {
+  /** `host:port`, at least one; the others are learnt from it. */
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly tls: LinkOptions['tls']
+  readonly sasl?: SaslOptions
+  readonly log: Log
+}
+
+interface TopicLeaders {
+  /** Node per partition; −1 while a partition has none. */
+  leaders: readonly number[]
+  /** Since when, on the monotonic clock, the brokers deny knowing the topic. */
+  missingSince?: number
+}
+
+type Address = Pick<LinkOptions, 'host' | 'port'>
+
+/** A topic that has only just been made, or whose broker has only just started, is unknown for a moment. */
+const missingToleranceMs = 30_000
+const unknownTopic = 3
+const requiredVersions = [
+  { api: 'Produce', apiKey: 0, version: 7 },
+  { api: 'Fetch', apiKey: 1, version: 11 },
+]
+
+/**
+ * Connects to the first broker that answers.
+ * @throws {MillraceError} KAFKA_UNREACHABLE, KAFKA_DENIED, or KAFKA_REFUSED for brokers older than 2.3
+ */
+export async function connectKafka(options: KafkaOptions): Promise<KafkaConnection> {
+  const connection = new KafkaConnection(options)
+  await connection.refresh([])
+  return connection
+}
+
+export class KafkaConnection {
+  readonly log: Log
+  readonly #options: KafkaOptions
+  readonly #topics = new Map<string, TopicLeaders>()
+  readonly #lanes = new Set<Lane>()
+  #nodes = new Map<number, Address>()
+  #anyLink: Promise<BrokerLink> | undefined
+  #turn = 0
+  #refreshing: { readonly topics: ReadonlySet<string>; readonly done: Promise<void> } | undefined
+
+  constructor(options: KafkaOptions) {
+    this.#options = options
+    this.log = options.log
+  }
+
+  /** Connections of their own for one user: a long poll or a rebalance holds up everything behind it on the same connection. */
+  openLane(): Lane {
+    const lane = new Lane(nodeId => this.#open(this.#addressOf(nodeId)))
+    this.#lanes.add(lane)
+    return lane
+  }
+
+  /** A request that any broker can answer; after a failed connection the next broker is asked. */
+  async ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
+    return this.#askLink(link => link.call(request))
+  }
+
+  /** Asks for the leaders of these topics, and of those asked for before. @throws {MillraceError} */
+  async refresh(topics: readonly string[]): Promise<void> {
+    if (this.#refreshing && topics.every(topic => this.#refreshing!.topics.has(topic))) return this.#refreshing.done
+    const wanted = new Set([...this.#topics.keys(), ...topics])
+    const done = this.metadata([...wanted]).then(answer => this.#learn(answer))
+    this.#refreshing = { topics: wanted, done }
+    try {
+      await done
+    } finally {
+      this.#refreshing = undefined
+    }
+  }
+
+  /** Of the named topics, or of all when none is named. @throws {MillraceError} */
+  async metadata(topics: readonly string[]): Promise<MetadataResponse> {
+    try {
+      return await this.#askLink(link => link.metadata(topics))
+    } catch (error) {
+      throw kafkaError(error, 'reach the Kafka cluster', this.#options.brokers.join(', '))
+    }
+  }
+
+  /** Waits until the topic is known and every partition has a leader; gives the number of partitions. */
+  async partitionCount(topic: string, timeoutMs = missingToleranceMs): Promise<number> {
+    const probe = async () => {
+      const known = this.#topics.get(topic)
+      if (known === undefined || known.missingSince !== undefined || known.leaders.includes(-1)) {
+        await this.refresh([topic])
+        if (this.#topics.get(topic)?.missingSince !== undefined) throw errorFromCode(unknownTopic)
+      }
+      return this.#topics.get(topic)!.leaders.length
+    }
+    return retrying(probe, { doing: `find topic ${topic}`, log: this.log, timeoutMs })
+  }
+
+  /**
+   * The node that leads the partition, as far as known; undefined asks for a `refresh`.
+   * @throws {MillraceError} TOPIC_MISSING when the brokers have not known the topic for half a minute
+   */
+  leader(topic: string, partition: number): number | undefined {
+    const known = this.#topics.get(topic)
+    if (known?.missingSince !== undefined && performance.now() - known.missingSince > missingToleranceMs)
+      throw topicMissing(topic)
+    const leader = known?.leaders[partition] ?? -1
+    return leader < 0 || !this.#nodes.has(leader) ? undefined : leader
+  }
+
+  /** Closes every lane as well; whatever waits for an answer is rejected. */
+  async close(): Promise<void> {
+    for (const lane of this.#lanes) lane.close()
+    const link = await this.#anyLink?.catch(() => undefined)
+    link?.destroy()
+  }
+
+  #learn(answer: MetadataResponse): void {
+    this.#nodes = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
+    for (const { topic, topicErrorCode, partitionMetadata } of answer.topicMetadata) {
+      if (topicErrorCode === unknownTopic) {
+        const missingSince = this.#topics.get(topic)?.missingSince ?? performance.now()
+        this.#topics.set(topic, { leaders: [], missingSince })
+      } else if (topicErrorCode === 0) {
+        const leaders: number[] = []
+        for (const { partitionId, leader } of partitionMetadata) leaders[partitionId] = leader
+        this.#topics.set(topic, { leaders })
+      }
+    }
+  }
+
+  async #askLink<T>(request: (link: BrokerLink) => Promise<T>): Promise<T> {
+    const addresses = this.#addresses()
+    for (let attempt = 1; ; attempt += 1) {
+      let link: BrokerLink | undefined
+      try {
+        this.#anyLink ??= this.#open(addresses[this.#turn++ % addresses.length]!)
+        link = await this.#anyLink
+        return await request(link)
+      } catch (error) {
+        if (link && !link.broken) throw error
+        this.#anyLink = undefined
+        if (attempt >= addresses.length) throw error
+      }
+    }
+  }
+
+  async #open(address: Address): Promise<BrokerLink> {
+    const { clientId, tls, sasl, log } = this.#options
+    const link = await BrokerLink.open({ ...address, clientId, tls, log, ...(sasl === undefined ? {} : { sasl }) })
+    for (const { api, apiKey, version } of requiredVersions) {
+      if (link.maxVersion(apiKey) >= version) continue
+      link.destroy()
+      throw new MillraceError('KAFKA_REFUSED', {
+        what: `the broker does not speak version ${version} of ${api}`,
+        where: `${address.host}:${address.port}`,
+        next: 'use Kafka 3.5 or later',
+      })
+    }
+    return link
+  }
+
+  #addressOf(nodeId: number): Address {
+    const address = this.#nodes.get(nodeId)
+    if (address === undefined) throw new Error(`the brokers no longer name node ${nodeId}`)
+    return address
+  }
+
+  /** Learnt addresses first: those configured may be of brokers long gone. */
+  #addresses(): Address[] {
+    return [...this.#nodes.values(), ...this.#options.brokers.map(parseAddress)]
+  }
+}
+
+/** One user's connections, at most one to each broker, made when first needed and made anew when broken. */
+export class Lane {
+  readonly #open: (nodeId: number) => Promise<BrokerLink>
+  readonly #links = new Map<number, Promise<BrokerLink>>()
+  #closed = false
+
+  constructor(open: (nodeId: number) => Promise<BrokerLink>) {
+    this.#open = open
+  }
+
+  async to(nodeId: number): Promise<BrokerLink> {
+    const opened = this.#links.get(nodeId)
+    if (opened !== undefined) {
+      const link = await opened.catch(() => undefined)
+      if (link && !link.broken) return link
+      if (this.#links.get(nodeId) !== opened) return this.to(nodeId)
+    }
+    const opening = this.#openLink(nodeId)
+    this.#links.set(nodeId, opening)
+    return opening
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const opening of this.#links.values())
+      opening.then(
+        link => link.destroy(),
+        () => undefined,
+      )
+    this.#links.clear()
+  }
+
+  async #openLink(nodeId: number): Promise<BrokerLink> {
+    const link = await this.#open(nodeId)
+    if (!this.#closed) return link
+    link.destroy()
+    throw new Error('the connection to the cluster was closed')
+  }
+}
+
+export function topicMissing(topic: string): MillraceError {
+  return new MillraceError('TOPIC_MISSING', {
+    what: `topic ${topic} does not exist`,
+    where: topic,
+    next: 'restore the topic from a backup, or start a new generation: millrace snapshot',
+  })
+}
+
+function parseAddress(broker: string): Address {
+  const colon = broker.lastIndexOf(':')
+  return { host: broker.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(broker.slice(colon + 1)) }
+}

@@ -1,0 +1,80 @@
+// kafka/failure: what goes wrong between us and the brokers, as the errors a user meets, and how it is tried again.
+// May know: kafka/broker, runtime.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { answeredError, isRetriable } from './broker.ts'
+
+const firstPauseMs = 50
+const longestPauseMs = 2_000
+
+/** Pause before the n-th repetition (from 1): doubles from 50 ms to 2 s, and differs between processes by up to a quarter. */
+export function backoffMs(repetition: number): number {
+  const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (repetition - 1))
+  return pause * (0.75 + Math.random() / 4)
+}
+
+/** @throws the signal's reason when it aborts meanwhile */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  await delay(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+}
+
+export interface RetryOptions {
+  /** What is being done, for the log: "find the coordinator of group g". */
+  readonly doing: string
+  readonly log: Log
+  readonly signal?: AbortSignal
+  /** Give up after so long; without it, only the signal ends the attempts. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Repeats the operation while its failure is one that passes by itself.
+ * @throws {MillraceError} when it does not pass, or not in time; the signal's reason once it has aborted
+ */
+export async function retrying<T>(operation: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { doing, log, signal, timeoutMs = Number.POSITIVE_INFINITY } = options
+  const deadline = performance.now() + timeoutMs
+  for (let attempt = 1; ; attempt += 1) {
+    signal?.throwIfAborted()
+    try {
+      return await operation()
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!isRetriable(error) || performance.now() > deadline) throw kafkaError(error, doing)
+      log.warn(`cannot ${doing} yet, trying again`, { attempt, reason: describe(error) })
+      await pause(backoffMs(attempt), signal)
+    }
+  }
+}
+
+/** The error's name in the protocol, or its message. */
+export function describe(error: unknown): string {
+  return answeredError(error) ?? (error instanceof Error ? error.message : String(error))
+}
+
+/** Wraps whatever a request failed with; a MillraceError passes through. */
+export function kafkaError(error: unknown, doing: string, where?: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const parts = { what: `cannot ${doing}: ${describe(error)}`, cause: error, ...(where === undefined ? {} : { where }) }
+  const answered = answeredError(error)
+  if (answered?.includes('AUTHORIZATION') || answered?.includes('SASL') || isLoginFailure(error))
+    return new MillraceError('KAFKA_DENIED', {
+      ...parts,
+      next: 'check kafka.sasl in the configuration and the permissions (ACLs) of that user',
+    })
+  if (answered === undefined)
+    return new MillraceError('KAFKA_UNREACHABLE', {
+      ...parts,
+      next: 'check kafka.brokers and kafka.tls in the configuration, and that the brokers run',
+    })
+  return new MillraceError('KAFKA_REFUSED', {
+    ...parts,
+    next: `look the error up at https://kafka.apache.org/protocol.html#protocol_error_codes and in the broker's log`,
+  })
+}
+
+function isLoginFailure(error: unknown): boolean {
+  return error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
+}
