@@ -36,7 +36,8 @@ const busyCodes = new Set([159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243
 export function wrapClickhouseError(error: unknown, url: string, sql: string): MillraceError {
   if (error instanceof MillraceError) return error
   const where = `${url}, statement: ${sql.replace(/\s+/g, ' ').slice(0, 120)}`
-  if (!(error instanceof ClickHouseError)) {
+  const code = codeOf(error)
+  if (code === undefined) {
     return new MillraceError('CLICKHOUSE_UNREACHABLE', {
       what: `ClickHouse did not answer: ${error instanceof Error ? error.message || error.name : String(error)}`,
       where,
@@ -44,11 +45,11 @@ export function wrapClickhouseError(error: unknown, url: string, sql: string): M
       cause: error,
     })
   }
-  const code = Number(error.code)
-  const summary = error.message.split('\n')[0]!.slice(0, 500)
+  const type = error instanceof ClickHouseError ? (error.type ?? code) : code
+  const summary = (error as Error).message.split('\n')[0]!.slice(0, 500)
   if (poisonCodes.has(code)) {
     return new MillraceError('CLICKHOUSE_REFUSED', {
-      what: `ClickHouse cannot store the data (${error.type ?? code}): ${summary}`,
+      what: `ClickHouse cannot store the data (${type}): ${summary}`,
       where,
       next: 'the record is isolated next; see the dead-letter topic or the following message',
       cause: error,
@@ -56,16 +57,23 @@ export function wrapClickhouseError(error: unknown, url: string, sql: string): M
   }
   if (busyCodes.has(code)) {
     return new MillraceError('CLICKHOUSE_BUSY', {
-      what: `ClickHouse could not take the statement now (${error.type ?? code}): ${summary}`,
+      what: `ClickHouse could not take the statement now (${type}): ${summary}`,
       where,
       next: 'millrace keeps trying; look at memory, disk and the number of parts if it lasts',
       cause: error,
     })
   }
   return new MillraceError('CLICKHOUSE_FAILED', {
-    what: `ClickHouse refused a statement (${error.type ?? code}): ${summary}`,
+    what: `ClickHouse refused a statement (${type}): ${summary}`,
     where,
     next: 'a table may have been changed or dropped by hand, or a right is missing; mend it and start again',
     cause: error,
   })
+}
+
+/** Exceptions that come from a library inside the server, such as its Avro reader, miss the usual form but carry a code. */
+function codeOf(error: unknown): number | undefined {
+  if (error instanceof ClickHouseError) return Number(error.code)
+  const match = error instanceof Error ? /\bCode: (\d+)/.exec(error.message) : null
+  return match ? Number(match[1]) : undefined
 }

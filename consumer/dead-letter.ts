@@ -1,0 +1,43 @@
+// consumer/dead-letter: a record that cannot be folded, set aside whole or brought to a halt at.
+// May know: contract/dead-letter, kafka, consumer/{insert,slice,tables}.
+
+import type { DeadLetter } from '../contract/dead-letter.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { DivertRecord } from './insert.ts'
+
+/** Writes one value durably to the dead-letter topic. */
+export type WriteDeadLetter = (value: Buffer) => Promise<void>
+
+/** By the table's policy: `stop` throws with the record's place, `divert` resolves once the record is safe. */
+export function divertTo(write: WriteDeadLetter): DivertRecord {
+  return async (table, slice, error) => {
+    const { records, from, partition } = slice
+    const offset = records.offsets[from]!
+    const where = `topic ${table.topic}, partition ${partition}, offset ${offset}`
+    if (table.onRefusal === 'stop') {
+      throw new MillraceError('RECORD_UNREADABLE', {
+        what: error.message,
+        where,
+        next: 'mend or remove the cause, or set onRefusal: divert for the table to move such records to the dead-letter topic; nothing after this record was folded',
+        cause: error,
+      })
+    }
+    const bytes = (start: number, end: number) => (start === -1 ? null : records.buffer.toString('base64', start, end))
+    const letter: DeadLetter = {
+      code: error.code,
+      what: error.message,
+      next: error.next,
+      at: new Date().toISOString(),
+      schema: table.table.schema,
+      table: table.table.name,
+      record: {
+        topic: table.topic,
+        partition,
+        offset,
+        key: bytes(records.keyStarts[from]!, records.keyEnds[from]!),
+        value: bytes(records.valueStarts[from]!, records.valueEnds[from]!),
+      },
+    }
+    await write(Buffer.from(JSON.stringify(letter)))
+  }
+}

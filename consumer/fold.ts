@@ -1,0 +1,55 @@
+// consumer/fold: one batch into ClickHouse, and again if nobody knows whether it arrived.
+// May know: clickhouse/model, consumer/{insert,recover,slice,tables}.
+
+import { type Model, reconcile } from '../clickhouse/model.ts'
+import type { Log } from '../runtime/log.ts'
+import { type Inserter, insertSlices } from './insert.ts'
+import { recoverSlices } from './recover.ts'
+import { countRecords, type Slice } from './slice.ts'
+import type { FoldTable } from './tables.ts'
+
+export interface Folder {
+  readonly inserter: Inserter
+  readonly tables: ReadonlyMap<string, FoldTable>
+  readonly model: Model | undefined
+  readonly log: Log
+}
+
+/**
+ * Inserts the slices table after table. Each insert is a signed delta against the state of all other tables at that moment, so
+ * any order of tables gives the same sums, as long as nothing else folds the same partitions meanwhile.
+ */
+export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promise<void> {
+  for (const [table, own] of byTable(folder, slices)) {
+    await insertSlices(folder.inserter, table, own)
+    table.folded += countRecords(own)
+  }
+}
+
+/**
+ * The same for a batch that may have arrived in part. A materialized view's part can be missing although the changelog's is
+ * there, so aggregates are recomputed and corrected by the difference.
+ */
+export async function recoverBatch(folder: Folder, slices: readonly Slice[], maySoleOwn: boolean): Promise<void> {
+  for (const [table, own] of byTable(folder, slices)) await recoverSlices(folder.inserter, table, own)
+  if (folder.model === undefined) return
+  if (!maySoleOwn) {
+    folder.log.warn('aggregates are not reconciled while other members fold beside this one', {
+      records: countRecords(slices),
+    })
+    return
+  }
+  const corrected = await reconcile(folder.inserter.clickhouse, folder.model)
+  for (const [table, rows] of corrected) folder.log.warn('aggregate corrected after a recovered batch', { table, rows })
+}
+
+function byTable(folder: Folder, slices: readonly Slice[]): Map<FoldTable, Slice[]> {
+  const tables = new Map<FoldTable, Slice[]>()
+  for (const slice of slices) {
+    const table = folder.tables.get(slice.topic)!
+    const own = tables.get(table)
+    if (own === undefined) tables.set(table, [slice])
+    else own.push(slice)
+  }
+  return tables
+}

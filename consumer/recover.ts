@@ -1,0 +1,67 @@
+// consumer/recover: a batch whose insertion was cut off, or whose outcome nobody saw, brought to its end.
+// May know: clickhouse, consumer/{insert,slice,tables}. Deduplication tokens are the second line here, not the first.
+
+import { changelogName, currentName, currentSelect } from '../clickhouse/ddl.ts'
+import { quoteName } from '../clickhouse/quote.ts'
+import { type Inserter, insertSlices } from './insert.ts'
+import { type Slice, withoutOffsets } from './slice.ts'
+import type { FoldTable } from './tables.ts'
+
+/**
+ * Makes the changelog hold every record of the slices once, and the current state everything that the changelog does.
+ * Aggregates may still miss or double the batch afterwards; the caller reconciles them.
+ *
+ * Three states are possible per insert, whatever was killed: nothing arrived; all arrived; or the server remembers the token
+ * although the part never became visible (it logs the token first). The last is told apart by looking, and gets a new token.
+ */
+export async function recoverSlices(inserter: Inserter, table: FoldTable, slices: readonly Slice[]): Promise<void> {
+  await waitForRunningInserts(inserter)
+  const missing = await missingFrom(inserter, table, slices)
+  if (missing.length > 0) {
+    await insertSlices(inserter, table, missing)
+    const lost = await missingFrom(inserter, table, missing)
+    if (lost.length > 0) await insertSlices(inserter, table, lost, '-again')
+  }
+  for (const slice of slices) {
+    if (slice.truncate) await insertSlices(inserter, table, [slice])
+    await restoreCurrent(inserter, table, slice)
+  }
+}
+
+/** Parts of the slices whose offsets the changelog does not hold; truncates are not looked for, they complete themselves. */
+async function missingFrom(inserter: Inserter, table: FoldTable, slices: readonly Slice[]): Promise<Slice[]> {
+  const missing: Slice[] = []
+  for (const slice of slices) {
+    if (slice.truncate) continue
+    const rows = await inserter.clickhouse.rows<{ offset: string }>(
+      `SELECT DISTINCT _offset AS offset FROM ${quoteName(changelogName(table.table))} WHERE _partition = ${slice.partition} AND _offset >= ${slice.start} AND _offset < ${slice.end}`,
+    )
+    missing.push(...withoutOffsets(slice, new Set(rows.map(row => Number(row.offset)))))
+  }
+  return missing
+}
+
+/** Versions make this idempotent: a row that is there already is the same row again. */
+async function restoreCurrent(inserter: Inserter, table: FoldTable, slice: Slice): Promise<void> {
+  const range = ` AND _partition = ${slice.partition} AND _offset >= ${slice.start} AND _offset < ${slice.end}`
+  await inserter.clickhouse.command(
+    `INSERT INTO ${quoteName(currentName(table.table))}\n${currentSelect(table.table, range)}`,
+    {
+      async_insert: 0,
+      insert_deduplicate: 0,
+    },
+  )
+}
+
+/** An insert whose client is gone may still be running; looking for its rows before it ends would see neither state. */
+async function waitForRunningInserts(inserter: Inserter): Promise<void> {
+  const deadline = performance.now() + 120_000
+  for (;;) {
+    const [row] = await inserter.clickhouse.rows<{ n: string }>(
+      'SELECT count() AS n FROM system.processes WHERE startsWith(query_id, {prefix:String})',
+      { prefix: `fold-${inserter.database}-` },
+    )
+    if (Number(row?.n ?? 0) === 0 || performance.now() > deadline) return
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}

@@ -1,0 +1,125 @@
+// consumer/run: the one loop from topics to ClickHouse.
+// May know: contract, kafka, runtime, consumer. Each turn commits "done so far, and this next" before it inserts.
+
+import type { FetchedPartition } from '../kafka/fetch.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/retry.ts'
+import { foldBatch, recoverBatch } from './fold.ts'
+import { batchName, writeIntent } from './intent.ts'
+import { firstSlice, type Slice } from './slice.ts'
+import { takeOver } from './takeover.ts'
+import { type FoldLoop, partitionKey, type Tenure } from './tenure.ts'
+
+/** Bytes per fetch: bounds the memory of a batch, as this one is held while the next is being fetched. */
+const fetchLimits = { maxWaitMs: 100, minBytes: 1, maxBytes: 12 * 1024 * 1024 }
+const partitionBytes = 3 * 1024 * 1024
+
+/**
+ * Folds until aborted. Losing ownership ends a tenure, not the loop.
+ * @throws {MillraceError} OFFSETS_MISSING, RECORD_UNREADABLE, SCHEMA_CHANGED, CLICKHOUSE_FAILED: all need an operator
+ */
+export async function runFold(loop: FoldLoop, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const assignment = await loop.membership.assigned(signal)
+    if (signal.aborted) return
+    try {
+      const tenure = await takeOver(loop, assignment, signal)
+      await fold(loop, tenure, signal)
+    } catch (error) {
+      if (!(error instanceof MillraceError) || error.code !== 'FENCED') throw error
+      loop.folder.log.info('partitions were reassigned; taking over anew')
+    }
+  }
+}
+
+async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<void> {
+  let next = fetchNext(loop, tenure, signal)
+  while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
+    const slices = collect(loop, tenure, await next)
+    if (slices.length > 0 || tenure.done.size > 0) await commit(loop, tenure, slices)
+    advance(tenure, slices)
+    next = fetchNext(loop, tenure, signal)
+    next.catch(() => {})
+    if (slices.length > 0) await foldUntilKnown(loop, slices, signal)
+    for (const { topic, partition, end } of slices)
+      tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
+    loop.freshness.observe(slices)
+    if (await loop.watermarks.advance((topic, partition) => visibleOffset(tenure, topic, partition)))
+      await loop.onVisible()
+  }
+  if (tenure.done.size > 0 && loop.membership.assignment === tenure.assignment) await commit(loop, tenure, [])
+}
+
+function fetchNext(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<FetchedPartition[]> {
+  const positions = [...tenure.positions.values()].map(position => ({ ...position, maxBytes: partitionBytes }))
+  const watermark = { topic: loop.watermarksTopic, partition: 0, offset: tenure.watermarkOffset, maxBytes: 64 * 1024 }
+  return loop.fetcher.fetch([...positions, watermark], fetchLimits, signal)
+}
+
+/** The slices of this turn; watermarks go to their follower. */
+function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartition[]): Slice[] {
+  const slices: Slice[] = []
+  for (const part of fetched) {
+    if (part.topic === loop.watermarksTopic) {
+      loop.watermarks.add(part.records)
+      if (part.records.count > 0) tenure.watermarkOffset = part.records.offsets[part.records.count - 1]! + 1
+      continue
+    }
+    const slice = firstSlice(part, tenure.positions.get(partitionKey(part.topic, part.partition))!.offset)
+    if (slice !== undefined) slices.push(slice)
+  }
+  return slices
+}
+
+/** One atomic commit: what is done, and for each partition of the next batch where it starts and how far it will go. */
+async function commit(loop: FoldLoop, tenure: Tenure, slices: readonly Slice[]): Promise<void> {
+  const commits = new Map([...tenure.done].map(([key, done]) => [key, { ...done, metadata: '' }]))
+  for (const group of new Set(slices.map(({ topic }) => loop.folder.tables.get(topic)!.group))) {
+    const own = slices.filter(({ topic }) => loop.folder.tables.get(topic)!.group === group)
+    const batch = batchName(own)
+    for (const { topic, partition, start, end } of own) {
+      commits.set(partitionKey(topic, partition), {
+        topic,
+        partition,
+        offset: start,
+        metadata: writeIntent(end, batch),
+      })
+    }
+  }
+  await loop.membership.commit([...commits.values()])
+  tenure.done.clear()
+}
+
+function advance(tenure: Tenure, slices: readonly Slice[]): void {
+  for (const { topic, partition, end } of slices) tenure.positions.get(partitionKey(topic, partition))!.offset = end
+}
+
+/** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when fenced or aborted. */
+async function foldUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: AbortSignal): Promise<void> {
+  let delay = 50
+  for (let attempt = 0; ; attempt++) {
+    if (!loop.membership.stillOwner())
+      throw new MillraceError('FENCED', {
+        what: 'ownership lapsed before an insert',
+        next: 'none: the next owner completes the batch',
+      })
+    try {
+      return attempt === 0
+        ? await foldBatch(loop.folder, slices)
+        : await recoverBatch(loop.folder, slices, loop.membership.soleMember)
+    } catch (error) {
+      if (!(error instanceof MillraceError) || !error.retriable || signal.aborted) throw error
+      loop.folder.log.warn('a batch did not go through; looking what arrived, then trying again', {
+        code: error.code,
+        what: error.message,
+      })
+      await pause(delay, signal)
+      delay = Math.min(delay * 2, 5000)
+    }
+  }
+}
+
+/** Everything below a partition's position has been folded once the turn is over. */
+function visibleOffset(tenure: Tenure, topic: string, partition: number): number {
+  return tenure.positions.get(partitionKey(topic, partition))?.offset ?? -1
+}

@@ -1,0 +1,78 @@
+// consumer/setup: a generation's database, tables, model and stable views.
+// May know: contract, clickhouse, kafka/registry, consumer/{tables,watermark}.
+
+import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
+import { storageName, tableStatements } from '../clickhouse/ddl.ts'
+import { applyModel, type Model } from '../clickhouse/model.ts'
+import { type PublishedView, publish } from '../clickhouse/publish.ts'
+import { quoteName } from '../clickhouse/quote.ts'
+import { type Generation, generationDatabase } from '../contract/generation.ts'
+import { tableName } from '../contract/table.ts'
+import type { SchemaStore } from '../kafka/registry.ts'
+import { type Config, tableOptions } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { type FoldTable, loadFoldTable } from './tables.ts'
+import { watermarkStatements } from './watermark.ts'
+
+export interface Warehouse {
+  readonly clickhouse: Clickhouse
+  readonly database: string
+  /** By topic. */
+  readonly tables: ReadonlyMap<string, FoldTable>
+}
+
+/** Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's. */
+export async function openWarehouse(parts: {
+  config: Config
+  clickhouse: { url: string; user: string; password: string }
+  generation: Generation
+  schemas: SchemaStore
+  model: Model | undefined
+}): Promise<Warehouse> {
+  const { config, generation, schemas, model } = parts
+  const database = generationDatabase(config.name, generation.number)
+  const bare = connectClickhouse(parts.clickhouse)
+  await bare.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)} ENGINE = Atomic`)
+  await bare.close()
+  const clickhouse = connectClickhouse({ ...parts.clickhouse, database })
+  const tables = new Map<string, FoldTable>()
+  for (const about of generation.tables) {
+    const onRefusal = (schema: string, table: string) => tableOptions(config, schema, table)?.onRefusal ?? 'stop'
+    tables.set(about.topic, await loadFoldTable(about, schemas, onRefusal))
+  }
+  for (const { table } of tables.values()) for (const sql of tableStatements(table)) await clickhouse.command(sql)
+  for (const sql of watermarkStatements) await clickhouse.command(sql)
+  if (model !== undefined) {
+    checkRequirements(model, [...tables.values()])
+    await applyModel(clickhouse, model)
+  }
+  return { clickhouse, database, tables }
+}
+
+/** Points the stable names at this generation: each table under its own schema and name, and what the model publishes. */
+export async function publishWarehouse(warehouse: Warehouse, model: Model | undefined): Promise<void> {
+  const views: PublishedView[] = [...warehouse.tables.values()].map(({ table }) => ({
+    database: table.schema,
+    name: table.name,
+    source: storageName(table.schema, table.name),
+  }))
+  for (const [database, names] of Object.entries(model?.publish ?? {})) {
+    for (const name of names) views.push({ database, name, source: name })
+  }
+  await publish(warehouse.clickhouse, warehouse.database, views)
+}
+
+export async function dropWarehouse(warehouse: Warehouse): Promise<void> {
+  await warehouse.clickhouse.command(`DROP DATABASE IF EXISTS ${quoteName(warehouse.database)} SYNC`)
+}
+
+function checkRequirements(model: Model, tables: readonly FoldTable[]): void {
+  const captured = new Set(tables.map(({ table }) => tableName(table)))
+  const missing = model.requires.filter(name => !captured.has(name))
+  if (missing.length === 0) return
+  throw new MillraceError('CONFIG_INVALID', {
+    what: `the model needs tables that are not captured: ${missing.join(', ')}`,
+    where: model.directory,
+    next: 'name them under tables in millrace.yaml and start a new generation, or run without this model',
+  })
+}

@@ -1,0 +1,86 @@
+// consumer/takeover: from a new assignment to known positions, completing what the previous owner left open.
+// May know: kafka, runtime, consumer.
+
+import type { Fetcher } from '../kafka/fetch.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/retry.ts'
+import { recoverBatch } from './fold.ts'
+import { openBatches, type Progress, type Range, readIntent } from './intent.ts'
+import { type Slice, sliceOfRange } from './slice.ts'
+import { type FoldLoop, partitionKey, type Tenure } from './tenure.ts'
+
+/**
+ * Reads the progress of all partitions, owned or not, because an open batch may reach over partitions of several members; whoever
+ * meets it completes it whole.
+ * @throws {MillraceError} OFFSETS_MISSING when a topic no longer holds what must be folded next
+ */
+export async function takeOver(loop: FoldLoop, assignment: number, signal: AbortSignal): Promise<Tenure> {
+  const all = loop.generation.tables.flatMap(({ topic, partitions }) =>
+    Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
+  )
+  const committed = await loop.membership.committed(all)
+  const progress: Progress[] = committed.map(({ topic, partition, offset, metadata }) => ({
+    topic,
+    partition,
+    offset: Math.max(offset, 0),
+    intent: readIntent(metadata, `consumer group, topic ${topic}, partition ${partition}`),
+  }))
+  const owned = new Set(loop.membership.partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
+  const isOwned = ({ topic, partition }: { topic: string; partition: number }) =>
+    owned.has(partitionKey(topic, partition))
+  const tenure: Tenure = {
+    assignment,
+    positions: new Map(),
+    done: new Map(),
+    watermarkOffset: await lastWatermark(loop),
+  }
+  for (const [batch, ranges] of openBatches(progress)) {
+    if (!ranges.some(isOwned)) continue
+    loop.folder.log.info('completing a batch that was left open', { batch, ranges: ranges.length })
+    await recoverUntilKnown(loop, await readRanges(loop.fetcher, ranges, signal), signal)
+    for (const { topic, partition, end } of ranges.filter(isOwned)) {
+      tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
+    }
+  }
+  for (const { topic, partition, offset, intent } of progress.filter(isOwned)) {
+    tenure.positions.set(partitionKey(topic, partition), { topic, partition, offset: intent?.end ?? offset })
+  }
+  return tenure
+}
+
+async function recoverUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: AbortSignal): Promise<void> {
+  for (let delay = 100; ; delay = Math.min(delay * 2, 5000)) {
+    try {
+      return await recoverBatch(loop.folder, slices, loop.membership.soleMember)
+    } catch (error) {
+      if (!(error instanceof MillraceError) || !error.retriable || signal.aborted) throw error
+      loop.folder.log.warn('an open batch cannot be completed yet', { code: error.code, what: error.message })
+      await pause(delay, signal)
+    }
+  }
+}
+
+/** The records of exactly these offset ranges, read again from the topics. */
+async function readRanges(fetcher: Fetcher, ranges: readonly Range[], signal: AbortSignal): Promise<Slice[]> {
+  const slices: Slice[] = []
+  for (const { topic, partition, start, end } of ranges) {
+    for (let maxBytes = 4 * 1024 * 1024; ; maxBytes *= 2) {
+      const position = { topic, partition, offset: start, maxBytes }
+      const [fetched] = await fetcher.fetch([position], { maxWaitMs: 1000, minBytes: 1, maxBytes }, signal)
+      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, start, end)
+      if (slice !== undefined) {
+        slices.push(slice)
+        break
+      }
+      if (signal.aborted) throw signal.reason
+    }
+  }
+  return slices
+}
+
+/** Only the newest watermark matters: each covers all before it. */
+async function lastWatermark({ fetcher, watermarksTopic }: FoldLoop): Promise<number> {
+  const [end] = await fetcher.endOffsets(watermarksTopic)
+  const [start] = await fetcher.startOffsets(watermarksTopic)
+  return Math.max((end ?? 0) - 1, start ?? 0)
+}

@@ -1,0 +1,33 @@
+// consumer/tenure: what the loop works with, and what it owns between two assignments.
+// May know: contract, kafka, consumer. Types and the key of a partition, nothing that acts.
+
+import type { Generation } from '../contract/generation.ts'
+import type { Fetcher } from '../kafka/fetch.ts'
+import type { Membership } from '../kafka/group.ts'
+import type { Folder } from './fold.ts'
+import type { Freshness } from './freshness.ts'
+import type { WatermarkFollower } from './watermark.ts'
+
+export interface FoldLoop {
+  readonly generation: Generation
+  readonly membership: Membership
+  readonly fetcher: Fetcher
+  readonly folder: Folder
+  readonly watermarks: WatermarkFollower
+  readonly watermarksTopic: string
+  readonly freshness: Freshness
+  /** Called after each turn in which something became visible. */
+  onVisible(): Promise<void>
+}
+
+/** What this member owns and how far it has come; thrown away whenever the assignment changes. */
+export interface Tenure {
+  readonly assignment: number
+  /** Next offset to fold, by topic and partition. */
+  readonly positions: Map<string, { topic: string; partition: number; offset: number }>
+  /** Folded but not yet committed as done. */
+  readonly done: Map<string, { topic: string; partition: number; offset: number }>
+  watermarkOffset: number
+}
+
+export const partitionKey = (topic: string, partition: number): string => `${topic}/${partition}`

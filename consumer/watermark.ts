@@ -1,0 +1,72 @@
+// consumer/watermark: up to which LSN and commit time everything is visible in ClickHouse.
+// May know: contract/generation, clickhouse/client.
+
+import type { Clickhouse } from '../clickhouse/client.ts'
+import type { Generation, Watermark } from '../contract/generation.ts'
+import type { RecordSet } from '../kafka/record-batch.ts'
+
+/** First offset of a partition that is not yet visible. */
+export type VisibleOffset = (topic: string, partition: number) => number
+
+/** One row is enough; the newest wins. Analysts read the view. */
+export const watermarkStatements = [
+  `CREATE TABLE IF NOT EXISTS watermark (
+  lsn UInt64 COMMENT 'every change committed before this LSN is visible',
+  commit_time DateTime64(6, 'UTC') COMMENT 'commit time of the last of them, by the clock of the source',
+  visible_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC') COMMENT 'when they were, by the clock of ClickHouse'
+) ENGINE = ReplacingMergeTree(lsn) ORDER BY tuple()
+COMMENT 'Up to which point of the source everything is visible'`,
+  `CREATE VIEW IF NOT EXISTS freshness AS
+SELECT lsn, commit_time, visible_at, dateDiff('millisecond', commit_time, now64(6, 'UTC')) AS behind_ms
+FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
+]
+
+/** Holds watermarks back until everything they cover has been folded. */
+export class WatermarkFollower {
+  readonly #clickhouse: Clickhouse
+  readonly #generation: Generation
+  #pending: Watermark[] = []
+  #visible: Watermark | undefined
+
+  constructor(clickhouse: Clickhouse, generation: Generation) {
+    this.#clickhouse = clickhouse
+    this.#generation = generation
+  }
+
+  /** The last watermark that is visible. */
+  get visible(): Watermark | undefined {
+    return this.#visible
+  }
+
+  /** The newest watermark known, visible or not. */
+  get newest(): Watermark | undefined {
+    return this.#pending.at(-1) ?? this.#visible
+  }
+
+  add(records: RecordSet): void {
+    for (let index = 0; index < records.count; index++) {
+      const json = records.buffer.toString('utf8', records.valueStarts[index], records.valueEnds[index])
+      this.#pending.push(JSON.parse(json) as Watermark)
+    }
+  }
+
+  /** Writes down the newest pending watermark that is covered; resolves to whether one was. */
+  async advance(visible: VisibleOffset): Promise<boolean> {
+    const index = this.#pending.findLastIndex(watermark => this.#covered(watermark, visible))
+    if (index === -1) return false
+    const reached = this.#pending[index]!
+    await this.#clickhouse.command(
+      `INSERT INTO watermark (lsn, commit_time) VALUES (${reached.lsn}, fromUnixTimestamp64Micro(${reached.commitTimeUs}, 'UTC'))`,
+      { async_insert: 0 },
+    )
+    this.#pending = this.#pending.slice(index + 1)
+    this.#visible = reached
+    return true
+  }
+
+  #covered(watermark: Watermark, visible: VisibleOffset): boolean {
+    return this.#generation.tables.every(({ topic }, table) =>
+      watermark.offsets[table]!.every((offset, partition) => visible(topic, partition) >= offset),
+    )
+  }
+}
