@@ -45,7 +45,7 @@ export function environment(): NodeJS.ProcessEnv {
  */
 export function loadConfig({ file, flags = {}, env, cwd }: ConfigInput): Config {
   const path = findFile(file ?? env.MILLRACE_CONFIG, cwd)
-  const read = path === undefined ? undefined : readConfigText(relative(cwd, path), readFileSync(path, 'utf8'), env)
+  const read = path === undefined ? undefined : readConfigText(shortPath(path, cwd), readFileSync(path, 'utf8'), env)
   const values = structuredClone(read?.values ?? {})
   const origins = new Map<string, string>()
   for (const setting of settings) {
@@ -81,6 +81,11 @@ function findFile(named: string | undefined, cwd: string): string | undefined {
     where: path,
     next: 'correct --config or MILLRACE_CONFIG',
   })
+}
+
+function shortPath(path: string, cwd: string): string {
+  const short = relative(cwd, path)
+  return short.startsWith('..') ? path : short
 }
 
 function invalid(faults: readonly Fault[], origins: Map<string, string>, file: ConfigFile | undefined): MillraceError {

@@ -31,6 +31,14 @@ export function createLog(component: string, level: LogLevel = 'info', asJson = 
   }
 }
 
+/** The log that the configuration asks for. */
+export function openLog(
+  component: string,
+  { level, format }: { level: LogLevel; format: 'auto' | 'json' | 'text' },
+): Log {
+  return format === 'auto' ? createLog(component, level) : createLog(component, level, format === 'json')
+}
+
 function formatFields(fields: LogFields): string {
   return Object.entries(fields)
     .filter(([, value]) => value !== undefined)

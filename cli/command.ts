@@ -1,0 +1,62 @@
+// cli/command: what every command gets (configuration, log, life) and how its result becomes an exit code.
+// May know: runtime and commander.
+
+import type { Command } from 'commander'
+import { type Config, environment, loadConfig } from '../runtime/config.ts'
+import type { Environment } from '../runtime/config-file.ts'
+import { type Life, live } from '../runtime/lifecycle.ts'
+import { type Log, openLog } from '../runtime/log.ts'
+
+export interface CommandContext {
+  readonly config: Config
+  readonly log: Log
+  readonly life: Life
+  readonly env: Environment
+}
+
+/** Does the command's work; gives an exit code, or nothing for 0. Found a failure is 1; whatever is thrown becomes 2. */
+export type CommandBody<Options> = (
+  context: CommandContext,
+  options: Options,
+  args: readonly string[],
+) => Promise<number | undefined> | Promise<void>
+
+interface GlobalOptions {
+  readonly config?: string
+  readonly data?: string
+  readonly logLevel?: string
+  readonly set?: Readonly<Record<string, string>>
+}
+
+/**
+ * The commander action that loads the configuration, runs the body until it ends or is asked to stop, and sets the exit code.
+ * @example program.command('status').option('--json').action(runs<{ json?: true }>('status', async ({ config }, { json }) => { … }))
+ */
+export function runs<Options extends object>(component: string, body: CommandBody<Options>) {
+  return async (...given: unknown[]): Promise<void> => {
+    const command = given.at(-1) as Command
+    const options = command.optsWithGlobals<GlobalOptions & Options>()
+    const env = environment()
+    const config = loadConfig({ file: options.config, flags: flagsOf(options), env, cwd: process.cwd() })
+    const log = openLog(component, config.log)
+    process.exitCode = await live(
+      async life => {
+        return (await body({ config, log, life, env }, options, command.args)) ?? 0
+      },
+      { log },
+    )
+  }
+}
+
+function flagsOf({ data, logLevel, set }: GlobalOptions): Record<string, string> {
+  return {
+    ...set,
+    ...(data === undefined ? {} : { directory: data }),
+    ...(logLevel === undefined ? {} : { 'log.level': logLevel }),
+  }
+}
+
+/** Writes a value to stdout as indented JSON, for `--json`. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}

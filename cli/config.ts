@@ -1,0 +1,38 @@
+// cli/config: `millrace config schema | show | check`.
+// May know: runtime and commander.
+
+import type { Command } from 'commander'
+import { stringify } from 'yaml'
+import { configJsonSchema } from '../runtime/config-settings.ts'
+import { redactConfig } from '../runtime/redact.ts'
+import { printJson, runs } from './command.ts'
+
+export function configCommand(program: Command): void {
+  const config = program.command('config').description('show or check the configuration')
+
+  config
+    .command('schema')
+    .description('print the JSON Schema of millrace.yaml, for editors')
+    .action(() => printJson(configJsonSchema()))
+
+  config
+    .command('show')
+    .description('print every setting as it counts, secrets hidden')
+    .option('--json', 'as JSON instead of YAML')
+    .action(
+      runs<{ json?: true }>('config', async (context, { json }) => {
+        const shown = redactConfig(context.config)
+        if (json) printJson(shown)
+        else process.stdout.write(stringify(shown))
+      }),
+    )
+
+  config
+    .command('check')
+    .description('read the configuration and say whether it can be used')
+    .action(
+      runs('config', async () => {
+        process.stdout.write('the configuration is valid\n')
+      }),
+    )
+}

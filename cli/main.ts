@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+// cli/main: the entry of `millrace`; runs the program and turns what goes wrong into a message and an exit code.
+// May know: program and runtime.
+
+import { CommanderError } from 'commander'
+import { MillraceError } from '../runtime/errors.ts'
+import { exitCodes } from '../runtime/lifecycle.ts'
+import { createProgram } from './program.ts'
+
+/** The message for a person on stderr, the important line first; the stack only on request. */
+function fail(error: unknown): void {
+  process.exitCode = exitCodes.failed
+  if (error instanceof CommanderError) {
+    // Commander has written its own message; asking for help or the version is no failure.
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.failed
+    return
+  }
+  if (error instanceof MillraceError) process.stderr.write(`${error.toText()}\n`)
+  else process.stderr.write(`INTERNAL: ${error instanceof Error ? error.message : String(error)}\n`)
+  if (process.argv.includes('--debug')) console.error(error)
+  else if (!(error instanceof MillraceError))
+    process.stderr.write('  next:  run again with --debug and report the stack\n')
+}
+
+process.on('uncaughtException', error => {
+  fail(error)
+  process.exit()
+})
+
+try {
+  await createProgram().parseAsync()
+} catch (error) {
+  fail(error)
+}

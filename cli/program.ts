@@ -1,0 +1,57 @@
+// cli/program: the command line: global options and the list of commands.
+// May know: commander and every command.
+
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import { MillraceError } from '../runtime/errors.ts'
+import { configCommand } from './config.ts'
+
+/** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
+const commands: readonly ((program: Command) => void)[] = [configCommand]
+
+export function createProgram(): Command {
+  const program = new Command('millrace')
+    .description('Streams row changes from Postgres through Kafka into ClickHouse, exactly once.')
+    .version(version())
+    .addOption(new Option('-c, --config <file>', 'configuration file (default: millrace.yaml, if there is one)'))
+    .addOption(new Option('-d, --data <directory>', 'where state and embedded servers are kept'))
+    .addOption(new Option('--log-level <level>', 'least level that is logged: debug, info, warn or error'))
+    .addOption(
+      new Option('--set <key=value>', 'any setting, such as source.readers=8; may be repeated').argParser(addSetting),
+    )
+    .addOption(new Option('--debug', 'print stack traces of errors'))
+    .showHelpAfterError('(millrace --help lists commands and options)')
+    .exitOverride()
+  program.addHelpText('after', exitCodesHelp)
+  for (const add of commands) add(program)
+  return program
+}
+
+const exitCodesHelp = `
+Exit codes: 0 done, 1 ran and found a failure, 2 could not run, 130 interrupted.
+Settings come from the command line over the environment (MILLRACE_…) over the file over defaults.`
+
+function addSetting(text: string, earlier: Record<string, string> = {}): Record<string, string> {
+  const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
+  if (key === undefined || value === undefined) {
+    throw new MillraceError('USAGE', {
+      what: 'a setting is given as key=value',
+      where: `--set ${text}`,
+      next: 'write for example --set source.readers=8',
+    })
+  }
+  return { ...earlier, [key]: value }
+}
+
+/** The package's version; package.json stands beside cli/ in a checkout and beside dist/ in the package. */
+function version(): string {
+  const places = ['../package.json', '../../package.json'].map(path => new URL(path, import.meta.url))
+  for (const place of places) {
+    try {
+      return String((JSON.parse(readFileSync(place, 'utf8')) as { version: unknown }).version)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+  return 'unknown'
+}

@@ -1,0 +1,121 @@
+// runtime/lifecycle: one process from its start to its end: signals, the deadline, closing in reverse order.
+// May know: log.
+
+import type { Log } from './log.ts'
+
+/** How a process ends. A service that SIGTERM tells to stop, and that does so, has done its work: 0. */
+export const exitCodes = { ok: 0, found: 1, failed: 2, interrupted: 130 } as const
+
+export interface Life {
+  /** Fires once, when the process is asked to stop. Every wait must listen to it. */
+  readonly signal: AbortSignal
+  /** Says how to close what has just been opened; closed in reverse order, whether the work succeeds or not. */
+  opened(name: string, close: () => unknown): void
+  /** Asks the process to stop, as a signal would. */
+  stop(): void
+}
+
+export interface LifeOptions {
+  readonly log: Log
+  /** Milliseconds that stopping may take before the process ends whatever is left; default 10 s. */
+  readonly deadlineMs?: number
+}
+
+interface Opened {
+  readonly name: string
+  readonly close: () => unknown
+}
+
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** npm and tsx pass on a signal that the terminal has sent to the whole group: such a copy is no second Ctrl-C. */
+const echoMs = 500
+
+/**
+ * Runs the work, then closes everything it opened. The first signal asks the work to stop; a second one, or the
+ * deadline, ends the process at once with 130.
+ * @returns the work's own exit code, or 130 after SIGINT
+ * @throws what the work throws, except the abort it was asked for, else the first error of closing
+ */
+export async function live(work: (life: Life) => Promise<number>, options: LifeOptions): Promise<number> {
+  const { log, deadlineMs = 10_000 } = options
+  const open: Opened[] = []
+  const end = (why: string) => {
+    log.error(why, { unfinished: open.map(({ name }) => name).join(', ') || 'the work itself' })
+    process.exit(exitCodes.interrupted)
+  }
+  const asked = listen(log, () => end('asked to stop a second time'))
+  let deadline: NodeJS.Timeout | undefined
+  const startDeadline = () => {
+    deadline ??= setTimeout(() => end(`not stopped within ${deadlineMs} ms`), deadlineMs)
+  }
+  asked.signal.addEventListener('abort', startDeadline)
+
+  const outcome = await settle(() =>
+    work({ signal: asked.signal, stop: asked.stop, opened: (name, close) => void open.push({ name, close }) }),
+  )
+  startDeadline()
+  const closing = await closeAll(open)
+  clearTimeout(deadline)
+  asked.forget()
+
+  if (outcome.failed && !(asked.signal.aborted && isAbort(outcome.error))) throw outcome.error
+  if (closing.failed) throw closing.error
+  if (asked.by() === 'SIGINT') return exitCodes.interrupted
+  return outcome.failed ? exitCodes.ok : outcome.value
+}
+
+/** Turns the first signal, or a reader of stdout that has gone, into an abort. */
+function listen(log: Log, onSecond: () => void) {
+  const controller = new AbortController()
+  const stop = () => controller.abort()
+  let first: { readonly signal: NodeJS.Signals; readonly at: number } | undefined
+  const onSignal = (signal: NodeJS.Signals) => {
+    const at = performance.now()
+    if (first && at - first.at >= echoMs) onSecond()
+    if (first) return
+    first = { signal, at }
+    log.info('stopping', { signal })
+    stop()
+  }
+  const ignore = () => {} // nobody reads the log any more, which is no reason to stop
+  for (const signal of stopSignals) process.on(signal, onSignal)
+  process.stdout.on('error', stop)
+  process.stderr.on('error', ignore)
+  return {
+    signal: controller.signal,
+    stop,
+    by: () => first?.signal,
+    forget() {
+      for (const signal of stopSignals) process.off(signal, onSignal)
+      process.stdout.off('error', stop)
+      process.stderr.off('error', ignore)
+    },
+  }
+}
+
+type Outcome<T> = { readonly failed: false; readonly value: T } | { readonly failed: true; readonly error: unknown }
+
+async function settle<T>(work: () => Promise<T> | T): Promise<Outcome<T>> {
+  try {
+    return { failed: false, value: await work() }
+  } catch (error) {
+    return { failed: true, error }
+  }
+}
+
+/** Closes the last opened first and goes on past errors; gives the first of them. */
+async function closeAll(open: Opened[]): Promise<Outcome<void>> {
+  let result: Outcome<void> = { failed: false, value: undefined }
+  for (let last = open.at(-1); last; last = open.at(-1)) {
+    const { close } = last
+    const closed = await settle(async () => void (await close()))
+    if (closed.failed && !result.failed) result = closed
+    open.pop()
+  }
+  return result
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}

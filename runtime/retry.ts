@@ -1,0 +1,41 @@
+// runtime/retry: an attempt again and again, with growing pauses, as long as its errors say that this may help.
+// May know: errors and log.
+
+import { setTimeout as pause } from 'node:timers/promises'
+import { MillraceError } from './errors.ts'
+import type { Log } from './log.ts'
+
+export interface RetryOptions {
+  /** What is attempted, for the log: "connect to Kafka". */
+  readonly what: string
+  readonly signal: AbortSignal
+  readonly log: Log
+  /** Pause after the first failure; doubles from one to the next. Default 100 ms. */
+  readonly firstMs?: number
+  /** Longest pause. Default 10 s. */
+  readonly mostMs?: number
+  /** Give up when the next pause would end later than this after the first attempt; default never. */
+  readonly limitMs?: number
+}
+
+/**
+ * Attempts until success. Each pause is drawn between half and the whole of its length, so that several processes that
+ * fail together do not come back together.
+ * @throws the first error that is no retriable MillraceError, the last one at the limit, or the signal's reason
+ */
+export async function retry<T>(attempt: (count: number) => Promise<T>, options: RetryOptions): Promise<T> {
+  const { what, signal, log, firstMs = 100, mostMs = 10_000, limitMs = Number.POSITIVE_INFINITY } = options
+  const started = performance.now()
+  for (let count = 1; ; count++) {
+    signal.throwIfAborted()
+    try {
+      return await attempt(count)
+    } catch (error) {
+      const waitMs = Math.round(Math.min(mostMs, firstMs * 2 ** (count - 1)) * (0.5 + Math.random() / 2))
+      const tooLate = performance.now() - started + waitMs > limitMs
+      if (!(error instanceof MillraceError && error.retriable) || tooLate) throw error
+      log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
+      await pause(waitMs, undefined, { signal })
+    }
+  }
+}
