@@ -87,7 +87,9 @@ ${currentSelect(table, '')}`
 function createLiveView(table: Table): string {
   const own = table.columns.map(column => quoteName(column.name)).join(', ')
   const comment = table.comment === undefined ? '' : `\nCOMMENT ${quoteString(table.comment)}`
-  return `CREATE VIEW IF NOT EXISTS ${quoteName(storageName(table.schema, table.name))} AS
+  return `CREATE VIEW IF NOT EXISTS ${quoteName(storageName(table.schema, table.name))} (
+  ${table.columns.map(columnDefinition).join(',\n  ')}
+) AS
 SELECT ${own} FROM ${quoteName(currentName(table))} FINAL${comment}`
 }
 

@@ -14,6 +14,8 @@ const manifestSchema = z.strictObject({
   requires: z.array(z.string()),
   /** Views to show under a stable name: database → views. */
   publish: z.record(z.string(), z.array(z.string())),
+  /** Aggregate tables that can be recomputed, upstream ones first: a correction runs through the views behind them too. */
+  reconcile: z.array(z.string()).default([]),
 })
 
 export interface Model {
@@ -21,7 +23,7 @@ export interface Model {
   readonly requires: readonly string[]
   readonly publish: Readonly<Record<string, readonly string[]>>
   readonly statements: readonly string[]
-  /** Aggregate tables that can be recomputed, in the order of their files: table name → SELECT of keys and sums. */
+  /** Aggregate tables that can be recomputed, upstream ones first: table name → SELECT of keys and sums. */
   readonly recompute: ReadonlyMap<string, string>
 }
 
@@ -34,9 +36,15 @@ export function loadModel(directory: string, timeZone: string): Model {
   const fill = (sql: string) => sql.replaceAll('{time_zone}', timeZone)
   try {
     const manifest = manifestSchema.parse(parse(readFileSync(join(directory, 'model.yaml'), 'utf8')))
-    const statements = sqlFiles(join(directory, 'clickhouse')).flatMap(({ sql }) => splitStatements(fill(sql)))
-    const recompute = new Map(sqlFiles(join(directory, 'reconcile')).map(({ name, sql }) => [name, fill(sql)]))
-    return { directory, ...manifest, statements, recompute }
+    const files = readdirSync(join(directory, 'clickhouse')).filter(file => file.endsWith('.sql'))
+    const read = (...path: string[]) => fill(readFileSync(join(directory, ...path), 'utf8'))
+    return {
+      directory,
+      requires: manifest.requires,
+      publish: manifest.publish,
+      statements: files.sort().flatMap(file => splitStatements(read('clickhouse', file)).map(repeatable)),
+      recompute: new Map(manifest.reconcile.map(table => [table, read('reconcile', `${table}.sql`)])),
+    }
   } catch (error) {
     throw new MillraceError('CONFIG_INVALID', {
       what: `the model cannot be read: ${error instanceof Error ? error.message : String(error)}`,
@@ -98,11 +106,9 @@ function differenceSelect(recompute: string, table: string, columns: readonly Ag
 ) WHERE ${sums.join(' OR ')}`
 }
 
-function sqlFiles(directory: string): { name: string; sql: string }[] {
-  return readdirSync(directory)
-    .filter(file => file.endsWith('.sql'))
-    .sort()
-    .map(file => ({ name: file.slice(0, -4), sql: readFileSync(join(directory, file), 'utf8') }))
+/** A consumer that was killed while it applied the model applies it again. */
+function repeatable(statement: string): string {
+  return statement.replace(/^CREATE (TABLE|MATERIALIZED VIEW|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
 }
 
 function splitStatements(sql: string): string[] {

@@ -22,17 +22,31 @@ export async function publish(
     await clickhouse.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)}`)
   }
   for (const { database, name, source } of views) {
-    const comment = await commentOf(clickhouse, generation, source)
+    const { columns, comment } = await describe(clickhouse, generation, source)
     await clickhouse.command(
-      `CREATE OR REPLACE VIEW ${quotePath(database, name)} AS SELECT * FROM ${quotePath(generation, source)}${comment}`,
+      `CREATE OR REPLACE VIEW ${quotePath(database, name)} (${columns}) AS SELECT * FROM ${quotePath(generation, source)} COMMENT ${comment}`,
     )
   }
 }
 
-async function commentOf(clickhouse: Clickhouse, database: string, table: string): Promise<string> {
-  const [row] = await clickhouse.rows<{ comment: string }>(
+/** The source's columns with their types and comments, and its own comment, as SQL: analysts' tools show both. */
+async function describe(
+  clickhouse: Clickhouse,
+  database: string,
+  table: string,
+): Promise<{ columns: string; comment: string }> {
+  const columns = await clickhouse.rows<{ name: string; type: string; comment: string }>(
+    'SELECT name, type, comment FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position',
+    { database, table },
+  )
+  const [about] = await clickhouse.rows<{ comment: string }>(
     'SELECT comment FROM system.tables WHERE database = {database:String} AND name = {table:String}',
     { database, table },
   )
-  return row?.comment ? ` COMMENT ${quoteString(row.comment)}` : ''
+  return {
+    columns: columns
+      .map(({ name, type, comment }) => `${quoteName(name)} ${type} COMMENT ${quoteString(comment)}`)
+      .join(', '),
+    comment: quoteString(about?.comment ?? ''),
+  }
 }

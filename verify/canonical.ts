@@ -1,0 +1,91 @@
+// verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
+// May know: contract, clickhouse/quote. Shares no code with the fold: it reads what each database holds.
+
+import { quoteName } from '../clickhouse/quote.ts'
+import type { Column, Table } from '../contract/table.ts'
+
+/** SQL expressions over one row, in both dialects: text of the key, and a digest of the whole row in 32 hex digits. */
+export interface RowSql {
+  readonly key: string
+  readonly digest: string
+}
+
+export function postgresRow(table: Table): RowSql {
+  const columns = new Map(table.columns.map(column => [column.name, column]))
+  return {
+    key: table.key.map(name => postgresPiece(columns.get(name)!)).join(` || ',' || `),
+    digest: `md5(${table.columns.map(postgresPiece).join(` || ',' || `)})`,
+  }
+}
+
+export function clickhouseRow(table: Table): RowSql {
+  const columns = new Map(table.columns.map(column => [column.name, column]))
+  const joined = (all: readonly Column[]) => `concat(${all.map(clickhousePiece).join(`, ',', `)}, '')`
+  return {
+    key: joined(table.key.map(name => columns.get(name)!)),
+    digest: `lower(hex(MD5(${joined(table.columns)})))`,
+  }
+}
+
+/** `bytes:text`, or `~` for NULL, so that no two rows are spelled alike. */
+function postgresPiece(column: Column): string {
+  const text = postgresText(column)
+  return `coalesce(octet_length(convert_to(${text}, 'UTF8')) || ':' || (${text}), '~')`
+}
+
+function clickhousePiece(column: Column): string {
+  const text = clickhouseText(column)
+  const piece = `concat(toString(length(${text})), ':', ${text})`
+  return column.nullable ? `if(isNull(${quoteName(column.name)}), '~', assumeNotNull(${piece}))` : piece
+}
+
+function postgresText(column: Column): string {
+  const name = postgresName(column.name)
+  switch (column.encoding) {
+    case 'boolean':
+      return `${name}::int::text`
+    case 'decimal':
+      return `round(${name}::numeric, ${column.scale})::text`
+    case 'float':
+      return `CASE WHEN ${name} = 'NaN' THEN 'NaN' ELSE encode(float4send(${name}), 'hex') END`
+    case 'double':
+      return `CASE WHEN ${name} = 'NaN' THEN 'NaN' ELSE encode(float8send(${name}), 'hex') END`
+    case 'date':
+      return `(${name}::date - date '1970-01-01')::text`
+    case 'timestamp':
+    case 'timestamptz':
+      return `trunc(extract(epoch FROM ${name}) * 1000000)::text`
+    case 'bytes':
+      return `encode(${name}, 'hex')`
+    default:
+      return `${name}::text`
+  }
+}
+
+function clickhouseText(column: Column): string {
+  const name = quoteName(column.name)
+  switch (column.encoding) {
+    case 'boolean':
+      return `toString(toUInt8(${name}))`
+    case 'decimal':
+      return `toDecimalString(${name}, ${column.scale})`
+    case 'float':
+      return `if(isNaN(${name}), 'NaN', leftPad(lower(hex(reinterpretAsUInt32(${name}))), 8, '0'))`
+    case 'double':
+      return `if(isNaN(${name}), 'NaN', leftPad(lower(hex(reinterpretAsUInt64(${name}))), 16, '0'))`
+    case 'date':
+      return `toString(toInt32(${name}))`
+    case 'timestamp':
+    case 'timestamptz':
+      return `toString(toUnixTimestamp64Micro(${name}))`
+    case 'bytes':
+      return `lower(hex(${name}))`
+    default:
+      return `toString(${name})`
+  }
+}
+
+/** A quoted identifier in Postgres. */
+export function postgresName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
