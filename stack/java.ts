@@ -1,11 +1,19 @@
 // stack/java: whether this machine has the Java and Maven that the local Kafka needs.
 // May know: runtime.
 import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
 const run = promisify(execFile)
 const oldest = 17
+
+/** The Java that Maven would use too: JAVA_HOME's, else the one on the PATH. */
+export function javaProgram(): string {
+  const home = environment().JAVA_HOME
+  return home ? join(home, 'bin', 'java') : 'java'
+}
 
 /** @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17. */
 export async function requireJava(): Promise<void> {
@@ -13,15 +21,15 @@ export async function requireJava(): Promise<void> {
   if (version !== undefined && version >= oldest) return
   throw new MillraceError('STACK_PREREQUISITE', {
     what: version === undefined ? 'the local Kafka needs Java, and there is none' : `Java ${version} is too old`,
-    where: '`java` on the PATH',
+    where: javaProgram(),
     next: `install Java ${oldest} or newer (for example \`apt-get install openjdk-17-jre-headless\`), or name an external Kafka in millrace.yaml`,
   })
 }
 
-/** The major version on the PATH, e.g. 17; 8 for the old scheme "1.8.0". */
+/** The major version, e.g. 17; 8 for the old scheme "1.8.0". */
 async function javaVersion(): Promise<number | undefined> {
   try {
-    const { stderr, stdout } = await run('java', ['-version'])
+    const { stderr, stdout } = await run(javaProgram(), ['-version'])
     const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(stderr + stdout) ?? []
     return first === undefined ? undefined : Number(first === '1' ? second : first)
   } catch {

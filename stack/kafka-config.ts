@@ -2,8 +2,9 @@
 // May know: stack/component.
 import type { Ports } from './component.ts'
 
-/** Room for a row of 256 MB with its old image and headers. */
-const largestRequestBytes = 1 << 30
+/** A row of Postgres holds at most 1 GB; topics set their own limit below this. */
+const largestMessageBytes = 1 << 30
+const largestRequestBytes = 2 ** 31 - 1
 
 /** server.properties for a broker with its log in `logDirectory`: https://kafka.apache.org/41/configuration/broker-configs/ */
 export function kafkaConfig(logDirectory: string, ports: Ports): string {
@@ -26,8 +27,11 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'share.coordinator.state.topic.min.isr': '1',
     // A group of one member must not wait for others that might come.
     'group.initial.rebalance.delay.ms': '0',
-    'message.max.bytes': String(largestRequestBytes),
-    'replica.fetch.max.bytes': String(largestRequestBytes),
+    // After kill -9 the controller refuses the new broker until the session of the old one is over.
+    'broker.session.timeout.ms': '3000',
+    'broker.heartbeat.interval.ms': '500',
+    'message.max.bytes': String(largestMessageBytes),
+    'replica.fetch.max.bytes': String(largestMessageBytes),
     'socket.request.max.bytes': String(largestRequestBytes),
     'num.network.threads': '2',
     'num.io.threads': '4',

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Command, Ports, Server, StackContext } from './component.ts'
-import { requireJava } from './java.ts'
+import { javaProgram, requireJava } from './java.ts'
 import { kafkaConfig } from './kafka-config.ts'
 import { kafkaJars } from './kafka-jars.ts'
 import { assetPath } from './packages.ts'
@@ -66,7 +66,14 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   try {
     await writeFile(config, kafkaConfig(log, { client: 9092, controller: 9093 }))
     const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config]
-    await run('java', ['-XX:TieredStopAtLevel=1', '-Xmx256m', ...loggingOptions(), '-cp', join(jars, '*'), ...tool])
+    await run(javaProgram(), [
+      '-XX:TieredStopAtLevel=1',
+      '-Xmx256m',
+      ...loggingOptions(),
+      '-cp',
+      join(jars, '*'),
+      ...tool,
+    ])
     await rename(log, data)
   } catch (cause) {
     throw new MillraceError('STACK_FAILED', {
@@ -86,7 +93,7 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
   const memory = ['-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
   const jars = join(await kafkaJars(context), '*')
   return {
-    file: 'java',
+    file: javaProgram(),
     args: [...memory, ...loggingOptions(), '-cp', jars, 'kafka.Kafka', configPath(data)],
   }
 }

@@ -3,6 +3,7 @@
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { clickhouseServer } from './clickhouse.ts'
@@ -31,7 +32,7 @@ export interface UpOptions {
   /** Which to start; the others are external. Default all. */
   readonly components?: readonly Component[]
   readonly signal?: AbortSignal
-  /** Where downloads are kept for all checkouts; default ~/.cache/millrace. */
+  /** Where downloads are kept for all checkouts; default millrace/ under $XDG_CACHE_HOME or ~/.cache. */
   readonly cache?: string
   /** Replaces ports that another process has taken meanwhile, instead of refusing to start. */
   readonly newPorts?: boolean
@@ -46,7 +47,7 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   requireNode()
   const directory = await realDirectory(options.directory)
   const signal = options.signal ?? new AbortController().signal
-  const cache = options.cache ?? join(homedir(), '.cache', 'millrace')
+  const cache = options.cache ?? join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
   const context = { directory, log: options.log, signal, cache }
   return locked(directory, options.log, signal, async () => {
     await removeLeftovers(directory)
