@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { configCommand } from './config.ts'
+import { stackCommands } from './stack.ts'
 
 /** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
-const commands: readonly ((program: Command) => void)[] = [configCommand]
+const commands: readonly ((program: Command) => void)[] = [stackCommands, configCommand]
 
 export function createProgram(): Command {
   const program = new Command('millrace')

@@ -1,0 +1,157 @@
+// test/unit/layers.test: the rules of the code's shape that no compiler checks.
+// May know: the sources as text and syntax trees.
+
+import ts from 'typescript'
+import { descendants, linesOf, placeOf, readSources, type Source } from '../support/sources.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const ranks: Record<string, number> = {
+  contract: 0,
+  runtime: 0,
+  postgres: 1,
+  kafka: 1,
+  clickhouse: 1,
+  producer: 2,
+  consumer: 2,
+  generator: 2,
+  verify: 2,
+  stack: 3,
+  dashboard: 3,
+  cli: 4,
+  test: 5,
+  bench: 5,
+}
+
+const sources = readSources()
+const byPath = new Map(sources.map(source => [source.path, source]))
+const folderOf = (path: string) => path.split('/')[0]!
+const isTest = ({ path }: Source) => ['test', 'bench'].includes(folderOf(path))
+
+/** Fails with every offender on a line of its own. */
+function none(offenders: readonly string[], rule: string): void {
+  if (offenders.length > 0) throw new Error(`${rule}:\n      ${offenders.join('\n      ')}`)
+}
+
+const test = suite('layers')
+
+test('every folder has a rank', () => {
+  const folders = new Set(sources.map(({ path }) => folderOf(path)))
+  none(
+    [...folders].filter(folder => ranks[folder] === undefined),
+    'give these folders a rank, or move their files',
+  )
+})
+
+test('a file imports only from its own folder or a lower rank', () => {
+  const upward = sources.flatMap(({ path, imports }) =>
+    imports
+      .filter(target => byPath.has(target) && folderOf(target) !== folderOf(path))
+      .filter(target => ranks[folderOf(target)]! >= ranks[folderOf(path)]!)
+      .map(target => `${path} imports ${target}`),
+  )
+  none(upward, 'imports against the direction of the data')
+})
+
+test('every relative import names a file with its extension', () => {
+  const broken = sources.flatMap(({ path, imports }) =>
+    imports
+      .filter(target => ranks[folderOf(target)] !== undefined && target.includes('/') && !byPath.has(target))
+      .map(target => `${path}: ${target}`),
+  )
+  none(broken, 'no such file')
+})
+
+test('no files import each other in a circle', () => {
+  const finished = new Set<string>()
+  const circles: string[] = []
+  const visit = (path: string, trail: readonly string[]) => {
+    const start = trail.indexOf(path)
+    if (start >= 0) circles.push([...trail.slice(start), path].join(' → '))
+    if (start >= 0 || finished.has(path)) return
+    for (const target of byPath.get(path)?.imports ?? []) visit(target, [...trail, path])
+    finished.add(path)
+  }
+  for (const { path } of sources) visit(path, [])
+  none(circles, 'circles')
+})
+
+test('no file only passes on what others export', () => {
+  const barrels = sources.filter(({ path, tree }) => {
+    const passesOn = tree.statements.some(node => ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined)
+    return path.endsWith('/index.ts') || passesOn
+  })
+  none(
+    barrels.map(({ path }) => path),
+    'import from the file that has it',
+  )
+})
+
+test('no file is longer than 300 lines, no function longer than 60', () => {
+  const files = sources.filter(({ text }) => text.split('\n').length > 301).map(({ path }) => path)
+  const functions = sources.flatMap(source =>
+    descendants(source.tree)
+      .filter(node => ts.isFunctionLike(node) && linesOf(node, source.tree) > 60)
+      .map(node => `${placeOf(node, source)} has ${linesOf(node, source.tree)} lines`),
+  )
+  none([...files, ...functions], 'too long')
+})
+
+test('no function takes more than 4 positional parameters', () => {
+  const wide = sources.flatMap(source =>
+    descendants(source.tree)
+      .filter(node => ts.isFunctionLike(node) && node.parameters.length > 4)
+      .map(node => placeOf(node, source)),
+  )
+  none(wide, 'take an object')
+})
+
+test('every file says in its first two lines what it is and what it may know', () => {
+  const silent = sources.filter(({ path, text }) => {
+    const [first = '', second = ''] = text.replace(/^#!.*\n/, '').split('\n')
+    return !first.startsWith(`// ${path.replace(/\.ts$/, '')}: `) || !second.startsWith('// May know: ')
+  })
+  none(
+    silent.map(({ path }) => path),
+    'no header',
+  )
+})
+
+test('the environment is read in one place', () => {
+  const readers = sources.filter(source => !isTest(source) && /process\s*\.\s*env\b/.test(source.text))
+  assert.equal(
+    readers.map(({ path }) => path),
+    ['runtime/config.ts'],
+  )
+})
+
+test('uvu is imported in one place', () => {
+  const users = sources.filter(({ imports }) => imports.some(name => /^uvu\b/.test(name)))
+  assert.equal(
+    users.map(({ path }) => path),
+    ['test/support/suite.ts'],
+  )
+})
+
+test('nothing is left to do and nothing is hidden from the compiler', () => {
+  const words = [
+    /\bTO(?:DO)\b/,
+    /\bFIX(?:ME)\b/,
+    /@ts-(?:ignore|expect-error|nocheck)/,
+    /\bas (?:any)\b/,
+    /biome-(?:ignore)-all/,
+  ]
+  const marked = sources.flatMap(({ path, text }) =>
+    words.filter(word => word.test(text)).map(word => `${path}: ${word.source}`),
+  )
+  none(marked, 'forbidden')
+})
+
+test('every test file stands in a layer', () => {
+  const tests = sources.filter(({ path }) => path.endsWith('.test.ts'))
+  none(
+    tests.map(({ path }) => path).filter(path => !/^test\/(unit|service|e2e|fault)\//.test(path)),
+    'the runner does not find these',
+  )
+})
+
+test.run()
