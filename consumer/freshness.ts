@@ -29,12 +29,12 @@ export class Freshness {
     const step = Math.max(1, Math.floor(total / samplesPerBatch))
     for (const { records, from, to } of slices) {
       for (let index = from; index < to; index += step) {
-        const { commitTimeUs, ordinal, lsn } = readHead(
+        const { commitTimeUs, snapshot } = readHead(
           records.buffer,
           records.valueStarts[index]!,
           records.valueEnds[index]!,
         )
-        if (lsn > 0 && ordinal >= 0) this.#samples.push({ at: now, ms: now - commitTimeUs / 1000, weight: step })
+        if (!snapshot) this.#samples.push({ at: now, ms: now - commitTimeUs / 1000, weight: step })
       }
     }
     const oldest = now - this.#windowMs

@@ -3,7 +3,7 @@
 
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { pause } from '../runtime/retry.ts'
+import { retry } from '../runtime/retry.ts'
 import { foldBatch, recoverBatch } from './fold.ts'
 import { batchName, writeIntent } from './intent.ts'
 import { firstSlice, type Slice } from './slice.ts'
@@ -94,29 +94,19 @@ function advance(tenure: Tenure, slices: readonly Slice[]): void {
   for (const { topic, partition, end } of slices) tenure.positions.get(partitionKey(topic, partition))!.offset = end
 }
 
-/** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when fenced or aborted. */
+/** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when fenced or asked to stop. */
 async function foldUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: AbortSignal): Promise<void> {
-  let delay = 50
-  for (let attempt = 0; ; attempt++) {
-    if (!loop.membership.stillOwner())
+  const { folder, membership } = loop
+  const attempt = async (count: number) => {
+    if (!membership.stillOwner()) {
       throw new MillraceError('FENCED', {
         what: 'ownership lapsed before an insert',
         next: 'none: the next owner completes the batch',
       })
-    try {
-      return attempt === 0
-        ? await foldBatch(loop.folder, slices)
-        : await recoverBatch(loop.folder, slices, loop.membership.soleMember)
-    } catch (error) {
-      if (!(error instanceof MillraceError) || !error.retriable || signal.aborted) throw error
-      loop.folder.log.warn('a batch did not go through; looking what arrived, then trying again', {
-        code: error.code,
-        what: error.message,
-      })
-      await pause(delay, signal)
-      delay = Math.min(delay * 2, 5000)
     }
+    await (count === 1 ? foldBatch(folder, slices) : recoverBatch(folder, slices, membership.soleMember))
   }
+  await retry(attempt, { what: 'fold a batch', signal, log: folder.log, firstMs: 50, mostMs: 5000 })
 }
 
 /** Everything below a partition's position has been folded once the turn is over. */

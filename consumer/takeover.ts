@@ -2,8 +2,7 @@
 // May know: kafka, runtime, consumer.
 
 import type { Fetcher } from '../kafka/fetch.ts'
-import { MillraceError } from '../runtime/errors.ts'
-import { pause } from '../runtime/retry.ts'
+import { retry } from '../runtime/retry.ts'
 import { recoverBatch } from './fold.ts'
 import { openBatches, type Progress, type Range, readIntent } from './intent.ts'
 import { type Slice, sliceOfRange } from './slice.ts'
@@ -37,7 +36,12 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
   for (const [batch, ranges] of openBatches(progress)) {
     if (!ranges.some(isOwned)) continue
     loop.folder.log.info('completing a batch that was left open', { batch, ranges: ranges.length })
-    await recoverUntilKnown(loop, await readRanges(loop.fetcher, ranges, signal), signal)
+    const slices = await readRanges(loop.fetcher, ranges, signal)
+    await retry(() => recoverBatch(loop.folder, slices, loop.membership.soleMember), {
+      what: 'complete an open batch',
+      signal,
+      log: loop.folder.log,
+    })
     for (const { topic, partition, end } of ranges.filter(isOwned)) {
       tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
     }
@@ -46,18 +50,6 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     tenure.positions.set(partitionKey(topic, partition), { topic, partition, offset: intent?.end ?? offset })
   }
   return tenure
-}
-
-async function recoverUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: AbortSignal): Promise<void> {
-  for (let delay = 100; ; delay = Math.min(delay * 2, 5000)) {
-    try {
-      return await recoverBatch(loop.folder, slices, loop.membership.soleMember)
-    } catch (error) {
-      if (!(error instanceof MillraceError) || !error.retriable || signal.aborted) throw error
-      loop.folder.log.warn('an open batch cannot be completed yet', { code: error.code, what: error.message })
-      await pause(delay, signal)
-    }
-  }
 }
 
 /** The records of exactly these offset ranges, read again from the topics. */

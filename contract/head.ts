@@ -8,10 +8,12 @@ export interface Head extends Position {
   readonly transaction: number
   /** Commit time by the source's clock, µs since the Unix epoch. */
   readonly commitTimeUs: number
+  /** Whether the row comes from the initial load. */
+  readonly snapshot: boolean
 }
 
 /**
- * Position, transaction id and commit time of the value that starts at `start`, wire header included.
+ * Position, transaction id, commit time and snapshot mark of the value that starts at `start`, wire header included.
  * @throws {RangeError} when the bytes end early or a number lies beyond 2^53
  */
 export function readHead(value: Buffer, start: number, end: number): Head {
@@ -19,10 +21,12 @@ export function readHead(value: Buffer, start: number, end: number): Head {
   const lsn = readLong(value, cursor, end)
   const ordinal = readLong(value, cursor, end)
   const transaction = readLong(value, cursor, end)
-  return { lsn, ordinal, transaction, commitTimeUs: readLong(value, cursor, end) }
+  const commitTimeUs = readLong(value, cursor, end)
+  if (cursor.at >= end) throw new RangeError('the value ends inside its position')
+  return { lsn, ordinal, transaction, commitTimeUs, snapshot: value[cursor.at] === 1 }
 }
 
-/** Zig-zag varint; all four fields are non-negative. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
+/** Zig-zag varint; all four numbers are non-negative. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
 function readLong(source: Buffer, cursor: { at: number }, end: number): number {
   let value = 0
   let factor = 1

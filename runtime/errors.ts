@@ -48,9 +48,11 @@ export const errorCodes = {
   RECORD_UNREADABLE: { policy: 'stop', meaning: 'a record in a topic was not written by millrace, or is damaged' },
   SCHEMA_MISSING: { policy: 'stop', meaning: 'a topic has no registered schema' },
   SCHEMA_CHANGED: { policy: 'stop', meaning: 'a table no longer has the columns it was captured with' },
-  FENCED: { policy: 'retry', meaning: 'another member owns the partitions now' },
+  FENCED: { policy: 'stop', meaning: 'another member owns the partitions now' },
   OFFSETS_MISSING: { policy: 'stop', meaning: 'a topic no longer holds records that are still needed' },
   HTTP_PORT: { policy: 'stop', meaning: 'the port of a service is taken or not allowed' },
+  CHILD_ENDED: { policy: 'stop', meaning: 'a service that another command had started ended by itself' },
+  TIMED_OUT: { policy: 'stop', meaning: 'something that should have happened by now did not' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 
