@@ -31,7 +31,7 @@ const outputLimit = 400_000
 /** Runs the file to its end, or kills its whole group at the limit or when the signal fires. */
 export async function runFile(file: string, run: FileRun): Promise<FileResult> {
   const started = performance.now()
-  const child = spawn(process.execPath, ['--import', 'tsx', file], {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: run.directory, NODE_NO_WARNINGS: '1' },

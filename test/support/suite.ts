@@ -27,6 +27,8 @@ export interface SuiteOptions {
   readonly timeoutMs?: number
   /** Limit of one `before` or `after` hook; default 180 s, since they may start real components. */
   readonly hookTimeoutMs?: number
+  /** How long open timers and sockets may keep the process alive after the last suite; default 5 s. */
+  readonly leakLimitMs?: number
 }
 
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -37,7 +39,8 @@ let running = 0
  * A suite of tests. uvu alone exits with 0 when a hook throws, when something else than an Error is thrown and when `run`
  * is forgotten, and waits for ever for a test that hangs; here each of these fails.
  */
-export function suite(name: string, { timeoutMs = 60_000, hookTimeoutMs = 180_000 }: SuiteOptions = {}): Suite {
+export function suite(name: string, options: SuiteOptions = {}): Suite {
+  const { timeoutMs = 60_000, hookTimeoutMs = 180_000, leakLimitMs = 5_000 } = options
   const inner = uvuSuite(name)
   const steps: Record<'before' | 'after' | 'beforeEach' | 'afterEach', Step[]> = {
     before: [],
@@ -61,7 +64,7 @@ export function suite(name: string, { timeoutMs = 60_000, hookTimeoutMs = 180_00
     }
     if (broken && declaredTests === 0) reportFailure(`before of "${name}"`, broken)
     running -= 1
-    if (running === 0) watchForLeaks()
+    if (running === 0) watchForLeaks(leakLimitMs)
   })
 
   const test = (title: string, step: Step) => {
@@ -149,20 +152,20 @@ function reportFailure(where: string, failure: Error): void {
   console.error(`\nFAIL ${where}: ${failure.message}`)
 }
 
-const leakLimitMs = 5_000
-
 /** Fires only when something still keeps the process alive, since the timer itself does not. */
-function watchForLeaks(): void {
+function watchForLeaks(limitMs: number): void {
   setTimeout(() => {
     if (running > 0) return
     reportFailure('end of file', new Error(`left open: ${process.getActiveResourcesInfo().join(', ')}`))
     process.exit(1)
-  }, leakLimitMs).unref()
+  }, limitMs).unref()
 }
 
 process.on('exit', () => {
   for (const name of waiting.values()) reportFailure(`"${name}"`, new Error('the suite was declared but never run()'))
-  if (Object.values(totals).every(count => count === 0)) reportFailure('end of file', new Error('no test was declared'))
+  if (running > 0) reportFailure('end of file', new Error('the process ended before its tests were through'))
+  else if (Object.values(totals).every(count => count === 0))
+    reportFailure('end of file', new Error('no test was declared'))
   process.stdout.write(`\n${fileLine(totals)}\n`)
   if (totals.failed > 0) process.exitCode = 1
 })
@@ -203,7 +206,10 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
     }
     await new Promise(resolve => setTimeout(resolve, 20))
   } while (performance.now() < deadline)
-  throw new Error(`waited ${timeoutMs} ms in vain for: ${what}\n    ${site}\n    last: ${last}`, { cause: last })
+  throw new Error(
+    `waited ${timeoutMs} ms in vain for: ${what}\n    ${site}\n    last: ${last}`,
+    last instanceof Error ? { cause: last } : {},
+  )
 }
 
 /** Deep equality; the message shows both sides by `inspect`, since uvu's diff prints 1n and "1" alike. */
