@@ -1,5 +1,6 @@
 // stack/account: under which account Postgres runs, since it refuses root.
 // May know: runtime.
+
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { MillraceError } from '../runtime/errors.ts'

@@ -7,8 +7,8 @@ export const maxServerMemoryBytes = 4 * 1024 ** 3
 /**
  * The configuration file for data in `data` and a log at `log`.
  *
- * The pool settings belong together: with two merge threads the defaults would forbid mutations for good and keep
- * merges small, since they wait for more free slots than the pool has.
+ * The pool settings belong together: two threads leave the other core to inserts, and thresholds made for a pool of
+ * sixteen would keep merges small and let mutations wait as soon as two tasks run.
  */
 export function clickhouseConfig(data: string, log: string): string {
   return `<clickhouse>
@@ -20,12 +20,12 @@ export function clickhouseConfig(data: string, log: string): string {
   <primary_index_cache_size>268435456</primary_index_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
   <max_connections>1024</max_connections>
+  <background_schedule_pool_size>8</background_schedule_pool_size>
   <background_pool_size>2</background_pool_size>
   <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
   <merge_tree>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
     <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
-    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
   </merge_tree>
   <timezone>UTC</timezone>
   <profiles><default></default></profiles>

@@ -1,5 +1,6 @@
 // stack/clickhouse: a local ClickHouse server, from the library that npm installed.
 // May know: stack.
+
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { clickhouseConfig } from './clickhouse-config.ts'

@@ -1,5 +1,6 @@
 // stack/ensure: one component from whatever state it is in to one that answers.
 // May know: stack, runtime.
+
 import { MillraceError } from '../runtime/errors.ts'
 import type { Endpoints, Ports, ProcessId, Server, StackContext } from './component.ts'
 import { lastLines, logPath, logSize, startDaemon } from './daemon.ts'

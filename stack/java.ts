@@ -1,5 +1,6 @@
 // stack/java: whether this machine has the Java and Maven that the local Kafka needs.
 // May know: runtime.
+
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'

@@ -1,5 +1,6 @@
 // stack/kafka-config: the settings of the local Kafka broker, which is its own KRaft controller.
 // May know: stack/component.
+
 import type { Ports } from './component.ts'
 
 /** A row of Postgres holds at most 1 GB; topics set their own limit below this. */

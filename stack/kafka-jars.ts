@@ -1,5 +1,6 @@
 // stack/kafka-jars: the Kafka broker's jars, downloaded once for all checkouts.
 // May know: stack, runtime.
+
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

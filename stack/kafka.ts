@@ -1,5 +1,6 @@
 // stack/kafka: a local Kafka broker in KRaft mode.
 // May know: stack, runtime.
+
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -90,7 +91,7 @@ async function prepare(context: StackContext, known: string | undefined): Promis
 
 async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
   replaceFile(configPath(data), kafkaConfig(data, ports))
-  const memory = ['-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
+  const memory = ['-Xms128m', '-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
   const jars = join(await kafkaJars(context), '*')
   return {
     file: javaProgram(),

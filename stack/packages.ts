@@ -1,5 +1,6 @@
 // stack/packages: where installed packages and this package's own assets lie.
 // May know: runtime.
+
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'

@@ -1,5 +1,6 @@
 // stack/postgres-binaries: the Postgres that npm installed, made runnable for the account that runs it.
 // May know: stack/account, stack/packages, runtime.
+
 import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Account, accountCan } from './account.ts'

@@ -1,5 +1,6 @@
 // stack/postgres: a local Postgres 18 with logical replication, trusted on loopback.
 // May know: stack, runtime.
+
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmod, chown, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'

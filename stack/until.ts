@@ -1,5 +1,6 @@
 // stack/until: waiting for a condition with a deadline, the only way in which the stack waits.
 // May know: nothing.
+
 import { setTimeout as pause } from 'node:timers/promises'
 
 export interface UntilOptions {

@@ -1,5 +1,6 @@
 // stack/up: real Postgres, Kafka and ClickHouse on loopback, started, found again, stopped and killed.
 // May know: stack, runtime.
+
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
