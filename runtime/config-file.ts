@@ -1,7 +1,7 @@
 // runtime/config-file: a YAML file as plain values, with the line and column that each came from.
 // May know: errors and yaml. Knows nothing of what the settings mean.
 
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar, visit } from 'yaml'
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import { MillraceError } from './errors.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -37,7 +37,7 @@ export function readConfigText(file: string, text: string, env: Environment): Co
     Scalar(position, node, ancestors) {
       if (position === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return
       node.value = interpolate(node.value, env, at(node.range?.[0] ?? 0))
-      if (node.type === Scalar.PLAIN) interpolated.add(keysOf(ancestors).join('.'))
+      interpolated.add(keysOf(ancestors).join('.'))
     },
   })
   const values: unknown = document.toJS() ?? {}

@@ -1,0 +1,68 @@
+// test/unit/cli.test: the command line's help, its exit codes and how it refuses.
+// May know: cli/main, run as a process.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startProgram, writeFixture } from '../support/fixture.ts'
+import { projectRoot } from '../support/sources.ts'
+import { assert, suite } from '../support/suite.ts'
+
+function millrace(...args: string[]) {
+  return startProgram([join(projectRoot, 'cli/main.ts'), ...args]).ended
+}
+
+const test = suite('cli')
+
+test('help goes to stdout and names commands and exit codes', async () => {
+  const { code, stdout, stderr } = await millrace('--help')
+  assert.is(code, 0)
+  assert.is(stderr, '')
+  for (const command of ['up', 'down', 'config']) assert.match(stdout, new RegExp(`^ {2}${command}\\b`, 'm'))
+  assert.match(stdout, 'Exit codes: 0 done, 1 ran and found a failure, 2 could not run, 130 interrupted.')
+})
+
+test('the version is that of the package', async () => {
+  const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }
+  assert.is((await millrace('--version')).stdout, `${version}\n`)
+})
+
+test('a mistyped command or option is refused with a suggestion and 2', async () => {
+  const command = await millrace('confg')
+  assert.is(command.code, 2)
+  assert.is(command.stdout, '')
+  assert.match(command.stderr, 'Did you mean config?')
+  const option = await millrace('config', 'show', '--jsn')
+  assert.is(option.code, 2)
+  assert.match(option.stderr, 'Did you mean --json?')
+  assert.is((await millrace('--set', 'x', 'config', 'show')).code, 2)
+})
+
+test('config show prints what counts, secrets hidden', async () => {
+  const directory = writeFixture({ 'm.yaml': 'name: shop\nclickhouse: { password: hush }\n' })
+  const { code, stdout } = await millrace(
+    'config',
+    'show',
+    '--json',
+    '-c',
+    join(directory, 'm.yaml'),
+    '--log-level',
+    'warn',
+  )
+  assert.is(code, 0)
+  const shown = JSON.parse(stdout)
+  assert.is(shown.name, 'shop')
+  assert.is(shown.log.level, 'warn')
+  assert.is(shown.clickhouse.password, '***')
+})
+
+test('a configuration that cannot be used is refused on stderr with 2, its stack only on request', async () => {
+  const file = join(writeFixture({ 'm.yaml': 'nam: shop\n' }), 'm.yaml')
+  const { code, stdout, stderr } = await millrace('config', 'check', '--config', file)
+  assert.is(code, 2)
+  assert.is(stdout, '')
+  assert.match(stderr, 'm.yaml:1:1 nam: is no setting. Did you mean "name"?')
+  assert.not.match(stderr, /^ {4}at /m)
+  assert.match((await millrace('config', 'check', '--config', file, '--debug')).stderr, /^ {4}at /m)
+})
+
+test.run()

@@ -1,0 +1,63 @@
+// test/unit/retry.test: what is tried again, how long, and when it ends.
+// May know: runtime/retry.
+
+import { MillraceError } from '../../runtime/errors.ts'
+import { createLog } from '../../runtime/log.ts'
+import { type RetryOptions, retry } from '../../runtime/retry.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const unreachable = () => new MillraceError('KAFKA_UNREACHABLE', { what: 'no broker', next: 'wait' })
+
+function options(extra: Partial<RetryOptions> = {}): RetryOptions {
+  const signal = new AbortController().signal
+  return { what: 'test', signal, log: createLog('test', 'error'), firstMs: 1, mostMs: 2, ...extra }
+}
+
+const test = suite('retry')
+
+test('tries again until it succeeds, counting from 1', async () => {
+  const counts: number[] = []
+  const result = await retry(async count => {
+    counts.push(count)
+    if (count < 4) throw unreachable()
+    return 'done'
+  }, options())
+  assert.is(result, 'done')
+  assert.equal(counts, [1, 2, 3, 4])
+})
+
+test('what an operator must mend, and what is not ours, is thrown at once', async () => {
+  for (const error of [new MillraceError('USAGE', { what: 'a', next: 'b' }), new TypeError('bug')]) {
+    let count = 0
+    const attempt = () => retry(async () => Promise.reject((count++, error)), options())
+    assert.is(await assert.rejects(attempt), error)
+    assert.is(count, 1)
+  }
+})
+
+test('gives up at its limit with the last error', async () => {
+  let count = 0
+  const failing = async () => {
+    count += 1
+    throw unreachable()
+  }
+  await assert.refuses(() => retry(failing, options({ limitMs: 20 })), 'KAFKA_UNREACHABLE')
+  assert.ok(count > 2)
+})
+
+test('an abort ends the pause and keeps a further attempt from starting', async () => {
+  const controller = new AbortController()
+  let count = 0
+  const failing = async () => {
+    count += 1
+    queueMicrotask(() => controller.abort())
+    throw unreachable()
+  }
+  const slow = options({ firstMs: 60_000, mostMs: 60_000, signal: controller.signal })
+  const error = await assert.rejects(() => retry(failing, slow))
+  assert.is(error.name, 'AbortError')
+  await assert.rejects(() => retry(failing, slow))
+  assert.is(count, 1)
+})
+
+test.run()
