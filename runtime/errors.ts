@@ -35,6 +35,11 @@ export const errorCodes = {
   PUBLICATION_MISSING: { policy: 'stop', meaning: 'the publication is gone, or is younger than the changes to read' },
   SNAPSHOT_LOST: { policy: 'retry', meaning: 'the snapshot of the initial load can no longer be used' },
   STREAM_CORRUPT: { policy: 'stop', meaning: 'bytes from Postgres do not follow its protocol' },
+  TABLE_NOT_CAPTURABLE: { policy: 'stop', meaning: 'a table cannot be captured as it is' },
+  REPLICA_IDENTITY: { policy: 'stop', meaning: 'a captured table does not log whole old rows' },
+  VALUE_REFUSED: { policy: 'stop', meaning: 'a row cannot be represented downstream, and its table is set to stop' },
+  GENERATION_CHANGED: { policy: 'stop', meaning: 'what is to be captured is no longer what the generation holds' },
+  PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },
   CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk or parts' },
   CLICKHOUSE_REFUSED: { policy: 'stop', meaning: 'ClickHouse cannot store a record as it is' },
@@ -53,6 +58,9 @@ export const errorCodes = {
   HTTP_PORT: { policy: 'stop', meaning: 'the port of a service is taken or not allowed' },
   CHILD_ENDED: { policy: 'stop', meaning: 'a service that another command had started ended by itself' },
   TIMED_OUT: { policy: 'stop', meaning: 'something that should have happened by now did not' },
+  NOTHING_LOADED: { policy: 'stop', meaning: 'ClickHouse holds no generation whose initial load is complete' },
+  NOT_CAUGHT_UP: { policy: 'stop', meaning: 'ClickHouse did not reach the LSN at which it was to be compared' },
+  SOURCE_MOVES: { policy: 'stop', meaning: 'the source changed too fast for a report to be compared' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 

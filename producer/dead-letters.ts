@@ -1,0 +1,121 @@
+// producer/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
+// May know: contract, runtime/errors, producer/{output,tables}.
+
+import { type DeadLetter, deadLetterPartitions } from '../contract/dead-letter.ts'
+import type { Change, TextRow } from '../contract/encode.ts'
+import { comparePositions, formatLsn, type Position } from '../contract/position.ts'
+import type { Refusal } from '../contract/refusal.ts'
+import { tableName } from '../contract/table.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { RecordSink } from './output.ts'
+import type { CapturedTable } from './tables.ts'
+
+const nullKind = 0x6e
+
+/** One image of a change, refused. */
+export interface RefusedImage {
+  readonly captured: CapturedTable
+  readonly change: Change
+  readonly image: 'before' | 'after'
+  readonly row: TextRow
+  readonly refusal: Refusal
+}
+
+export interface DeadLetterOptions {
+  readonly sink: RecordSink
+  /** Index of the dead-letter topic in the sink. */
+  readonly topicIndex: number
+  readonly maxRecordBytes: number
+  /** Position of the producer's last letter. */
+  readonly tail: Position | undefined
+}
+
+export class DeadLetters {
+  /** Letters written so far. */
+  records = 0
+  readonly #options: DeadLetterOptions
+
+  constructor(options: DeadLetterOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Sets the row aside whole, in Postgres' text form, unless that was done before.
+   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when even the letter is too large
+   */
+  refuse(refused: RefusedImage): void {
+    const { sink, topicIndex, maxRecordBytes, tail } = this.#options
+    const error = explain(refused)
+    if (refused.captured.onRefusal === 'stop') throw error
+    if (tail !== undefined && comparePositions(refused.change, tail) <= 0) return
+    const key = Buffer.from(letterKey(refused))
+    const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
+    if (key.length + value.length > maxRecordBytes) throw error
+    sink.append(
+      topicIndex,
+      deadLetterPartitions.producer,
+      Buffer.concat([key, value]),
+      0,
+      key.length,
+      key.length,
+      key.length + value.length,
+    )
+    this.records++
+  }
+}
+
+/** Position of the change that a letter of the producer is about. @throws {SyntaxError} when the value is no letter */
+export function letterPosition(value: Buffer): Position | undefined {
+  const { change } = JSON.parse(value.toString()) as DeadLetter
+  return change && { lsn: change.lsn, ordinal: change.ordinal }
+}
+
+/** The same letter has the same key at every attempt. */
+function letterKey({ captured, change, image }: RefusedImage): string {
+  return `${tableName(captured.table)}/${formatLsn(change.lsn)}/${change.ordinal}/${image}`
+}
+
+function writeLetter({ captured, change, image, row }: RefusedImage, error: MillraceError): DeadLetter {
+  const { lsn, ordinal, op } = change
+  const { schema, name, columns } = captured.table
+  const values = columns.map((column, index) => [column.name, textOf(row, index)])
+  return {
+    code: error.code,
+    what: error.message,
+    next: error.next,
+    at: new Date().toISOString(),
+    schema,
+    table: name,
+    change: { lsn, ordinal, op, image, row: Object.fromEntries(values) as Record<string, string | null> },
+  }
+}
+
+function explain({ captured, change, image, row, refusal }: RefusedImage): MillraceError {
+  const { table } = captured
+  const name = tableName(table)
+  const key = table.key.map(
+    column =>
+      `${column}=${textOf(
+        row,
+        table.columns.findIndex(({ name }) => name === column),
+      )}`,
+  )
+  const what =
+    refusal.column === ''
+      ? refusal.message
+      : `column ${refusal.column} holds ${JSON.stringify(refusal.text)}, which cannot be represented: ${refusal.message}`
+  const carryAsText =
+    refusal.column === ''
+      ? 'raise kafka.maxRecordBytes'
+      : `carry the column as text (tables.${name}.text: [${refusal.column}]) and start a new generation (millrace producer --new-generation)`
+  return new MillraceError('VALUE_REFUSED', {
+    what,
+    where: `table ${name}, row ${key.join(', ').slice(0, 200)}, ${image} image of the change at LSN ${formatLsn(change.lsn)}`,
+    next: `${carryAsText}, or set such rows aside (tables.${name}.onRefusal: divert)`,
+    cause: refusal,
+  })
+}
+
+function textOf(row: TextRow, column: number): string | null {
+  return row.kinds[column] === nullKind ? null : row.buffer.toString('utf8', row.starts[column], row.ends[column])
+}

@@ -1,0 +1,91 @@
+// producer/output: a table's rows on their way into its topic: encoded, given a partition, and dropped when already there.
+// May know: contract, producer/{partition,tables}.
+
+import type { AvroWriter } from '../contract/avro-writer.ts'
+import { type Change, Encoder, type TextRow } from '../contract/encode.ts'
+import { comparePositions, type Position } from '../contract/position.ts'
+import { partitionOf } from './partition.ts'
+import type { CapturedTable } from './tables.ts'
+
+/** The part of the sink that takes records; a start of −1 is null. */
+export interface RecordSink {
+  append(
+    topicIndex: number,
+    partition: number,
+    source: Buffer,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void
+}
+
+export interface OutputOptions {
+  readonly captured: CapturedTable
+  /** Index of the topic in the sink. */
+  readonly topicIndex: number
+  readonly schemaIds: { readonly key: number; readonly value: number }
+  readonly maxRecordBytes: number
+  /** Position of the last record of each partition; undefined where there is none. */
+  readonly tails: readonly (Position | undefined)[]
+  readonly sink: RecordSink
+  readonly writer: AvroWriter
+}
+
+/** Room in a record and its batch for everything beside the images: headers, envelope and names. */
+const overheadBytes = 1024
+
+export class TableOutput {
+  readonly captured: CapturedTable
+  /** Records appended so far. */
+  records = 0
+  /** Records left out because their partition had them. */
+  duplicates = 0
+  readonly #options: OutputOptions
+  readonly #encoder: Encoder
+
+  constructor(options: OutputOptions) {
+    const { captured, schemaIds, maxRecordBytes, writer } = options
+    this.captured = captured
+    this.#options = options
+    const maxImageBytes = maxRecordBytes - overheadBytes
+    const { table } = captured
+    this.#encoder = new Encoder(
+      { table, keySchemaId: schemaIds.key, valueSchemaId: schemaIds.value, maxImageBytes },
+      writer,
+    )
+  }
+
+  /**
+   * Appends the record of a row's change, unless its partition has it. With both images the identity must be the same in both.
+   * Whether a row is refused never depends on what is there already, so that a diverted row is diverted at every attempt.
+   * @returns false, with nothing appended, when both images together are too large for one record
+   * @throws {Refusal} when an image cannot be represented
+   */
+  write(change: Change, before: TextRow | undefined, after: TextRow | undefined): boolean {
+    const encoder = this.#encoder
+    encoder.encode(change, before, after)
+    if (before && after && encoder.valueEnd > this.#options.maxRecordBytes - overheadBytes) return false
+    const { partitionColumns, partitions } = this.captured
+    this.#append(change, partitionOf((after ?? before)!, partitionColumns, partitions), 0)
+    return true
+  }
+
+  /** Appends a truncate to every partition; its key is null. */
+  truncate(change: Change): void {
+    this.#encoder.encode(change, undefined, undefined)
+    for (let partition = 0; partition < this.captured.partitions; partition++) this.#append(change, partition, -1)
+  }
+
+  #append(change: Position, partition: number, keyStart: number): void {
+    const { tails, sink, topicIndex } = this.#options
+    const tail = tails[partition]
+    if (tail !== undefined && comparePositions(change, tail) <= 0) {
+      this.duplicates++
+      return
+    }
+    const { writer, keyEnd, valueEnd } = this.#encoder
+    sink.append(topicIndex, partition, writer.buffer, keyStart, keyEnd, keyEnd, valueEnd)
+    this.records++
+  }
+}

@@ -1,0 +1,49 @@
+// producer/relation: what the stream says of a table, held against what was captured.
+// May know: contract/table, postgres/pgoutput, runtime/errors, producer/{output,tables}.
+
+import { tableName } from '../contract/table.ts'
+import type { Relation } from '../postgres/pgoutput.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { TableOutput } from './output.ts'
+import type { CapturedTable } from './tables.ts'
+
+/**
+ * The output of the announced table; undefined for one that is not captured, such as a partition announced beside its root.
+ * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
+ */
+export function checkRelation(relation: Relation, outputs: readonly TableOutput[]): TableOutput | undefined {
+  const name = tableName(relation)
+  const output = outputs.find(({ captured }) => captured.oid === relation.oid)
+  if (!output) {
+    if (outputs.some(({ captured }) => tableName(captured.table) === name)) {
+      throw changed(name, 'it was replaced by another table of the same name')
+    }
+    return undefined
+  }
+  const known = tableName(output.captured.table)
+  if (known !== name) throw changed(known, `it is now called ${name}`)
+  const difference = compareColumns(relation, output.captured)
+  if (difference !== undefined) throw changed(known, difference)
+  return output
+}
+
+function compareColumns(relation: Relation, captured: CapturedTable): string | undefined {
+  const known = captured.columns
+  const missing = known.find(({ name }) => !relation.columns.some(column => column.name === name))
+  if (missing) return `column ${missing.name} is gone`
+  const added = relation.columns.find(({ name }) => !known.some(column => column.name === name))
+  if (added) return `column ${added.name} is new`
+  const different = known.find(({ name, typeOid, typeModifier }, index) => {
+    const column = relation.columns[index]!
+    return column.name !== name || column.typeOid !== typeOid || column.typeModifier !== typeModifier
+  })
+  return different && `column ${different.name} has another type or place`
+}
+
+function changed(name: string, difference: string): MillraceError {
+  return new MillraceError('SCHEMA_CHANGED', {
+    what: `the table is no longer as it was captured: ${difference}`,
+    where: `table ${name}`,
+    next: 'start a new generation: millrace producer --new-generation',
+  })
+}

@@ -1,0 +1,159 @@
+// producer/router: the stream's messages as records with positions, in the sink.
+// May know: contract, postgres/pgoutput, runtime/errors, producer/{dead-letters,output,partition,tables}.
+
+import type { Change, TextRow } from '../contract/encode.ts'
+import { Refusal } from '../contract/refusal.ts'
+import { tableName } from '../contract/table.ts'
+import type { PgoutputHandler, Relation } from '../postgres/pgoutput.ts'
+import type { Tuple } from '../postgres/tuple.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { DeadLetters } from './dead-letters.ts'
+import type { TableOutput } from './output.ts'
+import { sameText } from './partition.ts'
+import { checkRelation } from './relation.ts'
+
+export interface RouterOptions {
+  readonly outputs: readonly TableOutput[]
+  readonly deadLetters: DeadLetters
+  /** Every change committed before the LSN has been routed. The time is that of the last commit. */
+  onCommit(lsn: number, commitTimeUs: number): void
+}
+
+const unchangedKind = 0x75
+
+/**
+ * Gives every change of the stream its position: the commit LSN and twice its number in the transaction, so that an update
+ * that has to be told as a delete and a create leaves the next position free for the second.
+ */
+export class Router implements PgoutputHandler {
+  /** Changes routed so far, duplicates included. */
+  changes = 0
+  inTransaction = false
+  readonly #options: RouterOptions
+  readonly #routes = new Map<Relation, TableOutput>()
+  readonly #change = {
+    op: 'c' as Change['op'],
+    lsn: 0,
+    ordinal: 0,
+    txId: 0,
+    commitTimeUs: 0,
+    snapshot: false,
+    madeAtMs: 0,
+  }
+  #number = 0
+
+  constructor(options: RouterOptions) {
+    this.#options = options
+  }
+
+  begin(commitLsn: number, commitTimeUs: number, xid: number): void {
+    this.inTransaction = true
+    this.#number = 0
+    this.#change.lsn = commitLsn
+    this.#change.commitTimeUs = commitTimeUs
+    this.#change.txId = xid
+  }
+
+  commit(_commitLsn: number, endLsn: number, commitTimeUs: number): void {
+    this.inTransaction = false
+    this.#options.onCommit(endLsn, commitTimeUs)
+  }
+
+  /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
+  relation(relation: Relation): void {
+    const output = checkRelation(relation, this.#options.outputs)
+    if (output) this.#routes.set(relation, output)
+  }
+
+  insert(relation: Relation, after: Tuple): void {
+    const output = this.#next(relation)
+    this.#half(output, 'c', undefined, after)
+  }
+
+  update(relation: Relation, before: Tuple | undefined, beforeIsKeyOnly: boolean, after: Tuple): void {
+    const output = this.#next(relation)
+    if (before === undefined || beforeIsKeyOnly || hasUnchanged(after)) throw identityMissing(relation)
+    const sameIdentity = sameText(before, after, output.captured.identityColumns)
+    if (sameIdentity && this.#whole(output, before, after)) return
+    this.#half(output, 'd', before, undefined)
+    this.#change.ordinal++
+    this.#half(output, 'c', undefined, after)
+  }
+
+  delete(relation: Relation, before: Tuple, beforeIsKeyOnly: boolean): void {
+    const output = this.#next(relation)
+    if (beforeIsKeyOnly) throw identityMissing(relation)
+    this.#half(output, 'd', before, undefined)
+  }
+
+  /** The tables of one TRUNCATE share its position; each has a topic of its own. */
+  truncate(relations: readonly Relation[]): void {
+    const outputs = relations.map(relation => this.#outputOf(relation))
+    this.#step()
+    this.#change.op = 't'
+    for (const output of outputs) output.truncate(this.#change)
+  }
+
+  message(): void {
+    // A heartbeat: what counts is the commit that it stands in.
+  }
+
+  #next(relation: Relation): TableOutput {
+    const output = this.#outputOf(relation)
+    this.#step()
+    return output
+  }
+
+  #step(): void {
+    this.#change.ordinal = 2 * this.#number++
+    this.#change.madeAtMs = Date.now()
+    this.changes++
+  }
+
+  #outputOf(relation: Relation): TableOutput {
+    const output = this.#routes.get(relation)
+    if (output) return output
+    throw new MillraceError('SCHEMA_CHANGED', {
+      what: 'the publication sends rows of a table that is not captured',
+      where: `table ${tableName(relation)}`,
+      next: 'remove the table from the publication, or capture it: millrace producer --new-generation',
+    })
+  }
+
+  /** One record for an update; false when it has to be told in two. */
+  #whole(output: TableOutput, before: TextRow, after: TextRow): boolean {
+    this.#change.op = 'u'
+    try {
+      return output.write(this.#change, before, after)
+    } catch (error) {
+      if (error instanceof Refusal) return false
+      throw error
+    }
+  }
+
+  /** One image in a record, or set aside when it cannot be represented. */
+  #half(output: TableOutput, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
+    this.#change.op = op
+    try {
+      output.write(this.#change, before, after)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      const image = before ? 'before' : 'after'
+      const row = (before ?? after)!
+      this.#options.deadLetters.refuse({ captured: output.captured, change: this.#change, image, row, refusal: error })
+    }
+  }
+}
+
+function hasUnchanged(row: Tuple): boolean {
+  for (let column = 0; column < row.count; column++) if (row.kinds[column] === unchangedKind) return true
+  return false
+}
+
+function identityMissing(relation: Relation): MillraceError {
+  return new MillraceError('REPLICA_IDENTITY', {
+    what: 'a change came without the whole old row, so that it cannot be taken out of sums',
+    where: `table ${tableName(relation)}`,
+    next: 'set REPLICA IDENTITY FULL on the table and on each of its partitions (millrace check --fix), then start a new generation (millrace producer --new-generation)',
+  })
+}

@@ -1,0 +1,91 @@
+// test/unit/producer-plan: generations, commit times and partitions, the producer's pure parts.
+// May know: contract, producer, test/support.
+
+import fc from 'fast-check'
+import type { Generation, GenerationState } from '../../contract/generation.ts'
+import { CommitTimes } from '../../producer/commit-times.ts'
+import { partitionOf, sameText } from '../../producer/partition.ts'
+import { planGeneration } from '../../producer/plan.ts'
+import { assert, suite } from '../support/suite.ts'
+import { textRow } from '../support/text-row.ts'
+
+const test = suite('producer-plan')
+
+function generation(number: number, state: GenerationState): Generation {
+  return { number, state, slot: `s_${number}`, consistentPoint: 0, tables: [] }
+}
+
+test('the first generation is number 1', () => {
+  assert.equal(planGeneration([], false), { plan: { kind: 'begin', number: 1 }, cutOff: [] })
+})
+
+test('the newest live generation is resumed', () => {
+  const live = generation(3, 'live')
+  const { plan } = planGeneration([generation(1, 'abandoned'), live, generation(2, 'live')], false)
+  assert.equal(plan, { kind: 'resume', generation: live })
+})
+
+test('a load that was cut off is given up and its number is not used again', () => {
+  const loading = generation(2, 'loading')
+  assert.equal(planGeneration([generation(1, 'abandoned'), loading], false), {
+    plan: { kind: 'begin', number: 3 },
+    cutOff: [loading],
+  })
+})
+
+test('a new generation on demand stands beside the live one', () => {
+  assert.equal(planGeneration([generation(1, 'live')], true), { plan: { kind: 'begin', number: 2 }, cutOff: [] })
+})
+
+test('a commit time counts once everything up to its position is durable', () => {
+  const times = new CommitTimes(1)
+  times.add(10, 100)
+  times.add(20, 90)
+  times.add(30, 300)
+  assert.equal([times.upTo(9), times.upTo(10), times.upTo(29), times.upTo(30), times.upTo(99)], [1, 100, 100, 300, 300])
+})
+
+test('commit times are forgotten once reached, and stay right over many', () => {
+  const times = new CommitTimes(0)
+  for (let lsn = 1; lsn <= 100_000; lsn++) {
+    times.add(lsn, lsn * 2)
+    if (lsn % 10 === 0) assert.is(times.upTo(lsn - 5), (lsn - 5) * 2)
+  }
+  assert.is(times.upTo(100_000), 200_000)
+})
+
+test('a row stays in the partition where it was put in the first version', () => {
+  const known = [
+    [['1'], 16, 13],
+    [['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'], 16, 14],
+    [['1', '23'], 16, 3],
+    [['12', '3'], 16, 6],
+  ] as const
+  assert.equal(
+    known.map(([values, partitions]) =>
+      partitionOf(
+        textRow([...values]),
+        values.map((_, index) => index),
+        partitions,
+      ),
+    ),
+    known.map(([, , partition]) => partition),
+  )
+})
+
+test('consecutive numbers spread evenly', () => {
+  const counts = new Array<number>(7).fill(0)
+  for (let id = 0; id < 70_000; id++) counts[partitionOf(textRow([String(id)]), [0], 7)]! += 1
+  for (const count of counts) assert.ok(Math.abs(count - 10_000) < 500, `${counts}`)
+})
+
+test('texts are the same only byte by byte, wherever they lie', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (a, b) => {
+      assert.is(sameText(textRow(['x', a]), textRow(['yy', b]), [1]), a === b)
+      assert.ok(sameText(textRow(['x', a]), textRow(['yyy', a]), [1]))
+    }),
+  )
+})
+
+test.run()

@@ -1,0 +1,277 @@
+// test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
+// May know: contract, postgres, producer, test/support.
+
+import { AvroWriter } from '../../contract/avro-writer.ts'
+import type { DeadLetter } from '../../contract/dead-letter.ts'
+import type { Position } from '../../contract/position.ts'
+import type { Table } from '../../contract/table.ts'
+import type { Relation } from '../../postgres/pgoutput.ts'
+import { Tuple } from '../../postgres/tuple.ts'
+import { DeadLetters } from '../../producer/dead-letters.ts'
+import { TableOutput } from '../../producer/output.ts'
+import { partitionOf } from '../../producer/partition.ts'
+import { Router } from '../../producer/router.ts'
+import type { CapturedTable } from '../../producer/tables.ts'
+import { createDecoder } from '../support/decode.ts'
+import { MemorySink } from '../support/memory-sink.ts'
+import { assert, suite } from '../support/suite.ts'
+import { textRow } from '../support/text-row.ts'
+
+const table: Table = {
+  schema: 'public',
+  name: 'items',
+  columns: [
+    { name: 'id', pgType: 'bigint', encoding: 'long', nullable: false },
+    { name: 'order', pgType: 'bigint', encoding: 'long', nullable: false },
+    { name: 'price', pgType: 'numeric(9,2)', encoding: 'decimal', precision: 9, scale: 2, nullable: true },
+    { name: 'note', pgType: 'text', encoding: 'string', nullable: true },
+  ],
+  key: ['id'],
+  partitionKey: ['order'],
+}
+
+const relation: Relation = {
+  oid: 7,
+  schema: 'public',
+  name: 'items',
+  replicaIdentity: 'f',
+  columns: table.columns.map(({ name }, index) => ({ name, typeOid: 20 + index, typeModifier: -1, inKey: true })),
+}
+
+const partitions = 4
+
+interface Pipe {
+  readonly router: Router
+  readonly sink: MemorySink
+  readonly commits: [number, number][]
+  letters(): DeadLetter[]
+  /** Operation, partition, position and images of every record. */
+  records(): unknown[][]
+}
+
+interface PipeOptions {
+  readonly onRefusal?: 'stop' | 'divert'
+  readonly tails?: (Position | undefined)[]
+  readonly letterTail?: Position
+  readonly maxRecordBytes?: number
+}
+
+function openPipe({ onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_000_000 }: PipeOptions = {}): Pipe {
+  const sink = new MemorySink()
+  const commits: [number, number][] = []
+  const captured: CapturedTable = {
+    table,
+    oid: 7,
+    columns: relation.columns,
+    identityColumns: [0, 1],
+    partitionColumns: [1],
+    partitions,
+    group: 'public.items',
+    onRefusal,
+  }
+  const output = new TableOutput({
+    captured,
+    topicIndex: 1,
+    schemaIds: { key: 1, value: 2 },
+    maxRecordBytes,
+    tails: tails ?? Array.from({ length: partitions }, () => undefined),
+    sink,
+    writer: new AvroWriter(),
+  })
+  const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
+  const router = new Router({ outputs: [output], deadLetters, onCommit: (...commit) => commits.push(commit) })
+  router.relation(relation)
+  const decoder = createDecoder(table)
+  return {
+    router,
+    sink,
+    commits,
+    letters: () =>
+      sink.records
+        .filter(({ topicIndex }) => topicIndex === 0)
+        .map(({ value }) => JSON.parse(value.toString()) as DeadLetter),
+    records: () =>
+      sink.records
+        .filter(({ topicIndex }) => topicIndex === 1)
+        .map(({ partition, value }) => {
+          const { op, lsn, ordinal, before, after } = decoder.value(value)
+          return [op, partition, lsn, ordinal, before && Object.values(before), after && Object.values(after)]
+        }),
+  }
+}
+
+function tuple(...values: (string | null | undefined)[]): Tuple {
+  const row = textRow(values.map(value => value ?? null))
+  return Object.assign(new Tuple(), row, {
+    kinds: Uint8Array.from(values, value => (value === undefined ? 0x75 : value === null ? 0x6e : 0x74)),
+  })
+}
+
+function partitionOfOrder(order: string): number {
+  return partitionOf(textRow([order]), [0], partitions)
+}
+
+const test = suite('producer-router')
+
+test('insert, update and delete stand at twice their number in the transaction', () => {
+  const { router, commits, records } = openPipe()
+  router.begin(100, 5_000, 77)
+  router.insert(relation, tuple('1', '9', '1.50', null))
+  router.update(relation, tuple('1', '9', '1.50', null), false, tuple('1', '9', '2.50', 'x'))
+  router.delete(relation, tuple('1', '9', '2.50', 'x'), false)
+  router.commit(100, 108, 5_000)
+  router.begin(108, 6_000, 78)
+  router.insert(relation, tuple('2', '9', null, null))
+  router.commit(108, 116, 6_000)
+  const p = partitionOfOrder('9')
+  assert.equal(records(), [
+    ['c', p, 100, 0, null, ['1', '9', '1.50', null]],
+    ['u', p, 100, 2, ['1', '9', '1.50', null], ['1', '9', '2.50', 'x']],
+    ['d', p, 100, 4, ['1', '9', '2.50', 'x'], null],
+    ['c', p, 108, 0, null, ['2', '9', null, null]],
+  ])
+  assert.equal(commits, [
+    [108, 5_000],
+    [116, 6_000],
+  ])
+})
+
+test('a change of the primary or the partition key is a delete and a create, in that order', () => {
+  const { router, records } = openPipe()
+  router.begin(100, 5_000, 77)
+  router.update(relation, tuple('1', '9', null, null), false, tuple('2', '9', null, null))
+  router.update(relation, tuple('2', '9', null, null), false, tuple('2', '10', null, null))
+  assert.equal(records(), [
+    ['d', partitionOfOrder('9'), 100, 0, ['1', '9', null, null], null],
+    ['c', partitionOfOrder('9'), 100, 1, null, ['2', '9', null, null]],
+    ['d', partitionOfOrder('9'), 100, 2, ['2', '9', null, null], null],
+    ['c', partitionOfOrder('10'), 100, 3, null, ['2', '10', null, null]],
+  ])
+})
+
+test('a truncate goes to every partition, without key and images', () => {
+  const { router, sink, records } = openPipe()
+  router.begin(100, 5_000, 77)
+  router.truncate([relation])
+  assert.equal(
+    records(),
+    [0, 1, 2, 3].map(partition => ['t', partition, 100, 0, null, null]),
+  )
+  assert.ok(sink.records.every(({ key }) => key === null))
+})
+
+test('what a partition holds already is dropped, each partition by its own tail', () => {
+  const orders = Array.from({ length: 40 }, (_, order) => String(order))
+  const tails = [{ lsn: 100, ordinal: 20 }, undefined, { lsn: 99, ordinal: 70 }, { lsn: 200, ordinal: 0 }]
+  const { router, records } = openPipe({ tails })
+  router.begin(100, 5_000, 77)
+  for (const order of orders) router.insert(relation, tuple('1', order, null, null))
+  const expected = orders
+    .map((order, index) => [partitionOfOrder(order), 2 * index] as const)
+    .filter(([partition, ordinal]) => partition === 1 || partition === 2 || (partition === 0 && ordinal > 20))
+  assert.equal(
+    records().map(([, partition, , ordinal]) => [partition, ordinal]),
+    expected,
+  )
+})
+
+test('a refused row stops by name, and nothing of it is sent', async () => {
+  const { router, records } = openPipe()
+  router.begin(0x1_0000_0010, 5_000, 77)
+  const error = await assert.refuses(
+    () => router.insert(relation, tuple('1', '9', 'NaN', null)),
+    'VALUE_REFUSED',
+    /column price holds "NaN"/,
+  )
+  assert.match(error.where!, /table public\.items, row id=1, after image of the change at LSN 1\/10/)
+  assert.match(error.next, /tables\.public\.items\.text: \[price\]/)
+  assert.equal(records(), [])
+})
+
+test('diverted, a refused image becomes a dead letter and the other image is still applied', () => {
+  const { router, records, letters } = openPipe({ onRefusal: 'divert' })
+  router.begin(100, 5_000, 77)
+  router.insert(relation, tuple('1', '9', 'NaN', 'whole'))
+  router.update(relation, tuple('1', '9', 'NaN', 'whole'), false, tuple('1', '9', '1.00', null))
+  router.update(relation, tuple('1', '9', '1.00', null), false, tuple('1', '9', 'NaN', null))
+  router.delete(relation, tuple('1', '9', 'NaN', null), false)
+  const p = partitionOfOrder('9')
+  assert.equal(records(), [
+    ['c', p, 100, 3, null, ['1', '9', '1.00', null]],
+    ['d', p, 100, 4, ['1', '9', '1.00', null], null],
+  ])
+  assert.equal(
+    letters().map(({ code, change }) => [code, change!.op, change!.image, change!.ordinal]),
+    [
+      ['VALUE_REFUSED', 'c', 'after', 0],
+      ['VALUE_REFUSED', 'd', 'before', 2],
+      ['VALUE_REFUSED', 'c', 'after', 5],
+      ['VALUE_REFUSED', 'd', 'before', 6],
+    ],
+  )
+  assert.equal(letters()[0]!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'whole' })
+})
+
+test('a dead letter that was written before a crash is not written again, whatever the tails of the table say', () => {
+  const tails = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
+  const { router, letters } = openPipe({ onRefusal: 'divert', tails, letterTail: { lsn: 100, ordinal: 0 } })
+  router.begin(100, 5_000, 77)
+  router.insert(relation, tuple('1', '9', 'NaN', null))
+  router.insert(relation, tuple('2', '9', 'NaN', null))
+  assert.equal(
+    letters().map(({ change }) => change!.ordinal),
+    [2],
+  )
+})
+
+test('an update too large for one record is told as a delete and a create', () => {
+  const { router, records } = openPipe({ maxRecordBytes: 4096 })
+  const [old, fresh] = ['x'.repeat(2000), 'y'.repeat(2000)]
+  router.begin(100, 5_000, 77)
+  router.update(relation, tuple('1', '9', null, old), false, tuple('1', '9', null, fresh))
+  assert.equal(
+    records().map(([op, , , ordinal]) => [op, ordinal]),
+    [
+      ['d', 0],
+      ['c', 1],
+    ],
+  )
+})
+
+test('a row too large for a record is refused by its size', async () => {
+  const { router } = openPipe({ maxRecordBytes: 4096 })
+  router.begin(100, 5_000, 77)
+  const row = tuple('1', '9', null, 'x'.repeat(4000))
+  await assert.refuses(() => router.insert(relation, row), 'VALUE_REFUSED', /bytes/)
+})
+
+test('a change without its whole old row is an error, never a guess', async () => {
+  const { router } = openPipe()
+  router.begin(100, 5_000, 77)
+  const row = tuple('1', '9', null, null)
+  await assert.refuses(() => router.update(relation, undefined, false, row), 'REPLICA_IDENTITY')
+  await assert.refuses(() => router.update(relation, row, true, row), 'REPLICA_IDENTITY')
+  await assert.refuses(() => router.delete(relation, row, true), 'REPLICA_IDENTITY')
+  const unsent = tuple('1', '9', null, undefined)
+  await assert.refuses(() => router.update(relation, row, false, unsent), 'REPLICA_IDENTITY')
+})
+
+test('a table that changed since it was captured stops the stream', async () => {
+  const { router } = openPipe()
+  const [id, order, price, note] = relation.columns
+  const announce = (change: Partial<Relation>) => () => router.relation({ ...relation, ...change })
+  const other = { ...note!, typeOid: 99 }
+  const added = { ...note!, name: 'added' }
+  await assert.refuses(announce({ name: 'renamed' }), 'SCHEMA_CHANGED', /now called public\.renamed/)
+  await assert.refuses(announce({ oid: 8 }), 'SCHEMA_CHANGED', /replaced/)
+  await assert.refuses(announce({ columns: [id!, order!, price!] }), 'SCHEMA_CHANGED', /note is gone/)
+  await assert.refuses(announce({ columns: [...relation.columns, added] }), 'SCHEMA_CHANGED', /added is new/)
+  await assert.refuses(announce({ columns: [id!, order!, price!, other] }), 'SCHEMA_CHANGED', /note has another type/)
+  await assert.refuses(announce({ columns: [order!, id!, price!, note!] }), 'SCHEMA_CHANGED', /another type or place/)
+  const partition = { ...relation, oid: 9, name: 'items_1' }
+  router.relation(partition)
+  router.begin(100, 5_000, 77)
+  await assert.refuses(() => router.insert(partition, tuple('1', '9', null, null)), 'SCHEMA_CHANGED', /not captured/)
+})
+
+test.run()
