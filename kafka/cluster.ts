@@ -229,6 +229,14 @@ export function topicMissing(topic: string): MillraceError {
   })
 }
 
+export function partitionsChanged(topic: string, expected: number, found: number): MillraceError {
+  return new MillraceError('TOPIC_PARTITIONS_CHANGED', {
+    what: `topic ${topic} has ${found} partitions, not ${expected}`,
+    where: topic,
+    next: 'rows of one key would stand in two partitions; start a new generation: millrace snapshot',
+  })
+}
+
 function parseAddress(broker: string): Address {
   const colon = broker.lastIndexOf(':')
   return { host: broker.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(broker.slice(colon + 1)) }

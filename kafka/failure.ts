@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { retry } from '../runtime/retry.ts'
 import { answeredError, isRetriable } from './broker.ts'
 
 const firstPauseMs = 50
@@ -20,33 +21,32 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   await delay(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
 }
 
-export interface RetryOptions {
-  /** What is being done, for the log: "find the coordinator of group g". */
+export interface RetryingOptions {
+  /** What is being done, for the log and the error: "find the coordinator of group g". */
   readonly doing: string
   readonly log: Log
-  readonly signal?: AbortSignal
-  /** Give up after so long; without it, only the signal ends the attempts. */
+  readonly signal?: AbortSignal | undefined
+  /** Give up after about so long; without it, only the signal ends the attempts. */
   readonly timeoutMs?: number
 }
 
+const neverAborted = new AbortController().signal
+
 /**
- * Repeats the operation while its failure is one that passes by itself.
+ * Repeats a request while its failure is one that passes by itself.
  * @throws {MillraceError} when it does not pass, or not in time; the signal's reason once it has aborted
  */
-export async function retrying<T>(operation: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { doing, log, signal, timeoutMs = Number.POSITIVE_INFINITY } = options
-  const deadline = performance.now() + timeoutMs
-  for (let attempt = 1; ; attempt += 1) {
-    signal?.throwIfAborted()
+export function retrying<T>(request: () => Promise<T>, options: RetryingOptions): Promise<T> {
+  const { doing, log, signal = neverAborted, timeoutMs } = options
+  const attempt = async () => {
     try {
-      return await operation()
+      return await request()
     } catch (error) {
-      signal?.throwIfAborted()
-      if (!isRetriable(error) || performance.now() > deadline) throw kafkaError(error, doing)
-      log.warn(`cannot ${doing} yet, trying again`, { attempt, reason: describe(error) })
-      await pause(backoffMs(attempt), signal)
+      throw kafkaError(error, doing)
     }
   }
+  const limit = timeoutMs === undefined ? {} : { limitMs: timeoutMs }
+  return retry(attempt, { what: doing, log, signal, firstMs: firstPauseMs, mostMs: longestPauseMs, ...limit })
 }
 
 /** The error's name in the protocol, or its message. */
@@ -64,10 +64,10 @@ export function kafkaError(error: unknown, doing: string, where?: string): Millr
       ...parts,
       next: 'check kafka.sasl in the configuration and the permissions (ACLs) of that user',
     })
-  if (answered === undefined)
+  if (isRetriable(error))
     return new MillraceError('KAFKA_UNREACHABLE', {
       ...parts,
-      next: 'check kafka.brokers and kafka.tls in the configuration, and that the brokers run',
+      next: 'wait; if it stays so, check that the brokers run, and kafka.brokers and kafka.tls in the configuration',
     })
   return new MillraceError('KAFKA_REFUSED', {
     ...parts,
