@@ -5,8 +5,9 @@ import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { applyModel, type Model } from '../clickhouse/model.ts'
 import { type PublishedView, publish } from '../clickhouse/publish.ts'
-import { quoteName } from '../clickhouse/quote.ts'
+import { quoteName, quoteString } from '../clickhouse/quote.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
+import { valueSchema } from '../contract/schema.ts'
 import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
@@ -42,6 +43,7 @@ export async function openWarehouse(parts: {
   }
   for (const { table } of tables.values()) for (const sql of tableStatements(table)) await clickhouse.command(sql)
   for (const sql of watermarkStatements) await clickhouse.command(sql)
+  await rememberTables(clickhouse, tables)
   if (model !== undefined) {
     checkRequirements(model, [...tables.values()])
     await applyModel(clickhouse, model)
@@ -64,6 +66,19 @@ export async function publishWarehouse(warehouse: Warehouse, model: Model | unde
 
 export async function dropWarehouse(warehouse: Warehouse): Promise<void> {
   await warehouse.clickhouse.command(`DROP DATABASE IF EXISTS ${quoteName(warehouse.database)} SYNC`)
+}
+
+/** What was captured and how, so that a verification needs ClickHouse and the source, and nothing between. */
+async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, FoldTable>): Promise<void> {
+  await clickhouse.command(`CREATE TABLE IF NOT EXISTS captured (
+  topic String, value_schema String COMMENT 'Avro schema of the records, which carries the table in it'
+) ENGINE = ReplacingMergeTree ORDER BY topic COMMENT 'Tables of this generation'`)
+  for (const [topic, { table }] of tables) {
+    await clickhouse.command(
+      `INSERT INTO captured VALUES (${quoteString(topic)}, ${quoteString(JSON.stringify(valueSchema(table)))})`,
+      { async_insert: 0 },
+    )
+  }
 }
 
 function checkRequirements(model: Model, tables: readonly FoldTable[]): void {

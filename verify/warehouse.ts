@@ -1,0 +1,58 @@
+// verify/warehouse: the generation that analysts see, found from ClickHouse alone.
+// May know: contract, clickhouse, runtime.
+
+import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
+import { parseValueSchema } from '../contract/schema.ts'
+import type { Table } from '../contract/table.ts'
+import { MillraceError } from '../runtime/errors.ts'
+
+export interface OpenedWarehouse {
+  /** Its current database is the generation's. */
+  readonly clickhouse: Clickhouse
+  readonly database: string
+  readonly tables: readonly Table[]
+}
+
+/**
+ * The highest generation whose initial load is visible.
+ * @throws {MillraceError} NOTHING_LOADED when there is none
+ */
+export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: string): Promise<OpenedWarehouse> {
+  const bare = connectClickhouse(options)
+  try {
+    const found = await bare.rows<{ name: string }>(
+      `SELECT name FROM system.databases WHERE match(name, {pattern:String}) ORDER BY toUInt32(extract(name, '[0-9]+$')) DESC`,
+      { pattern: `^${pipeline}_[0-9]+$` },
+    )
+    for (const { name } of found) {
+      const clickhouse = connectClickhouse({ ...options, database: name })
+      if (await isLoaded(clickhouse)) return { clickhouse, database: name, tables: await capturedTables(clickhouse) }
+      await clickhouse.close()
+    }
+  } finally {
+    await bare.close()
+  }
+  throw new MillraceError('NOTHING_LOADED', {
+    what: `ClickHouse holds no loaded generation of "${pipeline}"`,
+    where: options.url,
+    next: 'start the producer and the consumer and let the initial load finish; millrace status shows how far it is',
+  })
+}
+
+/** The newest LSN below which everything is visible; 0 while nothing is. */
+export async function visibleLsn(clickhouse: Clickhouse): Promise<number> {
+  const [row] = await clickhouse.rows<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
+  return Number(row?.lsn ?? 0)
+}
+
+async function isLoaded(clickhouse: Clickhouse): Promise<boolean> {
+  const [table] = await clickhouse.rows(
+    `SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'watermark'`,
+  )
+  return table !== undefined && (await visibleLsn(clickhouse)) > 0
+}
+
+async function capturedTables(clickhouse: Clickhouse): Promise<Table[]> {
+  const rows = await clickhouse.rows<{ value_schema: string }>('SELECT value_schema FROM captured FINAL ORDER BY topic')
+  return rows.map(row => parseValueSchema(row.value_schema))
+}
