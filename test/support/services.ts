@@ -1,0 +1,51 @@
+// test/support/services: real components for one test file, in a directory of their own.
+// May know: runtime, stack.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createLog, type Log } from '../../runtime/log.ts'
+import type { Component, Endpoints } from '../../stack/component.ts'
+import { down, kill, up } from '../../stack/up.ts'
+
+export interface Services {
+  readonly endpoints: Endpoints
+  /** As a crash would (SIGKILL). Ports and data stay. */
+  kill(component: Component): Promise<void>
+  /** Starts again what was killed; resolves when it answers. */
+  restart(): Promise<void>
+  /** Stops everything and deletes the directory. */
+  stop(): Promise<void>
+}
+
+/** Starts the named components and nothing else; `stop` belongs into the suite's `after`. */
+export async function startServices(wanted: readonly Component[]): Promise<Services> {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-test-'))
+  const log = quietLog()
+  const start = () => up({ directory, log, components: wanted })
+  const stop = async () => {
+    await down(directory, log)
+    await rm(directory, { recursive: true, force: true })
+  }
+  try {
+    const endpoints = await start()
+    return {
+      endpoints,
+      stop,
+      async kill(component) {
+        await kill(directory, component)
+      },
+      async restart() {
+        await start()
+      },
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Errors only, so that a test's output stays readable. */
+export function quietLog(): Log {
+  return createLog('test', 'error')
+}
