@@ -1,9 +1,9 @@
 // cli/program: the command line: global options and the list of commands.
 // May know: commander and every command.
 
-import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
+import { packageVersion } from '../runtime/package.ts'
 import { configCommand } from './config.ts'
 import { stackCommands } from './stack.ts'
 
@@ -13,7 +13,7 @@ const commands: readonly ((program: Command) => void)[] = [stackCommands, config
 export function createProgram(): Command {
   const program = new Command('millrace')
     .description('Streams row changes from Postgres through Kafka into ClickHouse, exactly once.')
-    .version(version())
+    .version(packageVersion())
     .addOption(new Option('-c, --config <file>', 'configuration file (default: millrace.yaml, if there is one)'))
     .addOption(new Option('-d, --data <directory>', 'where state and embedded servers are kept'))
     .addOption(new Option('--log-level <level>', 'least level that is logged: debug, info, warn or error'))
@@ -42,17 +42,4 @@ function addSetting(text: string, earlier: Record<string, string> = {}): Record<
     })
   }
   return { ...earlier, [key]: value }
-}
-
-/** The package's version; package.json stands beside cli/ in a checkout and beside dist/ in the package. */
-function version(): string {
-  const places = ['../package.json', '../../package.json'].map(path => new URL(path, import.meta.url))
-  for (const place of places) {
-    try {
-      return String((JSON.parse(readFileSync(place, 'utf8')) as { version: unknown }).version)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-  }
-  return 'unknown'
 }

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** Writes the files below a new temporary directory and gives its path. */
 export function writeFixture(files: Readonly<Record<string, string>>): string {
@@ -32,8 +33,18 @@ export interface Program {
 
 /** Starts a TypeScript program under tsx, with the given environment added to our own. */
 export function startProgram(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), ...args], {
+  return startNode(['--import', import.meta.resolve('tsx'), ...args], env)
+}
+
+/** Runs plain node on a JavaScript file, from the project's root, to its end. */
+export function runTool(args: readonly string[]): Promise<Ended> {
+  return startNode(args, {}).ended
+}
+
+function startNode(args: readonly string[], env: NodeJS.ProcessEnv): Program {
+  const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
     env: { ...process.env, ...env },
   })
   let stdout = ''

@@ -1,0 +1,41 @@
+// test/unit/build.test: the compiled package starts, finds its version and carries every file that it reads.
+// May know: the compiler and the package's list of files, run as processes.
+
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { runTool, writeFixture } from '../support/fixture.ts'
+import { projectRoot } from '../support/sources.ts'
+import { assert, suite } from '../support/suite.ts'
+
+interface Manifest {
+  readonly version: string
+  readonly bin: Readonly<Record<string, string>>
+  readonly files: readonly string[]
+}
+
+const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as Manifest
+
+const test = suite('build', { timeoutMs: 170_000 })
+
+test('the compiled command line runs by plain node', async () => {
+  const home = writeFixture({ 'package.json': JSON.stringify(manifest) })
+  symlinkSync(join(projectRoot, 'node_modules'), join(home, 'node_modules'))
+  const compiled = await runTool([
+    'node_modules/typescript/bin/tsc',
+    '-p',
+    'tsconfig.build.json',
+    '--outDir',
+    join(home, 'dist'),
+  ])
+  assert.is(compiled.code, 0, compiled.stdout)
+  const started = await runTool([join(home, manifest.bin.millrace!), '--version'])
+  assert.is(started.stdout, `${manifest.version}\n`, started.stderr)
+  assert.not(existsSync(join(home, 'dist/test')))
+})
+
+test('every file that the package names is there', () => {
+  const missing = manifest.files.filter(file => file !== 'dist' && !existsSync(join(projectRoot, file)))
+  assert.equal(missing, [])
+})
+
+test.run()
