@@ -32,10 +32,11 @@ export const clickhouseServer: Server = {
     return data
   },
   command,
-  async query(ports) {
-    const answer = await fetch(`${url(ports)}/?query=SELECT+1`, { signal: AbortSignal.timeout(2_000) })
+  async query(ports, data) {
+    const body = "SELECT value FROM system.server_settings WHERE name = 'path' FORMAT TSVRaw"
+    const answer = await fetch(url(ports), { method: 'POST', body, signal: AbortSignal.timeout(5_000) })
     const text = await answer.text()
-    if (text !== '1\n') throw new Error(`ClickHouse answered ${answer.status}: ${text.slice(0, 200)}`)
+    if (text !== `${data}/\n`) throw new Error(`ClickHouse answered ${answer.status}: ${text.slice(0, 200)}`)
   },
   endpoints: ports => ({ clickhouse: url(ports), clickhouseNative: `127.0.0.1:${ports.native}` }),
 }

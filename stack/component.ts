@@ -44,8 +44,11 @@ export interface Server {
   prepare(context: StackContext, data: string | undefined): Promise<string>
   /** Removes what a killed predecessor left behind, and says how to run the component in the foreground. */
   command(context: StackContext, data: string, ports: Ports): Promise<Command>
-  /** Resolves when a real query was answered; throws whatever the driver says otherwise. */
-  query(ports: Ports): Promise<void>
+  /**
+   * Resolves when a real query was answered by the server of this data directory: on a port that two stacks chose at
+   * the same time, the other's would answer. Throws whatever the driver says otherwise.
+   */
+  query(ports: Ports, data: string): Promise<void>
   endpoints(ports: Ports): Endpoints
   /** The signal that stops it cleanly. */
   readonly stopSignal: NodeJS.Signals
@@ -54,6 +57,7 @@ export interface Server {
 export interface Command {
   readonly file: string
   readonly args: readonly string[]
+  readonly cwd?: string
   readonly uid?: number
   readonly gid?: number
 }

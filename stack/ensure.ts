@@ -3,7 +3,7 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Endpoints, Ports, ProcessId, Server, StackContext } from './component.ts'
-import { lastLines, logPath, logSize, startDaemon } from './daemon.ts'
+import { lastLines, logPath, startDaemon } from './daemon.ts'
 import { isFree, pickPorts } from './ports.ts'
 import { end, findProcesses, isAlive } from './processes.ts'
 import { type ComponentState, readState, writeState } from './state.ts'
@@ -15,12 +15,15 @@ const adoptTimeoutMs = 30_000
 const orphanGraceMs = 5_000
 const attempts = 4
 
+/** A port taken since it was looked at; children of a killed postmaster that have not noticed yet. */
+const passesByItself = /address already in use|pre-existing shared memory block/i
+
 /**
  * Makes the component answer a query: finds the running one, waits for one that is starting, replaces one that hangs,
  * or starts it. The caller holds the stack's lock.
  */
 export async function ensureRunning(server: Server, context: StackContext): Promise<Endpoints> {
-  const { directory, log } = context
+  const { directory, log, signal } = context
   const known = readState(directory)[server.name]
   if (known && (await adopt(server, context, known))) return server.endpoints(known.ports)
   const data = await server.prepare(context, known?.data)
@@ -30,45 +33,40 @@ export async function ensureRunning(server: Server, context: StackContext): Prom
     const ports = await usablePorts(server, known)
     writeState(directory, server.name, { ports, data, advertised: known?.advertised ?? false })
     const began = performance.now()
-    const from = logSize(directory, server.name)
-    const started = await startDaemon(directory, server.name, await server.command(context, data, ports))
-    if (started && (await answers(server, ports, started, context, startTimeoutMs))) {
-      writeState(directory, server.name, { ports, data, advertised: true, ...started })
-      log.info(`${server.name} is ready`, { pid: started.pid, ms: Math.round(performance.now() - began) })
+    const { id, logOffset } = await startDaemon(directory, server.name, await server.command(context, data, ports))
+    if (id && (await answers(server, id, { ports, data, timeoutMs: startTimeoutMs, signal }))) {
+      writeState(directory, server.name, { ports, data, advertised: true, ...id })
+      log.info(`${server.name} is ready`, { pid: id.pid, ms: Math.round(performance.now() - began) })
       return server.endpoints(ports)
     }
-    if (started) await end(started, 'SIGKILL', 0)
-    if (attempt < attempts && (await failedForGoodReason(server, directory, from))) continue
-    throw startError(server, directory, from)
+    if (id) await end(id, server.stopSignal, orphanGraceMs)
+    const lines = lastLines(directory, server.name, logOffset)
+    if (attempt === attempts || !passesByItself.test(lines)) throw startError(server, directory, lines)
   }
 }
 
 /** True when the component of an earlier run is there and answers; its process may be newer than the state says. */
 async function adopt(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
+  const { directory, log, signal } = context
   const found = await findProcesses(server.marks(known.data))
   for (const running of found) {
-    if (await answers(server, known.ports, running, context, adoptTimeoutMs)) {
-      writeState(context.directory, server.name, { ...known, advertised: true, ...running })
-      context.log.debug(`${server.name} is running`, { pid: running.pid })
+    if (await answers(server, running, { ...known, timeoutMs: adoptTimeoutMs, signal })) {
+      writeState(directory, server.name, { ...known, advertised: true, ...running })
+      log.debug(`${server.name} is running`, { pid: running.pid })
       return true
     }
-    context.log.warn(`${server.name} runs but does not answer; starting it anew`, { pid: running.pid })
+    log.warn(`${server.name} runs but does not answer; starting it anew`, { pid: running.pid })
     await end(running, server.stopSignal, orphanGraceMs)
   }
   return false
 }
 
-async function answers(
-  server: Server,
-  ports: Ports,
-  running: ProcessId,
-  { signal }: StackContext,
-  timeoutMs: number,
-): Promise<boolean> {
+/** Waits until the process answers a query; false when it dies or does not answer in time. */
+async function answers(server: Server, running: ProcessId, { ports, data, timeoutMs, signal }: Wait): Promise<boolean> {
   const outcome = await until(
     async () => {
       if (!(await isAlive(running))) return 'died'
-      return server.query(ports).then(
+      return server.query(ports, data).then(
         () => 'answered',
         () => undefined,
       )
@@ -76,6 +74,13 @@ async function answers(
     { timeoutMs, signal },
   )
   return outcome === 'answered'
+}
+
+interface Wait {
+  readonly ports: Ports
+  readonly data: string
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
 }
 
 /** Ports stay the same for good once they were given to anybody, so that clients reconnect. */
@@ -94,13 +99,7 @@ async function usablePorts(server: Server, known: ComponentState | undefined): P
   return Object.fromEntries(server.portNames.map((name, index) => [name, picked[index]!]))
 }
 
-/** Failures that pass by themselves: a port taken since it was looked at, and children of a killed postmaster. */
-async function failedForGoodReason(server: Server, directory: string, from: number): Promise<boolean> {
-  return /address already in use|pre-existing shared memory block/i.test(lastLines(directory, server.name, from, 50))
-}
-
-function startError(server: Server, directory: string, from: number): MillraceError {
-  const lines = lastLines(directory, server.name, from)
+function startError(server: Server, directory: string, lines: string): MillraceError {
   return new MillraceError('STACK_FAILED', {
     what: `${server.name} did not start${lines === '' ? '' : `; the end of its log:\n${lines}`}`,
     where: logPath(directory, server.name),

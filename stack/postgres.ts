@@ -3,12 +3,13 @@
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmod, chown, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Account, accountCan, unprivilegedAccount } from './account.ts'
+import { buildDirectory } from './build.ts'
 import type { Command, Ports, Server, StackContext } from './component.ts'
 import { postgresBinaries, sharedRoot } from './postgres-binaries.ts'
 import { end, findProcesses, processesIn } from './processes.ts'
@@ -34,12 +35,13 @@ export const postgresServer: Server = {
   marks: data => ['-D', data],
   prepare,
   command,
-  async query(ports) {
+  async query(ports, data) {
     const client = new pg.Client({ connectionString: url(ports), connectionTimeoutMillis: 2_000, query_timeout: 5_000 })
     client.on('error', () => {}) // the connection is of no use after the query
     try {
       await client.connect()
-      await client.query('select 1')
+      const { rows } = await client.query<{ data_directory: string }>('show data_directory')
+      if (rows[0]?.data_directory !== data) throw new Error(`another Postgres answers: ${rows[0]?.data_directory}`)
     } finally {
       await client.end().catch(() => {})
     }
@@ -55,26 +57,15 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   const account = await unprivilegedAccount()
   const data = known ?? join(await reachableParent(context.directory, account), 'postgres')
   if (await exists(join(data, 'PG_VERSION'))) return data
-  const binaries = await postgresBinaries(account)
-  await mkdir(dirname(data), { recursive: true })
-  const temporary = await mkdtemp(`${data}.new-`)
-  if (account) await chown(temporary, account.uid, account.gid)
+  const binaries = await postgresBinaries(account, context.signal)
   const settings = Object.entries(initialSettings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-  const options = [
-    '-D',
-    temporary,
-    '-U',
-    'postgres',
-    '--auth=trust',
-    '--locale=C.UTF-8',
-    '--encoding=UTF8',
-    ...settings,
-  ]
+  const options = ['-U', 'postgres', '--auth=trust', '--locale=C.UTF-8', '--encoding=UTF8', ...settings]
   try {
-    await run(join(binaries, 'bin', 'initdb'), options, { cwd: '/', ...account })
-    await rename(temporary, data)
+    await buildDirectory(data, async temporary => {
+      if (account) await chown(temporary, account.uid, account.gid)
+      await run(join(binaries, 'bin', 'initdb'), ['-D', temporary, ...options], { cwd: '/', ...account })
+    })
   } catch (cause) {
-    await rm(temporary, { recursive: true, force: true })
     throw new MillraceError('STACK_FAILED', {
       what: `Postgres could not create its data directory: ${reason(cause)}`,
       where: data,
@@ -98,12 +89,12 @@ async function reachableParent(directory: string, account: Account | undefined):
   return parent
 }
 
-async function command(_context: StackContext, data: string, ports: Ports): Promise<Command> {
+async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
   const account = await unprivilegedAccount()
   await clearLeftovers(data)
   const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', port: String(ports.sql) }
   return {
-    file: join(await postgresBinaries(account), 'bin', 'postgres'),
+    file: join(await postgresBinaries(account, context.signal), 'bin', 'postgres'),
     args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     ...account,
   }

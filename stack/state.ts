@@ -45,9 +45,9 @@ export function writeState(directory: string, name: Component, entry: ComponentS
   replaceFile(statePath(directory), `${text}\n`)
 }
 
-/** Writes a file whole or not at all, also through a crash. */
+/** Writes a file whole or not at all, also through a crash. The caller holds the stack's lock. */
 export function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}.new`
+  const temporary = `${path}.new`
   const file = openSync(temporary, 'w')
   try {
     writeSync(file, text)

@@ -1,9 +1,10 @@
 // stack/up: real Postgres, Kafka and ClickHouse on loopback, started, found again, stopped and killed.
 // May know: stack, runtime.
 
-import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, realpath, rm, rmdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -51,7 +52,6 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   const cache = options.cache ?? join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
   const context = { directory, log: options.log, signal, cache }
   return locked(directory, options.log, signal, async () => {
-    await removeLeftovers(directory)
     if (options.newPorts) forgetPorts(directory)
     const starting = (options.components ?? components).map(name => ensureRunning(servers[name], context))
     // Everyone finishes before the first error is thrown, so that nothing is left half started.
@@ -64,18 +64,23 @@ export async function up(options: UpOptions): Promise<Endpoints> {
 
 /** Stops the stack cleanly, the reading end first; what does not stop in time is killed. Data stays. */
 export async function down(directory: string, log: Log): Promise<void> {
+  if (!existsSync(directory)) return
   const real = await realDirectory(directory)
   await locked(real, log, undefined, () => stopAll(real, log))
 }
 
 /** Stops the stack and deletes its data and ports. Logs and downloads stay. */
 export async function reset(directory: string, log: Log): Promise<void> {
+  if (!existsSync(directory)) return
   const real = await realDirectory(directory)
   await locked(real, log, undefined, async () => {
     await stopAll(real, log)
-    for (const name of components) await rm(dataOf(real, name), { recursive: true, force: true })
+    for (const name of components) {
+      const data = dataOf(real, name)
+      await rm(data, { recursive: true, force: true })
+      if (dirname(data) !== real) await rmdir(dirname(data))
+    }
     await rm(statePath(real), { force: true })
-    await removeLeftovers(real)
   })
 }
 
@@ -123,14 +128,6 @@ function locked<T>(directory: string, log: Log, signal: AbortSignal | undefined,
 function forgetPorts(directory: string): void {
   for (const [name, entry] of Object.entries(readState(directory))) {
     writeState(directory, name as Component, { ...entry, advertised: false })
-  }
-}
-
-/** Half-built data directories of killed predecessors. Their builders, if any, fail by themselves. */
-async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (!/\.new(-|$)/.test(name)) continue
-    await rm(join(directory, name), { recursive: true, force: true, maxRetries: 3 }).catch(() => {})
   }
 }
 
