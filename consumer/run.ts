@@ -65,8 +65,11 @@ function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartit
       if (part.records.count > 0) tenure.watermarkOffset = part.records.offsets[part.records.count - 1]! + 1
       continue
     }
-    const slice = firstSlice(part, tenure.positions.get(partitionKey(part.topic, part.partition))!.offset)
+    const position = tenure.positions.get(partitionKey(part.topic, part.partition))!
+    const slice = firstSlice(part, position.offset)
     if (slice !== undefined) slices.push(slice)
+    // Offsets without records, such as the marker of somebody's transaction, hold nothing to fold.
+    else position.offset = Math.max(position.offset, part.records.nextOffset)
   }
   return slices
 }

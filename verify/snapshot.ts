@@ -1,8 +1,9 @@
 // verify/snapshot: Postgres as of one LSN.
 // May know: contract/position, postgres.
 
+import { randomBytes } from 'node:crypto'
 import { type Client, connect, query } from '../postgres/connect.ts'
-import { createTemporarySlot } from '../postgres/slot.ts'
+import { createSlot } from '../postgres/slot.ts'
 
 export interface SourceSnapshot {
   /** Exactly the transactions whose commit stands before this LSN are visible. */
@@ -18,7 +19,7 @@ export interface SourceSnapshot {
  * @throws {MillraceError} POSTGRES_*
  */
 export async function openSnapshot(url: string): Promise<SourceSnapshot> {
-  const slot = await createTemporarySlot(url)
+  const slot = await createSlot(url, `millrace_verify_${randomBytes(6).toString('hex')}`, { temporary: true })
   try {
     const client = await connect(url)
     await query(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')

@@ -1,0 +1,95 @@
+// test/unit/slice.test: which records a batch consists of, and how it is cut.
+// May know: consumer/{intent,slice}.
+
+import { batchName, openBatches, readIntent, writeIntent } from '../../consumer/intent.ts'
+import { countRecords, firstSlice, halve, type Slice, sliceOfRange, withoutOffsets } from '../../consumer/slice.ts'
+import type { RecordSet } from '../../kafka/record-batch.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('slice')
+
+/** Records at the given offsets; a truncate is written as a negative offset. */
+function fetched(...offsets: number[]) {
+  const records: RecordSet = {
+    count: offsets.length,
+    buffer: Buffer.alloc(0),
+    offsets: Float64Array.from(offsets, Math.abs),
+    timestamps: new Float64Array(offsets.length),
+    keyStarts: Int32Array.from(offsets, offset => (offset < 0 ? -1 : 0)),
+    keyEnds: new Int32Array(offsets.length),
+    valueStarts: new Int32Array(offsets.length),
+    valueEnds: new Int32Array(offsets.length),
+    nextOffset: Math.abs(offsets.at(-1) ?? 0) + 1,
+  }
+  return { topic: 't', partition: 0, highWatermark: 100, logStartOffset: 0, records }
+}
+
+const shape = (slice: Slice | undefined) =>
+  slice && { start: slice.start, end: slice.end, records: slice.to - slice.from, truncate: slice.truncate }
+
+test('a slice reaches from the position to the last record', () => {
+  assert.equal(shape(firstSlice(fetched(5, 6, 9), 4)), { start: 4, end: 10, records: 3, truncate: false })
+  assert.is(firstSlice(fetched(), 4), undefined)
+})
+
+test('a truncate ends the slice before it and stands alone in its own', () => {
+  assert.equal(shape(firstSlice(fetched(5, 6, -7, 8), 5)), { start: 5, end: 7, records: 2, truncate: false })
+  assert.equal(shape(firstSlice(fetched(-7, -8, 9), 7)), { start: 7, end: 8, records: 1, truncate: true })
+})
+
+test('a range is given back only when all of it is there, and without what follows', () => {
+  assert.is(sliceOfRange(fetched(5, 6), 5, 8), undefined)
+  assert.equal(shape(sliceOfRange(fetched(5, 6, 7, 8), 5, 8)), { start: 5, end: 8, records: 3, truncate: false })
+  assert.equal(shape(sliceOfRange(fetched(-7, 8), 7, 8)), { start: 7, end: 8, records: 1, truncate: true })
+})
+
+test('halves hold every record once, down to single records', () => {
+  const slices = [firstSlice(fetched(1, 2, 3), 1)!, firstSlice(fetched(10, 11, 12, 13), 10)!]
+  const singles = (list: readonly Slice[]): number[] => {
+    if (countRecords(list) === 1) return [list[0]!.records.offsets[list[0]!.from]!]
+    return halve(list).flatMap(singles)
+  }
+  assert.equal(singles(slices), [1, 2, 3, 10, 11, 12, 13])
+})
+
+test('what is present is left out, in runs', () => {
+  const slice = firstSlice(fetched(1, 2, 3, 4, 5, 6), 1)!
+  const runs = withoutOffsets(slice, new Set([1, 4])).map(({ from, to }) => [from, to])
+  assert.equal(runs, [
+    [1, 3],
+    [4, 6],
+  ])
+  assert.equal(withoutOffsets(slice, new Set([1, 2, 3, 4, 5, 6])), [])
+})
+
+test('an intent survives being written and read; foreign metadata is refused by name', () => {
+  const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
+  assert.equal(readIntent(writeIntent(9, batch), 'here'), { end: 9, batch })
+  assert.is(readIntent('', 'here'), undefined)
+  assert.throws(() => readIntent('somebody else', 'here'), /metadata that this version cannot read/)
+})
+
+test('the name of a batch does not depend on the order of its ranges, and on nothing else', () => {
+  const a = { topic: 't', partition: 0, start: 3, end: 9 }
+  const b = { topic: 'u', partition: 1, start: 0, end: 1 }
+  assert.is(batchName([a, b]), batchName([b, a]))
+  assert.is.not(batchName([a, b]), batchName([a, { ...b, end: 2 }]))
+})
+
+test('open batches gather the partitions that still carry their name', () => {
+  const open = openBatches([
+    { topic: 't', partition: 0, offset: 3, intent: { end: 9, batch: 'x' } },
+    { topic: 't', partition: 1, offset: 5, intent: undefined },
+    { topic: 'u', partition: 0, offset: 1, intent: { end: 2, batch: 'x' } },
+    { topic: 'u', partition: 1, offset: 7, intent: { end: 8, batch: 'y' } },
+  ])
+  assert.equal(
+    [...open].map(([batch, ranges]) => [batch, ranges.map(({ topic, partition }) => `${topic}${partition}`)]),
+    [
+      ['x', ['t0', 'u0']],
+      ['y', ['u1']],
+    ],
+  )
+})
+
+test.run()
