@@ -5,10 +5,11 @@ import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { packageVersion } from '../runtime/package.ts'
 import { configCommand } from './config.ts'
+import { explainCommand } from './explain.ts'
 import { stackCommands } from './stack.ts'
 
 /** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
-const commands: readonly ((program: Command) => void)[] = [stackCommands, configCommand]
+const commands: readonly ((program: Command) => void)[] = [stackCommands, configCommand, explainCommand]
 
 export function createProgram(): Command {
   const program = new Command('millrace')

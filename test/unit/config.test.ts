@@ -234,7 +234,7 @@ test('a pattern is literal but for its stars, and what none matches is not captu
 
 test('the published JSON Schema is the one that counts', () => {
   const published = readFileSync(join(projectRoot, 'millrace.schema.json'), 'utf8')
-  assert.is(published, `${JSON.stringify(configJsonSchema(), null, 2)}\n`, 'run: npm run schema')
+  assert.is(published, `${JSON.stringify(configJsonSchema(), null, 2)}\n`, 'run: npm run docs')
 })
 
 test.run()

@@ -1,0 +1,51 @@
+// cli/explain: `millrace explain [CODE]`: what an error code means and what the process does when it meets it.
+// May know: runtime and commander.
+
+import type { Command } from 'commander'
+import { type ErrorCode, errorCodes, MillraceError } from '../runtime/errors.ts'
+import { didYouMean } from '../runtime/suggest.ts'
+
+const reactions = { retry: 'tries again by itself', stop: 'stops until someone has acted' } as const
+
+export function explainCommand(program: Command): void {
+  program
+    .command('explain')
+    .description('say what an error code means; all of them without one')
+    .argument('[code]', 'such as KAFKA_UNREACHABLE')
+    .option('--markdown', 'as the table of docs/errors.md')
+    .action((code: string | undefined, { markdown }: { markdown?: true }) => {
+      const text = markdown ? errorTable() : (code === undefined ? Object.keys(errorCodes) : [code]).map(line).join('')
+      process.stdout.write(text)
+    })
+}
+
+function line(code: string): string {
+  if (!isCode(code)) {
+    throw new MillraceError('USAGE', {
+      what: `${code} is no error code.${didYouMean(code, Object.keys(errorCodes))}`,
+      next: 'millrace explain lists all of them',
+    })
+  }
+  const { meaning, policy } = errorCodes[code]
+  return `${code}: ${meaning}; millrace ${reactions[policy]}\n`
+}
+
+function isCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCodes, code)
+}
+
+/** docs/errors.md, whole. */
+export function errorTable(): string {
+  const rows = Object.entries(errorCodes).map(
+    ([code, { meaning, policy }]) => `| \`${code}\` | ${meaning} | ${policy} |`,
+  )
+  return `# Errors
+
+Every message has a code, what is wrong, where, and what to do next. On \`retry\` millrace ${reactions.retry}, with growing pauses; on
+\`stop\` it ${reactions.stop}, and nothing is lost meanwhile. Made from [../runtime/errors.ts](../runtime/errors.ts) by \`npm run docs\`.
+
+| code | meaning | what happens |
+|---|---|---|
+${rows.join('\n')}
+`
+}

@@ -1,0 +1,42 @@
+// test/unit/docs.test: the pages link to what exists, and those made from the code are up to date.
+// May know: the pages and what they are made from.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { errorTable } from '../../cli/explain.ts'
+import { projectRoot } from '../support/sources.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const below = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' }).map(file =>
+  join('docs', file),
+)
+const pages = [...readdirSync(projectRoot), ...below].filter(file => file.endsWith('.md'))
+
+const test = suite('docs')
+
+test('every link to a file of the project leads somewhere', () => {
+  const broken = pages.flatMap(page => {
+    const text = readFileSync(join(projectRoot, page), 'utf8')
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!)
+    return targets
+      .filter(target => !/^(https?:|#)/.test(target))
+      .filter(target => !existsSync(join(projectRoot, dirname(page), target.split('#')[0]!)))
+      .map(target => `${page}: ${target}`)
+  })
+  assert.equal(broken, [])
+})
+
+test('every page of docs is on the map', () => {
+  const map = readFileSync(join(projectRoot, 'docs/README.md'), 'utf8')
+  const missing = below
+    .map(page => relative('docs', page))
+    .filter(page => page.endsWith('.md') && page !== 'README.md' && !page.startsWith('decisions/'))
+    .filter(page => !map.includes(`(${page})`))
+  assert.equal(missing, [])
+})
+
+test('the list of errors is the one that counts', () => {
+  assert.is(readFileSync(join(projectRoot, 'docs/errors.md'), 'utf8'), errorTable(), 'run: npm run docs')
+})
+
+test.run()
