@@ -1,0 +1,35 @@
+// kafka/compacted: the last value of every key of a small one-partition topic.
+// May know: kafka/fetch.
+
+import type { Fetcher } from './fetch.ts'
+
+const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
+
+/**
+ * Reads the topic up to where it ends now. A null value removes its key.
+ * @returns key → value, as UTF-8 text, in the order in which the keys were last written
+ * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
+ */
+export async function readCompacted(
+  fetcher: Fetcher,
+  topic: string,
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
+  const values = new Map<string, string>()
+  const [end = 0] = await fetcher.endOffsets(topic)
+  const [start = 0] = await fetcher.startOffsets(topic)
+  for (let offset = start; offset < end; ) {
+    const [fetched] = await fetcher.fetch([{ topic, partition: 0, offset, maxBytes: limits.maxBytes }], limits, signal)
+    if (fetched === undefined) continue
+    const { records } = fetched
+    for (let index = 0; index < records.count; index++) {
+      const key = records.buffer.toString('utf8', records.keyStarts[index], records.keyEnds[index])
+      values.delete(key)
+      if (records.valueStarts[index] !== -1) {
+        values.set(key, records.buffer.toString('utf8', records.valueStarts[index], records.valueEnds[index]))
+      }
+    }
+    offset = records.nextOffset
+  }
+  return values
+}
