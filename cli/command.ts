@@ -22,22 +22,29 @@ export type CommandBody<Options> = (
 ) => Promise<number | undefined> | Promise<void>
 
 interface GlobalOptions {
+  readonly config?: string | undefined
+  readonly data?: string | undefined
+  readonly logLevel?: string | undefined
+  readonly set?: Readonly<Record<string, string>>
+}
+
+/** What a command takes where the command line is silent. */
+interface Defaults {
   readonly config?: string
   readonly data?: string
-  readonly logLevel?: string
-  readonly set?: Readonly<Record<string, string>>
 }
 
 /**
  * The commander action that loads the configuration, runs the body until it ends or is asked to stop, and sets the exit code.
  * @example program.command('status').option('--json').action(runs<{ json?: true }>('status', async ({ config }, { json }) => { … }))
  */
-export function runs<Options extends object>(component: string, body: CommandBody<Options>) {
+export function runs<Options extends object>(component: string, body: CommandBody<Options>, defaults: Defaults = {}) {
   return async (...given: unknown[]): Promise<void> => {
     const command = given.at(-1) as Command
     const options = command.optsWithGlobals<GlobalOptions & Options>()
     const env = environment()
-    const config = loadConfig({ file: options.config, flags: flagsOf(options), env, cwd: process.cwd() })
+    const flags = flagsOf({ ...options, data: options.data ?? defaults.data })
+    const config = loadConfig({ file: options.config ?? defaults.config, flags, env, cwd: process.cwd() })
     const log = openLog(component, config.log)
     process.exitCode = await live(
       async life => {

@@ -40,7 +40,7 @@ export function demoCommand(program: Command): void {
     .option('--rate <changes>', 'row changes per second', '1000')
     .option('--orders <count>', 'orders of history to load', '100000')
     .option('--seconds <count>', 'with --once: how long the changes flow', '30')
-    .action(runs<DemoOptions>('demo', runDemo, { config: salesConfig, directory: '.millrace' }))
+    .action(runs<DemoOptions>('demo', runDemo, { config: salesConfig, data: '.millrace' }))
 }
 
 async function runDemo(context: CommandContext, options: DemoOptions): Promise<number> {
