@@ -28,6 +28,7 @@ type Address = Pick<LinkOptions, 'host' | 'port'>
 /** A topic that has only just been made, or whose broker has only just started, is unknown for a moment. */
 const missingToleranceMs = 30_000
 const unknownTopic = 3
+const leaderNotAvailable = 5
 const requiredVersions = [
   { api: 'Produce', apiKey: 0, version: 7 },
   { api: 'Fetch', apiKey: 1, version: 11 },
@@ -92,17 +93,25 @@ export class KafkaConnection {
     }
   }
 
-  /** Waits until the topic is known and every partition has a leader; gives the number of partitions. */
+  /**
+   * Waits until the topic is known and every partition has a leader; gives the number of partitions.
+   * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader
+   */
   async partitionCount(topic: string, timeoutMs = missingToleranceMs): Promise<number> {
+    const isMissing = () => this.#topics.get(topic)?.missingSince !== undefined
     const probe = async () => {
-      const known = this.#topics.get(topic)
-      if (known === undefined || known.missingSince !== undefined || known.leaders.includes(-1)) {
-        await this.refresh([topic])
-        if (this.#topics.get(topic)?.missingSince !== undefined) throw errorFromCode(unknownTopic)
-      }
-      return this.#topics.get(topic)!.leaders.length
+      const leaders = this.#topics.get(topic)?.leaders ?? []
+      if (leaders.length === 0 || leaders.includes(-1)) await this.refresh([topic])
+      const found = this.#topics.get(topic)?.leaders ?? []
+      if (isMissing()) throw errorFromCode(unknownTopic)
+      if (found.length === 0 || found.includes(-1)) throw errorFromCode(leaderNotAvailable)
+      return found.length
     }
-    return retrying(probe, { doing: `find topic ${topic}`, log: this.log, timeoutMs })
+    try {
+      return await retrying(probe, { doing: `find topic ${topic}`, log: this.log, timeoutMs })
+    } catch (error) {
+      throw isMissing() ? topicMissing(topic) : error
+    }
   }
 
   /**
@@ -115,6 +124,11 @@ export class KafkaConnection {
       throw topicMissing(topic)
     const leader = known?.leaders[partition] ?? -1
     return leader < 0 || !this.#nodes.has(leader) ? undefined : leader
+  }
+
+  /** The topic was deleted: what was known of it no longer counts. */
+  forget(topic: string): void {
+    this.#topics.delete(topic)
   }
 
   /** Closes every lane as well; whatever waits for an answer is rejected. */

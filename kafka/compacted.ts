@@ -1,9 +1,8 @@
 // kafka/compacted: the last value of every key of a small one-partition topic.
-// May know: kafka/fetch.
+// May know: kafka/{fetch,read-range}.
 
 import type { Fetcher } from './fetch.ts'
-
-const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
+import { readRange } from './read-range.ts'
 
 /**
  * Reads the topic up to where it ends now. A null value removes its key.
@@ -18,10 +17,7 @@ export async function readCompacted(
   const values = new Map<string, string>()
   const [end = 0] = await fetcher.endOffsets(topic)
   const [start = 0] = await fetcher.startOffsets(topic)
-  for (let offset = start; offset < end; ) {
-    const [fetched] = await fetcher.fetch([{ topic, partition: 0, offset, maxBytes: limits.maxBytes }], limits, signal)
-    if (fetched === undefined) continue
-    const { records } = fetched
+  for await (const records of readRange(fetcher, { topic, partition: 0, start, end }, signal)) {
     for (let index = 0; index < records.count; index++) {
       const key = records.buffer.toString('utf8', records.keyStarts[index], records.keyEnds[index])
       values.delete(key)
@@ -29,7 +25,6 @@ export async function readCompacted(
         values.set(key, records.buffer.toString('utf8', records.valueStarts[index], records.valueEnds[index]))
       }
     }
-    offset = records.nextOffset
   }
   return values
 }

@@ -1,7 +1,9 @@
 // kafka/tail: the last record of a partition, which says how far a producer had come.
-// May know: kafka/{fetch,record-batch}.
+// May know: kafka/{fetch,read-range,record-batch}.
 
-import type { FetchedPartition, Fetcher } from './fetch.ts'
+import type { Fetcher } from './fetch.ts'
+import { readRange } from './read-range.ts'
+import type { RecordSet } from './record-batch.ts'
 
 export interface TailRecord {
   readonly offset: number
@@ -9,7 +11,6 @@ export interface TailRecord {
   readonly value: Buffer | null
 }
 
-const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 1024 * 1024 }
 const firstStep = 1
 const stepGrowth = 64
 
@@ -28,29 +29,14 @@ export async function readTail(
   const start = (await fetcher.startOffsets(topic))[partition]!
   for (let step = firstStep; ; step *= stepGrowth) {
     const from = Math.max(start, end - step)
-    const found = await lastBetween(fetcher, { topic, partition, offset: from }, end, signal)
-    if (found || from === start) return found
+    let last: TailRecord | undefined
+    for await (const records of readRange(fetcher, { topic, partition, start: from, end }, signal))
+      last = lastRecord(records) ?? last
+    if (last || from === start) return last
   }
 }
 
-async function lastBetween(
-  fetcher: Fetcher,
-  from: { topic: string; partition: number; offset: number },
-  end: number,
-  signal: AbortSignal,
-): Promise<TailRecord | undefined> {
-  let last: TailRecord | undefined
-  for (let offset = from.offset; offset < end; ) {
-    const [fetched] = await fetcher.fetch([{ ...from, offset }], limits, signal)
-    if (fetched === undefined) continue
-    last = lastRecord(fetched) ?? last
-    if (fetched.records.nextOffset === offset) break
-    offset = fetched.records.nextOffset
-  }
-  return last
-}
-
-function lastRecord({ records }: FetchedPartition): TailRecord | undefined {
+function lastRecord(records: RecordSet): TailRecord | undefined {
   const index = records.count - 1
   if (index < 0) return undefined
   const copy = (start: number, end: number) => (start < 0 ? null : Buffer.from(records.buffer.subarray(start, end)))

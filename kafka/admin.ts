@@ -1,0 +1,102 @@
+// kafka/admin: topics made with explicit settings, looked at, listed and deleted.
+// May know: kafka/{broker,cluster,failure}, runtime/errors.
+
+import { answeredError, errorFromCode } from './broker.ts'
+import { type KafkaConnection, partitionsChanged } from './cluster.ts'
+import { kafkaError, retrying } from './failure.ts'
+
+export interface TopicSpec {
+  readonly name: string
+  readonly partitions: number
+  /** Replicas per partition; −1 leaves it to the brokers. */
+  readonly replication: number
+  /** Every setting that matters, by its Kafka name: what is left out follows the brokers and may change under us. */
+  readonly config: Readonly<Record<string, string>>
+}
+
+/** A setting that is not what it should be. */
+export interface Drift {
+  readonly name: string
+  readonly wanted: string
+  /** `null` when the broker does not tell. */
+  readonly found: string | null
+}
+
+export interface EnsuredTopic {
+  readonly isNew: boolean
+  readonly drift: readonly Drift[]
+}
+
+const topicResource = 2
+const timeoutMs = 15_000
+
+/**
+ * Makes the topic and waits until every partition has a leader; leaves an existing one as it is.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it exists with another number of partitions; KAFKA_REFUSED, KAFKA_DENIED
+ */
+export async function ensureTopic(connection: KafkaConnection, topic: TopicSpec): Promise<EnsuredTopic> {
+  const isNew = await createTopic(connection, topic)
+  const found = await connection.partitionCount(topic.name)
+  if (found !== topic.partitions) throw partitionsChanged(topic.name, topic.partitions, found)
+  return { isNew, drift: isNew ? [] : await findDrift(connection, topic) }
+}
+
+/** Names of topics that start so, internal ones left out, in order. @throws {MillraceError} */
+export async function listTopics(connection: KafkaConnection, prefix: string): Promise<string[]> {
+  const { topicMetadata } = await connection.metadata([])
+  return topicMetadata
+    .filter(({ topic, isInternal, topicErrorCode }) => !isInternal && topicErrorCode === 0 && topic.startsWith(prefix))
+    .map(({ topic }) => topic)
+    .sort()
+}
+
+/** Deletes what there is of these; missing ones are no error. @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED */
+export async function deleteTopics(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
+  for (const topic of topics) {
+    const attempt = async () => {
+      try {
+        await connection.ask(broker => broker.deleteTopics({ topics: [topic], timeout: timeoutMs }))
+      } catch (error) {
+        if (answeredError(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+      }
+      connection.forget(topic)
+    }
+    await retrying(attempt, { doing: `delete topic ${topic}`, log: connection.log, timeoutMs })
+  }
+}
+
+/** @returns false when it existed already */
+function createTopic(
+  connection: KafkaConnection,
+  { name, partitions, replication, config }: TopicSpec,
+): Promise<boolean> {
+  const configEntries = Object.entries(config).map(([setting, value]) => ({ name: setting, value }))
+  const topic = { topic: name, numPartitions: partitions, replicationFactor: replication, configEntries }
+  const attempt = async () => {
+    try {
+      await connection.ask(broker => broker.createTopics({ topics: [topic], timeout: timeoutMs }))
+      return true
+    } catch (error) {
+      if (answeredError(error) === 'TOPIC_ALREADY_EXISTS') return false
+      throw error
+    }
+  }
+  return retrying(attempt, { doing: `create topic ${name}`, log: connection.log, timeoutMs })
+}
+
+async function findDrift(connection: KafkaConnection, { name, config }: TopicSpec): Promise<Drift[]> {
+  const resource = { type: topicResource, name, configNames: Object.keys(config) }
+  const attempt = () => connection.ask(broker => broker.describeConfigs({ resources: [resource] }))
+  const { resources } = await retrying(attempt, {
+    doing: `read the settings of topic ${name}`,
+    log: connection.log,
+    timeoutMs,
+  })
+  const [described] = resources
+  if (described === undefined || described.errorCode !== 0)
+    throw kafkaError(errorFromCode(described?.errorCode ?? -1), 'read the settings of a topic', name)
+  const found = new Map(described.configEntries.map(({ configName, configValue }) => [configName, configValue]))
+  return Object.entries(config)
+    .filter(([setting, wanted]) => found.get(setting) !== wanted)
+    .map(([setting, wanted]) => ({ name: setting, wanted, found: found.get(setting) ?? null }))
+}
