@@ -80,6 +80,8 @@ const identities: Readonly<Record<number, ReplicaIdentity>> = {
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class PgoutputDecoder {
+  /** Everything committed before this LSN has been handed over. */
+  completeTo = 0
   private readonly handler: PgoutputHandler
   private readonly reader = new MessageReader()
   private readonly relations = new Map<number, Relation>()
@@ -132,6 +134,7 @@ export class PgoutputDecoder {
     reader.finish()
     this.needTransaction()
     this.inTransaction = false
+    this.completeTo = endLsn
     this.handler.commit(commitLsn, endLsn, timeUs)
   }
 
@@ -189,6 +192,7 @@ export class PgoutputDecoder {
     const start = reader.skip(length)
     reader.finish()
     if (flags === 1) this.needTransaction()
+    else this.completeTo = lsn
     this.handler.message(lsn, flags === 1, prefix, reader.buffer.subarray(start, start + length))
   }
 

@@ -1,0 +1,62 @@
+// postgres/failure: what the driver throws, as what it means for us.
+// May know: runtime/errors.
+
+import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
+
+const remedies = {
+  POSTGRES_UNREACHABLE: 'check that Postgres runs and that the address is right; it is tried again by itself',
+  POSTGRES_BUSY: 'it is tried again by itself; if it lasts, give Postgres what the message names',
+  POSTGRES_DENIED: 'have an administrator mend what the message names; `millrace check` prints the statements',
+  POSTGRES_FAILED: 'mend what the message names, then start again',
+  SLOT_ACTIVE:
+    'stop the other process, or wait until Postgres notices that it has gone (wal_sender_timeout); it is tried again by itself',
+} as const satisfies Partial<Record<ErrorCode, string>>
+
+/** SQLSTATEs and their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const codesBySqlState: Readonly<Record<string, keyof typeof remedies>> = {
+  '08': 'POSTGRES_UNREACHABLE',
+  '57P01': 'POSTGRES_UNREACHABLE',
+  '57P02': 'POSTGRES_UNREACHABLE',
+  '57P03': 'POSTGRES_UNREACHABLE',
+  '57P05': 'POSTGRES_UNREACHABLE',
+  '40': 'POSTGRES_BUSY',
+  '53': 'POSTGRES_BUSY',
+  '55P03': 'POSTGRES_BUSY',
+  '28': 'POSTGRES_DENIED',
+  '42501': 'POSTGRES_DENIED',
+  '55006': 'SLOT_ACTIVE',
+}
+
+/** The SQLSTATE that the server answered with; undefined for failures of the connection. */
+export function sqlState(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  // The system's codes, such as EPIPE, may have five letters as well; the server's errors alone have a severity.
+  return typeof code === 'string' && error instanceof Error && 'severity' in error ? code : undefined
+}
+
+/** A driver's error as ours, kept as its cause; ours pass unchanged. `where` says what was being done. */
+export function postgresFailure(error: unknown, where: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const code = classify(error)
+  const message = error instanceof Error ? describe(error) : String(error)
+  return new MillraceError(code, { what: `Postgres: ${message}`, where, next: remedies[code], cause: error })
+}
+
+function classify(error: unknown): keyof typeof remedies {
+  const state = sqlState(error)
+  if (state !== undefined) return codesBySqlState[state] ?? codesBySqlState[state.slice(0, 2)] ?? 'POSTGRES_FAILED'
+  return isTrustFailure(error) ? 'POSTGRES_DENIED' : 'POSTGRES_UNREACHABLE'
+}
+
+/** Certificates and passwords do not become right by trying again. */
+function isTrustFailure(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return /CERT|_TLS_|_SSL_/.test(code) || /does not support SSL|SASL|password must be/i.test(String(error))
+}
+
+/** A failed connection to several addresses says nothing itself. */
+function describe(error: Error): string {
+  const detail = 'detail' in error && typeof error.detail === 'string' ? ` (${error.detail})` : ''
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
+  return `${error.message}${detail}`
+}

@@ -1,0 +1,147 @@
+// postgres/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
+// May know: postgres/connect, contract/position, runtime.
+
+import { escapeIdentifier } from 'pg'
+import { parseLsn } from '../contract/position.ts'
+import { type Client, connect, liftTransactionLimit, query, withClient } from './connect.ts'
+
+export interface CreatedSlot {
+  /** Every transaction committed before it is in the snapshot, every later one will be in the stream. */
+  readonly consistentPoint: number
+  /** For SET TRANSACTION SNAPSHOT, until `release`. */
+  readonly snapshotName: string
+  /** Gives up the snapshot. A temporary slot goes with it. */
+  release(): Promise<void>
+}
+
+export interface CreateSlotOptions {
+  /** Postgres drops the slot when the connection ends. */
+  readonly temporary?: boolean
+  /** Gives up, and leaves no slot behind. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Creates a logical slot for pgoutput and exports its snapshot. Waits for every transaction that is running at the time.
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is one of this name. The signal's reason when aborted.
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html
+ */
+export async function createSlot(url: string, name: string, options: CreateSlotOptions = {}): Promise<CreatedSlot> {
+  const { temporary = false, signal } = options
+  signal?.throwIfAborted()
+  const client = await connect(url, 'replication')
+  try {
+    await liftTransactionLimit(client)
+    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput`
+    const [row] = await cancellable(url, client, signal, () =>
+      query<{ consistent_point: string; snapshot_name: string }>(client, `${command} EXPORT_SNAPSHOT`),
+    )
+    if (signal?.aborted) {
+      await query(client, `DROP_REPLICATION_SLOT ${escapeIdentifier(name)}`)
+      throw signal.reason
+    }
+    const { consistent_point, snapshot_name } = row!
+    return {
+      consistentPoint: parseLsn(consistent_point),
+      snapshotName: snapshot_name,
+      release: () => client.end(),
+    }
+  } catch (error) {
+    await client.end()
+    signal?.throwIfAborted()
+    throw error
+  }
+}
+
+/** A backend that waits for other transactions does not notice that its client has gone; it has to be cancelled. */
+async function cancellable<T>(
+  url: string,
+  client: Client,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const [backend] = await query<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid')
+  const cancel = () => {
+    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [backend!.pid])).catch(() =>
+      client.connection.stream.destroy(),
+    )
+  }
+  signal?.addEventListener('abort', cancel, { once: true })
+  try {
+    return await work()
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+  }
+}
+
+/** How a slot stands. LSNs are byte offsets into the WAL, as everywhere. */
+export interface SlotState {
+  readonly name: string
+  /** A connection reads it. */
+  readonly active: boolean
+  readonly temporary: boolean
+  /** Oldest WAL that it still needs; undefined when it was invalidated. */
+  readonly restartLsn: number | undefined
+  readonly confirmedFlushLsn: number | undefined
+  /** `reserved`, `extended`, `unreserved` or `lost`. */
+  readonly walStatus: string | undefined
+  /** Bytes that may still be written before the slot is in danger; undefined without a limit. */
+  readonly safeWalBytes: number | undefined
+  /** Bytes of WAL that the server keeps for it. */
+  readonly heldBytes: number
+  /** Why it was invalidated, as Postgres 17 and later say. */
+  readonly invalidationReason: string | undefined
+}
+
+interface SlotRow {
+  readonly slot_name: string
+  readonly active: boolean
+  readonly temporary: boolean
+  readonly restart_lsn: string | null
+  readonly confirmed_flush_lsn: string | null
+  readonly wal_status: string | null
+  readonly safe_wal_size: string | null
+  readonly held_bytes: string | null
+  readonly invalidation_reason: string | null
+}
+
+/** The database's logical slots of pgoutput whose names begin with `prefix`, by name. */
+export async function findSlots(client: Client, prefix: string): Promise<SlotState[]> {
+  const rows = await query<SlotRow>(
+    client,
+    `SELECT slot_name, active, temporary, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+         restart_lsn) AS held_bytes,
+       to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason
+     FROM pg_replication_slots s
+     WHERE plugin = 'pgoutput' AND database = current_database() AND starts_with(slot_name, $1)
+     ORDER BY slot_name`,
+    [prefix],
+  )
+  return rows.map(row => ({
+    name: row.slot_name,
+    active: row.active,
+    temporary: row.temporary,
+    restartLsn: row.restart_lsn === null ? undefined : parseLsn(row.restart_lsn),
+    confirmedFlushLsn: row.confirmed_flush_lsn === null ? undefined : parseLsn(row.confirmed_flush_lsn),
+    walStatus: row.wal_status ?? undefined,
+    safeWalBytes: row.safe_wal_size === null ? undefined : Number(row.safe_wal_size),
+    heldBytes: Number(row.held_bytes ?? 0),
+    invalidationReason: row.invalidation_reason ?? undefined,
+  }))
+}
+
+/** The slot of exactly this name, or undefined. */
+export async function slotState(client: Client, name: string): Promise<SlotState | undefined> {
+  return (await findSlots(client, name)).find(slot => slot.name === name)
+}
+
+/**
+ * Drops a slot; one that is not there is no error.
+ * @throws {MillraceError} SLOT_ACTIVE while a connection reads it
+ */
+export async function dropSlot(client: Client, name: string): Promise<void> {
+  await query(client, 'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1', [
+    name,
+  ])
+}
