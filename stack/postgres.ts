@@ -77,12 +77,14 @@ async function prepare(context: StackContext, known: string | undefined): Promis
 }
 
 /**
- * The stack's directory when the account that runs Postgres can reach it, otherwise one under /var/lib which it can.
- * The name is derived from the stack's directory, so that an interrupted first run finds it again.
+ * The stack's directory when the account that runs Postgres can pass through it, otherwise one under /var/lib which it
+ * can. The name is derived from the stack's directory, so that an interrupted first run finds it again.
  */
 async function reachableParent(directory: string, account: Account | undefined): Promise<string> {
-  await mkdir(directory, { recursive: true })
-  if (account === undefined || (await accountCan(account, '-x', directory))) return directory
+  if (account === undefined) return directory
+  // The directory itself is ours to open; those above it are not.
+  await chmod(directory, (await stat(directory)).mode | 0o011)
+  if (await accountCan(account, '-x', directory)) return directory
   const parent = join(sharedRoot, createHash('sha256').update(directory).digest('hex').slice(0, 16))
   await mkdir(parent, { recursive: true })
   for (const each of [sharedRoot, parent]) await chmod(each, 0o755)

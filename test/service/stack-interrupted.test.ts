@@ -1,0 +1,148 @@
+// test/service/stack-interrupted.test: what `up` finds when it was killed itself, or when the machine is not as it should be.
+// May know: stack, the command line, support.
+
+import { spawn } from 'node:child_process'
+import { appendFileSync, chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { MillraceError } from '../../runtime/errors.ts'
+import { createLog } from '../../runtime/log.ts'
+import type { Component } from '../../stack/component.ts'
+import { findProcesses } from '../../stack/processes.ts'
+import { readState, statePath } from '../../stack/state.ts'
+import { down, kill, reset, up } from '../../stack/up.ts'
+import { startProgram } from '../support/fixture.ts'
+import { leftovers } from '../support/leftovers.ts'
+import { assert, skip, suite } from '../support/suite.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'stack-'))
+chmodSync(root, 0o711)
+const log = createLog('stack', 'error')
+const test = suite('stack interrupted', { timeoutMs: 180_000 })
+const postgresOnly: readonly Component[] = ['postgres']
+
+test.after(() => rmSync(root, { recursive: true }))
+
+async function refusal(work: Promise<unknown>): Promise<MillraceError> {
+  const error = await work.then(
+    () => undefined,
+    caught => caught as unknown,
+  )
+  if (error instanceof MillraceError) return error
+  throw new Error(`expected a MillraceError, got ${String(error)}`)
+}
+
+test('up killed at any moment of a first start is finished by the next', async () => {
+  const directory = join(root, 'killed')
+  // Spread over checking, building directories, starting and waiting; the next run goes on where the last one ended.
+  for (const afterMs of [700, 1_000, 1_300, 1_700, 2_200, 3_000]) {
+    const { pid, ended } = startProgram(['cli/main.ts', '-d', directory, 'up'])
+    await Promise.race([ended, pause(afterMs)])
+    process.kill(pid, 'SIGKILL')
+    await ended
+  }
+  const endpoints = await up({ directory, log })
+  assert.equal(Object.keys(endpoints).sort(), ['clickhouse', 'clickhouseNative', 'kafka', 'postgres'])
+  for (const [name, mark] of [
+    ['postgres', join(directory, 'postgres')],
+    ['kafka', join(directory, 'kafka.properties')],
+    ['clickhouse', `--config-file=${join(directory, 'clickhouse')}.xml`],
+  ] as const) {
+    assert.equal(
+      (await findProcesses([mark])).map(({ pid }) => pid),
+      [readState(directory)[name]?.pid],
+      name,
+    )
+  }
+  await down(directory, log)
+  assert.equal(leftovers(directory), [])
+})
+
+test('a running component without a state file is replaced', async () => {
+  const directory = join(root, 'forgotten')
+  await up({ directory, log, components: postgresOnly })
+  const before = readState(directory).postgres?.pid
+  rmSync(statePath(directory))
+  await up({ directory, log, components: postgresOnly })
+  assert.is.not(readState(directory).postgres?.pid, before)
+  await reset(directory, log)
+  assert.equal(leftovers(directory), [])
+})
+
+test("a postmaster.pid whose id is another process of Postgres's account does not stop it", async () => {
+  const directory = join(root, 'recycled')
+  await up({ directory, log, components: postgresOnly })
+  const data = readState(directory).postgres!.data
+  await kill(directory, 'postgres')
+  const { uid, gid } = statSync(data)
+  const stranger = spawn('sleep', ['600'], { uid, gid, cwd: '/' })
+  writeFileSync(join(data, 'postmaster.pid'), `${stranger.pid}\n${data}\n`)
+  await up({ directory, log, components: postgresOnly })
+  assert.ok(stranger.kill(), 'the other process is still there')
+  await reset(directory, log)
+})
+
+test('a component that cannot start is explained by the end of its log', async () => {
+  const directory = join(root, 'broken')
+  await up({ directory, log, components: postgresOnly })
+  await down(directory, log)
+  appendFileSync(join(readState(directory).postgres!.data, 'postgresql.conf'), "wal_level = 'sideways'\n")
+  const error = await refusal(up({ directory, log, components: postgresOnly }))
+  assert.is(error.code, 'STACK_FAILED')
+  assert.match(error.message, 'sideways')
+  await reset(directory, log)
+})
+
+test('an account that cannot reach the directory gets its data elsewhere, and reset finds it there', async () => {
+  if (process.getuid?.() !== 0) skip('only root runs Postgres under another account')
+  const closed = join(root, 'closed')
+  mkdirSync(closed, { mode: 0o700 })
+  const directory = join(closed, 'stack')
+  await up({ directory, log, components: postgresOnly })
+  const data = readState(directory).postgres!.data
+  assert.not(data.startsWith(closed))
+  await kill(directory, 'postgres')
+  await up({ directory, log, components: postgresOnly })
+  assert.is(readState(directory).postgres!.data, data)
+  await reset(directory, log)
+  assert.not(existsSync(data))
+})
+
+test('missing and old Java are named with the remedy', async () => {
+  const old = join(root, 'java-11', 'bin')
+  mkdirSync(old, { recursive: true })
+  writeFileSync(join(old, 'java'), '#!/bin/sh\necho \'openjdk version "11.0.2" 2019-01-15\' >&2\n', { mode: 0o755 })
+  for (const [home, said] of [
+    [join(root, 'nowhere'), /there is none/],
+    [join(root, 'java-11'), /Java 11 is too old/],
+  ] as const) {
+    const args = ['cli/main.ts', '-d', join(root, 'java'), 'up', '--only', 'kafka']
+    const { code, stderr } = await startProgram(args, { JAVA_HOME: home }).ended
+    assert.is(code, 2)
+    assert.match(stderr, said)
+    assert.match(stderr, /install Java 17/)
+  }
+})
+
+test('missing Maven and an unreachable repository are named with the remedy', async () => {
+  const tools = join(root, 'tools')
+  mkdirSync(tools)
+  writeFileSync(join(tools, 'java'), '#!/bin/sh\necho \'openjdk version "17.0.1" 2021-10-19\' >&2\n', { mode: 0o755 })
+  const args = ['cli/main.ts', '-d', join(root, 'maven'), 'up', '--only', 'kafka']
+  const run = () => startProgram(args, { XDG_CACHE_HOME: join(root, 'cache'), PATH: tools, JAVA_HOME: '' }).ended
+
+  const missing = await run()
+  assert.is(missing.code, 2)
+  assert.match(missing.stderr, /install Maven/)
+
+  const says = '[ERROR] Could not transfer artifact: Unknown host repo.example'
+  writeFileSync(join(tools, 'mvn'), `#!/bin/sh\necho "${says}"\nexit 1\n`, { mode: 0o755 })
+  const unreachable = await run()
+  assert.is(unreachable.code, 2)
+  assert.match(unreachable.stderr, /STACK_DOWNLOAD.*Unknown host/)
+  assert.match(unreachable.stderr, /mirror or proxy/)
+  assert.equal(leftovers(join(root, 'maven')), [])
+})
+
+test.run()
