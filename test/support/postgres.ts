@@ -19,10 +19,13 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** Creates an empty database with a unique name on the server of `url`. */
-export async function createDatabase(url: string): Promise<TestDatabase> {
+/**
+ * Creates an empty database with a unique name on the server of `url`.
+ * @param clauses further clauses of CREATE DATABASE, such as an encoding
+ */
+export async function createDatabase(url: string, clauses = ''): Promise<TestDatabase> {
   const name = uniqueName('t')
-  await withClient(url, client => query(client, `CREATE DATABASE ${name}`))
+  await withClient(url, client => query(client, `CREATE DATABASE ${name} ${clauses}`))
   const own = new URL(url)
   own.pathname = `/${name}`
   const clients: pg.Client[] = []
