@@ -25,54 +25,47 @@ export interface Assignment {
   readonly members: number
 }
 
-/** Same-numbered partitions of one group of topics: assigned as a whole. */
-interface Unit {
-  readonly topics: readonly string[]
-  readonly partition: number
-}
-
 /**
- * Shares the units out so that no member has more than one more than another. Members keep what they owned as far as that allows;
- * the result depends on nothing but the arguments, whatever their order.
+ * Shares out every group of topics, and all of them together, as evenly as their numbers allow. Members keep what they owned up to
+ * that share; the result depends on nothing but the arguments, whatever the order of members.
  */
 export function assign(members: readonly Member[], groups: readonly TopicGroup[]): Map<string, TopicPartition[]> {
-  const units = groups.flatMap(({ topics, partitions }) =>
-    Array.from({ length: partitions }, (_, partition) => ({ topics, partition })),
-  )
   const ordered = [...members].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const shares = new Map(ordered.map(({ id }) => [id, [] as Unit[]]))
-  const left = keepOwned(ordered, units, shares)
-  for (const unit of left) {
-    const [poorest] = [...shares.values()].sort((a, b) => a.length - b.length)
-    poorest!.push(unit)
-  }
-  return new Map([...shares].map(([id, share]) => [id, share.flatMap(partitionsOf)]))
-}
-
-/** Gives members what they owned, up to a fair share; gives the units that are left. */
-function keepOwned(members: readonly Member[], units: readonly Unit[], shares: Map<string, Unit[]>): Unit[] {
-  const fair = Math.floor(units.length / members.length)
-  let oneMore = units.length % members.length
-  const free = new Map(units.map(unit => [unitKey(unit.topics[0]!, unit.partition), unit]))
-  for (const { id, owned } of members) {
-    const share = shares.get(id)!
-    for (const { topic, partition } of owned) {
-      const unit = free.get(unitKey(topic, partition))
-      if (unit === undefined || share.length > fair || (share.length === fair && oneMore === 0)) continue
-      if (share.length === fair) oneMore -= 1
-      share.push(unit)
-      free.delete(unitKey(topic, partition))
+  const shares = new Map(ordered.map(({ id }) => [id, [] as TopicPartition[]]))
+  const totals = new Map(ordered.map(({ id }) => [id, 0]))
+  for (const group of groups) {
+    for (const [id, numbers] of shareOut(ordered, group, totals)) {
+      totals.set(id, totals.get(id)! + numbers.length)
+      for (const partition of numbers) shares.get(id)!.push(...group.topics.map(topic => ({ topic, partition })))
     }
   }
-  return [...free.values()]
+  return shares
 }
 
-function partitionsOf({ topics, partition }: Unit): TopicPartition[] {
-  return topics.map(topic => ({ topic, partition }))
-}
-
-function unitKey(topic: string, partition: number): string {
-  return `${topic}/${partition}`
+/** Partition numbers of one group by member; those that do not divide evenly go to whoever has least in total. */
+function shareOut(
+  members: readonly Member[],
+  { topics, partitions }: TopicGroup,
+  totals: ReadonlyMap<string, number>,
+): Map<string, number[]> {
+  const fair = Math.floor(partitions / members.length)
+  const free = new Set(Array.from({ length: partitions }, (_, partition) => partition))
+  const shares = new Map<string, number[]>()
+  for (const { id, owned } of members) {
+    const kept = owned.filter(({ topic, partition }) => topic === topics[0] && free.has(partition)).slice(0, fair)
+    for (const { partition } of kept) free.delete(partition)
+    shares.set(
+      id,
+      kept.map(({ partition }) => partition),
+    )
+  }
+  for (const partition of free) {
+    const [poorest] = [...shares].sort(
+      ([a, sharesA], [b, sharesB]) => sharesA.length - sharesB.length || totals.get(a)! - totals.get(b)!,
+    )
+    poorest![1].push(partition)
+  }
+  return shares
 }
 
 const version = 0

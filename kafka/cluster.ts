@@ -4,7 +4,7 @@
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type SaslOptions } from './broker.ts'
-import { kafkaError, retrying } from './failure.ts'
+import { backoffMs, kafkaError, pause } from './failure.ts'
 import type { Broker, MetadataResponse } from './kafkajs.ts'
 
 export interface KafkaOptions {
@@ -98,19 +98,17 @@ export class KafkaConnection {
    * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader
    */
   async partitionCount(topic: string, timeoutMs = missingToleranceMs): Promise<number> {
-    const isMissing = () => this.#topics.get(topic)?.missingSince !== undefined
-    const probe = async () => {
-      const leaders = this.#topics.get(topic)?.leaders ?? []
-      if (leaders.length === 0 || leaders.includes(-1)) await this.refresh([topic])
-      const found = this.#topics.get(topic)?.leaders ?? []
-      if (isMissing()) throw errorFromCode(unknownTopic)
-      if (found.length === 0 || found.includes(-1)) throw errorFromCode(leaderNotAvailable)
-      return found.length
-    }
-    try {
-      return await retrying(probe, { doing: `find topic ${topic}`, log: this.log, timeoutMs })
-    } catch (error) {
-      throw isMissing() ? topicMissing(topic) : error
+    const deadline = performance.now() + timeoutMs
+    for (let attempt = 1; ; attempt += 1) {
+      const known = this.#topics.get(topic)
+      const leaders = known?.leaders ?? []
+      if (leaders.length > 0 && !leaders.includes(-1)) return leaders.length
+      if (performance.now() > deadline) {
+        if (known?.missingSince !== undefined) throw topicMissing(topic)
+        throw kafkaError(errorFromCode(leaderNotAvailable), `find the leaders of topic ${topic}`, topic)
+      }
+      if (attempt > 1) await pause(backoffMs(attempt - 1))
+      await this.refresh([topic])
     }
   }
 

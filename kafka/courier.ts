@@ -4,7 +4,7 @@
 import { MillraceError } from '../runtime/errors.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
 import type { KafkaConnection, Lane } from './cluster.ts'
-import { backoffMs, describe, kafkaError, pause } from './failure.ts'
+import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
 import { latest, listOffsets } from './offsets.ts'
 import type { Outbox } from './outbox.ts'
 import { type ProduceResult, parseProduceResponse, produceRequest } from './produce.ts'
@@ -133,7 +133,7 @@ export class Courier {
     const [{ topic, partition }] = outboxes as [Outbox]
     for (const outbox of outboxes) this.#ready.delete(outbox)
     if (this.#stop.signal.aborted) return
-    connection.log.warn('records are not acknowledged, sending them again', {
+    connection.log[attemptLevel(attempt)]('records are not acknowledged, sending them again', {
       reason,
       attempt,
       topic,

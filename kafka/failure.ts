@@ -46,7 +46,24 @@ export function retrying<T>(request: () => Promise<T>, options: RetryingOptions)
     }
   }
   const limit = timeoutMs === undefined ? {} : { limitMs: timeoutMs }
-  return retry(attempt, { what: doing, log, signal, firstMs: firstPauseMs, mostMs: longestPauseMs, ...limit })
+  return retry(attempt, {
+    what: doing,
+    log: patient(log),
+    signal,
+    firstMs: firstPauseMs,
+    mostMs: longestPauseMs,
+    ...limit,
+  })
+}
+
+/** How loud the n-th failed attempt is: leaders and coordinators settle within a few after every start. */
+export function attemptLevel(attempt: number): 'debug' | 'warn' {
+  const usual = 3
+  return attempt > usual ? 'warn' : 'debug'
+}
+
+function patient(log: Log): Log {
+  return { ...log, warn: (message, fields) => log[attemptLevel(Number(fields?.['count']))](message, fields) }
 }
 
 /** The error's name in the protocol, or its message. */

@@ -4,7 +4,7 @@
 import { MillraceError } from '../runtime/errors.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
 import type { KafkaConnection, Lane } from './cluster.ts'
-import { backoffMs, describe, kafkaError, pause } from './failure.ts'
+import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
 import {
   type FetchLimits,
   type FetchPosition,
@@ -163,7 +163,10 @@ export class Fetcher {
 
   async #recover(positions: readonly FetchPosition[], reason: string, signal: AbortSignal): Promise<void> {
     this.#failures += 1
-    this.#connection.log.warn('records cannot be fetched yet, trying again', { reason, attempt: this.#failures })
+    this.#connection.log[attemptLevel(this.#failures)]('records cannot be fetched yet, trying again', {
+      reason,
+      attempt: this.#failures,
+    })
     await pause(backoffMs(this.#failures), signal)
     const topics = new Set(positions.map(({ topic }) => topic))
     await this.#connection.refresh([...topics]).catch(error => {
