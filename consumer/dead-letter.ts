@@ -2,8 +2,36 @@
 // May know: contract/dead-letter, kafka, consumer/{insert,slice,tables}.
 
 import type { DeadLetter } from '../contract/dead-letter.ts'
+import type { KafkaConnection } from '../kafka/cluster.ts'
+import { openSink } from '../kafka/sink.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { DivertRecord } from './insert.ts'
+
+export interface DeadLetters {
+  readonly write: WriteDeadLetter
+  close(): Promise<void>
+}
+
+/** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic */
+export async function openDeadLetters(connection: KafkaConnection, topic: string): Promise<DeadLetters> {
+  let failure: MillraceError | undefined
+  const sink = await openSink(connection, {
+    topics: [{ name: topic, partitions: 1, shared: true }],
+    compression: 'none',
+    onDurable: () => {},
+    onError: error => {
+      failure = error
+    },
+  })
+  return {
+    async write(value) {
+      if (failure !== undefined) throw failure
+      sink.append(0, 0, value, -1, -1, 0, value.length)
+      await sink.flush()
+    },
+    close: () => sink.close(),
+  }
+}
 
 /** Writes one value durably to the dead-letter topic. */
 export type WriteDeadLetter = (value: Buffer) => Promise<void>

@@ -1,9 +1,12 @@
 // consumer/status: what the consumer says about itself at GET /status.
-// May know: consumer/freshness. The shape that `millrace status` and the demo read.
+// May know: contract/table, consumer. The shape that `millrace status` and the demo read.
 
+import { tableName } from '../contract/table.ts'
 import type { FreshnessSummary } from './freshness.ts'
+import type { FoldLoop } from './tenure.ts'
 
 export interface ConsumerStatus {
+  /** 0 until the producer has begun one. */
   readonly generation: number
   readonly database: string
   /** The newest watermark that is visible; undefined until the initial load has been folded. */
@@ -14,7 +17,28 @@ export interface ConsumerStatus {
   readonly freshness: FreshnessSummary | undefined
   /** Records folded since the process started, and of these by table. */
   readonly changes: number
-  readonly tables: Readonly<
-    Record<string, { readonly folded: number; readonly positions: Readonly<Record<string, number>> }>
-  >
+  readonly tables: Readonly<Record<string, { readonly folded: number }>>
+}
+
+export const emptyStatus: ConsumerStatus = {
+  generation: 0,
+  database: '',
+  watermark: undefined,
+  newest: undefined,
+  freshness: undefined,
+  changes: 0,
+  tables: {},
+}
+
+export function statusOf({ generation, folder, watermarks, freshness }: FoldLoop): ConsumerStatus {
+  const tables = [...folder.tables.values()]
+  return {
+    generation: generation.number,
+    database: folder.inserter.database,
+    watermark: watermarks.visible,
+    newest: watermarks.newest,
+    freshness: freshness.summary(),
+    changes: tables.reduce((sum, { folded }) => sum + folded, 0),
+    tables: Object.fromEntries(tables.map(({ table, folded }) => [tableName(table), { folded }])),
+  }
 }

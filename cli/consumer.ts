@@ -1,0 +1,19 @@
+// cli/consumer: `millrace consumer`: topics into ClickHouse.
+// May know: consumer, cli.
+
+import type { Command } from 'commander'
+import { runConsumer } from '../consumer/main.ts'
+import { runs } from './command.ts'
+import { openServices } from './endpoints.ts'
+
+export function consumerCommand(program: Command): void {
+  program
+    .command('consumer')
+    .description('fold the topics into ClickHouse')
+    .action(
+      runs('consumer', async ({ config, log, life }) => {
+        const { kafka, clickhouse } = await openServices(config, log, life.signal)
+        await runConsumer({ config, kafka, clickhouse, log, life })
+      }),
+    )
+}

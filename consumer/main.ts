@@ -1,0 +1,142 @@
+// consumer/main: puts the consumer together: one generation at a time, from its topics to its warehouse.
+// May know: contract, kafka, clickhouse, runtime, consumer.
+
+import { loadModel, type Model } from '../clickhouse/model.ts'
+import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
+import { tableName } from '../contract/table.ts'
+import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
+import { openFetcher } from '../kafka/fetch.ts'
+import { joinGroup } from '../kafka/group.ts'
+import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
+import type { Config } from '../runtime/config.ts'
+import { serve } from '../runtime/http.ts'
+import type { Life } from '../runtime/lifecycle.ts'
+import type { Log } from '../runtime/log.ts'
+import { announce, withdraw } from '../runtime/presence.ts'
+import { retry } from '../runtime/retry.ts'
+import { divertTo, openDeadLetters } from './dead-letter.ts'
+import { Freshness } from './freshness.ts'
+import { type GenerationSource, untilReplaced, waitForGeneration } from './generation.ts'
+import { runFold } from './run.ts'
+import { openWarehouse, publishWarehouse, type Warehouse } from './setup.ts'
+import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
+import type { FoldLoop } from './tenure.ts'
+import { WatermarkFollower } from './watermark.ts'
+
+export interface ConsumerOptions {
+  readonly config: Config
+  readonly kafka: Omit<KafkaOptions, 'clientId' | 'log'>
+  readonly clickhouse: { readonly url: string; readonly user: string; readonly password: string }
+  readonly log: Log
+  readonly life: Life
+}
+
+/** Folds until asked to stop. @throws {MillraceError} whatever needs an operator */
+export async function runConsumer(options: ConsumerOptions): Promise<void> {
+  const { config, log, life } = options
+  const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
+  let status: () => ConsumerStatus = () => emptyStatus
+  const http = await serve({
+    host: config.http.host,
+    port: config.http.consumerPort,
+    routes: { '/livez': () => ({ ok: true }), '/status': () => status() },
+    log,
+  })
+  life.opened('status server', () => http.close())
+  announce(config.directory, config.name, 'consumer', http.url)
+  life.opened('presence', () => withdraw(config.directory, config.name, 'consumer'))
+  const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-consumer`, log })
+  const connection = await retry(connect, { what: 'connect to Kafka', signal: life.signal, log })
+  life.opened('kafka', () => connection.close())
+  const schemas = await openSchemaStore(connection, config.kafka.registry)
+  life.opened('schemas', () => schemas.close())
+  const fetcher = openFetcher(connection)
+  const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
+  while (!life.signal.aborted) {
+    const generation = await waitForGeneration(source, life.signal)
+    await foldGeneration({ ...options, connection, schemas, model, source, generation }, loop => {
+      status = () => statusOf(loop)
+    })
+  }
+}
+
+interface GenerationParts extends ConsumerOptions {
+  readonly connection: KafkaConnection
+  readonly schemas: SchemaStore
+  readonly model: Model | undefined
+  readonly source: GenerationSource
+  readonly generation: Generation
+}
+
+/** Folds one generation until asked to stop, or until another takes its place. */
+async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) => void): Promise<void> {
+  const { connection, generation, source, log, life, config } = parts
+  log.info('folding', { generation: generation.number, tables: generation.tables.length })
+  const setUp = () => openWarehouse(parts)
+  const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal: life.signal, log })
+  const replaced = new AbortController()
+  const signal = AbortSignal.any([life.signal, replaced.signal])
+  const letters = await openDeadLetters(connection, deadLettersTopic(config.name, generation.number))
+  const membership = joinGroup(connection, {
+    groupId: consumerGroup(config.name, generation.number),
+    groups: groupsOf(generation),
+  })
+  const fetcher = openFetcher(connection)
+  const loop = makeLoop(parts, { warehouse, membership, fetcher, divert: divertTo(letters.write) })
+  onStart(loop)
+  const watch = untilReplaced(source, generation, signal).then(
+    () => replaced.abort(),
+    error => replaced.abort(error),
+  )
+  try {
+    await runFold(loop, signal)
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    replaced.abort()
+    await watch
+    await membership.leave()
+    fetcher.close()
+    await letters.close()
+    await warehouse.clickhouse.close()
+  }
+}
+
+function makeLoop(
+  parts: GenerationParts,
+  opened: {
+    warehouse: Warehouse
+    membership: FoldLoop['membership']
+    fetcher: FoldLoop['fetcher']
+    divert: ReturnType<typeof divertTo>
+  },
+): FoldLoop {
+  const { generation, config, log, model } = parts
+  const { warehouse, membership, fetcher, divert } = opened
+  const inserter = { clickhouse: warehouse.clickhouse, database: warehouse.database, divert }
+  let published = false
+  return {
+    generation,
+    membership,
+    fetcher,
+    folder: { inserter, tables: warehouse.tables, model, log },
+    watermarks: new WatermarkFollower(warehouse.clickhouse, generation),
+    watermarksTopic: watermarksTopic(config.name, generation.number),
+    freshness: new Freshness(),
+    onVisible: async () => {
+      if (published) return
+      await publishWarehouse(warehouse, model)
+      published = true
+      log.info('published', {
+        generation: generation.number,
+        tables: [...warehouse.tables.values()].map(({ table }) => tableName(table)).join(' '),
+      })
+    },
+  }
+}
+
+function groupsOf({ tables }: Generation): string[][] {
+  const groups = new Map<string, string[]>()
+  for (const { group, topic } of tables) groups.set(group, [...(groups.get(group) ?? []), topic])
+  return [...groups.values()]
+}
