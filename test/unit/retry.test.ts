@@ -29,8 +29,11 @@ test('tries again until it succeeds, counting from 1', async () => {
 test('what an operator must mend, and what is not ours, is thrown at once', async () => {
   for (const error of [new MillraceError('USAGE', { what: 'a', next: 'b' }), new TypeError('bug')]) {
     let count = 0
-    const attempt = () => retry(async () => Promise.reject((count++, error)), options())
-    assert.is(await assert.rejects(attempt), error)
+    const attempt = async () => {
+      count += 1
+      throw error
+    }
+    assert.is(await assert.rejects(() => retry(attempt, options())), error)
     assert.is(count, 1)
   }
 })
@@ -41,8 +44,8 @@ test('gives up at its limit with the last error', async () => {
     count += 1
     throw unreachable()
   }
-  await assert.refuses(() => retry(failing, options({ limitMs: 20 })), 'KAFKA_UNREACHABLE')
-  assert.ok(count > 2)
+  await assert.refuses(() => retry(failing, options({ limitMs: 200 })), 'KAFKA_UNREACHABLE')
+  assert.ok(count > 2, `${count} attempts`)
 })
 
 test('an abort ends the pause and keeps a further attempt from starting', async () => {
