@@ -15,14 +15,16 @@ const run = promisify(execFile)
 const version = '4.1.0'
 const manifestName = 'complete.json'
 
-/** Directory with every jar of the broker, complete. */
+/** Directory with every jar of the broker, complete: in the shared cache, or the stack's own where that is read-only. */
 export async function kafkaJars(context: StackContext): Promise<string> {
-  const parent = await writableParent(context)
-  const jars = join(parent, `kafka-${version}`)
-  if (await isComplete(jars)) return jars
+  const own = join(context.directory, 'cache')
+  for (const parent of [context.cache, own]) {
+    if (await isComplete(jarsIn(parent))) return jarsIn(parent)
+  }
+  const parent = (await isWritable(context.cache)) ? context.cache : own
+  const jars = jarsIn(parent)
   const onWait = (pid: number) => context.log.info('waiting for another download of Kafka', { pid })
-  const lock = join(parent, `kafka-${version}.lock`)
-  await withLock(lock, { timeoutMs: 600_000, signal: context.signal, onWait }, async () => {
+  await withLock(`${jars}.lock`, { timeoutMs: 600_000, signal: context.signal, onWait }, async () => {
     if (await isComplete(jars)) return
     context.log.info('downloading Kafka with Maven, once for all checkouts', { to: jars })
     await download(jars, context.signal)
@@ -30,16 +32,19 @@ export async function kafkaJars(context: StackContext): Promise<string> {
   return jars
 }
 
-async function writableParent(context: StackContext): Promise<string> {
-  for (const parent of [context.cache, join(context.directory, 'cache')]) {
-    const probe = await mkdir(parent, { recursive: true })
-      .then(() => mkdtemp(join(parent, 'probe-')))
-      .catch(() => undefined)
-    if (probe === undefined) continue
-    await rm(probe, { recursive: true })
-    return parent
+function jarsIn(parent: string): string {
+  return join(parent, `kafka-${version}`)
+}
+
+/** Tries it, since permissions alone do not tell (read-only file systems, quotas). */
+async function isWritable(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, { recursive: true })
+    await rm(await mkdtemp(join(directory, 'probe-')), { recursive: true })
+    return true
+  } catch {
+    return false
   }
-  return context.cache
 }
 
 /** The manifest is written last and lists every file with its size, so that a damaged cache is noticed. */

@@ -10,7 +10,7 @@ import { until } from './until.ts'
 const run = promisify(execFile)
 const onLinux = process.platform === 'linux'
 
-/** The process with this id, or undefined when there is none (a zombie counts as none). */
+/** The process with this id, or undefined when there is none; one that has ended and waits for its parent counts as none. */
 export async function identify(pid: number): Promise<ProcessId | undefined> {
   const startedAt = onLinux ? await startTicks(pid) : await psField(pid, 'lstart=')
   return startedAt === undefined ? undefined : { pid, startedAt }
@@ -65,12 +65,18 @@ export async function end(target: ProcessId, signal: NodeJS.Signals, graceMs: nu
   return false
 }
 
-/** Field 22 of /proc/PID/stat, in clock ticks since boot: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
+/**
+ * Field 22 of /proc/PID/stat, in clock ticks since boot: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ * The first thread can be a zombie while the others still hold the sockets; such a process is not gone yet.
+ */
 async function startTicks(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined)
+  if (stat === undefined) return undefined
   // The second field, the program's name in parentheses, may itself contain spaces and parentheses.
-  const [state, ...fields] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
-  return state === undefined || state === 'Z' || state === 'X' ? undefined : fields[18]
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state, threads, startedAt] = [fields[0], Number(fields[17]), fields[19]]
+  const isGone = state === 'X' || (state === 'Z' && threads <= 1)
+  return isGone ? undefined : startedAt
 }
 
 async function psField(pid: number, field: string): Promise<string | undefined> {
