@@ -1,0 +1,38 @@
+// test/unit/log.test: one line per event on stderr, as JSON or as text, from the wanted level on.
+// May know: runtime/log, run as a program of its own.
+
+import { join } from 'node:path'
+import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
+import { assert, suite } from '../support/suite.ts'
+
+async function logged(options: string): Promise<string> {
+  const body = `import { openLog } from ${importPath('runtime/log.ts')}
+    const log = openLog('producer', ${options})
+    log.debug('fine detail')
+    log.info('batch sent', { table: 'public.orders', rows: 3, error: undefined })
+    log.error('line one\\nline two')`
+  const { stdout, stderr } = await startProgram([join(writeFixture({ 'main.ts': body }), 'main.ts')]).ended
+  assert.is(stdout, '')
+  return stderr
+}
+
+const test = suite('log')
+
+test('JSON lines stay one line each and carry the fields', async () => {
+  const lines = (await logged(`{ level: 'info', format: 'auto' }`)).trimEnd().split('\n')
+  const [first, second] = lines.map(line => JSON.parse(line) as Record<string, unknown>)
+  assert.is(lines.length, 2)
+  const { time, ...rest } = first!
+  assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  assert.equal(rest, { level: 'info', component: 'producer', msg: 'batch sent', table: 'public.orders', rows: 3 })
+  assert.is(second!.msg, 'line one\nline two')
+})
+
+test('text is short, names levels other than info and leaves out what is not known', async () => {
+  const text = await logged(`{ level: 'debug', format: 'text' }`)
+  assert.match(text, /^[\d:.]{12} producer debug fine detail$/m)
+  assert.match(text, /^[\d:.]{12} producer batch sent table=public\.orders rows=3$/m)
+  assert.match(text, /^[\d:.]{12} producer error line one$/m)
+})
+
+test.run()
