@@ -19,6 +19,11 @@ export interface BatchIdentity {
 
 /** Length, attributes, timestamp and offset deltas, two more lengths and the header count. */
 const recordOverhead = longestVarint + 1 + longestVarint + 5 + 5 + 5 + 1
+/** How many bytes a record adds to a batch at most. */
+export function recordBytesAtMost(keyAndValueBytes: number): number {
+  return recordOverhead + keyAndValueBytes
+}
+
 const shortCopy = 96
 /** Level 6, the default, is five times slower for a tenth less. */
 const gzipLevel = 1

@@ -27,9 +27,9 @@ export interface Broker {
     timeout: number
   }): Promise<unknown>
   deleteTopics(request: { topics: string[]; timeout: number }): Promise<unknown>
-  describeConfigs(request: { resources: { type: number; name: string; configNames: string[] }[] }): Promise<{
-    resources: { errorCode: number; configEntries: { configName: string; configValue: string | null }[] }[]
-  }>
+  describeConfigs(request: {
+    resources: { type: number; name: string; configNames: string[] }[]
+  }): Promise<DescribedConfigs>
   findGroupCoordinator(request: { groupId: string; coordinatorType: number }): Promise<{
     coordinator: { nodeId: number }
   }>
@@ -62,6 +62,13 @@ export interface Broker {
   offsetFetch(request: { groupId: string; topics: { topic: string; partitions: { partition: number }[] }[] }): Promise<{
     responses: { topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[]
   }>
+}
+
+export interface DescribedConfigs {
+  readonly resources: readonly {
+    readonly errorCode: number
+    readonly configEntries: readonly { readonly configName: string; readonly configValue: string | null }[]
+  }[]
 }
 
 export interface MetadataResponse {

@@ -1,7 +1,7 @@
 // kafka/outbox: what waits to be acknowledged by one partition, in order, as batches with consecutive sequence numbers.
 // May know: kafka/batch-builder. At most one batch is on its way at any time, and it is repeated unchanged until acknowledged.
 
-import { BatchBuilder, type Compression } from './batch-builder.ts'
+import { BatchBuilder, type Compression, recordBytesAtMost } from './batch-builder.ts'
 
 export interface Batch {
   readonly bytes: Buffer
@@ -16,7 +16,7 @@ export interface OutboxOptions {
   readonly producerId: number
   readonly epoch: number
   readonly compression: Compression
-  /** A batch is closed when it reaches this size, before compression. */
+  /** No batch of several records is larger, before compression. */
   readonly maxBatchBytes: number
   readonly builders: BuilderPool
   /** Shared by the outboxes of a sink. */
@@ -84,12 +84,14 @@ export class Outbox {
 
   /** Copies the record, whose running number is given first; ranges as in `BatchBuilder.append`. */
   append(number: number, source: Buffer, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
+    const recordBytes = recordBytesAtMost(keyEnd - keyStart + valueEnd - valueStart)
+    const isFull = this.#open && this.#open.bytes + recordBytes > this.#options.maxBatchBytes
+    if (this.#open && isFull) this.#close(this.#open)
     this.#open ??= this.#begin(number)
     const builder = this.#open
     const before = builder.count === 0 ? 0 : builder.bytes
     builder.append(source, keyStart, keyEnd, valueStart, valueEnd, this.#openedAt)
     this.#options.pending.bytes += builder.bytes - before
-    if (builder.bytes >= this.#options.maxBatchBytes) this.#close(builder)
   }
 
   /** Running number of the oldest record that is not acknowledged; Infinity when there is none. */

@@ -6,6 +6,7 @@ import type { Compression } from './batch-builder.ts'
 import { type KafkaConnection, type Lane, partitionsChanged } from './cluster.ts'
 import { Courier } from './courier.ts'
 import { retrying } from './failure.ts'
+import { largestBatch, largestRequest } from './limits.ts'
 import { Marks } from './marks.ts'
 import { latest, listOffsets } from './offsets.ts'
 import { BuilderPool, Outbox, type PendingBytes } from './outbox.ts'
@@ -20,10 +21,8 @@ export interface SinkTopic {
 export interface SinkOptions {
   readonly topics: readonly SinkTopic[]
   readonly compression: Compression
-  /** Default 512 KiB. */
+  /** Default 512 KiB; less where a topic takes less. A single record may exceed it. */
   readonly maxBatchBytes?: number
-  /** The brokers' `socket.request.max.bytes`; default 100 MiB, as theirs. */
-  readonly maxRequestBytes?: number
   /** Everything up to this mark is in the log on all in-sync replicas. */
   readonly onDurable: (lsn: number) => void
   /** Called once. The sink takes nothing more; a new one must start from the last records in the topics. */
@@ -39,35 +38,43 @@ export interface Durable {
 }
 
 const defaultMaxBatchBytes = 512 * 1024
-const defaultMaxRequestBytes = 100 * 1024 * 1024
-/** Room for a request's own fields and a batch's header. */
+/** Room for a request's own fields and the headers of its batches. */
 const requestOverhead = 64 * 1024
+/** Gzip adds a little to what it cannot compress. */
+const batchMargin = 1024
 
 /**
  * Takes a producer id of its own and learns where the partitions end.
  * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED
  */
 export async function openSink(connection: KafkaConnection, options: SinkOptions): Promise<Sink> {
+  const [first] = options.topics
+  if (first === undefined) throw new RangeError('a sink must be opened with a topic')
   const lane = connection.openLane()
-  const ends: number[][] = []
-  for (const { name, partitions } of options.topics) {
-    const found = await connection.partitionCount(name)
-    if (found !== partitions) throw partitionsChanged(name, partitions, found)
-    ends.push(await listOffsets(connection, lane, { topic: name, at: latest }))
+  try {
+    const pending: PendingBytes = { bytes: 0 }
+    const builders = new BuilderPool(options.maxBatchBytes ?? defaultMaxBatchBytes)
+    const begin = () =>
+      connection.ask(broker => broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }))
+    const { producerId, producerEpoch } = await retrying(begin, { doing: 'obtain a producer id', log: connection.log })
+    const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
+    const outboxes = await Promise.all(
+      options.topics.map(async ({ name, partitions, shared = false }) => {
+        const found = await connection.partitionCount(name)
+        if (found !== partitions) throw partitionsChanged(name, partitions, found)
+        const ends = await listOffsets(connection, lane, { topic: name, at: latest })
+        const limit = (await largestBatch(connection, name)) - batchMargin
+        const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limit)
+        const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
+        return ends.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
+      }),
+    )
+    const maxRequestBytes = await largestRequest(connection, lane, first.name)
+    return new Sink({ connection, lane, outboxes, pending, maxRequestBytes, options })
+  } catch (error) {
+    lane.close()
+    throw error
   }
-  const begin = () => connection.ask(broker => broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }))
-  const { producerId, producerEpoch } = await retrying(begin, { doing: 'obtain a producer id', log: connection.log })
-  const maxBatchBytes = options.maxBatchBytes ?? defaultMaxBatchBytes
-  const pending: PendingBytes = { bytes: 0 }
-  const shared = { pending, builders: new BuilderPool(maxBatchBytes), maxBatchBytes, compression: options.compression }
-  const identity = { producerId: Number(producerId), epoch: producerEpoch }
-  const outboxes = options.topics.map(({ name, partitions, shared: isShared = false }, topic) =>
-    Array.from({ length: partitions }, (_, partition) => {
-      const endOffset = ends[topic]![partition]!
-      return new Outbox({ ...shared, ...identity, topic: name, partition, endOffset, isShared })
-    }),
-  )
-  return new Sink({ connection, lane, outboxes, pending, options })
 }
 
 interface SinkParts {
@@ -75,6 +82,7 @@ interface SinkParts {
   readonly lane: Lane
   readonly outboxes: readonly (readonly Outbox[])[]
   readonly pending: PendingBytes
+  readonly maxRequestBytes: number
   readonly options: SinkOptions
 }
 
@@ -98,8 +106,7 @@ export class Sink {
   #isScheduled = false
   #failure: MillraceError | undefined
 
-  constructor({ connection, lane, outboxes, pending, options }: SinkParts) {
-    const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes
+  constructor({ connection, lane, outboxes, pending, maxRequestBytes, options }: SinkParts) {
     this.#options = options
     this.#outboxes = outboxes
     this.#pending = pending
