@@ -46,8 +46,9 @@ export async function ensurePublication(
     })
   }
   const same = await publishesExactly(client, name, tables)
-  if (!same) await query(client, `ALTER PUBLICATION ${quoted} SET TABLE ${wanted}`)
+  // First, since Postgres refuses updates of a table whose generated columns are not published but part of its identity.
   if (!found.complete) await query(client, `ALTER PUBLICATION ${quoted} SET (${options(version)})`)
+  if (!same) await query(client, `ALTER PUBLICATION ${quoted} SET TABLE ${wanted}`)
   return !same || !found.complete
 }
 

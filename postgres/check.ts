@@ -1,0 +1,38 @@
+// postgres/check: what a check of the source is, and what it finds.
+// May know: postgres/{catalog,connect}.
+
+import type { SourceTable } from './catalog.ts'
+import type { Client } from './connect.ts'
+
+/** `unknown`: the check itself could not be carried out, so nothing is known. */
+export type CheckState = 'pass' | 'warn' | 'fail' | 'unknown'
+
+export interface Finding {
+  readonly state: CheckState
+  /** What there is, as a sentence or a value. */
+  readonly found: string
+  /** What to do about it. */
+  readonly fix?: string
+  /** Statements that do it, in this order; each may be repeated. */
+  readonly sql?: readonly string[]
+}
+
+export interface Check extends Finding {
+  readonly name: string
+  /** What it is needed for. */
+  readonly why: string
+}
+
+export interface PreflightContext {
+  readonly client: Client
+  readonly tables: readonly SourceTable[]
+  /** Names that the pipeline has or will have. */
+  readonly slot: string
+  readonly publication: string
+}
+
+export interface CheckDefinition {
+  readonly name: string
+  readonly why: string
+  run(context: PreflightContext): Promise<Finding>
+}

@@ -1,0 +1,120 @@
+// postgres/server-checks: what the server and the role must allow.
+// May know: postgres/{connect,slot,publication,check}.
+
+import { escapeIdentifier } from 'pg'
+import type { CheckDefinition, Finding } from './check.ts'
+import { type Client, query } from './connect.ts'
+import { serverVersion } from './publication.ts'
+import { slotState } from './slot.ts'
+
+const oldestVersion = 140_000
+
+export const serverChecks: readonly CheckDefinition[] = [
+  {
+    name: 'server version',
+    why: 'older versions do not know messages in the replication stream, which heartbeats are made of',
+    async run({ client }) {
+      const found = await setting(client, 'server_version')
+      if ((await serverVersion(client)) >= oldestVersion) return { state: 'pass', found }
+      return { state: 'fail', found, fix: 'use PostgreSQL 14 or newer' }
+    },
+  },
+  {
+    name: 'primary server',
+    why: 'a standby can neither create a publication nor send heartbeats',
+    async run({ client }) {
+      const [row] = await query<{ standby: boolean }>(client, 'SELECT pg_is_in_recovery() AS standby')
+      if (!row!.standby) return { state: 'pass', found: 'it is the primary' }
+      return { state: 'fail', found: 'it is a standby', fix: 'set source.url to the primary server' }
+    },
+  },
+  {
+    name: 'server encoding',
+    why: 'text is passed on byte for byte, and everything downstream takes it as UTF-8',
+    async run({ client }) {
+      const found = await setting(client, 'server_encoding')
+      if (found === 'UTF8') return { state: 'pass', found }
+      return { state: 'fail', found, fix: 'move the data to a database created with ENCODING UTF8' }
+    },
+  },
+  {
+    name: 'wal_level',
+    why: 'only with logical does the WAL hold what row changes are decoded from',
+    async run({ client }) {
+      const found = await setting(client, 'wal_level')
+      if (found === 'logical') return { state: 'pass', found }
+      const fix =
+        'run ALTER SYSTEM SET wal_level = logical and restart Postgres (managed services have a parameter for it)'
+      return { state: 'fail', found, fix }
+    },
+  },
+  {
+    name: 'replication slots left',
+    why: 'each generation keeps its place in the WAL with a slot of its own',
+    async run({ client, slot }) {
+      const existing = await slotState(client, slot)
+      const used = 'SELECT count(*)::int AS used FROM pg_replication_slots'
+      return enough(client, used, 'max_replication_slots', existing !== undefined)
+    },
+  },
+  {
+    name: 'WAL senders left',
+    why: 'the replication connection is served by one',
+    async run({ client, slot }) {
+      const existing = await slotState(client, slot)
+      const used = 'SELECT count(*)::int AS used FROM pg_stat_replication'
+      return enough(client, used, 'max_wal_senders', existing?.active === true)
+    },
+  },
+  {
+    name: 'role may replicate',
+    why: 'only such a role may read the WAL',
+    async run({ client }) {
+      const [role] = await query<{ name: string; replicates: boolean }>(
+        client,
+        `SELECT rolname AS name, rolreplication OR rolsuper OR EXISTS (
+           SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'MEMBER')) AS replicates
+         FROM pg_roles WHERE rolname = current_user`,
+      )
+      const { name, replicates } = role!
+      if (replicates) return { state: 'pass', found: name }
+      return {
+        state: 'fail',
+        found: name,
+        fix: `have a superuser run ALTER ROLE ${escapeIdentifier(name)} REPLICATION`,
+      }
+    },
+  },
+  {
+    name: 'slot',
+    why: 'it holds the WAL that was not yet passed on, and nothing else can bring lost changes back',
+    async run({ client, slot }) {
+      const state = await slotState(client, slot)
+      if (!state) return { state: 'pass', found: `${slot} does not exist yet` }
+      const found = `${slot} holds ${Math.ceil(state.heldBytes / 1e6)} MB of WAL`
+      if (state.walStatus === 'lost') {
+        const fix = 'begin a new generation with `millrace rebuild --from-source`'
+        return { state: 'fail', found: `${slot} was invalidated`, fix }
+      }
+      if (state.walStatus === 'unreserved') {
+        const fix = 'raise max_slot_wal_keep_size at once, and let the producer catch up'
+        return { state: 'warn', found: `${found} and is about to be invalidated`, fix }
+      }
+      return { state: 'pass', found }
+    },
+  },
+]
+
+async function setting(client: Client, name: string): Promise<string> {
+  const [row] = await query<{ value: string }>(client, 'SELECT current_setting($1) AS value', [name])
+  return row!.value
+}
+
+/** Ours counts as there already. */
+async function enough(client: Client, countUsed: string, limitName: string, haveOurs: boolean): Promise<Finding> {
+  const limit = Number(await setting(client, limitName))
+  const [row] = await query<{ used: number }>(client, countUsed)
+  const found = `${row!.used} of ${limit} in use`
+  if (haveOurs || row!.used < limit) return { state: 'pass', found }
+  return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
+}

@@ -1,0 +1,105 @@
+// postgres/snapshot: every row of the captured tables as of one exported snapshot, by several connections at once.
+// May know: postgres, runtime/errors.
+
+import { escapeLiteral } from 'pg'
+import { MillraceError } from '../runtime/errors.ts'
+import { type Client, connect, liftTransactionLimit, query } from './connect.ts'
+import { copyOut } from './copy-out.ts'
+import { parseCopyRow } from './copy-row.ts'
+import { sqlState } from './failure.ts'
+import { type Piece, planSnapshot, type SnapshotTable } from './snapshot-plan.ts'
+import { Tuple } from './tuple.ts'
+
+export interface SnapshotOptions {
+  readonly url: string
+  /** Exported by `createSlot`, whose connection must stay open until this resolves. */
+  readonly snapshotName: string
+  readonly tables: readonly SnapshotTable[]
+  /** Connections that copy at the same time. */
+  readonly readers: number
+  /** A row of `tables[table]`, in no particular order; valid during the call. */
+  onRow(table: number, row: Tuple): void
+  /** Asked after every few dozen kilobytes: nothing more is read on that connection until the promise resolves. */
+  pressure(): Promise<void> | undefined
+  onTableDone(table: number): void
+  readonly signal: AbortSignal
+}
+
+/** Malformed, unknown, and of a transaction that has ended. */
+const snapshotErrors: readonly (string | undefined)[] = ['22023', '42704', '55000']
+
+/**
+ * Copies all tables. The first error ends all connections, and is what this rejects with.
+ * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*, STREAM_CORRUPT; the signal's reason when aborted
+ */
+export async function copyTables(options: SnapshotOptions): Promise<void> {
+  const { tables, readers, signal } = options
+  signal.throwIfAborted()
+  const clients: Client[] = []
+  const onAbort = () => {
+    for (const client of clients) client.connection.stream.destroy()
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    clients.push(await openReader(options))
+    const pieces = await planSnapshot(clients[0]!, tables, readers)
+    while (clients.length < Math.min(readers, pieces.length)) clients.push(await openReader(options))
+    signal.throwIfAborted()
+    await copyPieces(clients, pieces, options)
+    for (const client of clients) await query(client, 'COMMIT')
+  } catch (error) {
+    onAbort()
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    await Promise.all(clients.map(client => client.end()))
+  }
+}
+
+/** A connection in a transaction that sees exactly what the snapshot shows. */
+async function openReader({ url, snapshotName }: SnapshotOptions): Promise<Client> {
+  const client = await connect(url)
+  try {
+    await liftTransactionLimit(client)
+    await query(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    await query(client, `SET TRANSACTION SNAPSHOT ${escapeLiteral(snapshotName)}`)
+    return client
+  } catch (error) {
+    await client.end()
+    const cause = error instanceof MillraceError ? error.cause : error
+    if (!snapshotErrors.includes(sqlState(cause))) throw error
+    throw new MillraceError('SNAPSHOT_LOST', {
+      what: 'the exported snapshot is gone, because the connection that held it ended',
+      where: `snapshot ${snapshotName}`,
+      next: 'nothing was lost; the initial load begins again with a new snapshot',
+      cause,
+    })
+  }
+}
+
+/** Each connection takes the next piece when it has finished one. */
+async function copyPieces(
+  clients: readonly Client[],
+  pieces: readonly Piece[],
+  options: SnapshotOptions,
+): Promise<void> {
+  const { tables, onRow, onTableDone } = options
+  const left = tables.map((_, index) => pieces.filter(({ table }) => table === index).length)
+  const queue = [...pieces]
+  const read = async (client: Client) => {
+    const tuple = new Tuple()
+    for (let piece = queue.shift(); piece; piece = queue.shift()) {
+      const { table, statement } = piece
+      const columns = tables[table]!.columns.length
+      const row = (line: Buffer) => {
+        parseCopyRow(line, columns, tuple)
+        onRow(table, tuple)
+      }
+      await copyOut(client, statement, { row, pressure: options.pressure })
+      left[table]!--
+      if (left[table] === 0) onTableDone(table)
+    }
+  }
+  await Promise.all(clients.map(read))
+}

@@ -1,0 +1,157 @@
+// postgres/table-checks: what each captured table must have.
+// May know: postgres/{catalog,connect,publication,check}, contract/{table,types}.
+
+import { escapeIdentifier } from 'pg'
+import { tableName } from '../contract/table.ts'
+import { mapType } from '../contract/types.ts'
+import { replicatedColumns, type SourceTable } from './catalog.ts'
+import type { CheckDefinition, Finding } from './check.ts'
+import { type Client, query } from './connect.ts'
+import { serverVersion } from './publication.ts'
+
+interface NamedTable {
+  readonly schema: string
+  readonly name: string
+}
+
+export const tableChecks: readonly CheckDefinition[] = [
+  {
+    name: 'kinds of table',
+    why: 'only ordinary and partitioned tables have row changes in the WAL',
+    async run({ tables }) {
+      const faults = tables.flatMap(table => (table.unsupported ? [`${tableName(table)}: ${table.unsupported}`] : []))
+      return verdict(tables, faults, { fix: 'exclude them under `tables`, or change them as it says' })
+    },
+  },
+  {
+    name: 'primary keys',
+    why: 'current state is kept by key; without one, equal rows could not be told apart',
+    async run({ tables }) {
+      const without = capturable(tables).filter(({ key }) => key.length === 0)
+      return verdict(tables, without.map(tableName), { fix: 'add a primary key, or exclude the table under `tables`' })
+    },
+  },
+  {
+    name: 'replica identity',
+    why: 'aggregates take the old row back, and values that an update did not touch come with it',
+    async run({ tables }) {
+      const identified = capturable(tables).flatMap(table => [table, ...table.partitions])
+      const without = identified.filter(({ replicaIdentity }) => replicaIdentity !== 'f')
+      const sql = without.map(table => `ALTER TABLE ${quote(table)} REPLICA IDENTITY FULL`)
+      return verdict(tables, without.map(tableName), { fix: 'set REPLICA IDENTITY FULL', sql })
+    },
+  },
+  {
+    name: 'column types',
+    why: 'a value must arrive downstream as it is',
+    async run({ tables, client }) {
+      const version = await serverVersion(client)
+      const faults = capturable(tables).flatMap(table =>
+        replicatedColumns(table, version).flatMap(({ name, pgType, type }) => {
+          const { fidelity, reason } = mapType(type)
+          return fidelity === 'refused' ? [`${tableName(table)}.${name} (${pgType}): ${reason}`] : []
+        }),
+      )
+      return verdict(tables, faults, { fix: 'exclude the table under `tables`, or give the column another type' })
+    },
+  },
+  {
+    name: 'generated columns',
+    why: 'Postgres publishes them from version 18 on',
+    async run({ tables, client }) {
+      const version = await serverVersion(client)
+      const faults = capturable(tables).flatMap(table => {
+        const replicated = new Set(replicatedColumns(table, version))
+        return table.columns.filter(column => !replicated.has(column)).map(({ name }) => `${tableName(table)}.${name}`)
+      })
+      return verdict(tables, faults, { fix: 'they are left out downstream; compute them there if needed' }, 'warn')
+    },
+  },
+  {
+    name: 'partitions',
+    why: 'TRUNCATE, DETACH, ATTACH and DROP of a single partition are not part of the replication stream',
+    async run({ tables }) {
+      const partitioned = capturable(tables).filter(({ kind }) => kind === 'p')
+      const fix =
+        'after one of these run `millrace verify`, and rebuild the table if it differs; delete rows by DELETE instead'
+      return verdict(tables, partitioned.map(tableName), { fix }, 'warn')
+    },
+  },
+  {
+    name: 'right to read',
+    why: 'the initial load selects every row',
+    async run({ tables, client }) {
+      const unreadable = await among(
+        client,
+        tables,
+        `NOT has_table_privilege(oid, 'SELECT') OR NOT has_schema_privilege(relnamespace, 'USAGE')`,
+      )
+      const role = await currentRole(client)
+      const sql = unreadable.flatMap(table => [
+        `GRANT USAGE ON SCHEMA ${escapeIdentifier(table.schema)} TO ${role}`,
+        `GRANT SELECT ON ${quote(table)} TO ${role}`,
+      ])
+      return verdict(tables, unreadable.map(tableName), { fix: `have an owner run ${sql.join('; ')}` })
+    },
+  },
+  {
+    name: 'row level security',
+    why: 'a policy would hide rows from the initial load',
+    async run({ tables, client }) {
+      const hidden = await among(client, tables, 'row_security_active(oid)')
+      const fix = `have a superuser run ALTER ROLE ${await currentRole(client)} BYPASSRLS`
+      return verdict(tables, hidden.map(tableName), { fix })
+    },
+  },
+  {
+    name: 'right to publish',
+    why: 'a publication can only be made by who may create in the database and owns the tables',
+    async run({ tables, client }) {
+      const foreign = await among(client, tables, `NOT pg_has_role(relowner, 'USAGE')`)
+      const [database] = await query<{ name: string; allowed: boolean }>(
+        client,
+        `SELECT current_database() AS name, has_database_privilege(current_database(), 'CREATE') AS allowed`,
+      )
+      const { name, allowed } = database!
+      const faults = [...foreign.map(tableName), ...(allowed ? [] : [`database ${name}`])]
+      const role = await currentRole(client)
+      const fix = `have a superuser run GRANT CREATE ON DATABASE ${escapeIdentifier(name)} TO ${role}, and make ${role} a member of the tables' owners`
+      return verdict(tables, faults, { fix })
+    },
+  },
+]
+
+/** What is of an unsupported kind is reported once, as that. */
+function capturable(tables: readonly SourceTable[]): SourceTable[] {
+  return tables.filter(({ unsupported }) => unsupported === undefined)
+}
+
+function verdict(
+  tables: readonly SourceTable[],
+  faults: readonly string[],
+  mending: Pick<Finding, 'fix' | 'sql'>,
+  otherwise: 'warn' | 'fail' = 'fail',
+): Finding {
+  if (faults.length === 0) return { state: 'pass', found: `${tables.length} tables` }
+  return { state: otherwise, found: faults.join(', '), ...mending }
+}
+
+/** Those of the tables for which the condition on `pg_class` holds. */
+async function among(client: Client, tables: readonly SourceTable[], condition: string): Promise<SourceTable[]> {
+  const rows = await query<{ oid: number }>(
+    client,
+    `SELECT oid FROM pg_class WHERE oid = ANY ($1) AND (${condition})`,
+    [tables.map(({ oid }) => oid)],
+  )
+  const found = new Set(rows.map(({ oid }) => oid))
+  return capturable(tables).filter(({ oid }) => found.has(oid))
+}
+
+async function currentRole(client: Client): Promise<string> {
+  const [row] = await query<{ name: string }>(client, 'SELECT current_user::text AS name')
+  return escapeIdentifier(row!.name)
+}
+
+function quote({ schema, name }: NamedTable): string {
+  return `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
+}
