@@ -38,4 +38,16 @@ test('every file that the package names is there', () => {
   assert.equal(missing, [])
 })
 
+test('the lock file has every package for every platform, and no address of a registry', () => {
+  const text = readFileSync(join(projectRoot, 'package-lock.json'), 'utf8')
+  const { packages } = JSON.parse(text) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  const missing = Object.values(packages)
+    .flatMap(({ optionalDependencies = {} }) => Object.keys(optionalDependencies))
+    .filter(name => packages[`node_modules/${name}`] === undefined)
+  assert.equal(missing, [], 'npm ci refuses a lock file that lacks what other platforms need')
+  assert.not.match(text, '"resolved"')
+})
+
 test.run()
