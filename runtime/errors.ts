@@ -35,6 +35,7 @@ export const errorCodes = {
   PUBLICATION_MISSING: { policy: 'stop', meaning: 'the publication is gone, or is younger than the changes to read' },
   SNAPSHOT_LOST: { policy: 'retry', meaning: 'the snapshot of the initial load can no longer be used' },
   STREAM_CORRUPT: { policy: 'stop', meaning: 'bytes from Postgres do not follow its protocol' },
+  PREFLIGHT_FAILED: { policy: 'stop', meaning: 'the source database lacks something that capture needs' },
   TABLE_NOT_CAPTURABLE: { policy: 'stop', meaning: 'a table cannot be captured as it is' },
   REPLICA_IDENTITY: { policy: 'stop', meaning: 'a captured table does not log whole old rows' },
   VALUE_REFUSED: { policy: 'stop', meaning: 'a row cannot be represented downstream, and its table is set to stop' },
@@ -60,6 +61,7 @@ export const errorCodes = {
   TIMED_OUT: { policy: 'stop', meaning: 'something that should have happened by now did not' },
   NOTHING_LOADED: { policy: 'stop', meaning: 'ClickHouse holds no generation whose initial load is complete' },
   NOT_CAUGHT_UP: { policy: 'stop', meaning: 'ClickHouse did not reach the LSN at which it was to be compared' },
+  SOURCE_NOT_EMPTY: { policy: 'stop', meaning: 'generated data is only written into an empty source' },
   SOURCE_MOVES: { policy: 'stop', meaning: 'the source changed too fast for a report to be compared' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>

@@ -19,7 +19,7 @@ CREATE TABLE sales_by_customer_day
 ENGINE = SummingMergeTree((orders, items, revenue, cost))
 ORDER BY (sales_territory_id, customer_id, day)
 SETTINGS non_replicated_deduplication_window = 10000
-COMMENT 'Completed sales by territory, customer and day. Several rows of one key add up: always read it with sum and GROUP BY';
+COMMENT 'Completed sales by territory, customer and day. Several rows of one key add up: always read it with FINAL, or with sum and GROUP BY';
 
 -- Orders that became or ceased to be completed, or moved to another key, with the items they had before this batch.
 -- An order without items counts with revenue 0.
@@ -27,24 +27,12 @@ CREATE MATERIALIZED VIEW sales_by_customer_day_from_orders TO sales_by_customer_
 SELECT
     sales_territory_id,
     customer_id,
-    day,
-    sum(delta) AS orders,
-    sum(delta * order_items) AS items,
-    sum(delta * order_revenue) AS revenue,
-    sum(delta * order_cost) AS cost
-FROM
-(
-    SELECT
-        order_id,
-        sales_territory_id,
-        customer_id,
-        toDate(ordered_at, '{time_zone}') AS day,
-        sum(_sign) AS delta
-    FROM `shop.orders.changelog`
-    WHERE status = 'delivered'
-    GROUP BY order_id, sales_territory_id, customer_id, day
-    HAVING delta != 0
-) AS changed
+    toDate(ordered_at, '{time_zone}') AS day,
+    sum(_sign) AS orders,
+    sum(_sign * order_items) AS items,
+    sum(_sign * order_revenue) AS revenue,
+    sum(_sign * order_cost) AS cost
+FROM `shop.orders.changelog`
 LEFT JOIN
 (
     SELECT
@@ -56,7 +44,9 @@ LEFT JOIN
     WHERE order_id IN (SELECT order_id FROM `shop.orders.changelog` WHERE status = 'delivered')
     GROUP BY order_id
 ) AS lines USING (order_id)
-GROUP BY sales_territory_id, customer_id, day;
+WHERE status = 'delivered'
+GROUP BY sales_territory_id, customer_id, day
+HAVING orders != 0 OR items != 0 OR revenue != 0 OR cost != 0;
 
 -- Items that changed, under the order as it is after this batch. An item whose order has not arrived counts nothing
 -- yet: the order brings it along when it comes.
@@ -66,24 +56,15 @@ SELECT
     customer_id,
     toDate(ordered_at, '{time_zone}') AS day,
     toInt64(0) AS orders,
-    sum(delta_items) AS items,
-    sum(delta_revenue) AS revenue,
-    sum(delta_cost) AS cost
-FROM
-(
-    SELECT
-        order_id,
-        sum(_sign * quantity) AS delta_items,
-        sum(_sign * quantity * toDecimal128(price, 2)) AS delta_revenue,
-        sum(_sign * quantity * toDecimal128(cost_price, 2)) AS delta_cost
-    FROM `shop.order_items.changelog`
-    GROUP BY order_id
-    HAVING delta_items != 0 OR delta_revenue != 0 OR delta_cost != 0
-) AS changed
+    sum(_sign * quantity) AS items,
+    sum(_sign * quantity * toDecimal128(price, 2)) AS revenue,
+    sum(_sign * quantity * toDecimal128(cost_price, 2)) AS cost
+FROM `shop.order_items.changelog`
 INNER JOIN
 (
     SELECT order_id, sales_territory_id, customer_id, ordered_at
     FROM `shop.orders.current` FINAL
     WHERE status = 'delivered' AND order_id IN (SELECT order_id FROM `shop.order_items.changelog`)
 ) AS completed USING (order_id)
-GROUP BY sales_territory_id, customer_id, day;
+GROUP BY sales_territory_id, customer_id, day
+HAVING items != 0 OR revenue != 0 OR cost != 0;

@@ -41,10 +41,9 @@ FROM
             max(day) AS last_day
         FROM
         (
-            SELECT sales_territory_id, customer_id, day, sum(orders) AS day_orders, sum(revenue) AS day_revenue
-            FROM sales_by_customer_day
-            GROUP BY sales_territory_id, customer_id, day
-            HAVING day_orders != 0
+            SELECT sales_territory_id, customer_id, day, orders AS day_orders, revenue AS day_revenue
+            FROM sales_by_customer_day FINAL
+            WHERE orders != 0
         )
         GROUP BY sales_territory_id, customer_id
         ORDER BY sales_territory_id, amount DESC, customer_id

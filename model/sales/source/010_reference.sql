@@ -57,9 +57,9 @@ ALTER TABLE shop.employees REPLICA IDENTITY FULL;
 CREATE TABLE IF NOT EXISTS shop.categories (
   category_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   parent_id integer REFERENCES shop.categories,
-  name text NOT NULL,
-  UNIQUE NULLS NOT DISTINCT (parent_id, name)
+  name text NOT NULL
 );
+CREATE UNIQUE INDEX IF NOT EXISTS categories_name ON shop.categories (coalesce(parent_id, 0), name);
 COMMENT ON TABLE shop.categories IS 'Categories of products, in two levels.';
 COMMENT ON COLUMN shop.categories.category_id IS 'Generated number of the category.';
 COMMENT ON COLUMN shop.categories.parent_id IS 'Category that a subcategory belongs to; null on the first level.';

@@ -1,0 +1,62 @@
+// generator/person: invented people.
+// May know: faker, generator/{copy,random,world}. Faker is seeded before each use, so that its state carries nothing over.
+
+import { faker } from '@faker-js/faker/locale/en'
+import type { Cell } from './copy.ts'
+import { cumulate, type Random } from './random.ts'
+import { territories } from './world.ts'
+
+/** Columns of shop.customers, in the order of `Customer.cells`. */
+export const customerColumns = [
+  'customer_id',
+  'full_name',
+  'email',
+  'phone',
+  'birth_date',
+  'city',
+  'country',
+  'marketing_consent',
+  'created_at',
+  'updated_at',
+] as const
+
+export interface Customer {
+  readonly id: number
+  /** Index of the territory the customer lives in. */
+  readonly territory: number
+  readonly cells: readonly Cell[]
+}
+
+export interface Home {
+  /** Index of the territory. */
+  readonly territory: number
+  readonly city: string
+  readonly country: string
+}
+
+const territoryWeights = cumulate(territories.map(({ weight }) => weight))
+
+export function personName(random: Random): string {
+  faker.seed(random.bits())
+  return faker.person.fullName()
+}
+
+export function randomHome(random: Random): Home {
+  const territory = random.weighted(territoryWeights)
+  const { cities, country } = territories[territory]!
+  return { territory, city: random.pick(cities), country }
+}
+
+export function makeCustomer(random: Random, id: number, createdAt: Date): Customer {
+  const { territory, city, country } = randomHome(random)
+  const name = personName(random)
+  const phone = random.chance(0.7) ? faker.phone.number({ style: 'international' }) : null
+  const birthday = faker.date
+    .birthdate({ mode: 'age', min: 18, max: 85, refDate: createdAt })
+    .toISOString()
+    .slice(0, 10)
+  const birthDate = random.chance(0.6) ? birthday : null
+  const time = createdAt.toISOString()
+  const email = `${name.toLowerCase().replace(/[^a-z]+/g, '.')}.${id}@mail.example`
+  return { id, territory, cells: [id, name, email, phone, birthDate, city, country, random.chance(0.4), time, time] }
+}

@@ -1,0 +1,95 @@
+// generator/world: the fixed facts of the invented shop chain.
+// May know: nothing. Countries are ISO 3166-1 alpha-2; `weight` is a share of the orders.
+
+export interface Territory {
+  readonly name: string
+  readonly region: string
+  readonly country: string
+  readonly weight: number
+  readonly cities: readonly string[]
+}
+
+export const territories: readonly Territory[] = [
+  { name: 'Germany North', region: 'North', country: 'DE', weight: 11, cities: ['Hamburg', 'Bremen', 'Kiel'] },
+  { name: 'Germany East', region: 'East', country: 'DE', weight: 9, cities: ['Berlin', 'Leipzig', 'Dresden'] },
+  { name: 'Germany South', region: 'South', country: 'DE', weight: 14, cities: ['München', 'Stuttgart', 'Nürnberg'] },
+  { name: 'Germany West', region: 'West', country: 'DE', weight: 13, cities: ['Köln', 'Düsseldorf', 'Essen'] },
+  { name: 'Austria', region: 'Alps', country: 'AT', weight: 6, cities: ['Wien', 'Graz', 'Linz'] },
+  { name: 'Switzerland', region: 'Alps', country: 'CH', weight: 5, cities: ['Zürich', 'Genève', 'Basel'] },
+  { name: 'France North', region: 'North', country: 'FR', weight: 10, cities: ['Paris', 'Lille', 'Rouen'] },
+  { name: 'France South', region: 'South', country: 'FR', weight: 7, cities: ['Lyon', 'Marseille', 'Toulouse'] },
+  { name: 'Netherlands', region: 'Lowlands', country: 'NL', weight: 8, cities: ['Amsterdam', 'Rotterdam', 'Utrecht'] },
+  { name: 'Belgium', region: 'Lowlands', country: 'BE', weight: 4, cities: ['Bruxelles', 'Antwerpen', 'Gent'] },
+  { name: 'Poland', region: 'East', country: 'PL', weight: 8, cities: ['Warszawa', 'Kraków', 'Gdańsk'] },
+  { name: 'Denmark', region: 'North', country: 'DK', weight: 5, cities: ['København', 'Århus', 'Odense'] },
+]
+
+export interface Category {
+  readonly name: string
+  readonly subcategories: readonly {
+    readonly name: string
+    /** Least and highest price, in cents. */
+    readonly cents: readonly [number, number]
+    readonly nouns: readonly string[]
+  }[]
+}
+
+export const categories: readonly Category[] = [
+  {
+    name: 'Home',
+    subcategories: [
+      { name: 'Lighting', cents: [1_490, 24_900], nouns: ['Lamp', 'Lantern', 'Spotlight'] },
+      { name: 'Textiles', cents: [690, 9_900], nouns: ['Blanket', 'Cushion', 'Towel'] },
+      { name: 'Furniture', cents: [4_900, 89_900], nouns: ['Chair', 'Shelf', 'Table'] },
+    ],
+  },
+  {
+    name: 'Kitchen',
+    subcategories: [
+      { name: 'Cookware', cents: [1_290, 19_900], nouns: ['Pan', 'Pot', 'Casserole'] },
+      { name: 'Tableware', cents: [390, 5_900], nouns: ['Plate', 'Bowl', 'Mug'] },
+      { name: 'Appliances', cents: [2_990, 49_900], nouns: ['Kettle', 'Mixer', 'Toaster'] },
+    ],
+  },
+  {
+    name: 'Garden',
+    subcategories: [
+      { name: 'Tools', cents: [890, 12_900], nouns: ['Spade', 'Rake', 'Shears'] },
+      { name: 'Plants', cents: [290, 4_900], nouns: ['Seeds', 'Shrub', 'Herbs'] },
+    ],
+  },
+  {
+    name: 'Sports',
+    subcategories: [
+      { name: 'Outdoor', cents: [1_990, 39_900], nouns: ['Tent', 'Backpack', 'Bottle'] },
+      { name: 'Fitness', cents: [990, 29_900], nouns: ['Mat', 'Dumbbell', 'Rope'] },
+    ],
+  },
+  {
+    name: 'Office',
+    subcategories: [
+      { name: 'Paper', cents: [190, 2_900], nouns: ['Notebook', 'Calendar', 'Folder'] },
+      { name: 'Desk', cents: [490, 14_900], nouns: ['Pen', 'Organiser', 'Stand'] },
+    ],
+  },
+]
+
+export const trafficSources: readonly { readonly name: string; readonly channel: string; readonly weight: number }[] = [
+  { name: 'Typed in', channel: 'direct', weight: 24 },
+  { name: 'Search', channel: 'search', weight: 30 },
+  { name: 'Search advertisement', channel: 'search', weight: 14 },
+  { name: 'Newsletter', channel: 'email', weight: 12 },
+  { name: 'Photo network', channel: 'social', weight: 9 },
+  { name: 'Video network', channel: 'social', weight: 5 },
+  { name: 'Price comparison', channel: 'partner', weight: 4 },
+  { name: 'Partner shops', channel: 'partner', weight: 2 },
+]
+
+/** Share of orders per month of the year, January first: quiet in late winter, full before the holidays. */
+export const monthWeights = [0.85, 0.8, 0.9, 0.95, 1, 0.95, 0.9, 0.9, 1, 1.05, 1.35, 1.5]
+
+/** Share per day of the week, Sunday first. */
+export const weekdayWeights = [0.8, 1.05, 1, 1, 1.05, 1.15, 1.1]
+
+/** Share per hour of the day in UTC: asleep at night, a peak in the evening. */
+export const hourWeights = [2, 1, 1, 1, 1, 2, 4, 7, 10, 12, 13, 13, 14, 13, 12, 12, 13, 15, 18, 20, 18, 13, 8, 4]
