@@ -63,7 +63,7 @@ export function attemptLevel(attempt: number): 'debug' | 'warn' {
 }
 
 function patient(log: Log): Log {
-  return { ...log, warn: (message, fields) => log[attemptLevel(Number(fields?.['count']))](message, fields) }
+  return { ...log, warn: (message, fields) => log[attemptLevel(Number(fields?.count))](message, fields) }
 }
 
 /** The error's name in the protocol, or its message. */

@@ -1,0 +1,139 @@
+// kafka/registry-topic: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
+// May know: kafka, runtime/errors.
+
+import { MillraceError } from '../runtime/errors.ts'
+import { ensureTopic } from './admin.ts'
+import type { KafkaConnection } from './cluster.ts'
+import { type Fetcher, openFetcher } from './fetch.ts'
+import { readRange } from './read-range.ts'
+import type { RegisteredSchema, SchemaStore } from './registry.ts'
+import { recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
+import { openSink } from './sink.ts'
+
+const topic = '_schemas'
+const brokersDefault = -1
+
+/** Makes the topic if there is none. @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition */
+export async function openTopicRegistry(connection: KafkaConnection): Promise<TopicRegistry> {
+  const config = { 'cleanup.policy': 'compact' }
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: brokersDefault, config })
+  const registry = new TopicRegistry(connection)
+  await registry.refresh()
+  return registry
+}
+
+export class TopicRegistry implements SchemaStore {
+  readonly #connection: KafkaConnection
+  readonly #fetcher: Fetcher
+  readonly #catalog = new SchemaCatalog()
+  readonly #stop = new AbortController()
+  #nextOffset = 0
+  /** One at a time, in the order asked for. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(connection: KafkaConnection) {
+    this.#connection = connection
+    this.#fetcher = openFetcher(connection)
+  }
+
+  register(subject: string, schema: string): Promise<number> {
+    return this.#inTurn(async () => {
+      for (;;) {
+        const found = this.#catalog.find(subject, schema)
+        if (found) return found.id
+        await this.#catchUp()
+        if (this.#catalog.find(subject, schema)) continue
+        await this.#write([...this.#catalog.overwritten(), this.#catalog.next(subject, schema)])
+        await this.#catchUp()
+      }
+    })
+  }
+
+  async byId(id: number): Promise<string> {
+    if (this.#catalog.byId(id) === undefined) await this.refresh()
+    const schema = this.#catalog.byId(id)
+    if (schema !== undefined) return schema
+    throw schemaUnknown(id, `topic ${topic}`)
+  }
+
+  async latest(subject: string): Promise<RegisteredSchema | undefined> {
+    return (await this.versions(subject)).at(-1)
+  }
+
+  /** Ascending; empty for an unknown subject. */
+  async versions(subject: string): Promise<RegisteredSchema[]> {
+    await this.refresh()
+    return this.#catalog.versions(subject)
+  }
+
+  async subjects(): Promise<string[]> {
+    await this.refresh()
+    return this.#catalog.subjects()
+  }
+
+  /** Reads what has been written since. */
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#catchUp())
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#last.catch(() => undefined)
+    this.#fetcher.close()
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work, work)
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  async #catchUp(): Promise<void> {
+    const [[start = 0], [end = 0]] = await Promise.all([
+      this.#fetcher.startOffsets(topic),
+      this.#fetcher.endOffsets(topic),
+    ])
+    const range = { topic, partition: 0, start: Math.max(start, this.#nextOffset), end }
+    for await (const records of readRange(this.#fetcher, range, this.#stop.signal)) {
+      const text = (from: number, to: number) => (from < 0 ? null : records.buffer.toString('utf8', from, to))
+      for (let i = 0; i < records.count; i += 1)
+        this.#catalog.apply(
+          text(records.keyStarts[i]!, records.keyEnds[i]!),
+          text(records.valueStarts[i]!, records.valueEnds[i]!),
+        )
+      this.#nextOffset = records.nextOffset
+    }
+  }
+
+  /** Schemas are written rarely, so the sink is opened for each time. */
+  async #write(records: readonly SchemaRecord[]): Promise<void> {
+    let failure: MillraceError | undefined
+    const sink = await openSink(this.#connection, {
+      topics: [{ name: topic, partitions: 1, shared: true }],
+      compression: 'none',
+      onDurable: () => undefined,
+      onError: error => {
+        failure = error
+      },
+    })
+    try {
+      for (const record of records) {
+        const key = Buffer.from(recordKey(record))
+        const source = Buffer.concat([key, Buffer.from(recordValue(record))])
+        sink.append(sink.topic(topic), 0, source, 0, key.length, key.length, source.length)
+      }
+      await sink.flush()
+    } finally {
+      await sink.close()
+    }
+    if (failure) throw failure
+  }
+}
+
+export function schemaUnknown(id: number, where: string): MillraceError {
+  return new MillraceError('SCHEMA_UNKNOWN', {
+    what: `no schema has the id ${id}`,
+    where,
+    next: 'check that producer and consumer use the same kafka.registry; the record may be from another cluster',
+  })
+}
