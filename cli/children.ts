@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../runtime/errors.ts'
 
 export interface Child {
@@ -17,6 +18,9 @@ export interface Child {
   stop(graceMs?: number): Promise<void>
 }
 
+/** Beside this file, as source or compiled. */
+const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'main.ts' : 'main.js', import.meta.url))
+
 /** Characters of a child's stdout that are kept to be read. */
 const outputKept = 64 * 1024
 
@@ -24,7 +28,7 @@ const outputKept = 64 * 1024
 export function startChild(name: string, args: readonly string[], directory: string): Child {
   mkdirSync(join(directory, 'log'), { recursive: true })
   const log = createWriteStream(join(directory, 'log', `${name}.log`), { flags: 'a' })
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, entry, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own: Ctrl-C reaches this process only, which then stops its children in order.
     detached: true,

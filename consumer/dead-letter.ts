@@ -1,7 +1,7 @@
 // consumer/dead-letter: a record that cannot be folded, set aside whole or brought to a halt at.
 // May know: contract/dead-letter, kafka, consumer/{insert,slice,tables}.
 
-import type { DeadLetter } from '../contract/dead-letter.ts'
+import { type DeadLetter, deadLetterPartitions } from '../contract/dead-letter.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import { openSink } from '../kafka/sink.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -16,7 +16,7 @@ export interface DeadLetters {
 export async function openDeadLetters(connection: KafkaConnection, topic: string): Promise<DeadLetters> {
   let failure: MillraceError | undefined
   const sink = await openSink(connection, {
-    topics: [{ name: topic, partitions: 1, shared: true }],
+    topics: [{ name: topic, partitions: Object.keys(deadLetterPartitions).length, shared: true }],
     compression: 'none',
     onDurable: () => {},
     onError: error => {
@@ -26,7 +26,7 @@ export async function openDeadLetters(connection: KafkaConnection, topic: string
   return {
     async write(value) {
       if (failure !== undefined) throw failure
-      sink.append(0, 0, value, -1, -1, 0, value.length)
+      sink.append(0, deadLetterPartitions.consumer, value, -1, -1, 0, value.length)
       await sink.flush()
     },
     close: () => sink.close(),

@@ -66,7 +66,7 @@ function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartit
       continue
     }
     const position = tenure.positions.get(partitionKey(part.topic, part.partition))!
-    const slice = firstSlice(part, position.offset)
+    const slice = firstSlice(part)
     if (slice !== undefined) slices.push(slice)
     // Offsets without records, such as the marker of somebody's transaction, hold nothing to fold.
     else position.offset = Math.max(position.offset, part.records.nextOffset)

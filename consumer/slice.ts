@@ -25,23 +25,20 @@ function isTruncate(records: RecordSet, index: number): boolean {
   return records.keyStarts[index] === -1
 }
 
-/**
- * The first slice of a fetched partition: up to its end, or up to the next truncate, or that truncate alone.
- * @param position offset the partition was fetched at
- */
-export function firstSlice(fetched: FetchedPartition, position: number): Slice | undefined {
-  const { topic, partition, records } = fetched
+/** The first slice of a fetched partition: up to its end, or up to the next truncate, or that truncate alone. */
+export function firstSlice(fetched: FetchedPartition): Slice | undefined {
+  const { topic, partition, records, fromOffset } = fetched
   if (records.count === 0) return undefined
   const truncate = isTruncate(records, 0)
   let to = 1
   if (!truncate) while (to < records.count && !isTruncate(records, to)) to++
   const end = records.offsets[to - 1]! + 1
-  return { topic, partition, start: position, end, records, from: 0, to, truncate }
+  return { topic, partition, start: fromOffset, end, records, from: 0, to, truncate }
 }
 
-/** The whole offset range [start, end) out of what was fetched at `start`; undefined when not all of it is there yet. */
-export function sliceOfRange(fetched: FetchedPartition, start: number, end: number): Slice | undefined {
-  const { topic, partition, records } = fetched
+/** The offset range from where was fetched to `end`; undefined when not all of it is there yet. */
+export function sliceOfRange(fetched: FetchedPartition, end: number): Slice | undefined {
+  const { topic, partition, records, fromOffset: start } = fetched
   if (records.count === 0 || records.offsets[records.count - 1]! + 1 < end) return undefined
   let to = 0
   while (to < records.count && records.offsets[to]! < end) to++

@@ -59,7 +59,7 @@ async function readRanges(fetcher: Fetcher, ranges: readonly Range[], signal: Ab
     for (let maxBytes = 4 * 1024 * 1024; ; maxBytes *= 2) {
       const position = { topic, partition, offset: start, maxBytes }
       const [fetched] = await fetcher.fetch([position], { maxWaitMs: 1000, minBytes: 1, maxBytes }, signal)
-      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, start, end)
+      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, end)
       if (slice !== undefined) {
         slices.push(slice)
         break

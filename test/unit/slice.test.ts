@@ -10,6 +10,10 @@ const test = suite('slice')
 
 /** Records at the given offsets; a truncate is written as a negative offset. */
 function fetched(...offsets: number[]) {
+  return fetchedAt(Math.abs(offsets[0] ?? 0), offsets)
+}
+
+function fetchedAt(fromOffset: number, offsets: readonly number[]) {
   const records: RecordSet = {
     count: offsets.length,
     buffer: Buffer.alloc(0),
@@ -21,30 +25,30 @@ function fetched(...offsets: number[]) {
     valueEnds: new Int32Array(offsets.length),
     nextOffset: Math.abs(offsets.at(-1) ?? 0) + 1,
   }
-  return { topic: 't', partition: 0, highWatermark: 100, logStartOffset: 0, records }
+  return { topic: 't', partition: 0, highWatermark: 100, logStartOffset: 0, records, fromOffset }
 }
 
 const shape = (slice: Slice | undefined) =>
   slice && { start: slice.start, end: slice.end, records: slice.to - slice.from, truncate: slice.truncate }
 
 test('a slice reaches from the position to the last record', () => {
-  assert.equal(shape(firstSlice(fetched(5, 6, 9), 4)), { start: 4, end: 10, records: 3, truncate: false })
-  assert.is(firstSlice(fetched(), 4), undefined)
+  assert.equal(shape(firstSlice(fetchedAt(4, [5, 6, 9]))), { start: 4, end: 10, records: 3, truncate: false })
+  assert.is(firstSlice(fetched()), undefined)
 })
 
 test('a truncate ends the slice before it and stands alone in its own', () => {
-  assert.equal(shape(firstSlice(fetched(5, 6, -7, 8), 5)), { start: 5, end: 7, records: 2, truncate: false })
-  assert.equal(shape(firstSlice(fetched(-7, -8, 9), 7)), { start: 7, end: 8, records: 1, truncate: true })
+  assert.equal(shape(firstSlice(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
+  assert.equal(shape(firstSlice(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
 })
 
 test('a range is given back only when all of it is there, and without what follows', () => {
-  assert.is(sliceOfRange(fetched(5, 6), 5, 8), undefined)
-  assert.equal(shape(sliceOfRange(fetched(5, 6, 7, 8), 5, 8)), { start: 5, end: 8, records: 3, truncate: false })
-  assert.equal(shape(sliceOfRange(fetched(-7, 8), 7, 8)), { start: 7, end: 8, records: 1, truncate: true })
+  assert.is(sliceOfRange(fetched(5, 6), 8), undefined)
+  assert.equal(shape(sliceOfRange(fetched(5, 6, 7, 8), 8)), { start: 5, end: 8, records: 3, truncate: false })
+  assert.equal(shape(sliceOfRange(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
 })
 
 test('halves hold every record once, down to single records', () => {
-  const slices = [firstSlice(fetched(1, 2, 3), 1)!, firstSlice(fetched(10, 11, 12, 13), 10)!]
+  const slices = [firstSlice(fetched(1, 2, 3))!, firstSlice(fetched(10, 11, 12, 13))!]
   const singles = (list: readonly Slice[]): number[] => {
     if (countRecords(list) === 1) return [list[0]!.records.offsets[list[0]!.from]!]
     return halve(list).flatMap(singles)
@@ -53,7 +57,7 @@ test('halves hold every record once, down to single records', () => {
 })
 
 test('what is present is left out, in runs', () => {
-  const slice = firstSlice(fetched(1, 2, 3, 4, 5, 6), 1)!
+  const slice = firstSlice(fetched(1, 2, 3, 4, 5, 6))!
   const runs = withoutOffsets(slice, new Set([1, 4])).map(({ from, to }) => [from, to])
   assert.equal(runs, [
     [1, 3],

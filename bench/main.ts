@@ -1,0 +1,27 @@
+// bench/main: `npm run bench -- e2e|freshness [--rate N] [--json]`.
+// May know: bench. Figures are ratios within one run on one machine; nothing here passes or fails.
+
+import { parseArgs } from 'node:util'
+import { measureEndToEnd } from './e2e.ts'
+import { measureFreshness } from './freshness.ts'
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { rate: { type: 'string', default: '1000' }, json: { type: 'boolean', default: false } },
+})
+
+const benches: Record<string, () => Promise<unknown>> = {
+  e2e: measureEndToEnd,
+  freshness: () => measureFreshness(Number(values.rate)),
+}
+
+const bench = benches[positionals[0] ?? '']
+if (bench === undefined) {
+  process.stderr.write(
+    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--rate CHANGES_PER_SECOND] [--json]\n`,
+  )
+  process.exitCode = 2
+} else {
+  const result = await bench()
+  process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
+}

@@ -1,0 +1,110 @@
+// bench/pipeline: a stack of its own and the services as processes, as a user runs them.
+// May know: everything below.
+
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { stringify } from 'yaml'
+import { type Child, startChild } from '../cli/children.ts'
+import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
+import type { ConsumerStatus } from '../consumer/status.ts'
+import { type Client, connect } from '../postgres/connect.ts'
+import { createLog, type Log } from '../runtime/log.ts'
+import { askStatus } from '../runtime/presence.ts'
+import { down, reset, up } from '../stack/up.ts'
+
+export interface BenchStack {
+  readonly directory: string
+  readonly postgresUrl: string
+  readonly kafka: string
+  readonly clickhouseUrl: string
+  readonly sql: Client
+  readonly clickhouse: Clickhouse
+  readonly log: Log
+  close(): Promise<void>
+}
+
+/** A fresh stack under `.millrace/bench`; whatever an earlier run left is deleted. */
+export async function openBenchStack(): Promise<BenchStack> {
+  const directory = resolve('.millrace/bench')
+  const log = createLog('bench', 'warn', false)
+  mkdirSync(directory, { recursive: true })
+  await reset(directory, log)
+  rmSync(join(directory, 'run'), { recursive: true, force: true })
+  const { postgres, kafka, clickhouse } = await up({ directory, log })
+  const sql = await connect(postgres!)
+  const warehouse = connectClickhouse({ url: clickhouse!, user: 'default', password: '' })
+  return {
+    directory,
+    postgresUrl: postgres!,
+    kafka: kafka!,
+    clickhouseUrl: clickhouse!,
+    sql,
+    clickhouse: warehouse,
+    log,
+    close: async () => {
+      await sql.end()
+      await warehouse.close()
+      await down(directory, log)
+    },
+  }
+}
+
+/** One pipeline over the stack: its configuration file, and its two services as processes. */
+export class Pipeline {
+  readonly name: string
+  readonly #stack: BenchStack
+  readonly #config: string
+  producer: Child | undefined
+  consumer: Child | undefined
+
+  constructor(stack: BenchStack, name: string, settings: object) {
+    this.name = name
+    this.#stack = stack
+    this.#config = join(stack.directory, `${name}.yaml`)
+    writeFileSync(this.#config, stringify({ name, directory: stack.directory, ...settings }))
+  }
+
+  /** Database of the first generation. */
+  get database(): string {
+    return `${this.name}_1`
+  }
+
+  start(): void {
+    this.startConsumer()
+    this.startProducer()
+  }
+
+  startConsumer(): void {
+    this.consumer = startChild(`${this.name}-consumer`, ['--config', this.#config, 'consumer'], this.#stack.directory)
+  }
+
+  startProducer(): void {
+    this.producer = startChild(`${this.name}-producer`, ['--config', this.#config, 'producer'], this.#stack.directory)
+  }
+
+  async stop(): Promise<void> {
+    await this.producer?.stop()
+    await this.consumer?.stop()
+  }
+
+  consumerStatus(): Promise<ConsumerStatus | undefined> {
+    return askStatus<ConsumerStatus>(this.#stack.directory, this.name, 'consumer')
+  }
+
+  producerStatus<Status>(): Promise<Status | undefined> {
+    return askStatus<Status>(this.#stack.directory, this.name, 'producer')
+  }
+
+  /** Until the initial load is visible. */
+  async untilLoaded(): Promise<void> {
+    await poll('the initial load', async () => (await this.consumerStatus())?.watermark !== undefined)
+  }
+}
+
+export async function poll(what: string, condition: () => Promise<boolean>, timeoutMs = 300_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
