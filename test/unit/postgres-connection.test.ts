@@ -1,0 +1,81 @@
+// test/unit/postgres-connection: what is sent before and beside the changes, and what errors mean.
+// May know: postgres, runtime, test/support.
+
+import { clientConfig, describeUrl } from '../../postgres/connect.ts'
+import { postgresFailure } from '../../postgres/failure.ts'
+import { standbyStatus } from '../../postgres/standby-status.ts'
+import { startCommand } from '../../postgres/stream-start.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('postgres connection')
+
+test('the standby status carries the LSN exactly, three times', () => {
+  const lsn = 0x12_ffff_ffff
+  const status = standbyStatus(lsn, true, 946_684_800_000 + 5_000_000)
+  assert.is(status.length, 34)
+  assert.is(status[0], 'r'.charCodeAt(0))
+  for (const at of [1, 9, 17]) assert.is(status.readBigUInt64BE(at), BigInt(lsn))
+  assert.is(status.readBigUInt64BE(25), 5_000_000_000n)
+  assert.is(status[33], 1)
+  assert.is(standbyStatus(0, false)[33], 0)
+})
+
+test('settings that the address asks for stay, and ours come after them', () => {
+  const { connectionString = '' } = clientConfig(
+    'postgres://u:p%40ss%23@h:1/db?options=-c%20geqo%3Doff&sslmode=verify-full',
+  )
+  const address = new URL(connectionString)
+  assert.is(address.password, 'p%40ss%23')
+  assert.is(address.searchParams.get('sslmode'), 'verify-full')
+  assert.match(address.searchParams.get('options') ?? '', /^-c geqo=off -c datestyle=ISO .*-c search_path= /)
+})
+
+test('an address that is none is refused without being repeated, and a good one is shown without its password', async () => {
+  const error = await assert.refuses(() => clientConfig('postgres://u:secret@h:port/db'), 'CONFIG_INVALID')
+  assert.not.match(error.toText(), /secret/)
+  assert.is(describeUrl('postgres://u:secret@h:5432/db?x=secret'), 'postgres://h:5432/db')
+})
+
+test('names are quoted in the command that starts a stream', () => {
+  assert.is(
+    startCommand('my_slot', `a"b'c`),
+    `START_REPLICATION SLOT "my_slot" LOGICAL 0/0 (proto_version '1', publication_names '"a""b''c"', messages 'true')`,
+  )
+})
+
+const serverError = (code: string) => Object.assign(new Error('it says'), { code, severity: 'ERROR' })
+const systemError = (code: string) => Object.assign(new Error('it says'), { code })
+
+const meanings: readonly (readonly [Error, string, boolean])[] = [
+  [systemError('ECONNREFUSED'), 'POSTGRES_UNREACHABLE', true],
+  [systemError('EPIPE'), 'POSTGRES_UNREACHABLE', true],
+  [new Error('Connection terminated unexpectedly'), 'POSTGRES_UNREACHABLE', true],
+  [serverError('57P01'), 'POSTGRES_UNREACHABLE', true],
+  [serverError('08006'), 'POSTGRES_UNREACHABLE', true],
+  [serverError('53300'), 'POSTGRES_BUSY', true],
+  [serverError('40001'), 'POSTGRES_BUSY', true],
+  [serverError('28P01'), 'POSTGRES_DENIED', false],
+  [serverError('42501'), 'POSTGRES_DENIED', false],
+  [systemError('DEPTH_ZERO_SELF_SIGNED_CERT'), 'POSTGRES_DENIED', false],
+  [serverError('55006'), 'SLOT_ACTIVE', true],
+  [serverError('42P01'), 'POSTGRES_FAILED', false],
+]
+
+for (const [cause, code, retriable] of meanings) {
+  test(`${'code' in cause ? cause.code : cause.message} is ${code}`, () => {
+    const error = postgresFailure(cause, 'a statement')
+    assert.is(error.code, code)
+    assert.is(error.retriable, retriable)
+    assert.is(error.cause, cause)
+  })
+}
+
+test('our own errors pass through, and several addresses that all failed are all named', () => {
+  const ours = new MillraceError('SLOT_LOST', { what: 'x', next: 'y' })
+  assert.is(postgresFailure(ours, ''), ours)
+  const failed = new AggregateError([new Error('first'), new Error('second')])
+  assert.match(postgresFailure(failed, '').message, /first.*second/)
+})
+
+test.run()
