@@ -11,6 +11,8 @@ export interface Generation {
   readonly number: number
   readonly state: GenerationState
   readonly slot: string
+  /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
+  readonly source: string
   /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
   readonly consistentPoint: number
   readonly tables: readonly GenerationTable[]
@@ -46,6 +48,11 @@ export function watermarksTopic(pipeline: string, generation: number): string {
 
 export function deadLettersTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}dead-letters`
+}
+
+/** The publication of a generation: its own, so that another generation's choice of tables never changes this one's stream. */
+export function publicationName(pipeline: string, generation: number): string {
+  return `${pipeline}_${generation}`
 }
 
 export function slotName(pipeline: string, generation: number): string {

@@ -1,9 +1,10 @@
 // producer/router: the stream's messages as records with positions, in the sink.
-// May know: contract, postgres/pgoutput, runtime/errors, producer/{dead-letters,output,partition,tables}.
+// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer/{dead-letters,output,partition,tables}.
 
 import type { Change, TextRow } from '../contract/encode.ts'
 import { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
+import { heartbeatPrefix } from '../postgres/heartbeat.ts'
 import type { PgoutputHandler, Relation } from '../postgres/pgoutput.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -94,8 +95,9 @@ export class Router implements PgoutputHandler {
     for (const output of outputs) output.truncate(this.#change)
   }
 
-  message(): void {
-    // A heartbeat: what counts is the commit that it stands in.
+  /** A heartbeat says what time it was at the source when everything before it had been committed. */
+  message(lsn: number, _transactional: boolean, prefix: string, content: Buffer): void {
+    if (prefix === heartbeatPrefix) this.#options.onCommit(lsn, Number(content.toString()))
   }
 
   #next(relation: Relation): TableOutput {

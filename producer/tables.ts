@@ -1,18 +1,23 @@
-// producer/tables: types only for now
-import type { Table } from '../contract/table.ts'
+// producer/tables: which tables are captured, and how each of their columns travels.
+// May know: contract, postgres/catalog, runtime, producer/groups.
 
-export interface SourceColumn {
-  readonly name: string
-  readonly typeOid: number
-  readonly typeModifier: number
-}
+import { type Column, type Table, tableName } from '../contract/table.ts'
+import { mapType } from '../contract/types.ts'
+import { readTables, replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
+import type { Client } from '../postgres/connect.ts'
+import { type Config, type TableOptions, tableOptions } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { checkGroups } from './groups.ts'
 
 /** A table as this pipeline captures it. */
 export interface CapturedTable {
   readonly table: Table
   readonly oid: number
+  /** `r` ordinary, `p` partitioned: `pg_class.relkind`. */
+  readonly kind: string
   /** As Postgres announces them in the stream, in the order of `table.columns`. */
-  readonly columns: readonly SourceColumn[]
+  readonly columns: readonly Pick<SourceColumn, 'name' | 'typeOid' | 'typeModifier'>[]
   /** Places of the primary and the partition key's columns: while their text stays, a row stays the same row. */
   readonly identityColumns: readonly number[]
   /** Places of the partition key's columns, in its order. */
@@ -20,4 +25,105 @@ export interface CapturedTable {
   readonly partitions: number
   readonly group: string
   readonly onRefusal: 'stop' | 'divert'
+}
+
+interface Captured {
+  readonly table: CapturedTable
+  readonly faults: readonly string[]
+}
+
+/**
+ * What the configuration chooses from the database. A pattern means tables; a view that it matches as well is not meant, while
+ * who names a view wants to know why not.
+ * @throws {MillraceError} POSTGRES_*
+ */
+export async function chooseTables(client: Client, config: Config): Promise<SourceTable[]> {
+  const sources = await readTables(client, (schema, table) => tableOptions(config, schema, table) !== undefined)
+  return sources.filter(
+    ({ kind, schema, name }) => 'rp'.includes(kind) || Object.hasOwn(config.tables, `${schema}.${name}`),
+  )
+}
+
+/**
+ * The chosen tables as they are captured, once preflight has passed them.
+ * @param serverVersion `server_version_num`
+ * @throws {MillraceError} TABLE_NOT_CAPTURABLE with every fault of every table
+ */
+export function captureTables(sources: readonly SourceTable[], config: Config, serverVersion: number): CapturedTable[] {
+  const faults = namedButMissing(sources, config)
+  const tables: CapturedTable[] = []
+  for (const source of sources) {
+    const captured = capture(source, tableOptions(config, source.schema, source.name)!, serverVersion)
+    faults.push(...captured.faults.map(fault => `${tableName(source)}: ${fault}`))
+    tables.push(captured.table)
+  }
+  if (faults.length === 0) faults.push(...checkGroups(tables))
+  if (tables.length === 0) faults.push('no table of the database matches')
+  if (faults.length === 0) return tables
+  throw new MillraceError('TABLE_NOT_CAPTURABLE', {
+    what: faults.join('\n  '),
+    where: 'tables in the configuration',
+    next: 'correct the configuration, or the tables in Postgres',
+  })
+}
+
+/** Says in the log which columns travel as text. */
+export function reportText(sources: readonly SourceTable[], log: Log): void {
+  for (const source of sources) {
+    for (const { name, pgType, type } of source.columns) {
+      const { fidelity, reason } = mapType(type)
+      if (fidelity !== 'text') continue
+      log.info('a column travels as text', { table: tableName(source), column: name, type: pgType, reason })
+    }
+  }
+}
+
+function namedButMissing(sources: readonly SourceTable[], config: Config): string[] {
+  const names = new Set(sources.map(tableName))
+  return Object.keys(config.tables)
+    .filter(pattern => !pattern.includes('*') && !names.has(pattern))
+    .map(name => `${name}: there is no such table`)
+}
+
+function capture(source: SourceTable, options: TableOptions, serverVersion: number): Captured {
+  const replicated = replicatedColumns(source, serverVersion)
+  const columns = replicated.map(column => describeColumn(column, options.text.includes(column.name)))
+  const partitionKey = options.partitionKey ?? source.key
+  const places = (names: readonly string[]) => names.map(name => columns.findIndex(column => column.name === name))
+  const { schema, name, key, comment } = source
+  return {
+    faults: columnFaults(source, replicated, options),
+    table: {
+      table: { schema, name, columns, key, partitionKey, ...(comment === undefined ? {} : { comment }) },
+      oid: source.oid,
+      kind: source.kind,
+      columns: replicated,
+      identityColumns: places([...new Set([...key, ...partitionKey])]),
+      partitionColumns: places(partitionKey),
+      partitions: options.partitions,
+      group: options.group ?? tableName(source),
+      onRefusal: options.onRefusal,
+    },
+  }
+}
+
+function describeColumn({ name, pgType, type, nullable, comment }: SourceColumn, asText: boolean): Column {
+  const { encoding, precision, scale } = mapType(type)
+  const about = { name, pgType, nullable, ...(comment === undefined ? {} : { comment }) }
+  if (asText) return { ...about, encoding: 'string' }
+  return encoding === 'decimal' ? { ...about, encoding, precision: precision!, scale: scale! } : { ...about, encoding }
+}
+
+function columnFaults(source: SourceTable, replicated: readonly SourceColumn[], options: TableOptions): string[] {
+  const faults: string[] = []
+  for (const name of options.text) {
+    if (!replicated.some(column => column.name === name))
+      faults.push(`text names column ${name}, which it does not have`)
+  }
+  for (const name of [...source.key, ...(options.partitionKey ?? [])]) {
+    const column = replicated.find(candidate => candidate.name === name)
+    if (!column) faults.push(`its key names column ${name}, which is not there or not replicated`)
+    else if (column.nullable) faults.push(`its partition key has column ${name}, which may be NULL`)
+  }
+  return faults
 }

@@ -12,7 +12,7 @@ import { textRow } from '../support/text-row.ts'
 const test = suite('producer-plan')
 
 function generation(number: number, state: GenerationState): Generation {
-  return { number, state, slot: `s_${number}`, consistentPoint: 0, tables: [] }
+  return { number, state, slot: `s_${number}`, source: 'x/y', consistentPoint: 0, tables: [] }
 }
 
 test('the first generation is number 1', () => {

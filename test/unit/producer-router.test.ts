@@ -62,6 +62,7 @@ function openPipe({ onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_00
   const captured: CapturedTable = {
     table,
     oid: 7,
+    kind: 'r',
     columns: relation.columns,
     identityColumns: [0, 1],
     partitionColumns: [1],

@@ -1,0 +1,20 @@
+// cli/producer: `millrace producer`: Postgres into topics.
+// May know: producer, cli.
+
+import type { Command } from 'commander'
+import { runProducer } from '../producer/main.ts'
+import { runs } from './command.ts'
+import { openServices } from './endpoints.ts'
+
+export function producerCommand(program: Command): void {
+  program
+    .command('producer')
+    .description('capture the changes of Postgres into topics')
+    .option('--new-generation', 'load everything anew, into topics beside those of the live generation')
+    .action(
+      runs<{ newGeneration?: true }>('producer', async ({ config, log, life }, { newGeneration = false }) => {
+        const { postgres, kafka } = await openServices(config, log, life.signal)
+        await runProducer({ config, postgres, kafka, log, life, newGeneration })
+      }),
+    )
+}

@@ -1,0 +1,138 @@
+// producer/generation: the generation to stream: resumed after checks, or begun and loaded.
+// May know: contract, kafka, postgres, runtime, producer.
+
+import {
+  type Generation,
+  type GenerationTable,
+  publicationName,
+  slotName,
+  type Watermark,
+} from '../contract/generation.ts'
+import { topicName } from '../contract/names.ts'
+import { tableName } from '../contract/table.ts'
+import { withClient } from '../postgres/connect.ts'
+import { ensurePublication } from '../postgres/publication.ts'
+import { generationChanged } from './changed.ts'
+import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
+import { readGenerations, writeGeneration } from './generation-log.ts'
+import { loadTables } from './load.ts'
+import { type Lock, takeLock } from './lock.ts'
+import { planGeneration } from './plan.ts'
+import { findRegistered, type RegisteredTable, registerTables } from './schemas.ts'
+import { inspectSource } from './source.ts'
+import type { CapturedTable } from './tables.ts'
+import { ensureGenerationsTopic, ensureGenerationTopics } from './topics.ts'
+import type { Workspace } from './workspace.ts'
+
+/** A live generation that nobody else works on while the lock is held. */
+export interface Prepared {
+  readonly generation: Generation
+  readonly tables: readonly RegisteredTable[]
+  /** What the initial load has made true, when it has just been done. */
+  readonly loaded?: Watermark
+}
+
+/**
+ * Finds or makes the generation to stream, and holds its lock while `work` uses it.
+ * @param fresh begin a new generation although there is a live one
+ * @throws {MillraceError} GENERATION_CHANGED, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, VALUE_REFUSED, PRODUCER_RUNNING, and
+ *   those of Postgres and Kafka
+ */
+export async function withGeneration(
+  workspace: Workspace,
+  fresh: boolean,
+  work: (prepared: Prepared, lost: Promise<never>) => Promise<void>,
+): Promise<void> {
+  const { config, kafka, fetcher, signal, url, progress } = workspace
+  await ensureGenerationsTopic(kafka, config)
+  const { plan, cutOff } = planGeneration(await readGenerations(fetcher, config.name, signal), fresh)
+  if (plan.kind === 'begin') for (const generation of cutOff) await abandon(workspace, generation)
+  const number = plan.kind === 'begin' ? plan.number : plan.generation.number
+  progress.generation = number
+  progress.slot = slotName(config.name, number)
+  const lock = await takeLock(url, progress.slot)
+  try {
+    const prepared =
+      plan.kind === 'begin' ? await begin(workspace, number, lock) : await resume(workspace, plan.generation)
+    await work(prepared, lock.lost)
+  } finally {
+    await lock.release()
+  }
+}
+
+async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
+  const { identity, tables } = await inspectSource(workspace, generation.number)
+  if (identity !== generation.source) {
+    const what = `the generation was loaded from ${generation.source}, and this database is ${identity}`
+    throw generationChanged(what, `generation ${generation.number}`)
+  }
+  const inOrder = matchTables(generation, tables)
+  const registered = await findRegistered(workspace.schemas, generation.tables, inOrder)
+  workspace.log.info('resuming', { generation: generation.number, tables: tables.length, slot: generation.slot })
+  return { generation, tables: registered }
+}
+
+async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
+  const { config, kafka, schemas, log } = workspace
+  const { identity, tables: captured } = await inspectSource(workspace, number)
+  await removeGeneration(workspace, number)
+  await publish(workspace, number, captured)
+  const tables = captured.map(table => describeTable(config.name, number, table))
+  const slot = slotName(config.name, number)
+  const loading: Generation = { number, state: 'loading', slot, source: identity, consistentPoint: 0, tables }
+  await ensureGenerationTopics(kafka, config, loading)
+  const registered = await registerTables(schemas, tables, captured)
+  // Written only now, so that whoever reads of a generation finds its topics and schemas.
+  await writeGeneration(kafka, config.name, loading)
+  try {
+    const loaded = await loadTables(workspace, { generation: loading, tables: registered, lost: lock.lost })
+    const generation: Generation = { ...loading, state: 'live', consistentPoint: loaded.lsn }
+    await writeGeneration(kafka, config.name, generation)
+    log.info('live', { generation: number, slot })
+    return { generation, tables: registered, loaded }
+  } catch (error) {
+    // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
+    const undo = async () => {
+      await removeGeneration(workspace, number)
+      await writeAbandoned(workspace, loading)
+    }
+    await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
+    throw error
+  }
+}
+
+/** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
+async function publish({ config, url }: Workspace, number: number, captured: readonly CapturedTable[]): Promise<void> {
+  const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
+  const name = publicationName(config.name, number)
+  await withClient(url, client => ensurePublication(client, { name, tables }))
+}
+
+function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {
+  const topic = topicName(pipeline, number, table.schema, table.name)
+  return { schema: table.schema, table: table.name, topic, partitions, group }
+}
+
+/** The captured tables in the generation's order. @throws {MillraceError} GENERATION_CHANGED */
+function matchTables(generation: Generation, captured: readonly CapturedTable[]): CapturedTable[] {
+  const byName = new Map(captured.map(table => [tableName(table.table), table]))
+  const matched = generation.tables.map(({ schema, table, partitions, group }) => {
+    const name = tableName({ schema, name: table })
+    const found = byName.get(name)
+    byName.delete(name)
+    if (!found) throw generationChanged('the table is no longer there, or no longer configured', `table ${name}`)
+    if (found.partitions !== partitions) {
+      throw generationChanged(
+        `it has ${partitions} partitions and is configured with ${found.partitions}`,
+        `table ${name}`,
+      )
+    }
+    if (found.group !== group) {
+      throw generationChanged(`it is in group ${group} and is configured for ${found.group}`, `table ${name}`)
+    }
+    return found
+  })
+  const [added] = byName.keys()
+  if (added !== undefined) throw generationChanged('the table is not part of the generation', `table ${added}`)
+  return matched
+}

@@ -1,0 +1,104 @@
+// producer/load: the initial load: every row as of the slot's snapshot, as records that stand before the stream.
+// May know: contract, postgres, producer.
+
+import type { Change } from '../contract/encode.ts'
+import type { Generation, Watermark } from '../contract/generation.ts'
+import { Refusal } from '../contract/refusal.ts'
+import { tableName } from '../contract/table.ts'
+import { query, withClient } from '../postgres/connect.ts'
+import { createSlot } from '../postgres/slot.ts'
+import { copyTables } from '../postgres/snapshot.ts'
+import type { Tuple } from '../postgres/tuple.ts'
+import type { MillraceError } from '../runtime/errors.ts'
+import { type Destination, openDestination } from './destination.ts'
+import type { RegisteredTable } from './schemas.ts'
+import type { Workspace } from './workspace.ts'
+
+export interface LoadOptions {
+  readonly generation: Generation
+  readonly tables: readonly RegisteredTable[]
+  /** Rejects when the load must be given up. */
+  readonly lost: Promise<never>
+}
+
+/**
+ * Creates the slot and copies all tables; when it resolves, the snapshot is durable in Kafka.
+ * @returns what is true now; its LSN is where the stream begins
+ * @throws {MillraceError} VALUE_REFUSED, SNAPSHOT_LOST, POSTGRES_*, or the sink's failure
+ */
+export async function loadTables(workspace: Workspace, { generation, tables, lost }: LoadOptions): Promise<Watermark> {
+  const { url, log, config, progress } = workspace
+  const stop = new AbortController()
+  const signal = AbortSignal.any([workspace.signal, stop.signal])
+  lost.catch(error => stop.abort(error))
+  const onError = (error: MillraceError) => stop.abort(error)
+  const destination = await openDestination({ ...workspace, generation, tables, onDurable: () => {}, onError, signal })
+  try {
+    const slot = await createSlot(url, generation.slot, { signal })
+    const { consistentPoint, snapshotName } = slot
+    const commitTimeUs = await sourceTimeUs(url)
+    log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
+    const loader = new Loader(destination, { lsn: consistentPoint - 1, commitTimeUs })
+    progress.begin('loading', {
+      ...destination,
+      received: () => consistentPoint,
+      durable: () => 0,
+      commitTimeUs: () => commitTimeUs,
+      pendingBytes: () => destination.sink.pendingBytes,
+    })
+    await copyTables({
+      url,
+      snapshotName,
+      tables: tables.map(({ captured }) => snapshotTable(captured)),
+      readers: config.source.readers,
+      onRow: (table, row) => loader.row(table, row),
+      pressure: () => destination.backPressure.pressure,
+      onTableDone: index => {
+        const { captured, records } = destination.outputs[index]!
+        log.info('loaded', { table: tableName(captured.table), records })
+      },
+      signal,
+    })
+    await slot.release()
+    await destination.sink.flush()
+    return { lsn: consistentPoint, commitTimeUs, offsets: destination.endOffsets() }
+  } finally {
+    progress.end()
+    await destination.sink.close()
+  }
+}
+
+/** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
+class Loader {
+  readonly #destination: Destination
+  readonly #changes: (Omit<Change, 'ordinal' | 'madeAtMs'> & { ordinal: number; madeAtMs: number })[]
+
+  constructor(destination: Destination, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
+    this.#destination = destination
+    const first = { op: 'r', ordinal: -1, txId: 0, snapshot: true, madeAtMs: 0, ...at } as const
+    this.#changes = destination.outputs.map(() => ({ ...first }))
+  }
+
+  row(table: number, row: Tuple): void {
+    const output = this.#destination.outputs[table]!
+    const change = this.#changes[table]!
+    change.ordinal++
+    change.madeAtMs = Date.now()
+    try {
+      output.write(change, undefined, row)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      this.#destination.deadLetters.refuse({ captured: output.captured, change, image: 'after', row, refusal: error })
+    }
+  }
+}
+
+function snapshotTable({ table, oid, kind, columns }: RegisteredTable['captured']) {
+  return { oid, schema: table.schema, name: table.name, kind, columns: columns.map(({ name }) => name) }
+}
+
+/** The source's clock, µs since the Unix epoch. */
+function sourceTimeUs(url: string): Promise<number> {
+  const statement = 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS us'
+  return withClient(url, async client => Number((await query<{ us: string }>(client, statement))[0]!.us))
+}

@@ -1,0 +1,50 @@
+// producer/lock: one producer per generation, held to by Postgres.
+// May know: postgres/connect, runtime/errors.
+
+import { connect, query } from '../postgres/connect.ts'
+import { MillraceError } from '../runtime/errors.ts'
+
+export interface Lock {
+  /** Rejects when the connection that holds the lock breaks; another producer may have it then. */
+  readonly lost: Promise<never>
+  release(): Promise<void>
+}
+
+/**
+ * Takes the advisory lock of a generation's slot. It goes with its connection, however the process ends.
+ * @throws {MillraceError} PRODUCER_RUNNING when another connection has it; POSTGRES_*
+ * @see https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+ */
+export async function takeLock(url: string, slot: string): Promise<Lock> {
+  const client = await connect(url)
+  try {
+    const statement = `SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken`
+    const [row] = await query<{ taken: boolean }>(client, statement, [`millrace ${slot}`])
+    if (!row?.taken) throw alreadyRunning(slot)
+  } catch (error) {
+    await client.end().catch(() => {})
+    throw error
+  }
+  const lost = new Promise<never>((_, reject) => {
+    client.once('error', cause => reject(lockLost(slot, cause)))
+  })
+  lost.catch(() => {})
+  return { lost, release: () => client.end().catch(() => {}) }
+}
+
+function alreadyRunning(slot: string): MillraceError {
+  return new MillraceError('PRODUCER_RUNNING', {
+    what: 'another producer works on this generation',
+    where: `slot ${slot}`,
+    next: 'none: this one takes over when the other ends; end it if one too many was started',
+  })
+}
+
+function lockLost(slot: string, cause: unknown): MillraceError {
+  return new MillraceError('POSTGRES_UNREACHABLE', {
+    what: 'the connection that holds the lock of this generation broke',
+    where: `slot ${slot}`,
+    next: 'none: the producer connects again',
+    cause,
+  })
+}

@@ -1,0 +1,65 @@
+// producer/main: puts the producer together: connections, status and registry servers, and the loop.
+// May know: kafka, runtime, producer.
+
+import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
+import { openFetcher } from '../kafka/fetch.ts'
+import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
+import { registryRoutes } from '../kafka/registry-server.ts'
+import { TopicRegistry } from '../kafka/registry-topic.ts'
+import type { Config } from '../runtime/config.ts'
+import { serve } from '../runtime/http.ts'
+import type { Life } from '../runtime/lifecycle.ts'
+import type { Log } from '../runtime/log.ts'
+import { announce, withdraw } from '../runtime/presence.ts'
+import { retry } from '../runtime/retry.ts'
+import { Progress } from './progress.ts'
+import { runCapture } from './run.ts'
+
+export interface ProducerOptions {
+  readonly config: Config
+  /** Address of the source database. */
+  readonly postgres: string
+  readonly kafka: Omit<KafkaOptions, 'clientId' | 'log'>
+  readonly log: Log
+  readonly life: Life
+  /** Begin a new generation beside the live one. */
+  readonly newGeneration?: boolean
+}
+
+/** Captures until asked to stop. @throws {MillraceError} whatever needs an operator */
+export async function runProducer(options: ProducerOptions): Promise<void> {
+  const { config, postgres, log, life } = options
+  const { signal } = life
+  const progress = new Progress()
+  const http = await serve({
+    host: config.http.host,
+    port: config.http.producerPort,
+    routes: { '/livez': () => ({ ok: true }), '/status': () => progress.status() },
+    log,
+  })
+  life.opened('status server', () => http.close())
+  announce(config.directory, config.name, 'producer', http.url)
+  life.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
+  const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log })
+  const kafka = await retry(connect, { what: 'connect to Kafka', signal, log })
+  life.opened('kafka', () => kafka.close())
+  const schemas = await openSchemas(options, kafka)
+  const fetcher = openFetcher(kafka)
+  life.opened('fetcher', () => fetcher.close())
+  const workspace = { config, url: postgres, kafka, fetcher, schemas, progress, log, signal }
+  await runCapture(workspace, options.newGeneration ?? false)
+}
+
+/** The schemas, which we serve ourselves when no registry is configured. */
+async function openSchemas({ config, log, life }: ProducerOptions, kafka: KafkaConnection): Promise<SchemaStore> {
+  const open = () => openSchemaStore(kafka, config.kafka.registry)
+  const schemas = await retry(open, { what: 'open the schemas', signal: life.signal, log })
+  life.opened('schemas', () => schemas.close())
+  if (schemas instanceof TopicRegistry) {
+    const { host, registryPort: port } = config.http
+    const server = await serve({ host, port, routes: registryRoutes(schemas), log })
+    life.opened('registry server', () => server.close())
+    log.info('schemas are served', { url: server.url })
+  }
+  return schemas
+}

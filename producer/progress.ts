@@ -1,0 +1,126 @@
+// producer/progress: what the producer is doing, as others may ask.
+// May know: contract, runtime/errors, producer/{dead-letters,output}. The shape that `millrace status` and the demo read.
+
+import { formatLsn } from '../contract/position.ts'
+import { tableName } from '../contract/table.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { DeadLetters } from './dead-letters.ts'
+import type { TableOutput } from './output.ts'
+
+export type Phase = 'starting' | 'loading' | 'streaming' | 'waiting'
+
+export interface ProducerStatus {
+  /** `waiting`: the last attempt failed and the next one is due; `lastError` says why. */
+  readonly phase: Phase
+  /** 0 until one is chosen. */
+  readonly generation: number
+  readonly slot: string
+  /** Everything before it was handed over by Postgres. */
+  readonly received: string
+  /** Everything before it is durable in Kafka and acknowledged to Postgres. */
+  readonly durable: string
+  /** Commit time of the last transaction that is durable, µs since the Unix epoch. */
+  readonly commitTimeUs: number
+  /** Bytes read and not yet durable. */
+  readonly pendingBytes: number
+  /** Records written since the process started, and per second of late. */
+  readonly records: number
+  readonly recordsPerSecond: number
+  readonly deadLetters: number
+  readonly tables: Readonly<Record<string, { readonly records: number; readonly duplicates: number }>>
+  readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
+}
+
+/** What is open at the moment. */
+export interface Work {
+  readonly outputs: readonly TableOutput[]
+  readonly deadLetters: DeadLetters
+  received(): number
+  durable(): number
+  commitTimeUs(): number
+  pendingBytes(): number
+}
+
+interface Counts {
+  records: number
+  duplicates: number
+}
+
+const rateWindowMs = 2_000
+
+export class Progress {
+  phase: Phase = 'starting'
+  generation = 0
+  slot = ''
+  #work: Work | undefined
+  #lastError: ProducerStatus['lastError']
+  /** Of attempts that are over. */
+  readonly #earlier = new Map<string, Counts>()
+  #earlierLetters = 0
+  #sample = { at: performance.now(), records: 0, perSecond: 0 }
+
+  begin(phase: Phase, work: Work): void {
+    this.end()
+    this.phase = phase
+    this.#work = work
+  }
+
+  /** Keeps the counts of what was open. */
+  end(): void {
+    for (const output of this.#work?.outputs ?? []) {
+      const counts = this.#earlier.get(tableName(output.captured.table)) ?? { records: 0, duplicates: 0 }
+      counts.records += output.records
+      counts.duplicates += output.duplicates
+      this.#earlier.set(tableName(output.captured.table), counts)
+    }
+    this.#earlierLetters += this.#work?.deadLetters.records ?? 0
+    this.#work = undefined
+  }
+
+  failed(error: unknown): void {
+    const code = error instanceof MillraceError ? error.code : 'INTERNAL'
+    const what = error instanceof Error ? error.message : String(error)
+    this.#lastError = { code, what, at: new Date().toISOString() }
+    this.phase = 'waiting'
+  }
+
+  status(): ProducerStatus {
+    const work = this.#work
+    const tables = this.#counts()
+    const records = Object.values(tables).reduce((sum, counts) => sum + counts.records, 0)
+    return {
+      phase: this.phase,
+      generation: this.generation,
+      slot: this.slot,
+      received: formatLsn(work?.received() ?? 0),
+      durable: formatLsn(work?.durable() ?? 0),
+      commitTimeUs: work?.commitTimeUs() ?? 0,
+      pendingBytes: work?.pendingBytes() ?? 0,
+      records,
+      recordsPerSecond: this.#rate(records),
+      deadLetters: this.#earlierLetters + (work?.deadLetters.records ?? 0),
+      tables,
+      lastError: this.#lastError,
+    }
+  }
+
+  #counts(): Record<string, Counts> {
+    const counts = new Map([...this.#earlier].map(([name, count]) => [name, { ...count }]))
+    for (const output of this.#work?.outputs ?? []) {
+      const name = tableName(output.captured.table)
+      const { records, duplicates } = counts.get(name) ?? { records: 0, duplicates: 0 }
+      counts.set(name, { records: records + output.records, duplicates: duplicates + output.duplicates })
+    }
+    return Object.fromEntries(counts)
+  }
+
+  /** Between this question and one at least so long ago. */
+  #rate(records: number): number {
+    const now = performance.now()
+    const elapsed = now - this.#sample.at
+    if (elapsed < rateWindowMs) return this.#sample.perSecond
+    const perSecond = Math.round(((records - this.#sample.records) * 1000) / elapsed)
+    this.#sample = { at: now, records, perSecond }
+    return perSecond
+  }
+}

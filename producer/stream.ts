@@ -1,0 +1,122 @@
+// producer/stream: a live generation's changes from its slot into its topics, until asked to stop or until something breaks.
+// May know: contract, kafka, postgres, producer.
+
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import { publicationName } from '../contract/generation.ts'
+import { runHeartbeat } from '../postgres/heartbeat.ts'
+import { openStream, type ReplicationStream } from '../postgres/stream.ts'
+import { type Destination, openDestination } from './destination.ts'
+import type { Prepared } from './generation.ts'
+import { Ledger } from './ledger.ts'
+import { Router } from './router.ts'
+import { openWatermarks, type Watermarks } from './watermark.ts'
+import type { Workspace } from './workspace.ts'
+
+/** What has been appended gets so long to become durable when the producer is asked to stop; the rest is sent again. */
+const farewellMs = 3_000
+
+/**
+ * Streams until the workspace's signal fires, and then resolves.
+ * @param lost rejects when the generation may have another producer
+ * @throws {MillraceError} the first failure of source, topics or watermarks; nothing is lost by starting again
+ */
+export async function streamChanges(workspace: Workspace, prepared: Prepared, lost: Promise<never>): Promise<void> {
+  const failure = new AbortController()
+  lost.catch(error => failure.abort(error))
+  const signal = AbortSignal.any([workspace.signal, failure.signal])
+  const { progress } = workspace
+  const ends: (() => Promise<void>)[] = []
+  try {
+    const session = await openSession(workspace, prepared, { failure, signal, ends })
+    await Promise.race([session.stream.ended, signal.aborted || once(signal, 'abort')])
+    failure.signal.throwIfAborted()
+    if (workspace.signal.aborted) await sayFarewell(session)
+  } finally {
+    progress.end()
+    failure.abort()
+    for (const end of ends.reverse()) await end()
+  }
+}
+
+interface Session {
+  readonly destination: Destination
+  readonly watermarks: Watermarks
+  readonly stream: ReplicationStream
+}
+
+interface SessionParts {
+  readonly failure: AbortController
+  readonly signal: AbortSignal
+  /** Closes what has been opened, last first. */
+  readonly ends: (() => Promise<void>)[]
+}
+
+async function openSession(workspace: Workspace, prepared: Prepared, parts: SessionParts): Promise<Session> {
+  const { config, url, log, progress } = workspace
+  const { generation, tables, loaded } = prepared
+  const { failure, signal, ends } = parts
+  const onError = (error: unknown) => failure.abort(error)
+  let stream: ReplicationStream | undefined
+
+  const watermarks = await openWatermarks({
+    ...workspace,
+    pipeline: config.name,
+    generation: generation.number,
+    current: () => ledger.watermark(destination.endOffsets()),
+    onError,
+    signal,
+  })
+  ends.push(() => watermarks.close())
+  const ledger = new Ledger(loaded ?? watermarks.last)
+  const onDurable = (lsn: number) => {
+    ledger.durable = lsn
+    stream?.acknowledge(lsn)
+    watermarks.advance()
+  }
+  const destination = await openDestination({ ...workspace, generation, tables, onDurable, onError, signal })
+  ends.push(() => destination.sink.close())
+  if (loaded) watermarks.publish(loaded)
+
+  const reach = (lsn: number, commitTimeUs?: number) => {
+    if (ledger.advance(lsn, commitTimeUs)) destination.sink.mark(lsn)
+  }
+  const router = new Router({ ...destination, onCommit: reach })
+  const received = () => stream?.lastReceived() ?? 0
+  progress.begin('streaming', {
+    outputs: destination.outputs,
+    deadLetters: destination.deadLetters,
+    received,
+    durable: () => ledger.durable,
+    commitTimeUs: () => ledger.commitTimeUs,
+    pendingBytes: () => destination.sink.pendingBytes,
+  })
+  stream = await openStream({
+    url,
+    slot: generation.slot,
+    publication: publicationName(config.name, generation.number),
+    handler: router,
+    // In the middle of a transaction it speaks of what lies before it.
+    onKeepalive: walEnd => router.inTransaction || reach(walEnd),
+    log,
+    signal: failure.signal,
+  })
+  const opened = stream
+  ends.push(() => opened.close())
+  stream.acknowledge(ledger.durable)
+  destination.backPressure.attach(stream)
+  const heartbeat = runHeartbeat({ url, everyMs: config.source.heartbeatSeconds * 1000, log, signal })
+  ends.push(() => heartbeat)
+  log.info('streaming', { generation: generation.number, slot: generation.slot })
+  return { destination, watermarks, stream }
+}
+
+/** Lets what has been read become durable and acknowledged, so that little is sent again after the next start. */
+async function sayFarewell({ stream, destination, watermarks }: Session): Promise<void> {
+  stream.pause()
+  const settled = async () => {
+    await destination.sink.flush()
+    await watermarks.flush()
+  }
+  await Promise.race([settled(), pause(farewellMs, undefined, { ref: false })])
+}

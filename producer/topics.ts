@@ -1,0 +1,79 @@
+// producer/topics: the topics of a pipeline, with every setting that matters.
+// May know: contract, kafka/admin, runtime/config.
+
+import { deadLetterPartitions } from '../contract/dead-letter.ts'
+import { deadLettersTopic, type Generation, generationsTopic, watermarksTopic } from '../contract/generation.ts'
+import { generationPrefix } from '../contract/names.ts'
+import { deleteTopics, ensureTopic, listTopics, type TopicSpec } from '../kafka/admin.ts'
+import type { KafkaConnection } from '../kafka/cluster.ts'
+import type { Config } from '../runtime/config.ts'
+
+/** Records are told apart from batch and request framing by this much. */
+const batchOverhead = 64 * 1024
+const dayMs = 86_400_000
+
+/** Makes the topic of generations. It is compacted, so that the last word on each stays. */
+export async function ensureGenerationsTopic(kafka: KafkaConnection, config: Config): Promise<void> {
+  await ensureTopic(kafka, {
+    name: generationsTopic(config.name),
+    partitions: 1,
+    replication: config.kafka.replication,
+    config: { 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) },
+  })
+}
+
+/**
+ * Makes the topics of a generation, or checks those that are there.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED
+ */
+export async function ensureGenerationTopics(
+  kafka: KafkaConnection,
+  config: Config,
+  { number, tables }: Pick<Generation, 'number' | 'tables'>,
+): Promise<void> {
+  const { replication, retentionMs, maxRecordBytes } = config.kafka
+  const data = {
+    'cleanup.policy': 'delete',
+    'retention.ms': String(retentionMs),
+    'retention.bytes': '-1',
+    'max.message.bytes': String(maxRecordBytes + batchOverhead),
+    'min.insync.replicas': minInSync(config),
+    'compression.type': 'producer',
+    'message.timestamp.type': 'CreateTime',
+  }
+  const specs: TopicSpec[] = tables.map(({ topic, partitions }) => ({
+    name: topic,
+    partitions,
+    replication,
+    config: data,
+  }))
+  const writers = Object.keys(deadLetterPartitions).length
+  specs.push({ name: deadLettersTopic(config.name, number), partitions: writers, replication, config: data })
+  specs.push({
+    name: watermarksTopic(config.name, number),
+    partitions: 1,
+    replication,
+    // Only the newest matters; what is older is kept for a look back.
+    config: { 'cleanup.policy': 'delete', 'retention.ms': String(7 * dayMs), 'min.insync.replicas': minInSync(config) },
+  })
+  for (const spec of specs) {
+    const { drift } = await ensureTopic(kafka, spec)
+    for (const { name, wanted, found } of drift) {
+      kafka.log.warn('a topic has another setting than it was made with', {
+        topic: spec.name,
+        setting: name,
+        wanted,
+        found: found ?? 'unknown',
+      })
+    }
+  }
+}
+
+/** Deletes whatever carries the generation's prefix. */
+export async function deleteGenerationTopics(kafka: KafkaConnection, pipeline: string, number: number): Promise<void> {
+  await deleteTopics(kafka, await listTopics(kafka, generationPrefix(pipeline, number)))
+}
+
+function minInSync(config: Config): string {
+  return String(Math.max(1, config.kafka.replication - 1))
+}

@@ -1,0 +1,21 @@
+// producer/workspace: what everything in the producer works with, for the life of the process.
+// May know: kafka, runtime.
+
+import type { KafkaConnection } from '../kafka/cluster.ts'
+import type { Fetcher } from '../kafka/fetch.ts'
+import type { SchemaStore } from '../kafka/registry.ts'
+import type { Config } from '../runtime/config.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Progress } from './progress.ts'
+
+export interface Workspace {
+  readonly config: Config
+  /** Address of the source database. */
+  readonly url: string
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly schemas: SchemaStore
+  readonly progress: Progress
+  readonly log: Log
+  readonly signal: AbortSignal
+}
