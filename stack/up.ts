@@ -2,7 +2,7 @@
 // May know: stack, runtime.
 
 import { existsSync } from 'node:fs'
-import { mkdir, realpath, rm, rmdir } from 'node:fs/promises'
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { environment } from '../runtime/config.ts'
@@ -14,6 +14,7 @@ import { ensureRunning } from './ensure.ts'
 import { kafkaServer } from './kafka.ts'
 import { withLock } from './lock.ts'
 import { postgresServer } from './postgres.ts'
+import { sharedRoot } from './postgres-binaries.ts'
 import { end, findProcesses, isAlive, processesIn, send } from './processes.ts'
 import { readState, statePath, writeState } from './state.ts'
 import { until } from './until.ts'
@@ -75,11 +76,7 @@ export async function reset(directory: string, log: Log): Promise<void> {
   const real = await realDirectory(directory)
   await locked(real, log, undefined, async () => {
     await stopAll(real, log)
-    for (const name of components) {
-      const data = dataOf(real, name)
-      await rm(data, { recursive: true, force: true })
-      if (dirname(data) !== real) await rmdir(dirname(data))
-    }
+    for (const name of components) await removeFiles(real, name)
     await rm(statePath(real), { force: true })
   })
 }
@@ -111,6 +108,16 @@ async function stopAll(directory: string, log: Log): Promise<void> {
       if (clean) log.info(`${name} stopped`, { pid: running.pid })
       else log.warn(`${name} did not stop in ${stopTimeoutMs / 1000} s and was killed`, { pid: running.pid })
     }
+  }
+}
+
+/** Removes a component's data, its generated configuration, and what its killed builders left. */
+async function removeFiles(directory: string, name: Component): Promise<void> {
+  const elsewhere = dirname(dataOf(directory, name))
+  if (dirname(elsewhere) === sharedRoot) await rm(elsewhere, { recursive: true, force: true })
+  for (const entry of await readdir(directory)) {
+    const isOurs = entry === name || entry.startsWith(`${name}.`)
+    if (isOurs) await rm(join(directory, entry), { recursive: true, force: true })
   }
 }
 
