@@ -5,11 +5,25 @@ import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { packageVersion } from '../runtime/package.ts'
 import { configCommand } from './config.ts'
+import { consumerCommand } from './consumer.ts'
+import { demoCommand } from './demo.ts'
 import { explainCommand } from './explain.ts'
+import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
+import { startCommand } from './start.ts'
+import { verifyCommand } from './verify.ts'
 
 /** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
-const commands: readonly ((program: Command) => void)[] = [stackCommands, configCommand, explainCommand]
+const commands: readonly ((program: Command) => void)[] = [
+  demoCommand,
+  startCommand,
+  producerCommand,
+  consumerCommand,
+  verifyCommand,
+  stackCommands,
+  configCommand,
+  explainCommand,
+]
 
 export function createProgram(): Command {
   const program = new Command('millrace')

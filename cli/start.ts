@@ -1,0 +1,30 @@
+// cli/start: `millrace start`: producer and consumer together, each a process of its own.
+// May know: cli.
+
+import type { Command } from 'commander'
+import { exitCodes } from '../runtime/lifecycle.ts'
+import { failWithChild, startChild } from './children.ts'
+import { runs } from './command.ts'
+import { openServices } from './endpoints.ts'
+
+export function startCommand(program: Command): void {
+  program
+    .command('start')
+    .description('run the producer and the consumer until stopped')
+    .action(
+      runs<{ config?: string }>('start', async ({ config, log, life }, options) => {
+        // Embedded components are started here once, and not by two processes at the same time.
+        await openServices(config, log, life.signal)
+        const file = options.config === undefined ? [] : ['--config', options.config]
+        const children = ['consumer', 'producer'].map(name => {
+          const child = startChild(name, [...file, '--data', config.directory, name], config.directory)
+          life.opened(name, () => child.stop())
+          return child
+        })
+        log.info('running', { logs: `${config.directory}/log` })
+        const stopped = new Promise<void>(resolve => life.signal.addEventListener('abort', () => resolve()))
+        await Promise.race([failWithChild(children, config.directory), stopped])
+        return exitCodes.ok
+      }),
+    )
+}
