@@ -1,0 +1,51 @@
+// test/support/compose: docker-compose.yml as Docker Compose reads it, without Docker.
+// May know: yaml.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { projectRoot } from './sources.ts'
+
+export interface ComposeService {
+  readonly image: string
+  readonly build?: string
+  readonly command?: readonly string[]
+  readonly restart?: string
+  readonly environment?: Readonly<Record<string, string | number>>
+  readonly volumes?: readonly string[]
+  readonly ports?: readonly string[]
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
+  readonly healthcheck?: { readonly test: readonly string[] }
+}
+
+export interface ComposeFile {
+  readonly services: Readonly<Record<string, ComposeService>>
+  readonly volumes: Readonly<Record<string, unknown>>
+}
+
+/** The file with anchors merged and variables replaced: `$$` is a literal `$`, and nothing is set, so that defaults count. */
+export function readCompose(): ComposeFile {
+  const text = readFileSync(join(projectRoot, 'docker-compose.yml'), 'utf8')
+  return interpolate(parse(text, { merge: true })) as ComposeFile
+}
+
+function interpolate(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(interpolate)
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, interpolate(inner)]))
+  }
+  if (typeof value !== 'string') return value
+  return value.replace(/\$\$|\$\{(\w+)(?::-([^}]*))?\}/g, (whole, name: string | undefined, fallback?: string) => {
+    if (whole === '$$') return '$'
+    if (fallback === undefined)
+      throw new Error(`${name} has no default, so that the file cannot be tried without setting it`)
+    return fallback
+  })
+}
+
+/** The `ENTRYPOINT` of our image. */
+export function imageEntrypoint(): string[] {
+  const dockerfile = readFileSync(join(projectRoot, 'Dockerfile'), 'utf8')
+  const [, list] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? []
+  return JSON.parse(list!) as string[]
+}
