@@ -1,0 +1,244 @@
+// test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the way.
+// May know: kafka, test/support.
+
+import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { openSink, type Sink, type SinkOptions } from '../../kafka/sink.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
+import { appendText, connectTo, makeTopic, readTopic } from '../support/kafka.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('kafka sink', { timeoutMs: 120_000 })
+const produce = 0
+
+let services: Services
+let broker: string
+let proxy: KafkaProxy
+/** Straight to the broker, and by way of the proxy. */
+let direct: KafkaConnection
+let proxied: KafkaConnection
+
+test.before(async () => {
+  services = await startServices(['kafka'])
+  broker = services.endpoints.kafka!
+  proxy = await startKafkaProxy(broker)
+  direct = await connectTo(broker)
+  proxied = await connectTo(proxy.address)
+})
+
+test.after(async () => {
+  await proxied?.close()
+  await direct?.close()
+  await proxy?.close()
+  await services?.stop()
+})
+
+test.before.each(() => {
+  proxy.decide = () => 'pass'
+})
+
+interface Opened {
+  readonly sink: Sink
+  readonly durable: number[]
+  readonly errors: MillraceError[]
+}
+
+async function open(
+  connection: KafkaConnection,
+  topic: string,
+  options: Partial<SinkOptions> & { partitions?: number; shared?: boolean } = {},
+): Promise<Opened> {
+  const durable: number[] = []
+  const errors: MillraceError[] = []
+  const { partitions = 1, shared = false, ...rest } = options
+  const sink = await openSink(connection, {
+    topics: [{ name: topic, partitions, shared }],
+    compression: 'none',
+    onDurable: lsn => durable.push(lsn),
+    onError: error => errors.push(error),
+    ...rest,
+  })
+  return { sink, durable, errors }
+}
+
+/** Appends `count` numbered records round robin, one mark each, never more than 256 KiB pending. */
+async function appendNumbered(sink: Sink, count: number, partitions: number): Promise<void> {
+  for (let i = 0; i < count; i += 1) {
+    appendText(sink, i % partitions, `record ${i}`)
+    sink.mark(i + 1)
+    if (sink.pendingBytes > 256 * 1024) await sink.drained(128 * 1024)
+  }
+}
+
+/** Every number once, in order, in its partition, without a gap between offsets. */
+async function assertNumbered(topic: string, count: number, partitions: number): Promise<void> {
+  const read = await readTopic(broker, topic, count)
+  for (let partition = 0; partition < partitions; partition += 1) {
+    const expected = []
+    for (let i = partition; i < count; i += partitions) expected.push(`record ${i}`)
+    assert.equal(
+      read[partition]!.map(({ value }) => value),
+      expected,
+    )
+    assert.is(read[partition]!.at(-1)!.offset, expected.length - 1)
+  }
+}
+
+test('another client reads keys, values, nulls and both compressions', async () => {
+  for (const compression of ['none', 'gzip'] as const) {
+    const topic = await makeTopic(direct, 1)
+    const { sink } = await open(direct, topic, { compression })
+    appendText(sink, 0, 'välue', 'kéy')
+    appendText(sink, 0, null, 'tombstone')
+    appendText(sink, 0, 'no key')
+    appendText(sink, 0, '', '')
+    await sink.flush()
+    await sink.close()
+    const [records] = await readTopic(broker, topic, 4)
+    assert.equal(records, [
+      { offset: 0, key: 'kéy', value: 'välue' },
+      { offset: 1, key: 'tombstone', value: null },
+      { offset: 2, key: null, value: 'no key' },
+      { offset: 3, key: '', value: '' },
+    ])
+  }
+})
+
+test('marks become durable in order, and what is durable stands below the end offsets', async () => {
+  const topic = await makeTopic(direct, 3)
+  const { sink, durable } = await open(direct, topic, { partitions: 3 })
+  sink.mark(5)
+  await until(() => durable.length === 1, { what: 'a mark without records' })
+  await appendNumbered(sink, 30_000, 3)
+  await sink.flush()
+  assert.is(durable.at(-1), 30_000)
+  assert.equal(
+    durable,
+    [...durable].sort((a, b) => a - b),
+  )
+  assert.equal(sink.durable(), { lsn: 30_000, endOffsets: [[10_000, 10_000, 10_000]] })
+  assert.is(sink.pendingBytes, 0)
+  await sink.close()
+})
+
+test('a response lost after the append leaves one copy', async () => {
+  const topic = await makeTopic(direct, 1)
+  const { sink, durable } = await open(proxied, topic)
+  const before = proxy.lost()
+  proxy.decide = apiKey => (apiKey === produce && proxy.lost() === before ? 'lose' : 'pass')
+  appendText(sink, 0, 'once')
+  sink.mark(1)
+  await sink.flush()
+  assert.is(proxy.lost() - before, 1)
+  assert.equal(sink.durable(), { lsn: 1, endOffsets: [[1]] })
+  appendText(sink, 0, 'next')
+  await sink.flush()
+  await sink.close()
+  assert.equal(durable, [1])
+  const [records] = await readTopic(broker, topic, 2)
+  assert.equal(
+    records!.map(({ value }) => value),
+    ['once', 'next'],
+  )
+})
+
+test('every third response lost: every record once and in order', async () => {
+  const topic = await makeTopic(direct, 4)
+  const { sink, durable } = await open(proxied, topic, { partitions: 4, maxBatchBytes: 4096 })
+  const before = proxy.lost()
+  let responses = 0
+  proxy.decide = apiKey => (apiKey === produce && ++responses % 3 === 0 ? 'lose' : 'pass')
+  await appendNumbered(sink, 20_000, 4)
+  await sink.flush()
+  proxy.decide = () => 'pass'
+  await sink.close()
+  assert.ok(proxy.lost() - before >= 3, `only ${proxy.lost() - before} responses were lost`)
+  assert.is(durable.at(-1), 20_000)
+  await assertNumbered(topic, 20_000, 4)
+})
+
+test('connections cut again and again: every record once and in order', async () => {
+  const topic = await makeTopic(direct, 2)
+  const { sink } = await open(proxied, topic, { partitions: 2, maxBatchBytes: 4096 })
+  let cuts = 0
+  const cutting = setInterval(() => {
+    cuts += 1
+    proxy.cutAll()
+  }, 40)
+  await appendNumbered(sink, 60_000, 2)
+  await until(() => cuts >= 5, { what: 'five cuts' })
+  clearInterval(cutting)
+  await sink.flush()
+  await sink.close()
+  await assertNumbered(topic, 60_000, 2)
+})
+
+test('a broker killed and started again: every record once and in order', async () => {
+  const topic = await makeTopic(direct, 2)
+  const { sink, errors } = await open(direct, topic, { partitions: 2, maxBatchBytes: 4096 })
+  const count = 40_000
+  const appending = appendNumbered(sink, count, 2)
+  await until(() => sink.durable().lsn > 2_000, { what: 'the first records to be durable' })
+  await services.kill('kafka')
+  const durableAtKill = sink.durable().lsn
+  await services.restart()
+  await appending
+  await sink.flush()
+  assert.equal(errors, [])
+  assert.ok(durableAtKill < count, 'the broker was killed when all was done')
+  assert.is(sink.durable().lsn, count)
+  await sink.close()
+  await assertNumbered(topic, count, 2)
+})
+
+test('a foreign record poisons the sink, unless the topic is shared', async () => {
+  const topic = await makeTopic(direct, 1)
+  const first = await open(direct, topic)
+  const shared = await open(direct, topic, { shared: true })
+  appendText(shared.sink, 0, 'foreign')
+  await shared.sink.flush()
+  appendText(first.sink, 0, 'ours')
+  first.sink.mark(1)
+  await assert.refuses(() => first.sink.flush(), 'PRODUCE_CONFLICT')
+  assert.is(first.errors.length, 1)
+  assert.equal(first.durable, [])
+  await assert.refuses(() => appendText(first.sink, 0, 'more'), 'PRODUCE_CONFLICT')
+  appendText(shared.sink, 0, 'after ours')
+  await shared.sink.flush()
+  await shared.sink.close()
+  await first.sink.close()
+})
+
+test('a record of 100 MB passes where the topic takes it', async () => {
+  const topic = await makeTopic(direct, 1, { 'max.message.bytes': String(110_000_000) })
+  const { sink } = await open(direct, topic)
+  const value = Buffer.alloc(100_000_000, 'x')
+  appendText(sink, 0, 'before')
+  sink.append(0, 0, value, -1, -1, 0, value.length)
+  appendText(sink, 0, 'after')
+  await sink.flush()
+  assert.equal(sink.durable().endOffsets, [[3]])
+  await sink.close()
+})
+
+test('a record that the topic does not take fails loudly and is never acknowledged', async () => {
+  const topic = await makeTopic(direct, 1, { 'max.message.bytes': '10000' })
+  const { sink, durable, errors } = await open(direct, topic)
+  for (let i = 0; i < 100; i += 1) appendText(sink, 0, 'x'.repeat(1000))
+  await sink.flush()
+  appendText(sink, 0, 'x'.repeat(20_000))
+  sink.mark(1)
+  const error = await assert.refuses(() => sink.flush(), 'RECORD_TOO_LARGE')
+  assert.match(error.next, /max\.message\.bytes/)
+  assert.is(errors.length, 1)
+  assert.equal(durable, [])
+  await sink.close()
+})
+
+test('a wrong number of partitions is refused', async () => {
+  const topic = await makeTopic(direct, 2)
+  await assert.refuses(() => open(direct, topic, { partitions: 3 }), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 3/)
+})
+
+test.run()

@@ -1,0 +1,110 @@
+// test/support/kafka-proxy: stands between a client and a broker, frame by frame, and loses what it is told to lose.
+// May know: node only.
+
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** `lose`: the client never gets this response and its connection breaks, although the broker did the work. */
+export type Verdict = 'pass' | 'lose'
+
+export interface KafkaProxy {
+  /** `host:port` to connect to; the broker's own address in its answers is replaced by it. */
+  readonly address: string
+  /** Decides on every response, by the API key of its request: 0 is Produce. Default: all pass. */
+  decide: (apiKey: number) => Verdict
+  /** How many responses were lost so far. */
+  readonly lost: () => number
+  /** Breaks all connections that are open now. */
+  cutAll(): void
+  close(): Promise<void>
+}
+
+export async function startKafkaProxy(broker: string): Promise<KafkaProxy> {
+  const [host, port] = broker.split(':') as [string, string]
+  const sockets = new Set<Socket>()
+  let lost = 0
+  const server = createServer(client => {
+    const upstream = connect(Number(port), host)
+    const apiKeys = new Map<number, number>()
+    const requests = new Frames()
+    const responses = new Frames()
+    const cut = () => {
+      client.destroy()
+      upstream.destroy()
+    }
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', cut)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        cut()
+      })
+    }
+    client.on('data', chunk => {
+      for (const frame of requests.take(chunk)) {
+        apiKeys.set(frame.readInt32BE(8), frame.readInt16BE(4))
+        upstream.write(frame)
+      }
+    })
+    upstream.on('data', chunk => {
+      for (const frame of responses.take(chunk)) {
+        const apiKey = apiKeys.get(frame.readInt32BE(4))!
+        if (proxy.decide(apiKey) === 'lose') {
+          lost += 1
+          cut()
+          return
+        }
+        if (apiKey === metadata || apiKey === findCoordinator) replacePort(frame, host, Number(port), proxyPort)
+        client.write(frame)
+      }
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const proxyPort = (server.address() as AddressInfo).port
+  const cutAll = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  const proxy: KafkaProxy = {
+    address: `127.0.0.1:${proxyPort}`,
+    decide: () => 'pass',
+    lost: () => lost,
+    cutAll,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      cutAll()
+      await closed
+    },
+  }
+  return proxy
+}
+
+const metadata = 3
+const findCoordinator = 10
+
+/** Cuts a stream of bytes into whole frames, their four bytes of length included. */
+class Frames {
+  #rest: Buffer = Buffer.alloc(0)
+
+  take(chunk: Buffer): Buffer[] {
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
+    const frames: Buffer[] = []
+    while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readInt32BE(0)) {
+      const length = 4 + this.#rest.readInt32BE(0)
+      frames.push(this.#rest.subarray(0, length))
+      this.#rest = this.#rest.subarray(length)
+    }
+    return frames
+  }
+}
+
+/** A broker's address on the wire is its host as a string, then its port in four bytes. */
+function replacePort(frame: Buffer, host: string, port: number, replacement: number): void {
+  const address = Buffer.alloc(2 + host.length + 4)
+  address.writeInt16BE(host.length, 0)
+  address.write(host, 2)
+  address.writeInt32BE(port, 2 + host.length)
+  const found = frame.indexOf(address)
+  if (found >= 0) frame.writeInt32BE(replacement, found + 2 + host.length)
+}
