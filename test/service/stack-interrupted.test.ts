@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync, chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../../runtime/errors.ts'
 import { createLog } from '../../runtime/log.ts'
@@ -36,7 +36,7 @@ async function refusal(work: Promise<unknown>): Promise<MillraceError> {
 test('up killed at any moment of a first start is finished by the next', async () => {
   const directory = join(root, 'killed')
   // Spread over checking, building directories, starting and waiting; the next run goes on where the last one ended.
-  for (const afterMs of [700, 1_000, 1_300, 1_700, 2_200, 3_000]) {
+  for (const afterMs of [800, 1_100, 1_500, 2_200]) {
     const { pid, ended } = startProgram(['cli/main.ts', '-d', directory, 'up'])
     await Promise.race([ended, pause(afterMs)])
     process.kill(pid, 'SIGKILL')
@@ -110,39 +110,46 @@ test('an account that cannot reach the directory gets its data elsewhere, and re
 })
 
 test('missing and old Java are named with the remedy', async () => {
-  const old = join(root, 'java-11', 'bin')
-  mkdirSync(old, { recursive: true })
-  writeFileSync(join(old, 'java'), '#!/bin/sh\necho \'openjdk version "11.0.2" 2019-01-15\' >&2\n', { mode: 0o755 })
+  writeTool(join(root, 'java-11', 'bin', 'java'), 'echo \'openjdk version "11.0.2" 2019-01-15\' >&2')
   for (const [home, said] of [
     [join(root, 'nowhere'), /there is none/],
     [join(root, 'java-11'), /Java 11 is too old/],
   ] as const) {
-    const args = ['cli/main.ts', '-d', join(root, 'java'), 'up', '--only', 'kafka']
-    const { code, stderr } = await startProgram(args, { JAVA_HOME: home }).ended
-    assert.is(code, 2)
-    assert.match(stderr, said)
-    assert.match(stderr, /install Java 17/)
+    const error = await refusedKafka({ JAVA_HOME: home })
+    assert.is(error.code, 'STACK_PREREQUISITE')
+    assert.match(error.message, said)
+    assert.match(error.next, /install Java 17/)
   }
 })
 
 test('missing Maven and an unreachable repository are named with the remedy', async () => {
   const tools = join(root, 'tools')
-  mkdirSync(tools)
-  writeFileSync(join(tools, 'java'), '#!/bin/sh\necho \'openjdk version "17.0.1" 2021-10-19\' >&2\n', { mode: 0o755 })
-  const args = ['cli/main.ts', '-d', join(root, 'maven'), 'up', '--only', 'kafka']
-  const run = () => startProgram(args, { XDG_CACHE_HOME: join(root, 'cache'), PATH: tools, JAVA_HOME: '' }).ended
+  writeTool(join(tools, 'java'), 'echo \'openjdk version "17.0.1" 2021-10-19\' >&2')
+  const missing = await refusedKafka({ JAVA_HOME: '', PATH: tools })
+  assert.is(missing.code, 'STACK_PREREQUISITE')
+  assert.match(missing.next, /install Maven/)
 
-  const missing = await run()
-  assert.is(missing.code, 2)
-  assert.match(missing.stderr, /install Maven/)
-
-  const says = '[ERROR] Could not transfer artifact: Unknown host repo.example'
-  writeFileSync(join(tools, 'mvn'), `#!/bin/sh\necho "${says}"\nexit 1\n`, { mode: 0o755 })
-  const unreachable = await run()
-  assert.is(unreachable.code, 2)
-  assert.match(unreachable.stderr, /STACK_DOWNLOAD.*Unknown host/)
-  assert.match(unreachable.stderr, /mirror or proxy/)
-  assert.equal(leftovers(join(root, 'maven')), [])
+  writeTool(join(tools, 'mvn'), 'echo "[ERROR] Could not transfer artifact: Unknown host repo.example"; exit 1')
+  const unreachable = await refusedKafka({ JAVA_HOME: '', PATH: tools })
+  assert.is(unreachable.code, 'STACK_DOWNLOAD')
+  assert.match(unreachable.message, /Unknown host repo.example/)
+  assert.match(unreachable.next, /mirror or proxy/)
 })
+
+/** What `up` says of Kafka on a machine with this environment and no jars. */
+async function refusedKafka(environment: Record<string, string>): Promise<MillraceError> {
+  const saved = { ...process.env }
+  Object.assign(process.env, environment)
+  try {
+    return await refusal(up({ directory: join(root, 'bare'), log, components: ['kafka'], cache: join(root, 'cache') }))
+  } finally {
+    process.env = saved
+  }
+}
+
+function writeTool(path: string, script: string): void {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+}
 
 test.run()
