@@ -57,9 +57,19 @@ function postgresText(column: Column): string {
       return `trunc(extract(epoch FROM ${name}) * 1000000)::text`
     case 'bytes':
       return `encode(${name}, 'hex')`
+    case 'string':
+      return castPrints.test(column.pgType) ? `${name}::text` : printed(name)
     default:
       return `${name}::text`
   }
+}
+
+/** Types whose cast to text surely gives what they print; that of `character` drops the padding, that of `inet` adds a netmask. */
+const castPrints = /^(text|character varying|jsonb?|numeric)\b/
+
+/** What the type's output function prints. A composite of NULLs is not NULL, though IS NULL says so, and format prints NULL as nothing. */
+function printed(name: string): string {
+  return `CASE WHEN num_nulls(${name}) = 0 THEN format('%s', ${name}) END`
 }
 
 function clickhouseText(column: Column): string {
