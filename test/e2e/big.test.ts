@@ -1,0 +1,48 @@
+// test/e2e/big.test: what is large does not make the services large.
+// May know: everything.
+
+import { startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const rows = 2_000_000
+const mostMemoryMb = 300
+const setup = 'CREATE TABLE public.narrow (id int PRIMARY KEY, n int); ALTER TABLE public.narrow REPLICA IDENTITY FULL'
+
+const test = suite('big', { timeoutMs: 240_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+test('a transaction of two million rows', async () => {
+  await using pipeline = await startPipeline(services, { setup })
+  await pipeline.sql(`INSERT INTO public.narrow SELECT g, g FROM generate_series(1, ${rows}) g`)
+  const { tables } = await pipeline.assertEqual(180_000)
+  assert.is(tables['public.narrow']!.clickhouse, rows)
+  assertSmall(pipeline)
+})
+
+test('two million rows that wait while the services are stopped', async () => {
+  await using pipeline = await startPipeline(services, { setup })
+  await pipeline.producer.stop()
+  await pipeline.consumer.stop()
+  await pipeline.sql(`DO $$ BEGIN FOR i IN 1..400 LOOP
+    INSERT INTO public.narrow SELECT i * 5000 + g, g FROM generate_series(1, 5000) g; COMMIT; END LOOP; END $$`)
+  pipeline.start()
+  const { tables } = await pipeline.assertEqual(180_000)
+  assert.is(tables['public.narrow']!.clickhouse, rows)
+  assertSmall(pipeline)
+})
+
+function assertSmall({ producer, consumer }: Awaited<ReturnType<typeof startPipeline>>): void {
+  for (const worker of [producer, consumer]) {
+    const peak = worker.peakMemoryMb()
+    console.log(`${worker.name}: ${peak} MB at most`)
+    assert.ok(peak > 0 && peak < mostMemoryMb, `the ${worker.name} took ${peak} MB`)
+  }
+}
+
+test.run()

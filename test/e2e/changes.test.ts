@@ -1,0 +1,253 @@
+// test/e2e/changes.test: every kind of row change, and every kind of name, ends in the same rows.
+// May know: everything. What is equal is for verify to say.
+
+import { escapeIdentifier as quote } from 'pg'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('changes')
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} REPLICA IDENTITY FULL;`).join(' ')
+
+/** Runs each step on its own, and compares after it. */
+async function compareAfterEach(pipeline: Pipeline, steps: readonly string[]): Promise<void> {
+  for (const step of steps) {
+    await pipeline.sql(step)
+    await pipeline.assertEqual()
+  }
+}
+
+const oddNames = [
+  ...[
+    'select',
+    'a-b',
+    'A',
+    'a',
+    'a"b',
+    'a`b',
+    'a\\b',
+    'a.b',
+    '💥',
+    'x'.repeat(63),
+    '1digit',
+    '__proto__',
+    'constructor',
+  ],
+  ...[
+    'toString',
+    'trailing ',
+    ' leading',
+    'a;DROP TABLE x',
+    "it's",
+    '%',
+    '%2E',
+    'a/b',
+    '{a:Int32}',
+    '$1',
+    'new\nline',
+    'tab\t',
+  ],
+  ...[
+    '.',
+    '..',
+    'ü',
+    '名前',
+    '_x41_',
+    'before',
+    'after',
+    'lsn',
+    'source',
+    'op',
+    'record',
+    'changelog',
+    'current',
+    'NULL',
+    '',
+  ],
+].filter(name => name !== '')
+
+test('odd names of schemas, tables and columns are quoted right everywhere and never become one', async () => {
+  const schemas = ['public', 'select', 'a.b', 'a', 'Ü "x`\\', '💥', 'default2']
+  const columns = oddNames.map(name => `${quote(name)} text`).join(', ')
+  const wide = (table: string) =>
+    `CREATE TABLE ${table} (id int, ${columns}, PRIMARY KEY (id, "a;DROP TABLE x")); ${full(table)}`
+  const named = oddNames.map(
+    name =>
+      `CREATE TABLE public.${quote(name)} (${quote(name)} int PRIMARY KEY, n int); ${full(`public.${quote(name)}`)}`,
+  )
+  const dotted = ['"a.b".c', 'a."b.c"', '"a.b"."Case"', '"a.b"."case"', '"a.b"."CASE"']
+  await using pipeline = await startPipeline(services, {
+    tables: Object.fromEntries(schemas.map(schema => [`${schema}.*`, {}])),
+    setup: [
+      ...schemas.filter(schema => schema !== 'public').map(schema => `CREATE SCHEMA ${quote(schema)};`),
+      ...schemas.map(schema => wide(`${quote(schema)}.same`)),
+      ...named,
+      ...dotted.map(table => `CREATE TABLE ${table} (id int PRIMARY KEY, t text); ${full(table)}`),
+    ].join('\n'),
+  })
+  const values = oddNames.map((_, index) => `'${index}'`).join(', ')
+  const inEach = (statement: (table: string) => string) =>
+    schemas.map(schema => statement(`${quote(schema)}.same`)).join(';')
+  await compareAfterEach(pipeline, [
+    inEach(table => `INSERT INTO ${table} VALUES (1, ${values}), (2, ${values}), (3, ${values})`),
+    oddNames.map((name, n) => `INSERT INTO public.${quote(name)} VALUES (1, ${n}), (2, ${n})`).join(';'),
+    dotted.map(table => `INSERT INTO ${table} VALUES (1, '${table}')`).join(';'),
+    inEach(
+      table =>
+        `UPDATE ${table} SET ${oddNames.map((name, n) => `${quote(name)} = 'new ${n}'`).join(', ')} WHERE id = 1`,
+    ),
+    oddNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`).join(';'),
+    `${inEach(table => `DELETE FROM ${table} WHERE id = 2`)}; DELETE FROM "a.b"."case"; TRUNCATE public."a\`b"`,
+  ])
+})
+
+test('keys change, swap, shift and meet again', async () => {
+  await using pipeline = await startPipeline(services, {
+    tables: { 'public.*': {}, 'public.lines': { partitionKey: ['bill'] } },
+    setup: `
+      CREATE TABLE public.keys (k int, t text, UNIQUE (k) DEFERRABLE, CONSTRAINT pk PRIMARY KEY (k) DEFERRABLE INITIALLY DEFERRED);
+      CREATE TABLE public.lines (id int PRIMARY KEY, bill int, n int);
+      CREATE TABLE public.pairs (a int, b text, c int, PRIMARY KEY (b, a));
+      ${full('public.keys', 'public.lines', 'public.pairs')}
+      INSERT INTO public.keys SELECT g, 'row ' || g FROM generate_series(1, 100) g;
+      INSERT INTO public.lines SELECT g, g % 7, g FROM generate_series(1, 100) g;
+      INSERT INTO public.pairs SELECT g, g::text, g FROM generate_series(1, 100) g;`,
+  })
+  await compareAfterEach(pipeline, [
+    `BEGIN; UPDATE public.keys SET k = -1 WHERE k = 1; UPDATE public.keys SET k = 1 WHERE k = 2; UPDATE public.keys SET k = 2 WHERE k = -1; COMMIT`,
+    'UPDATE public.keys SET k = 103 - k WHERE k IN (3, 100)',
+    'UPDATE public.keys SET k = CASE k WHEN 5 THEN 6 ELSE 5 END WHERE k IN (5, 6)',
+    'UPDATE public.keys SET k = k + 1',
+    `BEGIN; UPDATE public.keys SET k = k - 1; UPDATE public.keys SET k = k - 1, t = t || '!'; COMMIT`,
+    'UPDATE public.lines SET bill = bill + 1 WHERE id % 3 = 0',
+    'UPDATE public.lines SET id = id + 1000, bill = 7 - bill WHERE id % 5 = 0',
+    `UPDATE public.pairs SET a = a + 1; UPDATE public.pairs SET b = b || 'x' WHERE c % 2 = 0; UPDATE public.pairs SET c = 0`,
+  ])
+})
+
+test('a row deleted, written and updated many times in one transaction has its last state', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `CREATE TABLE public.t (id int PRIMARY KEY, n int); ${full('public.t')} INSERT INTO public.t SELECT g, 0 FROM generate_series(1, 50) g`,
+  })
+  await compareAfterEach(pipeline, [
+    `DO $$ BEGIN FOR i IN 1..1000 LOOP UPDATE public.t SET n = i WHERE id = 1; END LOOP; END $$`,
+    'BEGIN; DELETE FROM public.t WHERE id = 2; INSERT INTO public.t VALUES (2, 7); DELETE FROM public.t WHERE id = 2; INSERT INTO public.t VALUES (2, 8); COMMIT',
+    'BEGIN; INSERT INTO public.t VALUES (1000, 1); UPDATE public.t SET n = 2 WHERE id = 1000; DELETE FROM public.t WHERE id = 1000; COMMIT',
+    `DO $$ BEGIN FOR i IN 1..200 LOOP DELETE FROM public.t WHERE id = 3; INSERT INTO public.t VALUES (3, i); END LOOP; END $$`,
+    `DO $$ BEGIN FOR i IN 1..500 LOOP INSERT INTO public.t VALUES (10000 + i, i); COMMIT; END LOOP; END $$`,
+    'UPDATE public.t SET n = n; DELETE FROM public.t WHERE id = 4; INSERT INTO public.t VALUES (4, 4)',
+  ])
+})
+
+test('truncates of one table, several, by cascade, and amid other changes', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `
+      CREATE TABLE public.parents (id int PRIMARY KEY, n int);
+      CREATE TABLE public.children (id int PRIMARY KEY, parent int REFERENCES public.parents);
+      CREATE TABLE public.others (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int);
+      ${full('public.parents', 'public.children', 'public.others')}
+      INSERT INTO public.parents SELECT g, g FROM generate_series(1, 100) g; INSERT INTO public.children SELECT g, g FROM generate_series(1, 100) g;
+      INSERT INTO public.others (n) SELECT g FROM generate_series(1, 100) g;`,
+  })
+  const refill = `INSERT INTO public.parents SELECT g, g FROM generate_series(1, 60) g; INSERT INTO public.children SELECT g, g FROM generate_series(1, 60) g;`
+  await compareAfterEach(pipeline, [
+    'TRUNCATE public.children',
+    `${refill.replace('INSERT INTO public.parents SELECT g, g FROM generate_series(1, 60) g;', '')} TRUNCATE public.parents CASCADE`,
+    refill,
+    'TRUNCATE public.parents, public.children, public.others RESTART IDENTITY',
+    `BEGIN; INSERT INTO public.others (n) VALUES (1), (2); TRUNCATE public.others; INSERT INTO public.others (n) VALUES (3); COMMIT`,
+    `BEGIN; INSERT INTO public.others (n) VALUES (4); SAVEPOINT s; TRUNCATE public.others; ROLLBACK TO s; INSERT INTO public.others (n) VALUES (5); COMMIT`,
+    `BEGIN; ${refill} TRUNCATE public.parents CASCADE; ${refill} UPDATE public.parents SET n = -n; COMMIT`,
+    'BEGIN; TRUNCATE public.parents CASCADE; ROLLBACK; UPDATE public.parents SET n = 0 WHERE id < 10',
+    'TRUNCATE public.others; TRUNCATE public.others',
+  ])
+})
+
+test('empty transactions, savepoints, rollbacks and two-phase commits', async () => {
+  const admin = await startPipeline(services, { start: false })
+  await admin.sql('ALTER SYSTEM SET max_prepared_transactions = 10')
+  await admin[Symbol.asyncDispose]()
+  await services.kill('postgres')
+  await services.restart()
+  await using pipeline = await startPipeline(services, {
+    setup: `CREATE TABLE public.t (id int PRIMARY KEY, n int); CREATE TABLE public.u (id int PRIMARY KEY, n int);
+      ${full('public.t', 'public.u')} CREATE TABLE unwatched (id int)`,
+    tables: { 'public.t': {}, 'public.u': {} },
+  })
+  await compareAfterEach(pipeline, [
+    'BEGIN; SELECT txid_current(); COMMIT',
+    'INSERT INTO unwatched SELECT generate_series(1, 1000)',
+    'BEGIN; INSERT INTO public.t VALUES (1, 1); ROLLBACK',
+    `BEGIN; INSERT INTO public.t VALUES (1, 1); SAVEPOINT a; INSERT INTO public.t VALUES (2, 2); SAVEPOINT b; UPDATE public.t SET n = 9;
+     ROLLBACK TO b; INSERT INTO public.u VALUES (1, 1); RELEASE a; UPDATE public.t SET n = n + 1 WHERE id = 2; COMMIT`,
+    `BEGIN; INSERT INTO public.t VALUES (3, 3); SAVEPOINT a; DELETE FROM public.t; ROLLBACK TO a; COMMIT`,
+    `DO $$ BEGIN FOR i IN 10..40 LOOP BEGIN INSERT INTO public.t VALUES (i, i); IF i % 3 = 0 THEN RAISE 'no'; END IF;
+     EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$`,
+  ])
+  const other = await pipeline.connect()
+  await other.query(
+    `BEGIN; INSERT INTO public.t VALUES (100, 1); UPDATE public.t SET n = 5 WHERE id = 1; PREPARE TRANSACTION 'first ${pipeline.name}'`,
+  )
+  await other.query(`BEGIN; INSERT INTO public.u VALUES (200, 1); PREPARE TRANSACTION 'second ${pipeline.name}'`)
+  await compareAfterEach(pipeline, ['UPDATE public.t SET n = 6 WHERE id = 2'])
+  await compareAfterEach(pipeline, [
+    `ROLLBACK PREPARED 'second ${pipeline.name}'`,
+    `COMMIT PREPARED 'first ${pipeline.name}'`,
+  ])
+})
+
+test('values that an update leaves out of line stay as they are', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `
+      CREATE TABLE public.toast (id int PRIMARY KEY, n int, big text, bytes bytea, body jsonb);
+      ALTER TABLE public.toast ALTER big SET STORAGE EXTERNAL, ALTER bytes SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL; ${full('public.toast')}
+      INSERT INTO public.toast SELECT g, g, repeat('big ' || g, 5000), decode(repeat('0' || g % 10, 20000), 'hex'), jsonb_build_object('k', repeat('j', 20000)) FROM generate_series(1, 20) g`,
+  })
+  await compareAfterEach(pipeline, [
+    'UPDATE public.toast SET n = n + 1',
+    'UPDATE public.toast SET big = NULL WHERE id = 1; UPDATE public.toast SET n = 0 WHERE id <= 2',
+    `UPDATE public.toast SET bytes = '' WHERE id = 3; UPDATE public.toast SET id = id + 100 WHERE id IN (3, 4, 5)`,
+    'BEGIN; UPDATE public.toast SET n = 1 WHERE id = 6; UPDATE public.toast SET n = 2 WHERE id = 6; DELETE FROM public.toast WHERE id = 6; COMMIT',
+  ])
+  const [row] = await pipeline.sql(`SELECT md5(big) AS big FROM public.toast WHERE id = 103`)
+  assert.equal(
+    await pipeline.clickhouse('SELECT lower(hex(MD5(assumeNotNull(big)))) AS big FROM `public.toast` WHERE id = 103'),
+    [row],
+  )
+})
+
+test('partitioned tables: rows that move, partitions that come, and generated columns', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `
+      CREATE TABLE public.parts (id int, region text, n int, twice int GENERATED ALWAYS AS (n * 2) STORED,
+        seen int GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+      CREATE TABLE public.parts_north PARTITION OF public.parts FOR VALUES IN ('north');
+      CREATE TABLE public.parts_south PARTITION OF public.parts FOR VALUES IN ('south') PARTITION BY RANGE (id);
+      CREATE TABLE public.parts_south_low PARTITION OF public.parts_south FOR VALUES FROM (0) TO (50);
+      CREATE TABLE public.parts_south_high PARTITION OF public.parts_south DEFAULT;
+      ${full('public.parts', 'public.parts_north', 'public.parts_south', 'public.parts_south_low', 'public.parts_south_high')}
+      INSERT INTO public.parts SELECT g, CASE g % 2 WHEN 0 THEN 'north' ELSE 'south' END, g FROM generate_series(1, 100) g`,
+  })
+  await compareAfterEach(pipeline, [
+    `UPDATE public.parts SET region = 'south' WHERE id % 4 = 0`,
+    `UPDATE public.parts SET id = id + 40 WHERE region = 'south' AND id < 50 AND id % 3 = 0 AND id + 40 NOT IN (SELECT id FROM public.parts)`,
+    'UPDATE public.parts SET n = n + 1; DELETE FROM public.parts_south_low WHERE id < 10; INSERT INTO public.parts_north VALUES (1000, DEFAULT, 5)'.replace(
+      'DEFAULT',
+      `'north'`,
+    ),
+    `CREATE TABLE public.parts_west PARTITION OF public.parts FOR VALUES IN ('west'); ALTER TABLE public.parts_west REPLICA IDENTITY FULL;
+     INSERT INTO public.parts VALUES (1, 'west', 1), (2, 'west', 2); UPDATE public.parts SET region = 'west' WHERE region = 'north' AND id < 20 AND id > 2;`,
+    `UPDATE public.parts SET n = 0 WHERE region = 'west'; DELETE FROM public.parts WHERE region = 'west' AND id = 2`,
+    'TRUNCATE public.parts',
+    `INSERT INTO public.parts VALUES (1, 'west', 1), (2, 'south', 2)`,
+  ])
+})
+
+test.run()

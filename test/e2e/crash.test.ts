@@ -1,0 +1,50 @@
+// test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
+// May know: everything. `TEST_KILLS` sets how often each is killed (default 3), `TEST_SEED` repeats the order and the pauses.
+
+import { fileURLToPath } from 'node:url'
+import { backfill } from '../../generator/backfill.ts'
+import { Random } from '../../generator/random.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { killEach, targets } from '../support/nemesis.ts'
+import { startPipeline } from '../support/pipeline.ts'
+import { testSeed } from '../support/seed.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const kills = Number(process.env.TEST_KILLS ?? 3)
+const rate = 400
+const seed = testSeed()
+const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
+const group = { group: 'sales', partitionKey: ['order_id'] }
+
+const test = suite('crash', { timeoutMs: 120_000 + kills * targets.length * 30_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+test(`producer, consumer, Kafka, ClickHouse and Postgres each killed ${kills} times under load`, async () => {
+  await using pipeline = await startPipeline(services, {
+    start: false,
+    tables: { 'shop.*': {}, 'shop.orders': group, 'shop.order_items': group },
+    settings: { model: salesModel },
+  })
+  await applySchema(pipeline.psqlUrl, quietLog())
+  await backfill({ url: pipeline.psqlUrl, orders: 5_000, years: 1, seed, log: quietLog() })
+  pipeline.start()
+  await pipeline.settle()
+  await using load = pipeline.worker('generator', 'generator', 'run', '--rate', String(rate), '--seed', String(seed))
+  for (const worker of [pipeline.producer, pipeline.consumer, load]) worker.supervised = true
+  load.start()
+
+  await killEach(pipeline, kills, new Random(seed, 'kills'))
+
+  await load.stop()
+  const { tables, reports } = await pipeline.assertEqual(120_000)
+  assert.ok(Object.keys(reports).length >= 2)
+  assert.ok(tables['shop.orders']!.postgres > 5_000)
+})
+
+test.run()

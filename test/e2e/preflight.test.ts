@@ -1,0 +1,111 @@
+// test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
+// May know: everything.
+
+import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('preflight')
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} REPLICA IDENTITY FULL;`).join(' ')
+const fine = `CREATE TABLE public.fine (id int PRIMARY KEY); ${full('public.fine')}`
+
+/** Asserts that the producer ends with 2, that its message names every part, and that it left no slot and no publication. */
+async function assertRefused(options: PipelineOptions, ...parts: readonly (string | RegExp)[]): Promise<void> {
+  await using pipeline = await startPipeline(services, { ...options, start: false })
+  pipeline.producer.start()
+  assert.is((await pipeline.producer.untilEnd()).code, 2)
+  for (const part of parts) assertNames(pipeline, part)
+  const [left] = await pipeline.sql(
+    'SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database()) AS slots, (SELECT count(*) FROM pg_publication) AS publications',
+  )
+  assert.equal(left, { slots: '0', publications: '0' })
+}
+
+function assertNames({ producer }: Pipeline, part: string | RegExp): void {
+  const found = typeof part === 'string' ? producer.log.includes(part) : part.test(producer.log)
+  assert.ok(found, `the message names ${part}:\n${producer.tail()}`)
+}
+
+for (const encoding of ['SQL_ASCII', 'LATIN1']) {
+  test(`a database in ${encoding}`, () =>
+    assertRefused(
+      { database: `ENCODING '${encoding}' LOCALE 'C' TEMPLATE template0`, setup: fine },
+      encoding,
+      'UTF8',
+      /encoding/i,
+    ))
+}
+
+test('a table without a primary key', () =>
+  assertRefused(
+    { setup: `${fine} CREATE TABLE public.keyless (id int, n int); ${full('public.keyless')}` },
+    'public.keyless',
+    /primary key/i,
+  ))
+
+test('replica identities that lack the old row, of tables and of partitions', () =>
+  assertRefused(
+    {
+      setup: `${fine}
+        CREATE TABLE public.by_default (id int PRIMARY KEY, n int);
+        CREATE TABLE public.by_nothing (id int PRIMARY KEY, n int); ALTER TABLE public.by_nothing REPLICA IDENTITY NOTHING;
+        CREATE TABLE public.by_index (id int PRIMARY KEY, n int NOT NULL UNIQUE); ALTER TABLE public.by_index REPLICA IDENTITY USING INDEX by_index_n_key;
+        CREATE TABLE public.parted (id int PRIMARY KEY) PARTITION BY RANGE (id);
+        CREATE TABLE public.parted_leaf PARTITION OF public.parted DEFAULT; ${full('public.parted')}`,
+    },
+    'public.by_default',
+    'public.by_nothing',
+    'public.by_index',
+    'public.parted_leaf',
+    'REPLICA IDENTITY FULL',
+  ))
+
+test('kinds of table that have no row changes of their own', () =>
+  assertRefused(
+    {
+      setup: `${fine}
+        CREATE VIEW public.a_view AS SELECT 1 AS id;
+        CREATE MATERIALIZED VIEW public.a_matview AS SELECT 1 AS id;
+        CREATE UNLOGGED TABLE public.unlogged (id int PRIMARY KEY);
+        CREATE TABLE public.child (n int) INHERITS (public.fine);
+        CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+        CREATE FOREIGN TABLE public.a_foreign (id int) SERVER files OPTIONS (filename '/dev/null');`,
+    },
+    'public.a_view',
+    'public.a_matview',
+    'public.unlogged',
+    'public.child',
+    'public.a_foreign',
+  ))
+
+test('a configuration that captures nothing', () =>
+  assertRefused({ setup: fine, tables: { 'nowhere.*': {} } }, /no table/i))
+
+test('a partition key that is no column, or may be NULL', async () => {
+  const setup = `CREATE TABLE public.t (id int PRIMARY KEY, n int); ${full('public.t')}`
+  await assertRefused({ setup, tables: { 'public.t': { partitionKey: ['nowhere'] } } }, 'public.t', 'nowhere')
+  await assertRefused({ setup, tables: { 'public.t': { partitionKey: ['n'] } } }, 'public.t', /\bn\b/, /NULL/)
+})
+
+test('a text override of a column that is not there', () =>
+  assertRefused({ setup: fine, tables: { 'public.fine': { text: ['nowhere'] } } }, 'public.fine', 'nowhere'))
+
+test('columns whose names the tables in ClickHouse need for themselves', () =>
+  assertRefused(
+    {
+      setup: `CREATE TABLE public.reserved (id int PRIMARY KEY, _sign int, _version int, _deleted int); ${full('public.reserved')}`,
+    },
+    'public.reserved',
+    '_sign',
+    '_version',
+    '_deleted',
+  ))
+
+test.run()

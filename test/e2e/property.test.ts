@@ -1,0 +1,87 @@
+// test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal after each burst.
+// May know: everything. `TEST_SEED` repeats a run.
+
+import { fileURLToPath } from 'node:url'
+import { Random } from '../../generator/random.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { randomSalesStatement, smallShop } from '../support/random-sales.ts'
+import { createTable, randomStatement, randomTables } from '../support/random-schema.ts'
+import { runTransaction } from '../support/random-transaction.ts'
+import { testSeed } from '../support/seed.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const schemas = 4
+const bursts = 6
+const transactions = 60
+const sessions = 3
+const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
+
+const group = { group: 'sales', partitionKey: ['order_id'] }
+
+const seed = testSeed()
+const test = suite('property', { timeoutMs: 240_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+/** One session's transactions follow from the seed; how the sessions meet does not. */
+async function runBursts(pipeline: Pipeline, purpose: string, statement: (random: Random) => string): Promise<void> {
+  const clients = await Promise.all(Array.from({ length: sessions }, () => pipeline.connect()))
+  let committed = 0
+  for (let burst = 0; burst < bursts; burst++) {
+    // Every other burst has a single session, so that its history repeats exactly.
+    const active = clients.slice(0, burst % 2 === 0 ? 1 : sessions)
+    await Promise.all(
+      active.map(async (client, session) => {
+        const random = new Random(seed, `${purpose}, burst ${burst}, session ${session}`)
+        for (let count = transactions / active.length; count > 0; count--) {
+          if (await runTransaction(client, random, () => statement(random))) committed++
+        }
+      }),
+    )
+    await pipeline.assertEqual().catch(cause => {
+      throw new Error(`${purpose}, burst ${burst}`, { cause })
+    })
+  }
+  assert.ok(committed > (bursts * transactions) / 4, `only ${committed} transactions committed`)
+}
+
+for (let index = 0; index < schemas; index++) {
+  test(`random transactions on random tables, schema ${index}`, async () => {
+    const random = new Random(seed, `schema ${index}`)
+    const tables = randomTables(random)
+    const setup = tables.map(createTable).join('\n')
+    console.log(setup)
+    const settings = tables.map(({ name, partitionKey, partitions }) => [
+      name.replace(/"((?:[^"]|"")*)"/, (_, inner: string) => inner.replaceAll('""', '"')),
+      { partitionKey: partitionKey.map(column => column.name), partitions },
+    ])
+    await using pipeline = await startPipeline(services, { setup, tables: Object.fromEntries(settings) })
+    await runBursts(pipeline, `schema ${index}`, each => randomStatement(each, each.pick(tables)))
+  })
+}
+
+test('random edits of orders, items, customers and territories: every table and both reports', async () => {
+  const random = new Random(seed, 'sales')
+  const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns'])
+  console.log(`reports in ${reportTimeZone}`)
+  await using pipeline = await startPipeline(services, {
+    start: false,
+    tables: { 'shop.*': {}, 'shop.orders': group, 'shop.order_items': group },
+    settings: { model: salesModel, reportTimeZone },
+  })
+  await applySchema(pipeline.psqlUrl, quietLog())
+  await pipeline.sql(smallShop)
+  pipeline.start()
+  await pipeline.settle()
+  await runBursts(pipeline, 'sales', randomSalesStatement)
+  const { reports } = await pipeline.verify()
+  assert.equal(Object.keys(reports).sort(), ['daily_sales_stats', 'territory_top_customers'])
+})
+
+test.run()

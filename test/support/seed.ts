@@ -1,0 +1,10 @@
+// test/support/seed: where a random test begins, and how to begin there again.
+// May know: nothing.
+
+/** `TEST_SEED` repeats a run; without it every run is another one. Printed, because the runner shows the output of failures. */
+export function testSeed(): number {
+  const given = Number(process.env.TEST_SEED)
+  const seed = Number.isInteger(given) && given > 0 ? given : Math.floor(Math.random() * 2 ** 31) + 1
+  console.log(`seed ${seed} (TEST_SEED=${seed} repeats this run)`)
+  return seed
+}

@@ -1,0 +1,62 @@
+// test/support/topic: everything that a topic holds, read as any other client would.
+// May know: kafkajs, none of our own Kafka code.
+
+import { Kafka, logLevel } from 'kafkajs'
+import { uniqueName } from './postgres.ts'
+
+export interface TopicRecord {
+  readonly partition: number
+  readonly offset: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}
+
+/** All records up to the end as it is now, in order within each partition; none when there is no such topic. */
+export async function readTopic(broker: string, topic: string): Promise<TopicRecord[]> {
+  const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    if (!(await admin.listTopics()).includes(topic)) return []
+    const ends = new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]))
+    const group = uniqueName('test')
+    const records = await consume(kafka, { topic, group, ends })
+    await admin.deleteGroups([group])
+    return records
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+async function consume(
+  kafka: Kafka,
+  { topic, group, ends }: { topic: string; group: string; ends: ReadonlyMap<number, number> },
+): Promise<TopicRecord[]> {
+  const waiting = new Set([...ends].filter(([, end]) => end > 0).map(([partition]) => partition))
+  const records: TopicRecord[] = []
+  if (waiting.size === 0) return records
+  const consumer = kafka.consumer({ groupId: group })
+  await consumer.connect()
+  try {
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await new Promise<void>((resolve, reject) => {
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+      const eachMessage = async ({
+        partition,
+        message,
+      }: {
+        partition: number
+        message: Omit<TopicRecord, 'partition' | 'offset'> & { offset: string }
+      }) => {
+        const offset = Number(message.offset)
+        records.push({ partition, offset, key: message.key, value: message.value })
+        if (offset + 1 >= ends.get(partition)!) waiting.delete(partition)
+        if (waiting.size === 0) resolve()
+      }
+      consumer.run({ eachMessage }).catch(reject)
+    })
+  } finally {
+    await consumer.disconnect()
+  }
+  return records
+}
