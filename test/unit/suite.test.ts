@@ -84,7 +84,7 @@ const cases: Record<string, Case> = {
       test('b', () => { throw new Error('outer', { cause: new Error('inner') }) })
       test.run()`,
     totals: 'passed=0 failed=2 skipped=0',
-    says: /do this[^]*inner/,
+    says: /do this[\s\S]*inner/,
   },
   'a skip is counted and says why': {
     body: `const test = suite('s'); test('a', () => skip('kcat is not installed')); test('b', () => {}); test.run()`,
