@@ -161,6 +161,21 @@ test('a connection that the server ends is reported once, as worth another try',
   assert.ok(error.retriable)
 })
 
+test('a server that falls silent is noticed, although its connection stays open', async () => {
+  await db.sql(`ALTER DATABASE ${db.name} SET wal_sender_timeout = '600ms'`)
+  const capture = await createCapture(db, ['public.t'])
+  const { stream } = await recordStream(db, capture)
+  const [{ pid } = { pid: 0 }] = await db.sql<{ pid: number }>(
+    `SELECT active_pid AS pid FROM pg_replication_slots WHERE slot_name = '${capture.slot}'`,
+  )
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await assert.refuses(() => stream.ended, 'POSTGRES_UNREACHABLE', /no answer/)
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+})
+
 test('the signal closes the stream', async () => {
   const closing = new AbortController()
   const capture = await createCapture(db, ['public.t'])

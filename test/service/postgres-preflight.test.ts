@@ -1,0 +1,154 @@
+// test/service/postgres-preflight: what keeps a source from being captured is named, and mended where SQL can.
+// May know: postgres, stack, test/support.
+
+import { readTables } from '../../postgres/catalog.ts'
+import type { Check } from '../../postgres/check.ts'
+import { connect, query } from '../../postgres/connect.ts'
+import { applyFixes, preflight } from '../../postgres/preflight.ts'
+import { dropPublication, ensurePublication } from '../../postgres/publication.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('postgres preflight')
+let services: Services
+let db: TestDatabase
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+test.before.each(async () => {
+  db = await createDatabase(services.endpoints.postgres!)
+})
+test.after.each(() => db.drop())
+test.after(() => services.stop())
+
+async function check(client = db.client): Promise<Record<string, Check>> {
+  const tables = await readTables(db.client, schema => schema === 'public')
+  const checks = await preflight({ client, tables, slot: 'no_slot', publication: 'none' })
+  return Object.fromEntries(checks.map(each => [each.name, each]))
+}
+
+function statesOf(checks: Record<string, Check>, ...states: string[]): string[] {
+  return Object.values(checks).flatMap(({ name, state }) => (states.includes(state) ? [name] : []))
+}
+
+test('a source that is ready passes every check', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY, v text)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  const checks = await check()
+  assert.equal(statesOf(checks, 'warn', 'fail', 'unknown'), [])
+  assert.match(checks['server version']!.found, /^18\./)
+})
+
+test('tables that cannot be captured are each named with what to do', async () => {
+  await db.sql('CREATE TABLE keyless (id int)')
+  await db.sql('CREATE UNLOGGED TABLE quick (id int PRIMARY KEY)')
+  await db.sql('CREATE TABLE odd (id int PRIMARY KEY, stats pg_ndistinct)')
+  await db.sql('CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
+  await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10)')
+  const checks = await check()
+  assert.equal(statesOf(checks, 'fail'), ['kinds of table', 'primary keys', 'replica identity', 'column types'])
+  assert.equal(statesOf(checks, 'warn'), ['partitions'])
+  assert.match(checks['kinds of table']!.found, /public\.quick: it is unlogged/)
+  assert.is(checks['primary keys']!.found, 'public.keyless')
+  assert.match(checks['column types']!.found, /public\.odd\.stats \(pg_ndistinct\)/)
+  for (const name of statesOf(checks, 'fail', 'warn')) assert.ok(checks[name]!.fix, `${name} has no remedy`)
+})
+
+test('replica identity is mended, of odd names and of partitions too', async () => {
+  await db.sql(`CREATE TABLE "a""b'; DROP TABLE x" (id int PRIMARY KEY)`)
+  await db.sql('CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
+  await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10)')
+  const before = await check()
+  assert.is(before['replica identity']!.state, 'fail')
+  const applied = await applyFixes(db.client, Object.values(before))
+  assert.is(applied.length, 3)
+  assert.is((await check())['replica identity']!.state, 'pass')
+  assert.equal(await applyFixes(db.client, Object.values(await check())), [])
+})
+
+test('a table that others hold locked is not waited for', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  const checks = Object.values(await check())
+  const other = await db.connect()
+  await other.query('BEGIN; SELECT * FROM t')
+  const error = await assert.refuses(() => applyFixes(db.client, checks), 'POSTGRES_BUSY')
+  assert.ok(error.retriable)
+  await other.query('ROLLBACK')
+})
+
+test('a role without rights is told each of them', async () => {
+  const role = uniqueName('role')
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  await db.sql('ALTER TABLE t ENABLE ROW LEVEL SECURITY')
+  await db.sql(`CREATE ROLE ${role} LOGIN`)
+  const url = new URL(db.url)
+  url.username = role
+  const client = await connect(url.href)
+  const checks = await check(client)
+  await assert.refuses(
+    () => ensurePublication(client, { name: 'p', tables: [{ schema: 'public', name: 't', kind: 'r' }] }),
+    'POSTGRES_DENIED',
+  )
+  await client.end()
+  await db.sql(`DROP ROLE ${role}`)
+  assert.equal(statesOf(checks, 'fail'), [
+    'role may replicate',
+    'right to read',
+    'row level security',
+    'right to publish',
+  ])
+  assert.match(checks['right to read']!.fix!, new RegExp(`GRANT SELECT ON "public"."t" TO "${role}"`))
+})
+
+test('a check that cannot be carried out is unknown and does not keep the others from running', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  const client = await connect(db.url)
+  await client.end()
+  const checks = await check(client)
+  assert.is(checks.wal_level!.state, 'unknown')
+  assert.match(checks.wal_level!.found, /could not be checked/)
+  assert.is(checks['primary keys']!.state, 'pass')
+})
+
+const published = () =>
+  db.sql<{ name: string }>(`SELECT tablename AS name FROM pg_publication_tables WHERE pubname = 'A "p"' ORDER BY 1`)
+
+test('the publication is brought to exactly the wanted tables and settings, and then left alone', async () => {
+  for (const name of ['a', 'B "x"', 'c'])
+    await db.sql(`CREATE TABLE "${name.replaceAll('"', '""')}" (id int PRIMARY KEY, v int)`)
+  const name = 'A "p"'
+  const tables = (...names: string[]) => names.map(each => ({ schema: 'public', name: each, kind: 'r' }))
+  assert.is(await ensurePublication(db.client, { name, tables: tables('a', 'B "x"') }), true)
+  assert.is(await ensurePublication(db.client, { name, tables: tables('B "x"', 'a') }), false)
+  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), true)
+  assert.equal(await published(), [{ name: 'a' }, { name: 'c' }])
+  await db.sql(`ALTER PUBLICATION "A ""p""" SET TABLE a WHERE (id > 5), c (id)`)
+  await db.sql(`ALTER PUBLICATION "A ""p""" SET (publish = 'insert', publish_generated_columns = none)`)
+  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), true)
+  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), false)
+  const [row] = await query<object>(
+    db.client,
+    `SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, pubgencols FROM pg_publication`,
+  )
+  const all = { pubinsert: true, pubupdate: true, pubdelete: true, pubtruncate: true }
+  assert.equal(row, { ...all, pubviaroot: true, pubgencols: 's' })
+  await dropPublication(db.client, name)
+  await dropPublication(db.client, name)
+})
+
+test('a publication of all tables or of a schema is not taken over', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  const wanted = [{ schema: 'public', name: 't', kind: 'r' }]
+  await db.sql('CREATE PUBLICATION everything FOR ALL TABLES')
+  await db.sql('CREATE PUBLICATION whole FOR TABLES IN SCHEMA public')
+  for (const name of ['everything', 'whole']) {
+    await assert.refuses(() => ensurePublication(db.client, { name, tables: wanted }), 'POSTGRES_FAILED', /not ours/)
+  }
+  await assert.refuses(() => ensurePublication(db.client, { name: 'p', tables: [] }), 'CONFIG_INVALID')
+})
+
+test.run()

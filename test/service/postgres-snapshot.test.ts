@@ -1,0 +1,252 @@
+// test/service/postgres-snapshot: the initial load and the stream together are the table, neither more nor less.
+// May know: postgres, stack, test/support.
+
+import { setImmediate as turn } from 'node:timers/promises'
+import { readTables } from '../../postgres/catalog.ts'
+import { query } from '../../postgres/connect.ts'
+import { createSlot, dropSlot, findSlots, slotState } from '../../postgres/slot.ts'
+import { copyTables, type SnapshotOptions } from '../../postgres/snapshot.ts'
+import { planSnapshot } from '../../postgres/snapshot-plan.ts'
+import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
+import { valuesOf } from '../support/recording-handler.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { createCapture, recordStream } from '../support/stream.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('postgres snapshot')
+let services: Services
+let db: TestDatabase
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+test.before.each(async () => {
+  db = await createDatabase(services.endpoints.postgres!)
+})
+test.after.each(() => db.drop())
+test.after(() => services.stop())
+
+type Row = readonly (string | null | undefined)[]
+
+/** Rows of each table by name, as of the snapshot. */
+async function load(snapshotName: string, overrides: Partial<SnapshotOptions> = {}): Promise<Record<string, Row[]>> {
+  const found = await readTables(db.client, schema => schema === 'public')
+  const tables = found.map(table => ({ ...table, columns: table.columns.map(({ name }) => name) }))
+  const rows: Record<string, Row[]> = {}
+  const done: string[] = []
+  await copyTables({
+    ...{ url: db.url, snapshotName, tables, readers: 3, signal: new AbortController().signal },
+    onRow: (table, row) => {
+      rows[tables[table]!.name] ??= []
+      rows[tables[table]!.name]!.push(valuesOf(row))
+    },
+    pressure: () => undefined,
+    onTableDone: table => done.push(tables[table]!.name),
+    ...overrides,
+  })
+  assert.equal(done.sort(), tables.map(({ name }) => name).sort())
+  return rows
+}
+
+test('the snapshot and what streams from the slot add up to the table, while others go on writing', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, v int)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  const { slot, publication } = await createCapture(db, ['public.t'])
+  await dropSlot(db.client, slot)
+  const stopping = new AbortController()
+  let commits = 0
+  const write = async (seed: number) => {
+    const client = await db.connect()
+    for (let step = seed; !stopping.signal.aborted; step += 7) {
+      await client.query('INSERT INTO t (v) SELECT $1 + g FROM generate_series(1, 3) g', [step])
+      await client.query('UPDATE t SET v = v + 1 WHERE id % 11 = $1 % 11', [step])
+      await client.query('DELETE FROM t WHERE id % 29 = $1 % 29', [step])
+      commits += 3
+    }
+  }
+  const writers = [write(1), write(2), write(3)]
+  await eventually('there is something to copy', () => commits > 100)
+  const created = await createSlot(db.url, slot)
+  const state = new Map((await load(created.snapshotName)).t?.map(([id, v]) => [id, v]))
+  await created.release()
+  const before = commits
+  await eventually('there is something to stream', () => commits > before + 100)
+  stopping.abort()
+  await Promise.all(writers)
+  const { stream, events, keptAlive } = await recordStream(db, { slot, publication })
+  const [{ lsn } = { lsn: 0 }] = await db.sql<{ lsn: number }>(`SELECT (pg_current_wal_lsn() - '0/0')::float8 AS lsn`)
+  await eventually('all was streamed', () => keptAlive() >= lsn)
+  await stream.close()
+  for (const event of events) {
+    if (event.kind === 'begin') assert.ok(event.commitLsn >= created.consistentPoint)
+    if (event.kind === 'insert') {
+      assert.not.ok(state.has(event.after[0]), `row ${event.after[0]} came twice`)
+      state.set(event.after[0], event.after[1])
+    }
+    if (event.kind === 'update') {
+      assert.is(state.get(event.before![0]), event.before![1])
+      state.set(event.after[0], event.after[1])
+    }
+    if (event.kind === 'delete') assert.ok(state.delete(event.before[0]), `row ${event.before[0]} was not there`)
+  }
+  const rows = await db.sql<{ id: string; v: string }>('SELECT id::text, v::text FROM t ORDER BY t.id')
+  const sorted = [...state].sort(([a], [b]) => Number(a) - Number(b))
+  assert.equal(
+    sorted,
+    rows.map(({ id, v }) => [id, v]),
+  )
+})
+
+test('a large table is cut into ranges of blocks, of which none is missed and none comes twice', async () => {
+  await db.sql('CREATE TABLE big (id int PRIMARY KEY, pad text STORAGE PLAIN)')
+  await db.sql(`INSERT INTO big SELECT g, repeat('x', 3900) FROM generate_series(1, 40000) g`)
+  await db.sql('DELETE FROM big WHERE id % 3 = 0')
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  await db.sql(`INSERT INTO big SELECT g, 'later' FROM generate_series(50000, 51000) g`)
+  const { big = [] } = await load(slot.snapshotName)
+  await slot.release()
+  const ids = big.map(([id]) => Number(id)).sort((a, b) => a - b)
+  assert.equal(
+    ids,
+    Array.from({ length: 40_000 }, (_, index) => index + 1).filter(id => id % 3 !== 0),
+  )
+  const [table] = await readTables(db.client, () => true)
+  await query(db.client, 'BEGIN')
+  const pieces = await planSnapshot(db.client, [{ ...table!, columns: ['id'] }], 3)
+  assert.equal(
+    pieces.map(({ statement }) => statement.replace(/.* FROM /, '')),
+    [
+      `ONLY "public"."big" WHERE ctid >= '(0,0)' AND ctid < '(8192,0)') TO STDOUT`,
+      `ONLY "public"."big" WHERE ctid >= '(8192,0)' AND ctid < '(16384,0)') TO STDOUT`,
+      `ONLY "public"."big" WHERE ctid >= '(16384,0)') TO STDOUT`,
+    ],
+  )
+})
+
+test('special values, odd names, generated columns and partitions come as they are', async () => {
+  await db.sql(
+    `CREATE TABLE "a""b\\ 💥" ("x y" int PRIMARY KEY, "select" text, twice int GENERATED ALWAYS AS ("x y" * 2) STORED)`,
+  )
+  const text = 'tab\there\\N back\\\\slash\nline\r\b\f\v \\.'
+  await db.sql(`INSERT INTO "a""b\\ 💥" VALUES (1, $1), (2, NULL), (3, ''), (4, '\\N')`, [text])
+  await db.sql('CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)')
+  await db.sql('CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10)')
+  await db.sql('CREATE TABLE high (v text, id int NOT NULL)')
+  await db.sql('ALTER TABLE p ATTACH PARTITION high FOR VALUES FROM (10) TO (20)')
+  await db.sql("INSERT INTO p VALUES (1, 'a'), (11, 'b')")
+  await db.sql('CREATE TABLE empty (id int PRIMARY KEY)')
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const rows = await load(slot.snapshotName)
+  await slot.release()
+  assert.equal(rows, {
+    'a"b\\ 💥': [
+      ['1', text, '2'],
+      ['2', null, '4'],
+      ['3', '', '6'],
+      ['4', '\\N', '8'],
+    ],
+    p: [
+      ['1', 'a'],
+      ['11', 'b'],
+    ],
+  })
+})
+
+test('nothing more is read while the reader is under pressure', async () => {
+  await db.sql(`CREATE TABLE t AS SELECT g AS id, repeat('x', 500) AS v FROM generate_series(1, 40000) g`)
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  let rows = 0
+  let rest = 0
+  let most = 0
+  const pressure = () => {
+    most = Math.max(most, rest)
+    rest = 0
+    return turn()
+  }
+  const onRow = () => {
+    rows += 1
+    rest += 1
+  }
+  await load(slot.snapshotName, { pressure, onRow, readers: 1 })
+  await slot.release()
+  assert.is(rows, 40_000)
+  assert.ok(most < 500, `${most} rows came without a question`)
+})
+
+test('an error of the reader, of the pressure and of the signal ends the load with that error', async () => {
+  await db.sql('CREATE TABLE t AS SELECT generate_series(1, 100000) AS id')
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const failing = () => {
+    throw new RangeError('cannot take it')
+  }
+  await assert.rejects(() => load(slot.snapshotName, { onRow: failing }), /cannot take it/)
+  const pressure = () => Promise.reject(new RangeError('cannot wait'))
+  await assert.rejects(() => load(slot.snapshotName, { pressure }), /cannot wait/)
+  const stopping = new AbortController()
+  const abort = () => stopping.abort(new RangeError('stop it'))
+  await assert.rejects(() => load(slot.snapshotName, { onRow: abort, signal: stopping.signal }), /stop it/)
+  await slot.release()
+})
+
+test('a table truncated or rewritten since the snapshot is noticed, also in a partition', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY, v int)')
+  await db.sql('CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)')
+  await db.sql('CREATE TABLE part PARTITION OF p FOR VALUES FROM (0) TO (10)')
+  await db.sql('INSERT INTO t VALUES (1)')
+  for (const change of ['ALTER TABLE t ALTER v TYPE bigint', 'TRUNCATE part']) {
+    const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+    await db.sql(change)
+    const error = await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /rewritten or truncated/)
+    assert.ok(error.retriable)
+    await slot.release()
+  }
+})
+
+test('a snapshot that was given up is noticed', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  await slot.release()
+  await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /is gone/)
+})
+
+test('a slot is made, found, measured and dropped; a temporary one goes with its connection', async () => {
+  const name = uniqueName('slot')
+  const created = await createSlot(db.url, name)
+  const temporary = await createSlot(db.url, `${name}_t`, { temporary: true })
+  const found = await findSlots(db.client, name)
+  assert.equal(
+    found.map(slot => [slot.name, slot.active, slot.temporary]),
+    [
+      [name, false, false],
+      [`${name}_t`, true, true],
+    ],
+  )
+  const [slot] = found
+  assert.is(slot!.confirmedFlushLsn, created.consistentPoint)
+  assert.is(slot!.walStatus, 'reserved')
+  assert.ok(slot!.heldBytes >= 0 && slot!.heldBytes < 100_000_000)
+  await assert.refuses(() => createSlot(db.url, name), 'POSTGRES_FAILED', /already exists/)
+  await assert.refuses(() => dropSlot(db.client, `${name}_t`), 'SLOT_ACTIVE')
+  await temporary.release()
+  await created.release()
+  await eventually('the temporary slot is gone', async () => (await findSlots(db.client, name)).length === 1)
+  await dropSlot(db.client, name)
+  await dropSlot(db.client, name)
+  assert.is(await slotState(db.client, name), undefined)
+})
+
+test('a slot that waits for a running transaction can be given up, and then is not there', async () => {
+  const client = await db.connect()
+  await client.query('BEGIN; CREATE TABLE t (id int)')
+  const stopping = new AbortController()
+  const name = uniqueName('slot')
+  const creating = createSlot(db.url, name, { signal: stopping.signal })
+  creating.catch(() => {})
+  await eventually('it waits', async () => (await slotState(db.client, name))?.active === true)
+  stopping.abort(new RangeError('no longer wanted'))
+  await assert.rejects(() => creating, /no longer wanted/)
+  await eventually('it is gone', async () => (await slotState(db.client, name)) === undefined)
+  await client.query('ROLLBACK')
+})
+
+test.run()
