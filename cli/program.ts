@@ -11,6 +11,7 @@ import { explainCommand } from './explain.ts'
 import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
+import { statusCommand } from './status.ts'
 import { verifyCommand } from './verify.ts'
 
 /** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
@@ -19,6 +20,7 @@ const commands: readonly ((program: Command) => void)[] = [
   startCommand,
   producerCommand,
   consumerCommand,
+  statusCommand,
   verifyCommand,
   stackCommands,
   configCommand,
