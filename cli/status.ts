@@ -47,7 +47,7 @@ export interface PipelineStatus {
   readonly tables: Readonly<Record<string, TableStatus>>
 }
 
-/** Rows behind up to which a table that moves counts as up to date. */
+/** Age up to which changes that are on their way are no cause for worry. */
 const healthyLagSeconds = 5
 
 export function statusCommand(program: Command): void {
@@ -114,13 +114,14 @@ async function tableStatus({ table, coordinator, fetcher, signal }: TableParts):
     done: Math.max(0, offset),
   }))
   const behind = partitions.filter(({ end, done }) => end > done)
-  const ages = await Promise.all(
-    behind.map(({ partition, done }) => ageOf({ topic, partition, offset: done }, fetcher, signal)),
-  )
+  let oldest = 0
+  for (const { partition, done } of behind) {
+    oldest = Math.max(oldest, await ageOf({ topic, partition, offset: done }, fetcher, signal))
+  }
   return {
     topic,
     lag_rows: behind.reduce((sum, { end, done }) => sum + end - done, 0),
-    lag_seconds: Math.max(0, ...ages),
+    lag_seconds: oldest,
     partitions,
   }
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLog, type Log } from '../../runtime/log.ts'
 import type { Component, Endpoints } from '../../stack/component.ts'
-import { down, kill, up } from '../../stack/up.ts'
+import { kill, reset, up } from '../../stack/up.ts'
 
 export interface Services {
   readonly endpoints: Endpoints
@@ -24,7 +24,7 @@ export async function startServices(wanted: readonly Component[]): Promise<Servi
   const log = quietLog()
   const start = () => up({ directory, log, components: wanted })
   const stop = async () => {
-    await down(directory, log)
+    await reset(directory, log)
     await rm(directory, { recursive: true, force: true })
   }
   try {
