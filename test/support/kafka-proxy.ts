@@ -85,15 +85,22 @@ const findCoordinator = 10
 
 /** Cuts a stream of bytes into whole frames, their four bytes of length included. */
 class Frames {
-  #rest: Buffer = Buffer.alloc(0)
+  #chunks: Buffer[] = []
+  #bytes = 0
+  #needed = 4
 
   take(chunk: Buffer): Buffer[] {
-    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
     const frames: Buffer[] = []
-    while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readInt32BE(0)) {
-      const length = 4 + this.#rest.readInt32BE(0)
-      frames.push(this.#rest.subarray(0, length))
-      this.#rest = this.#rest.subarray(length)
+    while (this.#bytes >= this.#needed) {
+      const rest = Buffer.concat(this.#chunks)
+      const length = 4 + rest.readInt32BE(0)
+      const isWhole = rest.length >= length
+      if (isWhole) frames.push(rest.subarray(0, length))
+      this.#chunks = [isWhole ? rest.subarray(length) : rest]
+      this.#bytes = this.#chunks[0]!.length
+      this.#needed = isWhole ? 4 : length
     }
     return frames
   }

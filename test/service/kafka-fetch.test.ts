@@ -1,0 +1,192 @@
+// test/service/kafka-fetch: records from offsets on, the ends of partitions, and what is refused.
+// May know: kafka, kafkajs, test/support. Topics are written by kafkajs where another client's batches matter.
+
+import { Kafka, logLevel, type Producer } from 'kafkajs'
+import { BatchBuilder } from '../../kafka/batch-builder.ts'
+import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/fetch.ts'
+import { nextSequence } from '../../kafka/outbox.ts'
+import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
+import { openSink } from '../../kafka/sink.ts'
+import { readTail } from '../../kafka/tail.ts'
+import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('kafka fetch', { timeoutMs: 120_000 })
+const limits = { maxWaitMs: 200, minBytes: 1, maxBytes: 1024 * 1024 }
+const signal = new AbortController().signal
+const fetchKey = 1
+
+let services: Services
+let kafka: Kafka
+let producer: Producer
+let proxy: KafkaProxy
+let connection: KafkaConnection
+let fetcher: Fetcher
+
+test.before(async () => {
+  services = await startServices(['kafka'])
+  const broker = services.endpoints.kafka!
+  kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
+  producer = kafka.producer()
+  await producer.connect()
+  proxy = await startKafkaProxy(broker)
+  connection = await connectTo(proxy.address)
+  fetcher = openFetcher(connection)
+})
+
+test.after(async () => {
+  fetcher?.close()
+  await connection?.close()
+  await proxy?.close()
+  await producer?.disconnect()
+  await services?.stop()
+})
+
+/** All values from the position on, until the high watermark is reached. */
+async function readValues(position: FetchPosition): Promise<string[]> {
+  const values: string[] = []
+  for (let offset = position.offset; ; ) {
+    const [fetched] = await fetcher.fetch([{ ...position, offset }], limits, signal)
+    if (fetched === undefined) continue
+    const { records, highWatermark } = fetched
+    for (let i = 0; i < records.count; i += 1)
+      values.push(records.buffer.toString('utf8', records.valueStarts[i], records.valueEnds[i]))
+    offset = records.nextOffset
+    if (offset >= highWatermark) return values
+  }
+}
+
+async function send(topic: string, values: readonly string[], compression = 0): Promise<void> {
+  const messages = values.map(value => ({ value, partition: 0 }))
+  await producer.send({ topic, messages, compression })
+}
+
+test("another client's batches are read, from the middle of a batch too", async () => {
+  const topic = await makeTopic(connection, 1)
+  await send(topic, ['a', 'b', 'c'])
+  const gzip = 1
+  await send(topic, ['d', 'e', 'f'], gzip)
+  assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['a', 'b', 'c', 'd', 'e', 'f'])
+  assert.equal(await readValues({ topic, partition: 0, offset: 4 }), ['e', 'f'])
+  assert.equal(await fetcher.startOffsets(topic), [0])
+  assert.equal(await fetcher.endOffsets(topic), [6])
+})
+
+test('aborted transactions stay hidden and are passed', async () => {
+  const topic = await makeTopic(connection, 1)
+  const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
+  await transactional.connect()
+  for (const [value, isKept] of [
+    ['lost', false],
+    ['kept', true],
+    ['lost too', false],
+  ] as const) {
+    const transaction = await transactional.transaction()
+    await transaction.send({ topic, messages: [{ value, partition: 0 }] })
+    await (isKept ? transaction.commit() : transaction.abort())
+  }
+  await transactional.disconnect()
+  assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['kept'])
+  const tail = await readTail(fetcher, topic, 0, signal)
+  assert.is(tail?.value?.toString(), 'kept')
+})
+
+test('the last record of empty, plain and long partitions', async () => {
+  const topic = await makeTopic(connection, 3)
+  await producer.send({ topic, messages: [{ key: 'k', value: 'only', partition: 1 }] })
+  const many = Array.from({ length: 5_000 }, (_, i) => ({ value: `v${i}`, partition: 2 }))
+  await producer.send({ topic, messages: many })
+  assert.is(await readTail(fetcher, topic, 0, signal), undefined)
+  const only = await readTail(fetcher, topic, 1, signal)
+  assert.equal([only?.offset, only?.key?.toString(), only?.value?.toString()], [0, 'k', 'only'])
+  assert.is((await readTail(fetcher, topic, 2, signal))?.value?.toString(), 'v4999')
+})
+
+test('offsets that the topic no longer or not yet holds are refused, never replaced', async () => {
+  const topic = await makeTopic(connection, 2)
+  await send(topic, ['a', 'b', 'c'])
+  const admin = kafka.admin()
+  await admin.connect()
+  // kafkajs deletes only where it has looked before.
+  await admin.fetchTopicOffsets(topic)
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '2' }] })
+  await admin.disconnect()
+  for (const offset of [1, 4]) {
+    const fetching = () => fetcher.fetch([{ topic, partition: 0, offset }], limits, signal)
+    const error = await assert.refuses(fetching, 'OFFSETS_MISSING', /holds 2 to 3/)
+    assert.is(error.where, `topic ${topic}, partition 0, offset ${offset}`)
+  }
+  assert.equal(await readValues({ topic, partition: 0, offset: 2 }), ['c'])
+})
+
+test('a lost response and a cut connection only delay', async () => {
+  const topic = await makeTopic(connection, 1)
+  await send(topic, ['a'])
+  const before = proxy.lost()
+  proxy.decide = apiKey => (apiKey === fetchKey && proxy.lost() === before ? 'lose' : 'pass')
+  assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['a'])
+  assert.is(proxy.lost() - before, 1)
+  proxy.cutAll()
+  await send(topic, ['b'])
+  assert.equal(await readValues({ topic, partition: 0, offset: 1 }), ['b'])
+})
+
+test('a record larger than every limit is fetched whole', async () => {
+  const topic = await makeTopic(connection, 2, { 'max.message.bytes': '110000000' })
+  const sink = await openSink(connection, {
+    topics: [{ name: topic, partitions: 2 }],
+    compression: 'none',
+    onDurable: () => undefined,
+    onError: error => assert.unreachable(error.message),
+  })
+  const large = Buffer.alloc(100_000_000, 'x')
+  sink.append(0, 0, large, -1, -1, 0, large.length)
+  appendText(sink, 1, 'small')
+  await sink.flush()
+  await sink.close()
+  const [value] = await readValues({ topic, partition: 0, offset: 0, maxBytes: 1000 })
+  assert.ok(Buffer.from(value!).equals(large))
+  const position = (partition: number) => ({ topic, partition, offset: 0 })
+  const seen = new Set<number>()
+  while (seen.size < 2)
+    for (const { partition, records } of await fetcher.fetch([position(0), position(1)], limits, signal))
+      if (records.count > 0) seen.add(partition)
+})
+
+test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', async () => {
+  const topic = await makeTopic(connection, 1)
+  const { producerId, producerEpoch } = await connection.ask(broker =>
+    broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }),
+  )
+  const lane = connection.openLane()
+  const link = await lane.to(connection.leader(topic, 0)!)
+  const builder = new BatchBuilder()
+  const produce = async (sequence: number, count: number) => {
+    const value = Buffer.from('x')
+    for (let i = 0; i < count; i += 1) builder.append(value, -1, -1, 0, 1, Date.now())
+    const batch = builder.finish({
+      producerId: Number(producerId),
+      epoch: producerEpoch,
+      sequence,
+      compression: 'none',
+    })
+    const [result] = parseProduceResponse(await link.send(produceRequest([{ topic, partition: 0, batch }])))
+    return result!.errorCode
+  }
+  const first = 2 ** 31 - 3
+  const outOfOrder = 45
+  assert.is(await produce(first, 10), 0)
+  assert.is(nextSequence(first, 10), 7)
+  assert.is(await produce(9, 1), outOfOrder)
+  assert.is(await produce(nextSequence(first, 10), 1), 0)
+  lane.close()
+})
+
+test('a topic that is not there is refused', async () => {
+  await assert.refuses(() => connection.partitionCount('no-such-topic', 200), 'TOPIC_MISSING')
+})
+
+test.run()

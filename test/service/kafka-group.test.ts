@@ -1,0 +1,184 @@
+// test/service/kafka-group: two members of one group share partitions, and commits of a past generation are refused.
+// May know: kafka, test/support.
+
+import { deleteTopics, ensureTopic, listTopics } from '../../kafka/admin.ts'
+import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group.ts'
+import { connectTo, makeTopic, uniqueName } from '../support/kafka.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('kafka group', { timeoutMs: 120_000 })
+const signal = new AbortController().signal
+const heartbeat = 12
+const offsetCommit = 8
+
+let services: Services
+let proxy: KafkaProxy
+let first: KafkaConnection
+let second: KafkaConnection
+let joined: { orders: string; items: string; other: string }
+const members: Membership[] = []
+
+test.before(async () => {
+  services = await startServices(['kafka'])
+  proxy = await startKafkaProxy(services.endpoints.kafka!)
+  first = await connectTo(proxy.address)
+  second = await connectTo(services.endpoints.kafka!)
+  joined = { orders: await makeTopic(second, 4), items: await makeTopic(second, 4), other: await makeTopic(second, 3) }
+})
+
+test.after(async () => {
+  await first?.close()
+  await second?.close()
+  await proxy?.close()
+  await services?.stop()
+})
+
+test.after.each(async () => {
+  proxy.decide = () => 'pass'
+  for (const member of members.splice(0)) await member.leave()
+})
+
+function join(connection: KafkaConnection, groupId: string, sessionTimeoutMs = 10_000): Membership {
+  const { orders, items, other } = joined
+  const member = joinGroup(connection, { groupId, groups: [[orders, items], [other]], sessionTimeoutMs })
+  members.push(member)
+  return member
+}
+
+function numbers(member: Membership, topic: string): number[] {
+  return member.partitions.filter(owned => owned.topic === topic).map(({ partition }) => partition)
+}
+
+function commitOf(
+  topic: string,
+  partition: number,
+  offset: number,
+  metadata = '',
+): TopicPartition & { offset: number; metadata: string } {
+  return { topic, partition, offset, metadata }
+}
+
+test('two members share evenly, and joined topics keep together', async () => {
+  const { orders, items, other } = joined
+  const groupId = uniqueName('group')
+  const a = join(first, groupId)
+  await a.assigned(signal)
+  assert.is(a.partitions.length, 11)
+  assert.ok(a.soleMember)
+  const b = join(second, groupId)
+  await until(() => a.assignment === -1, { what: 'the first member to be asked for partitions' })
+  const [generationA, generationB] = await Promise.all([a.assigned(signal), b.assigned(signal)])
+  assert.is(generationA, generationB)
+  assert.is(a.soleMember, false)
+  assert.equal([...numbers(a, orders), ...numbers(b, orders)].sort(), [0, 1, 2, 3])
+  assert.is(numbers(a, orders).length, 2)
+  assert.is(Math.abs(numbers(a, other).length - numbers(b, other).length), 1)
+  for (const member of [a, b]) assert.equal(numbers(member, items), numbers(member, orders))
+  await b.leave()
+  await until(() => a.assignment === -1, { what: 'the first member to be asked again' })
+  await a.assigned(signal)
+  assert.is(a.partitions.length, 11)
+})
+
+test('commits carry metadata, and are read for any partition', async () => {
+  const { orders, other } = joined
+  const a = join(first, uniqueName('group'))
+  await a.assigned(signal)
+  await a.commit([commitOf(orders, 1, 5, 'intent 1'), commitOf(other, 2, 2 ** 40, 'intent 2')])
+  assert.equal(
+    await a.committed([
+      { topic: other, partition: 2 },
+      { topic: orders, partition: 0 },
+      { topic: orders, partition: 1 },
+    ]),
+    [commitOf(other, 2, 2 ** 40, 'intent 2'), commitOf(orders, 0, -1), commitOf(orders, 1, 5, 'intent 1')],
+  )
+})
+
+test('metadata that is too long is refused, with the setting to change', async () => {
+  const a = join(first, uniqueName('group'))
+  await a.assigned(signal)
+  const commit = commitOf(joined.orders, 0, 1, 'x'.repeat(5000))
+  await assert.refuses(() => a.commit([commit]), 'KAFKA_REFUSED', /offset\.metadata\.max\.bytes/)
+})
+
+test('what was begun may be committed after a revocation, and no more once others have the partitions', async () => {
+  const { orders } = joined
+  const groupId = uniqueName('group')
+  const a = join(first, groupId)
+  await a.assigned(signal)
+  const b = join(second, groupId)
+  const taken = b.assigned(signal)
+  await until(() => a.assignment === -1, { what: 'the revocation' })
+  assert.is(a.stillOwner(), false)
+  await a.commit([commitOf(orders, 0, 7, 'begun before')])
+  const assigned = a.assigned(signal)
+  await taken
+  await assigned
+  assert.equal(await b.committed([{ topic: orders, partition: 0 }]), [commitOf(orders, 0, 7, 'begun before')])
+})
+
+test('a member that was cut off is fenced by its clock and by the coordinator', async () => {
+  const { orders } = joined
+  const groupId = uniqueName('group')
+  const a = join(first, groupId, 6_000)
+  await a.assigned(signal)
+  await a.commit([commitOf(orders, 0, 1, 'mine')])
+  const b = join(second, groupId, 6_000)
+  proxy.decide = apiKey => (apiKey === heartbeat || apiKey === offsetCommit ? 'lose' : 'pass')
+  const taken = b.assigned(signal)
+  await until(() => !a.stillOwner(), { what: 'the cut off member to doubt its ownership' })
+  await taken
+  await b.commit([commitOf(orders, 0, 2, 'theirs')])
+  proxy.decide = () => 'pass'
+  await assert.refuses(() => a.commit([commitOf(orders, 0, 1, 'stale')]), 'FENCED')
+  assert.equal(await b.committed([{ topic: orders, partition: 0 }]), [commitOf(orders, 0, 2, 'theirs')])
+})
+
+test('membership survives the broker being killed and started again', async () => {
+  const { orders } = joined
+  const a = join(second, uniqueName('group'))
+  await a.assigned(signal)
+  await a.commit([commitOf(orders, 3, 9, 'kept')])
+  await services.kill('kafka')
+  await services.restart()
+  const commitAgain = async () => {
+    if (a.assignment === -1) await a.assigned(signal)
+    await a.commit([commitOf(orders, 2, 4, 'after')])
+    return true
+  }
+  await until(commitAgain, { what: 'a commit after the restart', timeoutMs: 60_000 })
+  const partitions = [2, 3].map(partition => ({ topic: orders, partition }))
+  assert.equal(await a.committed(partitions), [commitOf(orders, 2, 4, 'after'), commitOf(orders, 3, 9, 'kept')])
+})
+
+test('topics of one group must have the same number of partitions', async () => {
+  const { orders, other } = joined
+  const member = joinGroup(first, { groupId: uniqueName('group'), groups: [[orders, other]] })
+  members.push(member)
+  await assert.refuses(() => member.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /3 partitions, not 4/)
+})
+
+test('topics are made once, compared, listed and deleted', async () => {
+  const name = uniqueName('admin')
+  const spec = { name, partitions: 2, replication: 1, config: { 'retention.ms': '-1', 'cleanup.policy': 'compact' } }
+  assert.equal(await ensureTopic(first, spec), { isNew: true, drift: [] })
+  assert.equal(await ensureTopic(first, spec), { isNew: false, drift: [] })
+  const changed = { ...spec, config: { 'retention.ms': '5' } }
+  const drift = [{ name: 'retention.ms', wanted: '5', found: '-1' }]
+  assert.equal(await ensureTopic(first, changed), { isNew: false, drift })
+  await assert.refuses(() => ensureTopic(first, { ...spec, partitions: 3 }), 'TOPIC_PARTITIONS_CHANGED')
+  await assert.refuses(
+    () => ensureTopic(first, { ...spec, name: `${name}-2`, replication: 7 }),
+    'KAFKA_REFUSED',
+    /REPLICATION/,
+  )
+  assert.equal(await listTopics(first, name), [name])
+  await deleteTopics(first, [name, `${name}-unknown`])
+  await until(async () => (await listTopics(first, name)).length === 0, { what: 'the topic to be gone' })
+})
+
+test.run()
