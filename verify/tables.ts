@@ -78,21 +78,30 @@ function postgresSide(client: Client, table: Table): Side {
 
 function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
   const row = clickhouseRow(table)
-  const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM (${asOfSelect(table, lsn)}))`
-  const hash = 'lower(hex(MD5(k)))'
+  const [k, d] = ['k', 'd'].map(name => freeName(table, name))
+  const from = `FROM (SELECT ${row.key} AS ${k}, ${row.digest} AS ${d} FROM (${asOfSelect(table, lsn)}))`
+  const hash = `lower(hex(MD5(${k})))`
   const filter = (within: readonly string[] | undefined) =>
     within === undefined ? '' : `WHERE has({within:Array(String)}, substring(${hash}, 1, ${within[0]!.length}))`
   return {
     sums: (digits, within) =>
       clickhouse.rows<RangeSum>(
-        `SELECT substring(${hash}, 1, ${digits}) AS range, toString(count()) AS rows, toString(sum(toInt128(reinterpretAsInt64(reverse(unhex(substring(d, 1, 16))))))) AS sum ${from} ${filter(within)} GROUP BY range`,
+        `SELECT substring(${hash}, 1, ${digits}) AS range, toString(count()) AS rows, toString(sum(toInt128(reinterpretAsInt64(reverse(unhex(substring(${d}, 1, 16))))))) AS sum ${from} ${filter(within)} GROUP BY range`,
         within === undefined ? {} : { within },
       ),
     rows: async within => {
-      const rows = await clickhouse.rows<{ k: string; d: string }>(`SELECT k, d ${from} ${filter(within)}`, { within })
+      const rows = await clickhouse.rows<{ k: string; d: string }>(
+        `SELECT ${k} AS k, ${d} AS d ${from} ${filter(within)}`,
+        { within },
+      )
       return new Map(rows.map(({ k, d }) => [k, d]))
     },
   }
+}
+
+/** ClickHouse takes an alias for the column of the same name, also inside the expression that the alias stands for. */
+function freeName(table: Table, name: string): string {
+  return table.columns.some(column => column.name === name) ? freeName(table, `${name}_`) : name
 }
 
 function total(ranges: readonly RangeSum[]): number {
