@@ -55,10 +55,11 @@ test('a row is found again by a key of any type', async () => {
   await using pipeline = await startPipeline(services, { setup: valueTypes + keyCases.map(create).join('\n') })
   const forAll = (statement: (table: string) => string) =>
     pipeline.sql(keyCases.map(keyTable).map(statement).join(';\n'))
+  /** An index holds no more than 2,700 bytes. */
   const insert = ({ type, values }: TypeCase) =>
     values.map(
-      (value, n) =>
-        `INSERT INTO public.${quote(`key ${type}`)} VALUES ((${value})::${type}, ${n}) ON CONFLICT DO NOTHING`,
+      (value, n) => `INSERT INTO public.${quote(`key ${type}`)}
+        SELECT k, ${n} FROM (SELECT (${value})::${type} AS k) AS v WHERE pg_column_size(k) < 2000 ON CONFLICT DO NOTHING`,
     )
 
   await pipeline.sql(keyCases.flatMap(insert).join(';\n'))

@@ -39,7 +39,7 @@ const quoted = (...values: string[]) => values.map(value => `'${value.replaceAll
 const nines = (count: number) => '9'.repeat(count)
 
 const numbers: TypeCase[] = [
-  { type: 'boolean', values: ['true', 'false'], key: true },
+  { type: 'boolean', values: ['true', 'false'], postgres: '$::text', key: true },
   { type: 'smallint', values: ["'-32768'", '32767', '0', "'-1'"], key: true },
   { type: 'integer', values: ["'-2147483648'", '2147483647', '0'], key: true },
   {
