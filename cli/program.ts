@@ -8,6 +8,7 @@ import { configCommand } from './config.ts'
 import { consumerCommand } from './consumer.ts'
 import { demoCommand } from './demo.ts'
 import { explainCommand } from './explain.ts'
+import { generatorCommand } from './generator.ts'
 import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
@@ -20,6 +21,7 @@ const commands: readonly ((program: Command) => void)[] = [
   startCommand,
   producerCommand,
   consumerCommand,
+  generatorCommand,
   statusCommand,
   verifyCommand,
   stackCommands,

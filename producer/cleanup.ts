@@ -2,10 +2,10 @@
 // May know: contract/generation, postgres, producer.
 
 import { type Generation, publicationName, slotName } from '../contract/generation.ts'
+import { writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { dropPublication } from '../postgres/publication.ts'
 import { dropSlot } from '../postgres/slot.ts'
-import { writeGeneration } from './generation-log.ts'
 import { takeLock } from './lock.ts'
 import { deleteGenerationTopics } from './topics.ts'
 import type { Workspace } from './workspace.ts'
