@@ -34,6 +34,8 @@ const sessionSettings: Readonly<Record<string, string>> = {
 }
 
 const connectTimeoutMs = 15_000
+/** A peer that vanished without a word is asked after so long a silence. */
+const keepAliveMs = 30_000
 
 /**
  * Configuration of a client. Settings that the URL itself asks for come first, so that ours win.
@@ -54,6 +56,7 @@ export function clientConfig(url: string): pg.ClientConfig {
     connectionString: address.href,
     fallback_application_name: 'millrace',
     keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveMs,
     connectionTimeoutMillis: connectTimeoutMs,
   }
 }

@@ -50,7 +50,7 @@ const objectNotInPrerequisiteState = '55000'
 
 /**
  * Opens the stream of a slot where the slot stands.
- * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, PUBLICATION_MISSING, POSTGRES_*
+ * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, PUBLICATION_MISSING, POSTGRES_*; the signal's reason when aborted
  */
 export async function openStream(options: StreamOptions): Promise<ReplicationStream> {
   options.signal.throwIfAborted()
@@ -75,7 +75,11 @@ class SlotStream implements ReplicationStream {
   private readonly service: LogicalReplicationService
   private readonly decoder: PgoutputDecoder
   private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
-  private readonly onAbort = () => void this.close()
+  private readonly onAbort = () => {
+    if (this.opened) void this.close()
+    else this.fail(this.options.signal.reason)
+  }
+  private opened = false
   private connection: CopyConnection | undefined
   private liveness: Liveness | undefined
   private subscription: Promise<unknown> = Promise.resolve()
@@ -111,6 +115,7 @@ class SlotStream implements ReplicationStream {
     }
     service.on('error', error => this.fail(this.explain(error)))
     service.on('heartbeat', (lsn, _time, shouldRespond) => this.keepalive(parseLsn(lsn), shouldRespond))
+    options.signal.addEventListener('abort', this.onAbort, { once: true })
     const started = new Promise<void>(resolve => service.on('start', resolve))
     this.subscription = service.subscribe(plugin, options.slot, '0/0')
     const over = this.subscription.then(
@@ -119,14 +124,13 @@ class SlotStream implements ReplicationStream {
     )
     await Promise.race([started, over, this.ended])
     if (!this.live) return this.ended
-    options.signal.addEventListener('abort', this.onAbort, { once: true })
+    this.opened = true
     this.liveness = new Liveness({
       walSenderTimeoutMs: this.walSenderTimeoutMs,
       bytesRead: () => this.bytesRead(),
       ping: replyRequested => this.report(replyRequested),
       onSilence: silentMs => this.fail(this.explain(new Error(`no answer for ${Math.round(silentMs / 1000)} s`))),
     })
-    if (options.signal.aborted) await this.close()
   }
 
   acknowledge(lsn: number): void {

@@ -1,6 +1,8 @@
 // test/service/postgres-stream: nothing acknowledged is needed again, nothing else is ever skipped.
 // May know: postgres, stack, test/support.
 
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { formatLsn } from '../../contract/position.ts'
 import { slotState } from '../../postgres/slot.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
@@ -184,6 +186,18 @@ test('the signal closes the stream', async () => {
   await stream.ended
   const free = async () => (await slotState(db.client, capture.slot))!.active === false
   await eventually('the slot is free', free)
+})
+
+test('the signal ends an opening that hangs', async () => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const opening = new AbortController()
+  silent.once('connection', () => opening.abort(new RangeError('no longer wanted')))
+  const overrides = { url: `postgres://u@127.0.0.1:${port}/db`, signal: opening.signal }
+  silent.on('connection', socket => socket.on('data', () => socket.end()))
+  await assert.rejects(() => recordStream(db, { slot: 's', publication: 'p' }, overrides), /no longer wanted/)
+  silent.close()
 })
 
 test('a slot that is read by another connection is worth another try', async () => {
