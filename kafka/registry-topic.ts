@@ -7,8 +7,8 @@ import type { KafkaConnection } from './cluster.ts'
 import { type Fetcher, openFetcher } from './fetch.ts'
 import { readRange } from './read-range.ts'
 import type { RegisteredSchema, SchemaStore } from './registry.ts'
-import { recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
-import { openSink } from './sink.ts'
+import { noopKey, recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
+import { openSink, type Sink } from './sink.ts'
 
 const topic = '_schemas'
 const brokersDefault = -1
@@ -38,14 +38,12 @@ export class TopicRegistry implements SchemaStore {
 
   register(subject: string, schema: string): Promise<number> {
     return this.#inTurn(async () => {
-      for (;;) {
-        const found = this.#catalog.find(subject, schema)
-        if (found) return found.id
-        await this.#catchUp()
-        if (this.#catalog.find(subject, schema)) continue
-        await this.#write([...this.#catalog.overwritten(), this.#catalog.next(subject, schema)])
-        await this.#catchUp()
-      }
+      const known = this.#catalog.find(subject, schema)
+      if (known) return known.id
+      await this.#catchUp()
+      while (this.#catalog.hidden().length > 0 || this.#catalog.find(subject, schema) === undefined)
+        await this.#add(subject, schema)
+      return this.#catalog.find(subject, schema)!.id
     })
   }
 
@@ -105,29 +103,43 @@ export class TopicRegistry implements SchemaStore {
     }
   }
 
-  /** Schemas are written rarely, so the sink is opened for each time. */
-  async #write(records: readonly SchemaRecord[]): Promise<void> {
-    let failure: MillraceError | undefined
-    const sink = await openSink(this.#connection, {
-      topics: [{ name: topic, partitions: 1, shared: true }],
-      compression: 'none',
-      onDurable: () => undefined,
-      onError: error => {
-        failure = error
-      },
-    })
-    try {
-      for (const record of records) {
-        const key = Buffer.from(recordKey(record))
-        const source = Buffer.concat([key, Buffer.from(recordValue(record))])
-        sink.append(sink.topic(topic), 0, source, 0, key.length, key.length, source.length)
-      }
-      await sink.flush()
-    } finally {
-      await sink.close()
+  /** Writes one record and reads on, which shows whether another writer came in between. */
+  async #add(subject: string, schema: string): Promise<void> {
+    const write = async (sink: Sink) => {
+      const [hidden] = this.#catalog.hidden()
+      if (hidden) return append(sink, this.#catalog.nextVersion(hidden.subject, hidden.schema, hidden.id))
+      const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
+      append(sink, this.#catalog.nextVersion(subject, schema, id))
     }
-    if (failure) throw failure
+    await withSink(this.#connection, write)
+    await this.#catchUp()
   }
+}
+
+/** Schemas are written rarely, so a sink is opened for each. */
+async function withSink(connection: KafkaConnection, write: (sink: Sink) => Promise<void>): Promise<void> {
+  const topics = [{ name: topic, partitions: 1, shared: true }]
+  const nothing = () => undefined
+  const sink = await openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing })
+  try {
+    await write(sink)
+    await sink.flush()
+  } finally {
+    await sink.close()
+  }
+}
+
+async function claimOffset(sink: Sink): Promise<number> {
+  const key = Buffer.from(noopKey)
+  sink.append(0, 0, key, 0, key.length, -1, -1)
+  await sink.flush()
+  return sink.durable().endOffsets[0]![0]! - 1
+}
+
+function append(sink: Sink, record: SchemaRecord): void {
+  const key = Buffer.from(recordKey(record))
+  const source = Buffer.concat([key, Buffer.from(recordValue(record))])
+  sink.append(0, 0, source, 0, key.length, key.length, source.length)
 }
 
 export function schemaUnknown(id: number, where: string): MillraceError {

@@ -20,16 +20,19 @@ export function recordValue({ subject, version, id, schema, deleted }: SchemaRec
   return JSON.stringify({ subject, version, id, schema, deleted })
 }
 
+/** A record that says nothing; its offset is nobody else's. */
+export const noopKey = JSON.stringify({ keytype: 'NOOP', magic: 0 })
+
 /**
- * Two writers that race take the same next id. The first record in the topic has it; a later one with another schema is void,
- * which its writer finds by reading back. When both also took the same version of one subject, compaction would keep the void
- * record and drop the valid one, so the valid one is listed in `overwritten` for whoever writes next to repeat it.
+ * Ids come from offsets, so writers that race never share one. In the same subject they may take the same version; the later
+ * record then hides the earlier one, whose id compaction would make unreadable. It is listed in `hidden` for whoever writes
+ * next to register it again under another version.
  */
 export class SchemaCatalog {
   readonly #byId = new Map<number, string>()
   readonly #ids = new Map<string, number>()
   readonly #subjects = new Map<string, Map<number, SchemaRecord>>()
-  readonly #overwritten = new Map<string, SchemaRecord>()
+  readonly #hidden = new Map<number, SchemaRecord>()
   #maxId = 0
 
   /** Takes the topic's next record; kinds other than schemas, such as NOOP and CONFIG, are passed over. */
@@ -37,24 +40,20 @@ export class SchemaCatalog {
     if (key === null) return
     const { keytype, subject, version } = JSON.parse(key) as { keytype: string; subject: string; version: number }
     if (keytype !== 'SCHEMA') return
-    const live = this.#subjects.get(subject)?.get(version)
+    const versions = this.#subjects.get(subject) ?? new Map<number, SchemaRecord>()
+    this.#subjects.set(subject, versions)
     if (value === null) {
-      this.#subjects.get(subject)?.delete(version)
-      this.#overwritten.delete(key)
+      versions.delete(version)
       return
     }
     const record = JSON.parse(value) as SchemaRecord
-    this.#maxId = Math.max(this.#maxId, record.id)
-    const isVoid = (this.#byId.get(record.id) ?? record.schema) !== record.schema
-    if (isVoid) {
-      if (live) this.#overwritten.set(key, live)
-      return
-    }
-    this.#overwritten.delete(key)
+    const live = versions.get(version)
+    this.#hidden.delete(record.id)
+    if (live && live.id !== record.id) this.#hidden.set(live.id, live)
+    versions.set(version, record)
     this.#byId.set(record.id, record.schema)
-    if (!this.#ids.has(record.schema)) this.#ids.set(record.schema, record.id)
-    const versions = this.#subjects.get(subject) ?? new Map<number, SchemaRecord>()
-    this.#subjects.set(subject, versions.set(version, record))
+    this.#ids.set(record.schema, Math.min(record.id, this.#ids.get(record.schema) ?? record.id))
+    this.#maxId = Math.max(this.#maxId, record.id)
   }
 
   byId(id: number): string | undefined {
@@ -73,19 +72,31 @@ export class SchemaCatalog {
       .map(({ id, version, schema }) => ({ id, version, schema }))
   }
 
-  /** The version of a subject that has this schema. */
+  /** The version of a subject that has this schema; of several, the one with the lowest id. */
   find(subject: string, schema: string): RegisteredSchema | undefined {
-    return this.versions(subject).find(version => version.schema === schema)
+    const [found] = this.versions(subject)
+      .filter(version => version.schema === schema)
+      .sort((a, b) => a.id - b.id)
+    return found
+  }
+
+  /** Id that the schema already has, under whatever subject. */
+  idOf(schema: string): number | undefined {
+    return this.#ids.get(schema)
+  }
+
+  /** Id for a new schema, from an offset that the caller alone has; above all ids read, also those of another registry. */
+  newId(offset: number): number {
+    return Math.max(offset, this.#maxId) + 1
   }
 
   /** The record to write for a schema that is new to its subject. */
-  next(subject: string, schema: string): SchemaRecord {
+  nextVersion(subject: string, schema: string, id: number): SchemaRecord {
     const last = Math.max(0, ...(this.#subjects.get(subject)?.keys() ?? []))
-    const id = this.#ids.get(schema) ?? this.#maxId + 1
     return { subject, version: last + 1, id, schema, deleted: false }
   }
 
-  overwritten(): SchemaRecord[] {
-    return [...this.#overwritten.values()]
+  hidden(): SchemaRecord[] {
+    return [...this.#hidden.values()]
   }
 }

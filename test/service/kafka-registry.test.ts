@@ -1,0 +1,168 @@
+// test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external registry.
+// May know: kafka, runtime/http, test/support.
+
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { openSchemaStore } from '../../kafka/registry.ts'
+import { HttpRegistry } from '../../kafka/registry-http.ts'
+import { registryRoutes } from '../../kafka/registry-server.ts'
+import { openTopicRegistry } from '../../kafka/registry-topic.ts'
+import { type HttpServer, serve } from '../../runtime/http.ts'
+import { connectTo, readTopic, uniqueName } from '../support/kafka.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('kafka registry', { timeoutMs: 120_000 })
+
+let services: Services
+let connection: KafkaConnection
+let server: HttpServer
+let closeServed: () => Promise<void>
+
+test.before(async () => {
+  services = await startServices(['kafka'])
+  connection = await connectTo(services.endpoints.kafka!)
+  const served = await openTopicRegistry(connection)
+  closeServed = () => served.close()
+  server = await serve({ host: '127.0.0.1', port: 0, routes: registryRoutes(served), log: quietLog() })
+})
+
+test.after(async () => {
+  await server?.close()
+  await closeServed?.()
+  await connection?.close()
+  await services?.stop()
+})
+
+function recordSchema(field: string): string {
+  return JSON.stringify({ type: 'record', name: 'R', fields: [{ name: field, type: 'long' }] })
+}
+
+test('a schema has one id, whoever asks and however often', async () => {
+  const store = await openSchemaStore(connection, undefined)
+  const subject = uniqueName('subject')
+  const id = await store.register(subject, recordSchema('a'))
+  assert.is(await store.register(subject, recordSchema('a')), id)
+  assert.is(await store.register(`${subject}-other`, recordSchema('a')), id)
+  const second = await store.register(subject, recordSchema('b'))
+  assert.ok(second > id)
+  assert.equal(await store.latest(subject), { id: second, version: 2, schema: recordSchema('b') })
+  await store.close()
+  const later = await openSchemaStore(connection, undefined)
+  assert.is(await later.byId(id), recordSchema('a'))
+  assert.is(await later.register(subject, recordSchema('a')), id)
+  assert.is(await later.latest(`${subject}-none`), undefined)
+  await assert.refuses(() => later.byId(987_654), 'SCHEMA_UNKNOWN')
+  await later.close()
+})
+
+test('writers that race never share an id, even in one subject', async () => {
+  const stores = await Promise.all(Array.from({ length: 4 }, () => openSchemaStore(connection, undefined)))
+  const subject = uniqueName('race')
+  const register = async (store: (typeof stores)[number], writer: number) => {
+    const ids = new Map<number, string>()
+    for (let i = 0; i < 8; i += 1) {
+      const schema = recordSchema(`${i % 2 === 0 ? 'same' : `own${writer}`}_${i}`)
+      ids.set(await store.register(i < 4 ? subject : `${subject}-${writer}`, schema), schema)
+    }
+    return ids
+  }
+  const registered = await Promise.all(stores.map(register))
+  const fresh = await openSchemaStore(connection, undefined)
+  for (const ids of registered) for (const [id, schema] of ids) assert.is(await fresh.byId(id), schema)
+  await Promise.all([...stores, fresh].map(store => store.close()))
+})
+
+test("records in the topic have the registry's own format", async () => {
+  const store = await openSchemaStore(connection, undefined)
+  const subject = uniqueName('format')
+  const id = await store.register(subject, recordSchema('f'))
+  await store.close()
+  const [records] = await readTopic(services.endpoints.kafka!, '_schemas', 1)
+  const last = records!.findLast(({ key }) => key?.includes(subject))
+  assert.is(last?.key, `{"keytype":"SCHEMA","subject":"${subject}","version":1,"magic":1}`)
+  const value = { subject, version: 1, id, schema: recordSchema('f'), deleted: false }
+  assert.equal(JSON.parse(last?.value ?? ''), value)
+})
+
+test('the served endpoints answer as a registry does', async () => {
+  const store = await openSchemaStore(connection, undefined)
+  const subject = `${uniqueName('served')}/ä`
+  const id = await store.register(subject, recordSchema('s'))
+  await store.close()
+  const get = async (path: string) => {
+    const response = await fetch(`${server.url}${path}`)
+    return { status: response.status, body: JSON.parse(await response.text()) }
+  }
+  const escaped = encodeURIComponent(subject)
+  assert.equal(await get(`/schemas/ids/${id}`), { status: 200, body: { schema: recordSchema('s') } })
+  assert.equal(await get(`/subjects/${escaped}/versions`), { status: 200, body: [1] })
+  const version = { subject, id, version: 1, schema: recordSchema('s') }
+  assert.equal(await get(`/subjects/${escaped}/versions/latest`), { status: 200, body: version })
+  assert.equal(await get(`/subjects/${escaped}/versions/1`), { status: 200, body: version })
+  assert.equal((await get(`/subjects/${escaped}/versions/1/schema`)).body, JSON.parse(recordSchema('s')))
+  assert.ok((await get('/subjects')).body.includes(subject))
+  assert.equal((await get('/schemas/types')).body, ['AVRO'])
+  for (const [path, status, code] of [
+    ['/schemas/ids/999999', 404, 40403],
+    ['/subjects/none/versions', 404, 40401],
+    ['/subjects/none/versions/latest', 404, 40401],
+    [`/subjects/${escaped}/versions/9`, 404, 40402],
+    [`/subjects/${escaped}/versions/zero`, 422, 42202],
+  ] as const) {
+    const answer = await get(path)
+    assert.equal([answer.status, answer.body.error_code], [status, code])
+  }
+})
+
+test('an external registry is read over HTTP', async () => {
+  const store = await openSchemaStore(connection, undefined)
+  const subject = uniqueName('http')
+  const id = await store.register(subject, recordSchema('h'))
+  await store.close()
+  const external = new HttpRegistry(server.url)
+  assert.is(await external.byId(id), recordSchema('h'))
+  assert.equal((await external.latest(subject))?.id, id)
+  assert.is(await external.latest('none'), undefined)
+  await assert.refuses(() => external.byId(999_999), 'SCHEMA_UNKNOWN')
+})
+
+test("an external registry's refusals and silence are told apart", async () => {
+  const asked: { url: string; body: string; authorization: string | undefined }[] = []
+  const answers = [
+    { status: 200, body: { id: 7 } },
+    { status: 409, body: { error_code: 409, message: 'incompatible' } },
+    { status: 503, body: { error_code: 50003, message: 'no leader' } },
+    { status: 401, body: { error_code: 40101, message: 'Unauthorized' } },
+  ]
+  const registry = createServer(async (request, response) => {
+    const chunks = await request.toArray()
+    const { authorization } = request.headers
+    asked.push({ url: request.url!, body: Buffer.concat(chunks).toString(), authorization })
+    const { status, body } = answers.shift()!
+    response.writeHead(status).end(JSON.stringify(body))
+  })
+  registry.listen(0, '127.0.0.1')
+  await once(registry, 'listening')
+  const { port } = registry.address() as AddressInfo
+  const external = new HttpRegistry(`http://user:p%40ss@127.0.0.1:${port}/base`)
+  assert.is(await external.register('a/b', recordSchema('x')), 7)
+  assert.equal(asked[0], {
+    url: '/base/subjects/a%2Fb/versions',
+    body: JSON.stringify({ schemaType: 'AVRO', schema: recordSchema('x') }),
+    authorization: `Basic ${Buffer.from('user:p@ss').toString('base64')}`,
+  })
+  const conflict = await assert.refuses(() => external.register('s', '"long"'), 'REGISTRY_REFUSED', /incompatible/)
+  assert.match(conflict.next, /compatibility/)
+  await assert.refuses(() => external.latest('s'), 'REGISTRY_UNREACHABLE', /no leader/)
+  await assert.refuses(() => external.latest('s'), 'REGISTRY_REFUSED', /Unauthorized/)
+  registry.close()
+  registry.closeAllConnections()
+  await once(registry, 'close')
+  const unreachable = await assert.refuses(() => external.latest('s'), 'REGISTRY_UNREACHABLE')
+  assert.not.match(unreachable.toText(), /p%40ss|p@ss/)
+})
+
+test.run()
