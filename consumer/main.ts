@@ -114,24 +114,19 @@ function makeLoop(
   const { generation, config, log, model } = parts
   const { warehouse, membership, fetcher, divert } = opened
   const inserter = { clickhouse: warehouse.clickhouse, database: warehouse.database, divert }
-  let published = false
+  const makeKnown = async () => {
+    await publishWarehouse(warehouse, model)
+    const tables = [...warehouse.tables.values()].map(({ table }) => tableName(table)).join(' ')
+    log.info('published', { generation: generation.number, tables })
+  }
   return {
     generation,
     membership,
     fetcher,
     folder: { inserter, tables: warehouse.tables, model, log },
-    watermarks: new WatermarkFollower(warehouse.clickhouse, generation),
+    watermarks: new WatermarkFollower(warehouse.clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     freshness: new Freshness(),
-    onVisible: async () => {
-      if (published) return
-      await publishWarehouse(warehouse, model)
-      published = true
-      log.info('published', {
-        generation: generation.number,
-        tables: [...warehouse.tables.values()].map(({ table }) => tableName(table)).join(' '),
-      })
-    },
   }
 }
 

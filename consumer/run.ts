@@ -44,8 +44,7 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
     for (const { topic, partition, end } of slices)
       tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
     loop.freshness.observe(slices)
-    if (await loop.watermarks.advance((topic, partition) => visibleOffset(tenure, topic, partition)))
-      await loop.onVisible()
+    await loop.watermarks.advance((topic, partition) => visibleOffset(tenure, topic, partition))
   }
   if (tenure.done.size > 0 && loop.membership.assignment === tenure.assignment) await commit(loop, tenure, [])
 }

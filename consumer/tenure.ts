@@ -16,8 +16,6 @@ export interface FoldLoop {
   readonly watermarks: WatermarkFollower
   readonly watermarksTopic: string
   readonly freshness: Freshness
-  /** Called after each turn in which something became visible. */
-  onVisible(): Promise<void>
 }
 
 /** What this member owns and how far it has come; thrown away whenever the assignment changes. */

@@ -25,12 +25,15 @@ FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
 export class WatermarkFollower {
   readonly #clickhouse: Clickhouse
   readonly #generation: Generation
+  readonly #beforeFirst: () => Promise<void>
   #pending: Watermark[] = []
   #visible: Watermark | undefined
 
-  constructor(clickhouse: Clickhouse, generation: Generation) {
+  /** @param beforeFirst makes the generation's views known; done before a watermark says that there is something to see */
+  constructor(clickhouse: Clickhouse, generation: Generation, beforeFirst: () => Promise<void>) {
     this.#clickhouse = clickhouse
     this.#generation = generation
+    this.#beforeFirst = beforeFirst
   }
 
   /** The last watermark that is visible. */
@@ -50,10 +53,11 @@ export class WatermarkFollower {
     }
   }
 
-  /** Writes down the newest pending watermark that is covered; resolves to whether one was. */
-  async advance(visible: VisibleOffset): Promise<boolean> {
+  /** Writes down the newest pending watermark that is covered, if one is. */
+  async advance(visible: VisibleOffset): Promise<void> {
     const index = this.#pending.findLastIndex(watermark => this.#covered(watermark, visible))
-    if (index === -1) return false
+    if (index === -1) return
+    if (this.#visible === undefined) await this.#beforeFirst()
     const reached = this.#pending[index]!
     await this.#clickhouse.command(
       `INSERT INTO watermark (lsn, commit_time) VALUES (${reached.lsn}, fromUnixTimestamp64Micro(${reached.commitTimeUs}, 'UTC'))`,
@@ -61,7 +65,6 @@ export class WatermarkFollower {
     )
     this.#pending = this.#pending.slice(index + 1)
     this.#visible = reached
-    return true
   }
 
   #covered(watermark: Watermark, visible: VisibleOffset): boolean {
