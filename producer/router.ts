@@ -1,5 +1,5 @@
 // producer/router: the stream's messages as records with positions, in the sink.
-// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer/{dead-letters,output,partition,tables}.
+// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer/{dead-letters,held-rows,output,partition,relation}.
 
 import type { Change, TextRow } from '../contract/encode.ts'
 import { Refusal } from '../contract/refusal.ts'
@@ -9,6 +9,7 @@ import type { PgoutputHandler, Relation } from '../postgres/pgoutput.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { DeadLetters } from './dead-letters.ts'
+import { HeldRows } from './held-rows.ts'
 import type { TableOutput } from './output.ts'
 import { sameText } from './partition.ts'
 import { checkRelation } from './relation.ts'
@@ -32,6 +33,7 @@ export class Router implements PgoutputHandler {
   inTransaction = false
   readonly #options: RouterOptions
   readonly #routes = new Map<Relation, TableOutput>()
+  readonly #held: ReadonlyMap<TableOutput, HeldRows>
   readonly #change = {
     op: 'c' as Change['op'],
     lsn: 0,
@@ -45,6 +47,8 @@ export class Router implements PgoutputHandler {
 
   constructor(options: RouterOptions) {
     this.#options = options
+    const deferrable = options.outputs.filter(({ captured }) => captured.deferrableKey)
+    this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table)]))
   }
 
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
@@ -56,6 +60,12 @@ export class Router implements PgoutputHandler {
   }
 
   commit(_commitLsn: number, endLsn: number, commitTimeUs: number): void {
+    for (const [output, held] of this.#held) {
+      held.drain(row => {
+        this.#step()
+        this.#half(output, 'c', undefined, row)
+      })
+    }
     this.inTransaction = false
     this.#options.onCommit(endLsn, commitTimeUs)
   }
@@ -68,23 +78,28 @@ export class Router implements PgoutputHandler {
 
   insert(relation: Relation, after: Tuple): void {
     const output = this.#next(relation)
-    this.#half(output, 'c', undefined, after)
+    this.#create(output, after)
   }
 
   update(relation: Relation, before: Tuple | undefined, beforeIsKeyOnly: boolean, after: Tuple): void {
     const output = this.#next(relation)
     if (before === undefined || beforeIsKeyOnly || hasUnchanged(after)) throw identityMissing(relation)
+    const held = this.#held.get(output)
+    if (held?.take(before)) {
+      held.hold(after)
+      return
+    }
     const sameIdentity = sameText(before, after, output.captured.identityColumns)
     if (sameIdentity && this.#whole(output, before, after)) return
     this.#half(output, 'd', before, undefined)
     this.#change.ordinal++
-    this.#half(output, 'c', undefined, after)
+    this.#create(output, after)
   }
 
   delete(relation: Relation, before: Tuple, beforeIsKeyOnly: boolean): void {
     const output = this.#next(relation)
     if (beforeIsKeyOnly) throw identityMissing(relation)
-    this.#half(output, 'd', before, undefined)
+    if (!this.#held.get(output)?.take(before)) this.#half(output, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position; each has a topic of its own. */
@@ -92,12 +107,21 @@ export class Router implements PgoutputHandler {
     const outputs = relations.map(relation => this.#outputOf(relation))
     this.#step()
     this.#change.op = 't'
-    for (const output of outputs) output.truncate(this.#change)
+    for (const output of outputs) {
+      this.#held.get(output)?.clear()
+      output.truncate(this.#change)
+    }
   }
 
   /** A heartbeat says what time it was at the source when everything before it had been committed. */
   message(lsn: number, _transactional: boolean, prefix: string, content: Buffer): void {
     if (prefix === heartbeatPrefix) this.#options.onCommit(lsn, Number(content.toString()))
+  }
+
+  #create(output: TableOutput, after: TextRow): void {
+    const held = this.#held.get(output)
+    if (held) held.hold(after)
+    else this.#half(output, 'c', undefined, after)
   }
 
   #next(relation: Relation): TableOutput {

@@ -4,6 +4,7 @@
 import { publicationName, slotName } from '../contract/generation.ts'
 import type { Check } from '../postgres/check.ts'
 import { connect, query, withClient } from '../postgres/connect.ts'
+import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
 import { preflight } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -27,7 +28,11 @@ export async function inspectSource({ config, url, log }: Workspace, generation:
   const tables = await withClient(url, async client => {
     const sources = await chooseTables(client, config)
     judge(await preflight({ client, tables: sources, slot, publication }), log)
-    const captured = captureTables(sources, config, await serverVersion(client))
+    const deferrable = await findDeferrableKeys(
+      client,
+      sources.map(({ oid }) => oid),
+    )
+    const captured = captureTables(sources, { config, serverVersion: await serverVersion(client), deferrable })
     reportText(sources, log)
     return captured
   })

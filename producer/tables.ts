@@ -25,6 +25,8 @@ export interface CapturedTable {
   readonly partitions: number
   readonly group: string
   readonly onRefusal: 'stop' | 'divert'
+  /** Two rows may have the same primary key until the end of a transaction. */
+  readonly deferrableKey: boolean
 }
 
 interface Captured {
@@ -44,16 +46,24 @@ export async function chooseTables(client: Client, config: Config): Promise<Sour
   )
 }
 
+export interface CaptureContext {
+  readonly config: Config
+  /** `server_version_num` */
+  readonly serverVersion: number
+  /** Tables, by oid, whose primary key is deferrable. */
+  readonly deferrable: ReadonlySet<number>
+}
+
 /**
  * The chosen tables as they are captured, once preflight has passed them.
- * @param serverVersion `server_version_num`
  * @throws {MillraceError} TABLE_NOT_CAPTURABLE with every fault of every table
  */
-export function captureTables(sources: readonly SourceTable[], config: Config, serverVersion: number): CapturedTable[] {
+export function captureTables(sources: readonly SourceTable[], context: CaptureContext): CapturedTable[] {
+  const { config } = context
   const faults = namedButMissing(sources, config)
   const tables: CapturedTable[] = []
   for (const source of sources) {
-    const captured = capture(source, tableOptions(config, source.schema, source.name)!, serverVersion)
+    const captured = capture(source, tableOptions(config, source.schema, source.name)!, context)
     faults.push(...captured.faults.map(fault => `${tableName(source)}: ${fault}`))
     tables.push(captured.table)
   }
@@ -85,7 +95,7 @@ function namedButMissing(sources: readonly SourceTable[], config: Config): strin
     .map(name => `${name}: there is no such table`)
 }
 
-function capture(source: SourceTable, options: TableOptions, serverVersion: number): Captured {
+function capture(source: SourceTable, options: TableOptions, { serverVersion, deferrable }: CaptureContext): Captured {
   const replicated = replicatedColumns(source, serverVersion)
   const columns = replicated.map(column => describeColumn(column, options.text.includes(column.name)))
   const partitionKey = options.partitionKey ?? source.key
@@ -103,6 +113,7 @@ function capture(source: SourceTable, options: TableOptions, serverVersion: numb
       partitions: options.partitions,
       group: options.group ?? tableName(source),
       onRefusal: options.onRefusal,
+      deferrableKey: deferrable.has(source.oid),
     },
   }
 }

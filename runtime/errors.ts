@@ -39,6 +39,7 @@ export const errorCodes = {
   TABLE_NOT_CAPTURABLE: { policy: 'stop', meaning: 'a table cannot be captured as it is' },
   REPLICA_IDENTITY: { policy: 'stop', meaning: 'a captured table does not log whole old rows' },
   VALUE_REFUSED: { policy: 'stop', meaning: 'a row cannot be represented downstream, and its table is set to stop' },
+  TRANSACTION_TOO_LARGE: { policy: 'stop', meaning: 'a transaction is larger than may be held in memory' },
   GENERATION_CHANGED: { policy: 'stop', meaning: 'what is to be captured is no longer what the generation holds' },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },

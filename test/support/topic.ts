@@ -40,7 +40,8 @@ async function consume(
   try {
     await consumer.subscribe({ topic, fromBeginning: true })
     await new Promise<void>((resolve, reject) => {
-      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+      // kafkajs goes on by itself after what passes, such as a coordinator that is still loading.
+      consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
       const eachMessage = async ({
         partition,
         message,

@@ -54,9 +54,11 @@ interface PipeOptions {
   readonly tails?: (Position | undefined)[]
   readonly letterTail?: Position
   readonly maxRecordBytes?: number
+  readonly deferrableKey?: boolean
 }
 
-function openPipe({ onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_000_000 }: PipeOptions = {}): Pipe {
+function openPipe(options: PipeOptions = {}): Pipe {
+  const { onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_000_000, deferrableKey = false } = options
   const sink = new MemorySink()
   const commits: [number, number][] = []
   const captured: CapturedTable = {
@@ -69,6 +71,7 @@ function openPipe({ onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_00
     partitions,
     group: 'public.items',
     onRefusal,
+    deferrableKey,
   }
   const output = new TableOutput({
     captured,
@@ -148,6 +151,48 @@ test('a change of the primary or the partition key is a delete and a create, in 
     ['d', partitionOfOrder('9'), 100, 2, ['2', '9', null, null], null],
     ['c', partitionOfOrder('10'), 100, 3, null, ['2', '10', null, null]],
   ])
+})
+
+test('with a deferrable key, rows that swap or meet in a key are told when all others have left it', () => {
+  const { router, records } = openPipe({ deferrableKey: true })
+  const row = (id: string, note: string) => tuple(id, '9', null, note)
+  router.begin(100, 5_000, 77)
+  router.update(relation, row('1', 'a'), false, row('2', 'a'))
+  router.update(relation, row('2', 'b'), false, row('1', 'b'))
+  router.update(relation, row('2', 'a'), false, row('2', 'a!'))
+  router.insert(relation, row('3', 'comes'))
+  router.delete(relation, row('3', 'comes'), false)
+  router.update(relation, row('4', 'stays'), false, row('4', 'changes'))
+  router.commit(100, 108, 5_000)
+  assert.equal(
+    records().map(([op, , , ordinal, before, after]) => [
+      op,
+      ordinal,
+      before && Object.values(before),
+      after && Object.values(after),
+    ]),
+    [
+      ['d', 0, ['1', '9', null, 'a'], null],
+      ['d', 2, ['2', '9', null, 'b'], null],
+      ['u', 10, ['4', '9', null, 'stays'], ['4', '9', null, 'changes']],
+      ['c', 12, null, ['1', '9', null, 'b']],
+      ['c', 14, null, ['2', '9', null, 'a!']],
+    ],
+  )
+})
+
+test('a truncate takes away what is held as well', () => {
+  const { router, records } = openPipe({ deferrableKey: true })
+  router.begin(100, 5_000, 77)
+  router.insert(relation, tuple('1', '9', null, null))
+  router.truncate([relation])
+  router.insert(relation, tuple('2', '9', null, null))
+  router.insert(relation, tuple('2', '9', null, null))
+  router.commit(100, 108, 5_000)
+  assert.equal(
+    records().map(([op, , , ordinal]) => [op, ordinal]),
+    [...[0, 1, 2, 3].map(() => ['t', 2]), ['c', 8], ['c', 10]],
+  )
 })
 
 test('a truncate goes to every partition, without key and images', () => {

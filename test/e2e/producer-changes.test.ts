@@ -1,0 +1,207 @@
+// test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held against the tables.
+// May know: contract, stack, test/support.
+
+import type { DeadLetter } from '../../contract/dead-letter.ts'
+import type { Column, Encoding, Table } from '../../contract/table.ts'
+import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('producer-changes', { timeoutMs: 120_000 })
+let services: Services
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka'])
+})
+test.after(() => services.stop())
+
+const column = (name: string, pgType: string, encoding: Encoding, more: Partial<Column> = {}): Column => ({
+  name,
+  pgType,
+  encoding,
+  nullable: false,
+  ...more,
+})
+
+const items: Table = {
+  schema: 'public',
+  name: 'items',
+  columns: [
+    column('id', 'bigint', 'long'),
+    column('order_id', 'bigint', 'long'),
+    column('price', 'numeric(9,2)', 'decimal', { precision: 9, scale: 2, nullable: true }),
+    column('note', 'text', 'string', { nullable: true }),
+  ],
+  key: ['id'],
+  partitionKey: ['order_id'],
+}
+
+const createItems = `
+CREATE TABLE items (id bigint PRIMARY KEY DEFERRABLE, order_id bigint NOT NULL, price numeric(9,2), note text);
+ALTER TABLE items REPLICA IDENTITY FULL;
+ALTER TABLE items ALTER note SET STORAGE EXTERNAL;
+INSERT INTO items SELECT i, i / 3, i, 'n' || i FROM generate_series(1, 1000) i`
+
+const byOrder = { 'public.items': { partitionKey: ['order_id'] } }
+
+/** Asserts that the topic holds the table's rows and nothing goes back. */
+async function assertFolds(run: CaptureRun, generation = 1): Promise<void> {
+  const records = await run.records(items, generation)
+  checkOrder(records)
+  const rows = await run.sql('SELECT id::text, order_id::text, price::text, note FROM items ORDER BY items.id')
+  const folded = [...foldRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  assert.equal(JSON.stringify(folded), JSON.stringify(rows))
+}
+
+test('the initial load, every kind of change and a restart end up as the table', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  await assertFolds(run)
+  const loaded = await run.records(items)
+  assert.is(loaded.length, 1000)
+  assert.ok(loaded.every(({ op, snapshot }) => op === 'r' && snapshot))
+
+  await run.sql(`INSERT INTO items SELECT i, i / 3, NULL, repeat('long', 10000) FROM generate_series(2001, 2010) i`)
+  await run.sql('UPDATE items SET price = 1 WHERE id > 2000')
+  await run.sql('UPDATE items SET order_id = order_id + 1 WHERE id < 10')
+  await run.sql('BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE items SET id = 3 - id WHERE id IN (1, 2); UPDATE items SET id = id + 1; COMMIT')
+  await run.sql("BEGIN; DELETE FROM items WHERE id = 7; INSERT INTO items VALUES (7, 7, 7, 'again'); COMMIT")
+  await run.sql(
+    'BEGIN; UPDATE items SET note = note || 1 WHERE id = 9; SAVEPOINT s; DELETE FROM items; ROLLBACK TO s; COMMIT',
+  )
+  await run.settle()
+  await assertFolds(run)
+
+  await run.worker.stop()
+  await run.sql('UPDATE items SET price = price + 1 WHERE id % 2 = 0')
+  await run.sql('TRUNCATE items')
+  await run.sql("INSERT INTO items VALUES (5, 5, 5, 'after')")
+  run.worker.start()
+  await run.settle()
+  await assertFolds(run)
+  const truncates = (await run.records(items)).filter(({ op }) => op === 't')
+  assert.equal(
+    truncates.map(({ partition, key }) => [partition, key]).sort(),
+    [0, 1, 2].map(partition => [partition, null]),
+  )
+})
+
+test('watermarks cover what they say, and advance while nothing is changed', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  const count = (await run.watermarks()).length
+  await until(async () => (await run.watermarks()).length > count + 1, { what: 'watermarks of an idle database' })
+  await run.sql("INSERT INTO items VALUES (5000, 1, 1, 'x')")
+  await run.settle()
+  await until(
+    async () =>
+      (await run.watermarks())
+        .at(-1)!
+        .offsets.flat()
+        .reduce((a, b) => a + b) === 1001,
+    {
+      what: 'the watermark of an insert',
+    },
+  )
+  const watermarks = await run.watermarks()
+  const records = await run.records(items)
+  assert.is(
+    watermarks[0]!.offsets.flat().reduce((a, b) => a + b),
+    1000,
+  )
+  for (const [index, { lsn, commitTimeUs, offsets }] of watermarks.entries()) {
+    const before = watermarks[index - 1]
+    if (before) assert.ok(lsn > before.lsn && commitTimeUs >= before.commitTimeUs)
+    const missing = records.filter(each => each.lsn < lsn && each.offset >= offsets[0]![each.partition]!)
+    assert.equal(missing, [])
+  }
+})
+
+test('a value without a counterpart stops the producer by name, at the same place after a restart', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  await run.sql("INSERT INTO items VALUES (6000, 1, 1, 'before')")
+  await run.sql("INSERT INTO items VALUES (6001, 1, 'NaN', 'refused')")
+  await run.sql("INSERT INTO items VALUES (6002, 1, 1, 'behind')")
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    const { code } = await run.worker.untilEnd()
+    assert.is(code, 2)
+    assert.match(run.worker.log, /VALUE_REFUSED: column price holds "NaN"/)
+    assert.match(run.worker.log, /table public.items, row id=6001/)
+    if (attempt === 1) run.worker.start()
+  }
+  const notes = (await run.records(items)).slice(-10).map(({ after }) => after!.note)
+  assert.not.ok(notes.includes('behind'))
+  await run.configure({ tables: { 'public.items': { partitionKey: ['order_id'], onRefusal: 'divert' } } })
+  run.worker.start()
+  await run.settle()
+  const letters = (await run.letters()).map(letter => JSON.parse(letter.toString()) as DeadLetter)
+  assert.equal(
+    letters.map(({ code, change }) => [code, change!.row]),
+    [['VALUE_REFUSED', { id: '6001', order_id: '1', price: 'NaN', note: 'refused' }]],
+  )
+  await run.sql('UPDATE items SET price = 2 WHERE id = 6001')
+  await run.settle()
+  checkOrder(await run.records(items))
+  const repaired = (await run.records(items)).filter(({ key }) => key?.id === '6001')
+  assert.equal(
+    repaired.map(({ op, after }) => [op, after!.price]),
+    [['c', '2.00']],
+  )
+})
+
+test('a generation that no longer fits is not streamed; a new one beside it is', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  await run.sql('ALTER TABLE items ADD COLUMN extra int')
+  await run.sql("INSERT INTO items VALUES (7000, 1, 1, 'x', 1)")
+  assert.is((await run.worker.untilEnd()).code, 2)
+  assert.match(run.worker.log, /SCHEMA_CHANGED: the table is no longer as it was captured: column extra is new/)
+  run.worker.start()
+  assert.is((await run.worker.untilEnd()).code, 2)
+  assert.match(run.worker.log, /GENERATION_CHANGED: column extra is new/)
+  await run.sql('ALTER TABLE items DROP COLUMN extra')
+
+  await using fresh = run.producer('--new-generation')
+  fresh.start()
+  await until(async () => (await run.generations()).find(({ number, state }) => number === 2 && state === 'live'), {
+    what: 'generation 2',
+  })
+  await run.sql("INSERT INTO items VALUES (7001, 1, 1, 'streamed')")
+  await until(async () => (await run.records(items, 2)).some(({ after }) => after?.id === '7001'), { what: 'row 7001' })
+  await assertFolds(run, 2)
+  assert.equal(
+    (await run.generations()).map(({ number, state }) => [number, state]),
+    [
+      [1, 'live'],
+      [2, 'live'],
+    ],
+  )
+})
+
+test('a second producer waits until the first has ended', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  await using second = run.producer()
+  second.start()
+  await until(() => /PRODUCER_RUNNING/.test(second.log), { what: 'the second producer waits' })
+  await run.worker.kill()
+  await until(() => /streaming/.test(second.log), { what: 'the second producer takes over' })
+})
+
+test('a lost slot is reported and never made anew', async () => {
+  await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
+  run.worker.start()
+  await run.settle()
+  await run.worker.stop()
+  await run.sql(`SELECT pg_drop_replication_slot('${run.name}_1')`)
+  run.worker.start()
+  assert.is((await run.worker.untilEnd()).code, 2)
+  assert.match(run.worker.log, /SLOT_LOST/)
+})
+
+test.run()
