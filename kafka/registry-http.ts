@@ -1,9 +1,8 @@
 // kafka/registry-http: an external Confluent-compatible schema registry.
-// May know: kafka/registry-topic (its errors), runtime/errors.
+// May know: kafka/schema-store, runtime/errors.
 
 import { MillraceError } from '../runtime/errors.ts'
-import type { RegisteredSchema, SchemaStore } from './registry.ts'
-import { schemaUnknown } from './registry-topic.ts'
+import { type RegisteredSchema, type SchemaStore, schemaUnknown } from './schema-store.ts'
 
 const timeoutMs = 10_000
 const mediaType = 'application/vnd.schemaregistry.v1+json'

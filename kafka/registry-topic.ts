@@ -1,13 +1,12 @@
 // kafka/registry-topic: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
-// May know: kafka, runtime/errors.
+// May know: kafka.
 
-import { MillraceError } from '../runtime/errors.ts'
 import { ensureTopic } from './admin.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { type Fetcher, openFetcher } from './fetch.ts'
 import { readRange } from './read-range.ts'
-import type { RegisteredSchema, SchemaStore } from './registry.ts'
 import { noopKey, recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
+import { type RegisteredSchema, type SchemaStore, schemaUnknown } from './schema-store.ts'
 import { openSink, type Sink } from './sink.ts'
 
 const topic = '_schemas'
@@ -140,12 +139,4 @@ function append(sink: Sink, record: SchemaRecord): void {
   const key = Buffer.from(recordKey(record))
   const source = Buffer.concat([key, Buffer.from(recordValue(record))])
   sink.append(0, 0, source, 0, key.length, key.length, source.length)
-}
-
-export function schemaUnknown(id: number, where: string): MillraceError {
-  return new MillraceError('SCHEMA_UNKNOWN', {
-    what: `no schema has the id ${id}`,
-    where,
-    next: 'check that producer and consumer use the same kafka.registry; the record may be from another cluster',
-  })
 }

@@ -1,7 +1,7 @@
 // kafka/schema-catalog: the schemas told by the records of a `_schemas` topic, in its registry's own format.
-// May know: kafka/registry (types). Pure; every reader of the same records comes to the same catalog.
+// May know: kafka/schema-store (types). Pure; every reader of the same records comes to the same catalog.
 
-import type { RegisteredSchema } from './registry.ts'
+import type { RegisteredSchema } from './schema-store.ts'
 
 /** @see https://github.com/confluentinc/schema-registry: SchemaKey and SchemaValue */
 export interface SchemaRecord {
