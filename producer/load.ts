@@ -6,7 +6,7 @@ import type { Generation, Watermark } from '../contract/generation.ts'
 import { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
 import { query, withClient } from '../postgres/connect.ts'
-import { createSlot } from '../postgres/slot.ts'
+import { type CreatedSlot, createSlot } from '../postgres/slot.ts'
 import { copyTables } from '../postgres/snapshot.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import type { MillraceError } from '../runtime/errors.ts'
@@ -33,8 +33,9 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
   lost.catch(error => stop.abort(error))
   const onError = (error: MillraceError) => stop.abort(error)
   const destination = await openDestination({ ...workspace, generation, tables, onDurable: () => {}, onError, signal })
+  let slot: CreatedSlot | undefined
   try {
-    const slot = await createSlot(url, generation.slot, { signal })
+    slot = await createSlot(url, generation.slot, { signal })
     const { consistentPoint, snapshotName } = slot
     const commitTimeUs = await sourceTimeUs(url)
     log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
@@ -60,10 +61,12 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
       signal,
     })
     await slot.release()
+    slot = undefined
     await destination.sink.flush()
     return { lsn: consistentPoint, commitTimeUs, offsets: destination.endOffsets() }
   } finally {
     progress.end()
+    await slot?.release()
     await destination.sink.close()
   }
 }
