@@ -51,7 +51,7 @@ function postgresText(column: Column): string {
     case 'double':
       return `CASE WHEN ${name} = 'NaN' THEN 'NaN' ELSE encode(float8send(${name}), 'hex') END`
     case 'date':
-      return `(${name}::date - date '1970-01-01')::text`
+      return `CASE WHEN isfinite(${name}::date) THEN (${name}::date - date '1970-01-01')::text ELSE ${name}::text END`
     case 'timestamp':
     case 'timestamptz':
       return `trunc(extract(epoch FROM ${name}) * 1000000)::text`
