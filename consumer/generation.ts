@@ -6,6 +6,7 @@ import type { Generation } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 
 const askEveryMs = 200
@@ -38,6 +39,23 @@ export async function untilReplaced(
     if (generation !== undefined && generation.number !== current.number) return generation
     await pause(askEveryMs * 10, undefined, { signal })
   }
+}
+
+/**
+ * Whether the fold of a generation failed because its load was given up: its topics go first, then it is marked as abandoned.
+ * Pauses for a moment while that is under way.
+ */
+export async function wasGivenUp(
+  { fetcher, pipeline }: GenerationSource,
+  { number }: Generation,
+  { error, signal }: { error: unknown; signal: AbortSignal },
+): Promise<boolean> {
+  const generations = await readGenerations(fetcher, pipeline, signal)
+  const state = generations.find(generation => generation.number === number)?.state
+  if (state === 'abandoned') return true
+  if (state !== 'loading' || !(error instanceof MillraceError) || error.code !== 'TOPIC_MISSING') return false
+  await pause(askEveryMs * 10, undefined, { signal })
+  return true
 }
 
 async function newest(

@@ -16,7 +16,8 @@ import { announce, withdraw } from '../runtime/presence.ts'
 import { retry } from '../runtime/retry.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
-import { type GenerationSource, untilReplaced, waitForGeneration } from './generation.ts'
+import { type GenerationSource, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
+import { Others } from './others.ts'
 import { runFold } from './run.ts'
 import { openWarehouse, publishWarehouse, type Warehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
@@ -54,9 +55,15 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
   while (!life.signal.aborted) {
     const generation = await waitForGeneration(source, life.signal)
-    await foldGeneration({ ...options, connection, schemas, model, source, generation }, loop => {
+    const started = (loop: FoldLoop) => {
       status = () => statusOf(loop)
-    })
+    }
+    try {
+      await foldGeneration({ ...options, connection, schemas, model, source, generation }, started)
+    } catch (error) {
+      if (!(await wasGivenUp(source, generation, { error, signal: life.signal }))) throw error
+      log.warn('the load of this generation was given up', { generation: generation.number })
+    }
   }
 }
 
@@ -127,6 +134,7 @@ function makeLoop(
     watermarks: new WatermarkFollower(warehouse.clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     freshness: new Freshness(),
+    others: new Others(generation, membership),
   }
 }
 

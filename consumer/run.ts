@@ -6,13 +6,16 @@ import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { foldBatch, recoverBatch } from './fold.ts'
 import { batchName, writeIntent } from './intent.ts'
-import { firstSlice, type Slice } from './slice.ts'
+import { partitionKey } from './partition-key.ts'
+import { countRecords, firstSlice, type Slice } from './slice.ts'
 import { takeOver } from './takeover.ts'
-import { type FoldLoop, partitionKey, type Tenure } from './tenure.ts'
+import type { FoldLoop, Tenure } from './tenure.ts'
 
 /** Bytes per fetch: bounds the memory of a batch, as this one is held while the next is being fetched. */
 const fetchLimits = { maxWaitMs: 100, minBytes: 1, maxBytes: 12 * 1024 * 1024 }
 const partitionBytes = 3 * 1024 * 1024
+/** Records of a turn from which on there is taken to be a backlog. */
+const backlogRecords = 10_000
 
 /**
  * Folds until aborted. Losing ownership ends a tenure, not the loop.
@@ -33,20 +36,29 @@ export async function runFold(loop: FoldLoop, signal: AbortSignal): Promise<void
 }
 
 async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<void> {
-  let next = fetchNext(loop, tenure, signal)
-  while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
-    const slices = collect(loop, tenure, await next)
-    if (slices.length > 0 || tenure.done.size > 0) await commit(loop, tenure, slices)
-    advance(tenure, slices)
-    next = fetchNext(loop, tenure, signal)
-    next.catch(() => {})
-    if (slices.length > 0) await foldUntilKnown(loop, slices, signal)
-    for (const { topic, partition, end } of slices)
-      tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
-    loop.freshness.observe(slices)
-    await loop.watermarks.advance((topic, partition) => visibleOffset(tenure, topic, partition))
+  let next: Promise<FetchedPartition[]> | undefined
+  try {
+    while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
+      const slices = collect(loop, tenure, await (next ?? fetchNext(loop, tenure, signal)))
+      if (slices.length > 0 || tenure.done.size > 0) await commit(loop, tenure, slices)
+      advance(tenure, slices)
+      next = countRecords(slices) < backlogRecords ? undefined : fetchAhead(loop, tenure, signal)
+      if (slices.length > 0) await foldUntilKnown(loop, slices, signal)
+      markDone(tenure, slices)
+      loop.freshness.observe(slices)
+      await advanceWatermark(loop, tenure)
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
   }
   if (tenure.done.size > 0 && loop.membership.assignment === tenure.assignment) await commit(loop, tenure, [])
+}
+
+/** While there is a backlog, the next records are fetched during the insert; otherwise after it, so that they are as new as can be. */
+function fetchAhead(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<FetchedPartition[]> {
+  const next = fetchNext(loop, tenure, signal)
+  next.catch(() => {})
+  return next
 }
 
 function fetchNext(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<FetchedPartition[]> {
@@ -111,7 +123,17 @@ async function foldUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: 
   await retry(attempt, { what: 'fold a batch', signal, log: folder.log, firstMs: 50, mostMs: 5000 })
 }
 
-/** Everything below a partition's position has been folded once the turn is over. */
-function visibleOffset(tenure: Tenure, topic: string, partition: number): number {
-  return tenure.positions.get(partitionKey(topic, partition))?.offset ?? -1
+function markDone(tenure: Tenure, slices: readonly Slice[]): void {
+  for (const { topic, partition, end } of slices) {
+    tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
+  }
+}
+
+/** Everything below a position has been folded once the turn is over; what others own is known from their commits. */
+async function advanceWatermark(loop: FoldLoop, tenure: Tenure): Promise<void> {
+  const others = await loop.others.offsets(tenure)
+  await loop.watermarks.advance((topic, partition) => {
+    const key = partitionKey(topic, partition)
+    return tenure.positions.get(key)?.offset ?? others.get(key) ?? -1
+  })
 }

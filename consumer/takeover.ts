@@ -5,8 +5,9 @@ import type { Fetcher } from '../kafka/fetch.ts'
 import { retry } from '../runtime/retry.ts'
 import { recoverBatch } from './fold.ts'
 import { openBatches, type Progress, type Range, readIntent } from './intent.ts'
+import { partitionKey } from './partition-key.ts'
 import { type Slice, sliceOfRange } from './slice.ts'
-import { type FoldLoop, partitionKey, type Tenure } from './tenure.ts'
+import type { FoldLoop, Tenure } from './tenure.ts'
 
 /**
  * Reads the progress of all partitions, owned or not, because an open batch may reach over partitions of several members; whoever

@@ -6,6 +6,7 @@ import type { Fetcher } from '../kafka/fetch.ts'
 import type { Membership } from '../kafka/group.ts'
 import type { Folder } from './fold.ts'
 import type { Freshness } from './freshness.ts'
+import type { Others } from './others.ts'
 import type { WatermarkFollower } from './watermark.ts'
 
 export interface FoldLoop {
@@ -16,6 +17,7 @@ export interface FoldLoop {
   readonly watermarks: WatermarkFollower
   readonly watermarksTopic: string
   readonly freshness: Freshness
+  readonly others: Others
 }
 
 /** What this member owns and how far it has come; thrown away whenever the assignment changes. */
@@ -27,5 +29,3 @@ export interface Tenure {
   readonly done: Map<string, { topic: string; partition: number; offset: number }>
   watermarkOffset: number
 }
-
-export const partitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
