@@ -1,0 +1,95 @@
+// test/service/kafka-security: TLS with a verified certificate, both kinds of login, and permissions that are missing.
+// May know: kafka, test/support.
+
+import { ensureTopic } from '../../kafka/admin.ts'
+import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/cluster.ts'
+import { openFetcher } from '../../kafka/fetch.ts'
+import { joinGroup } from '../../kafka/group.ts'
+import { openSink } from '../../kafka/sink.ts'
+import { readTail } from '../../kafka/tail.ts'
+import { appendText, uniqueName } from '../support/kafka.ts'
+import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
+import { quietLog } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('kafka security', { timeoutMs: 120_000 })
+const signal = new AbortController().signal
+const alice = { mechanism: 'plain', username: 'alice', password: 'secret' } as const
+const bob = { mechanism: 'scram-sha-512', username: 'bob', password: 'secret' } as const
+
+let secure: SecureKafka
+let connection: KafkaConnection
+
+function connect(options: Partial<KafkaOptions>): Promise<KafkaConnection> {
+  return connectKafka({
+    brokers: [secure.broker],
+    clientId: 'test',
+    tls: { ca: secure.ca },
+    log: quietLog(),
+    ...options,
+  })
+}
+
+test.before(async () => {
+  secure = await startSecureKafka()
+  connection = await until(() => connect({ sasl: alice }), { what: 'the secured broker', timeoutMs: 60_000 })
+})
+
+test.after(async () => {
+  await connection?.close()
+  await secure?.stop()
+})
+
+test('records are written, read and committed over TLS and a login', async () => {
+  const topic = uniqueName('secure')
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
+  const errors: Error[] = []
+  const sink = await openSink(connection, {
+    topics: [{ name: topic, partitions: 1 }],
+    compression: 'none',
+    onDurable: () => undefined,
+    onError: error => errors.push(error),
+  })
+  appendText(sink, 0, 'confidential')
+  await sink.flush()
+  await sink.close()
+  const fetcher = openFetcher(connection)
+  assert.is((await readTail(fetcher, topic, 0, signal))?.value?.toString(), 'confidential')
+  fetcher.close()
+  const member = joinGroup(connection, { groupId: topic, groups: [[topic]] })
+  await member.assigned(signal)
+  await member.commit([{ topic, partition: 0, offset: 1, metadata: '' }])
+  await member.leave()
+  assert.equal(errors, [])
+})
+
+test('SCRAM logs in, and what its user may not do is said', async () => {
+  const topic = uniqueName('forbidden')
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
+  const other = await connect({ sasl: bob })
+  await assert.refuses(
+    () => ensureTopic(other, { name: `${topic}-2`, partitions: 1, replication: 1, config: {} }),
+    'KAFKA_DENIED',
+  )
+  const member = joinGroup(other, { groupId: topic, groups: [[topic]] })
+  await assert.refuses(() => member.assigned(signal), 'KAFKA_DENIED', /GROUP_AUTHORIZATION_FAILED/)
+  await member.leave()
+  const open = () =>
+    openSink(other, {
+      topics: [{ name: topic, partitions: 1 }],
+      compression: 'none',
+      onDurable: () => undefined,
+      onError: () => undefined,
+    })
+  await assert.refuses(open, 'KAFKA_DENIED', /AUTHORIZATION/)
+  await other.close()
+})
+
+test('a wrong password, an unknown certificate and no TLS are told apart', async () => {
+  await assert.refuses(() => connect({ sasl: { ...alice, password: 'wrong' } }), 'KAFKA_DENIED')
+  await assert.refuses(() => connect({ sasl: { ...bob, password: 'wrong' } }), 'KAFKA_DENIED')
+  await assert.refuses(() => connect({ tls: true, sasl: alice }), 'KAFKA_UNREACHABLE', /certificate/)
+  await assert.refuses(() => connect({ tls: false, sasl: alice }), 'KAFKA_UNREACHABLE')
+})
+
+test.run()
