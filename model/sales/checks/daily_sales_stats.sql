@@ -12,7 +12,7 @@ lines AS (
   LEFT JOIN shop.order_items AS item ON item.order_id = completed.order_id
 )
 SELECT
-  date,
+  to_char(lines.date, 'YYYY-MM-DD') AS date,
   count(DISTINCT order_id) AS total_orders,
   coalesce(sum(quantity), 0) AS total_items_sold,
   coalesce(sum(price * quantity), 0)::numeric(15,2) AS total_revenue,
@@ -20,5 +20,5 @@ SELECT
   coalesce(sum((price - cost_price) * quantity), 0)::numeric(15,2) AS total_profit,
   round(coalesce(sum(price * quantity), 0) / count(DISTINCT order_id), 2)::numeric(15,2) AS average_order_value
 FROM lines
-GROUP BY date
-ORDER BY date
+GROUP BY lines.date
+ORDER BY lines.date

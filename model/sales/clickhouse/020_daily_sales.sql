@@ -25,10 +25,10 @@ SELECT
 FROM sales_by_customer_day
 GROUP BY date;
 
--- Decimal division cuts off; of three decimals cut off, rounding half away from zero to two is what Postgres' round gives.
+-- Decimal division cuts off. Of three decimals cut off, rounding half away from zero to two is what Postgres' round gives.
 CREATE VIEW daily_sales_stats
 (
-    date Date COMMENT 'Calendar day of ordered_at in the reporting time zone; a day without a completed order has no row',
+    date Date COMMENT 'Calendar day of ordered_at in the reporting time zone. A day without a completed order has no row',
     total_orders UInt32 COMMENT 'Completed orders: delivered and not returned',
     total_items_sold UInt32 COMMENT 'Pieces sold in them',
     total_revenue Decimal(15, 2) COMMENT 'Sum of price times quantity',

@@ -1,0 +1,193 @@
+// test/service/generator.test: the made-up shop on a real Postgres.
+// May know: generator, real Postgres.
+
+import { backfill } from '../../generator/backfill.ts'
+import { generate } from '../../generator/run.ts'
+import { applySchema, countOrders } from '../../generator/schema.ts'
+import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { noteChanges } from '../support/sales-shop.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const end = new Date('2025-11-21T09:00:00Z')
+const log = quietLog()
+
+let services: Services
+const databases: TestDatabase[] = []
+
+async function emptyShop(): Promise<TestDatabase> {
+  const database = await createDatabase(services.endpoints.postgres!)
+  databases.push(database)
+  await applySchema(database.url, log)
+  return database
+}
+
+async function shop(orders: number): Promise<TestDatabase> {
+  const database = await emptyShop()
+  await backfill({ url: database.url, orders, years: 2, seed: 5, until: end, log })
+  return database
+}
+
+/** Lets life go on until so many rows have changed, as the triggers count them. */
+async function liveFor(database: TestDatabase, changes: number, rate: number): Promise<number> {
+  const controller = new AbortController()
+  const life = generate({ url: database.url, rate, seed: 3, log, signal: controller.signal })
+  const counted = async () => (await noted(database)) >= changes
+  await Promise.race([life, until(counted, { what: `${changes} changes`, timeoutMs: 40_000 })])
+  controller.abort()
+  return (await life).changes
+}
+
+async function noted(database: TestDatabase): Promise<number> {
+  const [row] = await database.sql<{ n: string }>('SELECT count(*) AS n FROM public.noted')
+  return Number(row!.n)
+}
+
+/** One hash for all rows of the table. */
+async function checksum(database: TestDatabase, table: string): Promise<string> {
+  const [row] = await database.sql<{ hash: string }>(
+    `SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) AS hash FROM ${table} t`,
+  )
+  return row!.hash
+}
+
+const test = suite('generator on Postgres')
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+
+test.after(async () => {
+  for (const database of databases) await database.drop()
+  await services?.stop()
+})
+
+test('the schema can be applied again; every table and column is commented and logs whole old rows', async () => {
+  const database = await emptyShop()
+  await Promise.all([applySchema(database.url, log), applySchema(database.url, log)])
+  const bare = await database.sql(`SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'shop'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+      AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL OR c.relreplident <> 'f')`)
+  assert.equal(bare, [])
+  const tables = await database.sql(`SELECT FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r'`)
+  assert.is(tables.length, 10)
+})
+
+test('the same seed and end make the same history', async () => {
+  const [one, two] = [await shop(500), await shop(500)]
+  for (const table of ['shops', 'employees', 'products', 'customers', 'orders', 'order_items']) {
+    assert.is(await checksum(one, `shop.${table}`), await checksum(two, `shop.${table}`), table)
+  }
+})
+
+test('a history has as many orders as asked for, whole rows, and room for new ones behind them', async () => {
+  const database = await shop(800)
+  assert.is(await countOrders(database.url), 800)
+  const orphans =
+    await database.sql(`SELECT FROM shop.order_items i LEFT JOIN shop.orders o USING (order_id) WHERE o.order_id IS NULL
+    UNION ALL SELECT FROM shop.orders o LEFT JOIN shop.customers c USING (customer_id) WHERE c.customer_id IS NULL
+    UNION ALL SELECT FROM shop.orders o LEFT JOIN shop.shops s USING (shop_id) WHERE s.shop_id IS NULL
+    UNION ALL SELECT FROM shop.order_items i LEFT JOIN shop.products p USING (product_id) WHERE p.product_id IS NULL`)
+  assert.is(orphans.length, 0)
+  const [row] = await database.sql<{ id: string }>(
+    `INSERT INTO shop.orders (customer_id, shop_id, sales_territory_id, status, ordered_at, updated_at)
+    VALUES (1, 1, 1, 'created', now(), now()) RETURNING order_id AS id`,
+  )
+  assert.is(row!.id, '801')
+})
+
+test('a history is refused where there are orders, and nothing is written', async () => {
+  const database = await shop(50)
+  const before = await checksum(database, 'shop.orders')
+  const again = () => backfill({ url: database.url, orders: 10, years: 1, seed: 1, log })
+  await assert.refuses(again, 'SOURCE_NOT_EMPTY')
+  assert.is(await checksum(database, 'shop.orders'), before)
+})
+
+test('a history that fails half way leaves nothing behind', async () => {
+  const database = await emptyShop()
+  await database.sql('ALTER TABLE shop.order_items ADD CHECK (order_item_id < 400)')
+  await assert.refuses(() => backfill({ url: database.url, orders: 500, years: 1, seed: 1, log }), 'POSTGRES_FAILED')
+  for (const table of ['orders', 'customers', 'sales_territories']) {
+    assert.equal(await database.sql(`SELECT FROM shop.${table}`), [], table)
+  }
+})
+
+test('life changes exactly as many rows as it says, at the rate it was given', async () => {
+  const database = await shop(300)
+  await noteChanges(database)
+  const started = performance.now()
+  const changes = await liveFor(database, 3000, 1500)
+  const seconds = (performance.now() - started) / 1000
+  assert.is(changes, await noted(database))
+  assert.ok(changes / seconds < 1500 * 1.3, `${changes} changes in ${seconds} s`)
+  const kinds = await database.sql<{ kind: string }>(
+    `SELECT DISTINCT "table" || ' ' || op AS kind FROM public.noted ORDER BY 1`,
+  )
+  for (const kind of [
+    'orders c',
+    'orders u',
+    'orders d',
+    'order_items u',
+    'order_items d',
+    'products u',
+    'customers c',
+  ]) {
+    assert.ok(
+      kinds.some(row => row.kind === `shop.${kind}`),
+      kind,
+    )
+  }
+})
+
+test('life goes on after a stop: open orders are finished and ids never met again', async () => {
+  const database = await shop(300)
+  await noteChanges(database)
+  await liveFor(database, 600, 3000)
+  const [before] = await database.sql<{ last: string }>('SELECT max(order_id) AS last FROM shop.orders')
+  await liveFor(database, 1500, 3000)
+  const advanced = await database.sql(
+    `SELECT FROM public.noted WHERE "table" = 'shop.orders' AND op = 'u' AND (after ->> 'order_id')::bigint <= $1 LIMIT 1`,
+    [before!.last],
+  )
+  assert.is(advanced.length, 1)
+})
+
+test('two lives of the same seed make the same orders of the same customers', async () => {
+  const orders = async () => {
+    const database = await shop(300)
+    await noteChanges(database)
+    await liveFor(database, 900, 3000)
+    return database.sql(`SELECT after ->> 'order_id' AS id, after ->> 'customer_id' AS customer, after ->> 'shop_id' AS shop
+      FROM public.noted WHERE "table" = 'shop.orders' AND op = 'c' ORDER BY seq LIMIT 60`)
+  }
+  const [one, two] = [await orders(), await orders()]
+  assert.is(one.length, 60)
+  assert.equal(one, two)
+})
+
+test('life survives a Postgres that goes away and comes back', async () => {
+  const database = await shop(300)
+  await noteChanges(database)
+  const controller = new AbortController()
+  const life = generate({ url: database.url, rate: 500, seed: 3, log, signal: controller.signal })
+  await until(async () => (await noted(database)) > 50, { what: 'first changes' })
+  await database.sql(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%shop.%'`,
+  )
+  const before = await noted(database)
+  await until(async () => (await noted(database)) > before + 100, { what: 'changes after the interruption' })
+  controller.abort()
+  await life
+})
+
+test('a shop without a seed set, or a rate that is none, is refused', async () => {
+  const database = await emptyShop()
+  const { signal } = new AbortController()
+  await assert.refuses(() => generate({ url: database.url, rate: 10, seed: 1, log, signal }), 'SOURCE_EMPTY')
+  for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    await assert.refuses(() => generate({ url: database.url, rate, seed: 1, log, signal }), 'USAGE')
+  }
+})
+
+test.run()

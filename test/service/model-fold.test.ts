@@ -1,0 +1,145 @@
+// test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to the rows.
+// May know: the sales model, clickhouse, verify/reports, generator, real Postgres and ClickHouse.
+
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { applyModel, loadModel, reconcile } from '../../clickhouse/model.ts'
+import { backfill } from '../../generator/backfill.ts'
+import { Random } from '../../generator/random.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { compareReport, loadChecks } from '../../verify/reports.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
+import { chaos } from '../support/sales-chaos.ts'
+import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const timeZone = 'America/New_York'
+const directory = packagePath('model/sales')
+const model = loadModel(directory, timeZone)
+const checks = loadChecks(directory, timeZone)
+
+let services: Services
+let database: TestDatabase
+let clickhouse: Clickhouse
+let fold: Fold
+
+async function assertEqual(when: string): Promise<void> {
+  for (const check of checks) {
+    const { differing, keys } = await compareReport({ postgres: database.client, clickhouse, check })
+    assert.is(differing, 0, `${check.name} differs ${when}, for: ${keys.join(' | ')}`)
+  }
+}
+
+const test = suite('sales model', { timeoutMs: 180_000 })
+
+test.before(async () => {
+  services = await startServices(['postgres', 'clickhouse'])
+  database = await createDatabase(services.endpoints.postgres!)
+  await applySchema(database.url, quietLog())
+  await noteChanges(database)
+  const name = uniqueName('model')
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const admin = connectClickhouse(account)
+  await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
+  await admin.close()
+  clickhouse = connectClickhouse({ ...account, database: name })
+  fold = new Fold(database, clickhouse, await salesTables(database))
+  await fold.createTables()
+  await applyModel(clickhouse, model)
+})
+
+test.after(async () => {
+  await clickhouse?.close()
+  await database?.drop()
+  await services?.stop()
+})
+
+test('without a single order the reports are empty', async () => {
+  for (const { name } of checks) assert.equal(await clickhouse.rows(`SELECT * FROM ${name}`), [])
+})
+
+test('two years of history give the same reports as Postgres', async () => {
+  const until = new Date('2025-11-21T09:00:00Z')
+  await backfill({ url: database.url, orders: 3000, years: 2, seed: 7, until, log: quietLog() })
+  await fold.drain()
+  await assertEqual('after the history')
+  const [counted] = await clickhouse.rows<{ days: number; best: number }>(
+    'SELECT (SELECT count() FROM daily_sales_stats) AS days, (SELECT count() FROM territory_top_customers) AS best',
+  )
+  assert.ok(Number(counted!.days) > 600 && Number(counted!.best) > 500, JSON.stringify(counted))
+})
+
+for (const seed of [11, 12]) {
+  test(`random changes in random batches fold to what Postgres says (seed ${seed})`, async () => {
+    const random = new Random(seed, 'chaos')
+    for (let round = 1; round <= 18; round++) {
+      for (let statement = random.integer(1, 6); statement > 0; statement--) await database.sql(chaos(random))
+      await fold.some(random)
+      const corrected = await reconcile(clickhouse, model)
+      assert.equal([...corrected], [], `aggregates differ from the current state in round ${round} of seed ${seed}`)
+      if (round % 6 > 0) continue
+      await fold.drain()
+      await assertEqual(`in round ${round} of seed ${seed}`)
+    }
+  })
+}
+
+test('a damaged aggregate is put right from the current state', async () => {
+  await clickhouse.command(
+    "INSERT INTO sales_by_customer_day VALUES (1, 1, '2024-05-05', 3, 4, 5.55, 1.11), (2, 3, '2024-05-06', -1, 0, 0, 0)",
+  )
+  await clickhouse.command("INSERT INTO daily_sales VALUES ('2024-05-05', 1, 1, 1, 1)")
+  await assert.rejects(() => assertEqual('after the damage'))
+  const corrected = await reconcile(clickhouse, model)
+  assert.ok(corrected.get('sales_by_customer_day')! >= 2)
+  assert.ok(corrected.get('daily_sales')! >= 1)
+  await assertEqual('after the correction')
+})
+
+test('merges change nothing', async () => {
+  for (const table of model.recompute.keys()) await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`)
+  await assertEqual('after merges')
+})
+
+test('daily_sales_stats has exactly the columns and types it was asked for', async () => {
+  const columns = await clickhouse.rows<{ name: string; type: string }>('DESCRIBE TABLE daily_sales_stats')
+  assert.equal(
+    columns.map(({ name, type }) => `${name} ${type}`),
+    [
+      'date Date',
+      'total_orders UInt32',
+      'total_items_sold UInt32',
+      'total_revenue Decimal(15, 2)',
+      'total_cost Decimal(15, 2)',
+      'total_profit Decimal(15, 2)',
+      'average_order_value Decimal(15, 2)',
+    ],
+  )
+})
+
+test('what analysts read is commented and of types that every tool reads', async () => {
+  const columns = await clickhouse.rows<{ table: string; name: string; type: string; comment: string }>(
+    'SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() AND table IN {tables:Array(String)}',
+    { tables: [...Object.values(model.publish).flat(), ...model.recompute.keys()] },
+  )
+  assert.ok(columns.length > 0)
+  assert.equal(
+    columns.filter(({ comment }) => comment === '').map(({ table, name }) => `${table}.${name}`),
+    [],
+  )
+  const published = columns.filter(({ table }) => Object.values(model.publish).flat().includes(table))
+  assert.equal(
+    published.filter(({ type }) => /UInt64|128|256|Aggregate/.test(type)).map(({ table, name }) => `${table}.${name}`),
+    [],
+  )
+})
+
+test('the daily aggregate is partitioned by month', async () => {
+  const [table] = await clickhouse.rows<{ key: string }>(
+    "SELECT partition_key AS key FROM system.tables WHERE database = currentDatabase() AND name = 'daily_sales'",
+  )
+  assert.is(table!.key, 'toYYYYMM(date)')
+})
+
+test.run()

@@ -1,0 +1,132 @@
+// test/support/sales-shop: a shop on a real Postgres whose row changes are noted by triggers, and a fold of them into ClickHouse.
+// May know: generator, producer/tables, clickhouse, test/support. The notes are images as the pipeline would carry them.
+
+import { randomUUID } from 'node:crypto'
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
+import { insertSettings } from '../../clickhouse/insert.ts'
+import { quoteName } from '../../clickhouse/quote.ts'
+import { type Table, tableName } from '../../contract/table.ts'
+import type { Random } from '../../generator/random.ts'
+import { captureTables, chooseTables } from '../../producer/tables.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import { packagePath } from '../../runtime/package.ts'
+import type { TestDatabase } from './postgres.ts'
+
+/** Each change as up to two rows of a changelog; an update that moves the key is a delete and a create. */
+const captureSql = `
+CREATE TABLE public.noted (
+  seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb
+);
+CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO public.noted ("table", op, before, after) VALUES (
+    TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' ELSE 'd' END,
+    CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END, CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END);
+  RETURN NULL;
+END $$;
+CREATE FUNCTION public.note_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('INSERT INTO public.noted ("table", op, before) SELECT %L, ''t'', to_jsonb(r) FROM %I.%I r',
+    TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  RETURN NULL;
+END $$;
+DO $$
+DECLARE name text;
+BEGIN
+  FOR name IN SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r' LOOP
+    EXECUTE format('CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION public.note()', name);
+    EXECUTE format('CREATE TRIGGER note_truncate BEFORE TRUNCATE ON %s EXECUTE FUNCTION public.note_truncate()', name);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER note', name);
+  END LOOP;
+END $$;`
+
+interface Noted {
+  readonly seq: string
+  readonly table: string
+  readonly op: 'c' | 'u' | 'd' | 't'
+  readonly before: string | null
+  readonly after: string | null
+  readonly rekeyed: boolean
+}
+
+/** The tables of model/sales/millrace.yaml, as the producer would capture them. */
+export async function salesTables(database: TestDatabase): Promise<Table[]> {
+  const config = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: process.cwd() })
+  const sources = await chooseTables(database.client, config)
+  return captureTables(sources, { config, serverVersion: 180_000, deferrable: new Set() }).map(({ table }) => table)
+}
+
+/** Notes every row change of the shop from now on. */
+export async function noteChanges(database: TestDatabase): Promise<void> {
+  await database.sql(captureSql)
+}
+
+/** Takes what was noted into the changelogs, in batches cut as the pipeline might cut them. */
+export class Fold {
+  readonly #database: TestDatabase
+  readonly #clickhouse: Clickhouse
+  readonly #tables: readonly Table[]
+  readonly #pending = new Map<string, Noted[]>()
+  #seen = '0'
+
+  constructor(database: TestDatabase, clickhouse: Clickhouse, tables: readonly Table[]) {
+    this.#database = database
+    this.#clickhouse = clickhouse
+    this.#tables = tables
+    for (const table of tables) this.#pending.set(tableName(table), [])
+  }
+
+  async createTables(): Promise<void> {
+    for (const statement of this.#tables.flatMap(tableStatements)) await this.#clickhouse.command(statement)
+  }
+
+  /** Folds everything noted so far in one batch. */
+  async drain(): Promise<void> {
+    await this.#read()
+    for (const table of this.#tables) await this.#insert(table, this.#pending.get(tableName(table))!.splice(0))
+  }
+
+  /** Folds a batch that has come a different way in each table; at times it is sent twice under one token. */
+  async some(random: Random): Promise<void> {
+    await this.#read()
+    const tables = random.chance(0.5) ? this.#tables : this.#tables.toReversed()
+    for (const table of tables) {
+      const pending = this.#pending.get(tableName(table))!
+      const batch = pending.splice(0, random.integer(0, pending.length))
+      const token = randomUUID()
+      for (let times = random.chance(0.2) ? 2 : 1; times > 0; times--) await this.#insert(table, batch, token)
+    }
+  }
+
+  async #read(): Promise<void> {
+    const rows = await this.#database.sql<Noted>(
+      `SELECT seq, "table", op, before::text, after::text,
+  op = 'u' AND coalesce(before -> 'order_id' <> after -> 'order_id', false) AS rekeyed
+FROM public.noted WHERE seq > $1 ORDER BY seq`,
+      [this.#seen],
+    )
+    for (const row of rows) this.#pending.get(row.table)!.push(row)
+    this.#seen = rows.at(-1)?.seq ?? this.#seen
+  }
+
+  async #insert(table: Table, batch: readonly Noted[], token: string = randomUUID()): Promise<void> {
+    if (batch.length === 0) return
+    await this.#clickhouse.insert(
+      `INSERT INTO ${quoteName(changelogName(table))} FORMAT JSONEachRow`,
+      [Buffer.from(batch.flatMap(imagesOf).join('\n'))],
+      { ...insertSettings(token), date_time_input_format: 'best_effort' },
+      randomUUID(),
+    )
+  }
+}
+
+function imagesOf({ seq, op, before, after, rekeyed }: Noted): string[] {
+  const image = (row: string | null, sign: 1 | -1, as: string) =>
+    row === null
+      ? []
+      : [
+          `${row.slice(0, -1)}, "_sign": ${sign}, "_op": "${as}", "_lsn": ${seq}, "_version": ${seq}, "_offset": ${seq}}`,
+        ]
+  return [...image(before, -1, rekeyed ? 'd' : op), ...image(after, 1, rekeyed ? 'c' : op)]
+}

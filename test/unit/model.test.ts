@@ -1,0 +1,77 @@
+// test/unit/model.test: the files of the sales model fit together and keep the rules of a model.
+// May know: the sales model, clickhouse/model, verify/reports, runtime/config.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { loadModel } from '../../clickhouse/model.ts'
+import { loadConfig, tableOptions } from '../../runtime/config.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { loadChecks } from '../../verify/reports.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const directory = packagePath('model/sales')
+const model = loadModel(directory, 'Europe/Berlin')
+const checks = loadChecks(directory, 'Europe/Berlin')
+const published = Object.values(model.publish).flat()
+const withoutComments = (sql: string) => sql.replace(/^\s*--.*$/gm, '').trim()
+
+function files(): string[] {
+  const folders = ['clickhouse', 'reconcile', 'checks', 'source']
+  return folders.flatMap(folder => readdirSync(join(directory, folder)).map(file => join(directory, folder, file)))
+}
+
+const test = suite('sales model files')
+
+test('every statement creates something, and a semicolon stands only at its end', () => {
+  assert.ok(model.statements.length > 0)
+  for (const statement of model.statements.map(withoutComments)) {
+    assert.match(statement, /^CREATE (TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS /)
+    assert.not.match(statement, /;/)
+  }
+})
+
+test('every table remembers the tokens of its inserts', () => {
+  const tables = model.statements.map(withoutComments).filter(statement => statement.startsWith('CREATE TABLE'))
+  assert.ok(tables.length > 0)
+  for (const table of tables) assert.match(table, /non_replicated_deduplication_window = 10000/)
+})
+
+test('no aggregate goes without a recomputation, no report without a check', () => {
+  const aggregates = model.statements.flatMap(
+    statement => /^CREATE TABLE IF NOT EXISTS (\w+)/m.exec(statement)?.[1] ?? [],
+  )
+  assert.equal([...model.recompute.keys()].sort(), aggregates.sort())
+  assert.equal(checks.map(({ name }) => name).sort(), [...published].sort())
+})
+
+test('the time zone is the only placeholder, and it is filled in', () => {
+  const texts = [...model.statements, ...model.recompute.values(), ...checks.map(({ sql }) => sql)]
+  assert.ok(texts.some(text => text.includes("'Europe/Berlin'")))
+  for (const text of texts) assert.not.match(text, /\{\w+\}/)
+})
+
+test('the check of a report reads tables, never the fold', () => {
+  for (const { name, sql } of checks) {
+    assert.match(withoutComments(sql), /shop\.orders/, name)
+    assert.not.match(sql, /changelog|current|sales_by_customer_day|daily_sales\b/, name)
+  }
+})
+
+test('the configuration captures every table that the model requires, the joined ones as a group', () => {
+  const config = loadConfig({ file: join(directory, 'millrace.yaml'), env: {}, cwd: directory })
+  assert.is(config.model, directory)
+  for (const name of model.requires) {
+    const [schema, table] = name.split('.')
+    assert.ok(tableOptions(config, schema!, table!), name)
+  }
+  const [orders, items] = ['orders', 'order_items'].map(table => tableOptions(config, 'shop', table)!)
+  assert.is(orders!.group, items!.group)
+  assert.equal(orders!.partitionKey, items!.partitionKey)
+})
+
+test('every file says what it is', () => {
+  for (const file of files())
+    assert.match(readFileSync(file, 'utf8'), /^(-- key: .*\n)?-- model\/sales\/[\w/]+:?/, file)
+})
+
+test.run()
