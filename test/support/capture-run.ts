@@ -4,6 +4,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type pg from 'pg'
 import {
   deadLettersTopic,
   type Generation,
@@ -12,6 +13,7 @@ import {
   watermarksTopic,
 } from '../../contract/generation.ts'
 import { parseLsn } from '../../contract/position.ts'
+import { parseValueSchema } from '../../contract/schema.ts'
 import type { Table } from '../../contract/table.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
 import { askStatus } from '../../runtime/presence.ts'
@@ -116,6 +118,22 @@ export class CaptureRun {
   async letters(generation = 1): Promise<Buffer[]> {
     const records = await readTopic(this.#broker, deadLettersTopic(this.name, generation))
     return records.map(({ value }) => value!)
+  }
+
+  /** Rows with every value as Postgres prints it. */
+  async printed(text: string): Promise<TextValues[]> {
+    const types = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
+    const { rows } = await this.database.client.query<TextValues>({ text, types })
+    return rows
+  }
+
+  /** A table as the schema of its topic describes it. */
+  async table(name: string, generation = 1): Promise<Table> {
+    const subject = `${this.name}.${generation}.public.${name}-value`
+    const records = await readTopic(this.#broker, '_schemas')
+    const values = records.flatMap(({ value }) => (value ? [value.toString()] : []))
+    const schemas = values.map(value => JSON.parse(value) as { subject?: string; schema?: string })
+    return parseValueSchema(schemas.find(each => each.subject === subject)!.schema!)
   }
 
   /** All records of a table's topic. */
