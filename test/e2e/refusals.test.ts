@@ -21,6 +21,8 @@ interface Limited {
   /** Holds for the values that can be represented. */
   readonly predicate: string
   readonly reason: RegExp
+  /** What Postgres prints for a refused value, where that is not what was written. */
+  readonly printed?: (value: string) => string
 }
 
 const instants = ['1900-01-01 00:00:00', '2299-12-31 23:59:59.999999', '2024-06-01 12:00:00', '1970-01-01 00:00:00']
@@ -41,6 +43,7 @@ const limited: readonly Limited[] = [
   {
     ...{ table: 'zoned', type: 'timestamptz', fine: instants, refused: noInstants, reason: temporal },
     predicate: inRange('1900-01-01 00:00+00', '2300-01-01 00:00+00'),
+    printed: value => value.replace(/\d(?= BC$|$)/, '$&+00'),
   },
   {
     ...{ table: 'days', type: 'date', fine: days, refused: noDays, reason: temporal },
@@ -102,7 +105,7 @@ test('diverted rows are dead letters with the whole row; what remains is exact t
   await assertRepresentable(pipeline, 'insert')
 
   const letters = await pipeline.deadLetters()
-  for (const { table, refused, reason } of limited) {
+  for (const { table, refused, reason, printed = (text: string) => text } of limited) {
     for (const [index, value] of refused.entries()) {
       for (const shift of [0, 1000]) {
         const id = String(index + 101 + shift)
@@ -116,7 +119,7 @@ test('diverted rows are dead letters with the whole row; what remains is exact t
         assert.match(next, new RegExp(`public.${table}`))
         assert.equal(Object.keys(change!.row), ['id', 'v', 'note'])
         assert.is(change!.row.note, `note ü ${index + 100}`)
-        assert.is(change!.row.v, value)
+        assert.is(change!.row.v, printed(value))
       }
     }
   }
