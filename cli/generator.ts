@@ -4,7 +4,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { backfill } from '../generator/backfill.ts'
 import { generate } from '../generator/run.ts'
-import { applySchema } from '../generator/schema.ts'
+import { applySchema, countOrders } from '../generator/schema.ts'
 import { up } from '../stack/up.ts'
 import { type CommandContext, runs } from './command.ts'
 
@@ -31,6 +31,7 @@ export function generatorCommand(program: Command): void {
     .option('--orders <count>', 'orders of history', wholeNumber, 100_000)
     .option('--years <count>', 'years that they are spread over', wholeNumber, 2)
     .option('--seed <number>', 'the same seed makes the same history', wholeNumber, 1)
+    .option('--if-empty', 'do nothing, and succeed, when the shop has orders already')
     .option('--json', 'print what was written as one line of JSON')
     .action(runs('generator', runBackfill))
 
@@ -43,10 +44,11 @@ export function generatorCommand(program: Command): void {
 
 async function runBackfill(
   context: CommandContext,
-  options: Common & { readonly orders: number; readonly years: number },
+  options: Common & { readonly orders: number; readonly years: number; readonly ifEmpty?: true },
 ): Promise<void> {
-  const { orders, years, seed, json } = options
+  const { orders, years, seed, ifEmpty, json } = options
   const url = await sourceUrl(context, options.url)
+  if (ifEmpty && (await countOrders(url)) > 0) return
   await applySchema(url, context.log)
   const onProgress = (rows: number) => context.log.debug('writing history', { rows })
   const written = await backfill({ url, orders, years, seed, log: context.log, onProgress })

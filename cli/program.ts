@@ -4,6 +4,7 @@
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { packageVersion } from '../runtime/package.ts'
+import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { consumerCommand } from './consumer.ts'
 import { demoCommand } from './demo.ts'
@@ -18,6 +19,7 @@ import { verifyCommand } from './verify.ts'
 /** Each file of this folder that is a command gives one function, which adds itself to the program. Help lists them in this order. */
 const commands: readonly ((program: Command) => void)[] = [
   demoCommand,
+  checkCommand,
   startCommand,
   producerCommand,
   consumerCommand,

@@ -237,7 +237,7 @@ export function topicMissing(topic: string): MillraceError {
   return new MillraceError('TOPIC_MISSING', {
     what: `topic ${topic} does not exist`,
     where: topic,
-    next: 'restore the topic from a backup, or start a new generation: millrace snapshot',
+    next: 'restore the topic from a backup, or start a new generation: millrace producer --new-generation',
   })
 }
 
@@ -245,7 +245,7 @@ export function partitionsChanged(topic: string, expected: number, found: number
   return new MillraceError('TOPIC_PARTITIONS_CHANGED', {
     what: `topic ${topic} has ${found} partitions, not ${expected}`,
     where: topic,
-    next: 'rows of one key would stand in two partitions; start a new generation: millrace snapshot',
+    next: 'rows of one key would stand in two partitions; start a new generation: millrace producer --new-generation',
   })
 }
 

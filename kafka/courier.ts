@@ -186,7 +186,7 @@ function truncated(outbox: Outbox, baseOffset: number): MillraceError {
   return new MillraceError('OFFSETS_MISSING', {
     what: `the log goes on at offset ${baseOffset} although everything below ${outbox.endOffset} was acknowledged`,
     where: placeOf(outbox),
-    next: 'acknowledged records are lost (topic made anew, or unclean leader election); start a new generation: millrace snapshot',
+    next: 'acknowledged records are lost (topic made anew, or unclean leader election); start a new generation: millrace producer --new-generation',
   })
 }
 

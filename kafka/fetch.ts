@@ -180,7 +180,7 @@ export class Fetcher {
     return new MillraceError('OFFSETS_MISSING', {
       what: `offset ${offset} is needed next, but the topic holds ${starts[partition]} to ${ends[partition]} (exclusive)`,
       where: placeOf(position),
-      next: 'the records were deleted or the topic was made anew; start a new generation: millrace snapshot',
+      next: 'the records were deleted or the topic was made anew; start a new generation: millrace producer --new-generation',
     })
   }
 }

@@ -223,7 +223,7 @@ function unreadable(options: DecodeOptions, header: Buffer, why: string, cause?:
   return new MillraceError('BATCH_UNREADABLE', {
     what: `a batch cannot be read: ${why}`,
     where: placeOf(options, header),
-    next: "check the broker's disks; restore the topic, or start a new generation: millrace snapshot",
+    next: "check the broker's disks; restore the topic, or start a new generation: millrace producer --new-generation",
     ...(cause === undefined ? {} : { cause }),
   })
 }

@@ -93,7 +93,7 @@ export const serverChecks: readonly CheckDefinition[] = [
       if (!state) return { state: 'pass', found: `${slot} does not exist yet` }
       const found = `${slot} holds ${Math.ceil(state.heldBytes / 1e6)} MB of WAL`
       if (state.walStatus === 'lost') {
-        const fix = 'begin a new generation with `millrace rebuild --from-source`'
+        const fix = 'begin a new generation with `millrace producer --new-generation`'
         return { state: 'fail', found: `${slot} was invalidated`, fix }
       }
       if (state.walStatus === 'unreserved') {

@@ -24,7 +24,7 @@ export interface Readiness {
 
 /** What can be said to whoever lost a slot; there is no way back to changes that Postgres has thrown away. */
 const beginAnew =
-  'changes since then can no longer be read from Postgres: begin a new generation with `millrace rebuild --from-source`'
+  'changes since then can no longer be read from Postgres: begin a new generation with `millrace producer --new-generation`'
 
 /**
  * Checks slot and publication by name, since the errors of START_REPLICATION come late or name neither.
