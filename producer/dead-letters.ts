@@ -1,5 +1,5 @@
 // producer/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
-// May know: contract, runtime/errors, producer/{output,tables}.
+// May know: contract, runtime/errors, producer/{captured,output}.
 
 import { type DeadLetter, deadLetterPartitions } from '../contract/dead-letter.ts'
 import type { Change, TextRow } from '../contract/encode.ts'
@@ -7,8 +7,8 @@ import { comparePositions, formatLsn, type Position } from '../contract/position
 import type { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { CapturedTable } from './captured.ts'
 import type { RecordSink } from './output.ts'
-import type { CapturedTable } from './tables.ts'
 
 const nullKind = 0x6e
 

@@ -1,8 +1,8 @@
 // producer/groups: tables that are folded together must put rows of the same partition key into the same partition number.
-// May know: contract/table, producer/tables.
+// May know: contract/table, producer/captured.
 
 import { type Column, tableName } from '../contract/table.ts'
-import type { CapturedTable } from './tables.ts'
+import type { CapturedTable } from './captured.ts'
 
 /** What keeps the tables of a group from meeting, as sentences. */
 export function checkGroups(tables: readonly CapturedTable[]): string[] {

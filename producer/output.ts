@@ -1,11 +1,11 @@
 // producer/output: a table's rows on their way into its topic: encoded, given a partition, and dropped when already there.
-// May know: contract, producer/{partition,tables}.
+// May know: contract, producer/{captured,partition}.
 
 import type { AvroWriter } from '../contract/avro-writer.ts'
 import { type Change, Encoder, type TextRow } from '../contract/encode.ts'
 import { comparePositions, type Position } from '../contract/position.ts'
+import type { CapturedTable } from './captured.ts'
 import { partitionOf } from './partition.ts'
-import type { CapturedTable } from './tables.ts'
 
 /** The part of the sink that takes records; a start of −1 is null. */
 export interface RecordSink {

@@ -1,11 +1,11 @@
 // producer/relation: what the stream says of a table, held against what was captured.
-// May know: contract/table, postgres/pgoutput, runtime/errors, producer/{output,tables}.
+// May know: contract/table, postgres/pgoutput, runtime/errors, producer/{captured,output}.
 
 import { tableName } from '../contract/table.ts'
 import type { Relation } from '../postgres/pgoutput.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { CapturedTable } from './captured.ts'
 import type { TableOutput } from './output.ts'
-import type { CapturedTable } from './tables.ts'
 
 /**
  * The output of the announced table; undefined for one that is not captured, such as a partition announced beside its root.

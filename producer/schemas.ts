@@ -1,13 +1,13 @@
 // producer/schemas: the Avro schemas of a generation's tables, registered when it begins and held against on every start.
-// May know: contract, kafka/registry, runtime/errors, producer/tables.
+// May know: contract, kafka/registry, runtime/errors, producer/captured.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { GenerationTable } from '../contract/generation.ts'
 import { keySchema, parseValueSchema, valueSchema } from '../contract/schema.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
+import type { CapturedTable } from './captured.ts'
 import { generationChanged } from './changed.ts'
-import type { CapturedTable } from './tables.ts'
 
 export interface RegisteredTable {
   readonly captured: CapturedTable

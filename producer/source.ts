@@ -1,5 +1,5 @@
 // producer/source: the database as it is now: whether it can be captured, and what of it is.
-// May know: contract/generation, postgres, runtime, producer/tables.
+// May know: contract/generation, postgres, runtime, producer/{captured,tables}.
 
 import { publicationName, slotName } from '../contract/generation.ts'
 import type { Check } from '../postgres/check.ts'
@@ -9,7 +9,8 @@ import { preflight } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { type CapturedTable, captureTables, chooseTables, reportText } from './tables.ts'
+import type { CapturedTable } from './captured.ts'
+import { captureTables, chooseTables, reportText } from './tables.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Source {

@@ -1,33 +1,15 @@
 // producer/tables: which tables are captured, and how each of their columns travels.
-// May know: contract, postgres/catalog, runtime, producer/groups.
+// May know: contract, postgres/catalog, runtime, producer/{captured,groups}.
 
-import { type Column, type Table, tableName } from '../contract/table.ts'
+import { type Column, tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
 import { readTables, replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
 import type { Client } from '../postgres/connect.ts'
 import { type Config, type TableOptions, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import type { CapturedTable } from './captured.ts'
 import { checkGroups } from './groups.ts'
-
-/** A table as this pipeline captures it. */
-export interface CapturedTable {
-  readonly table: Table
-  readonly oid: number
-  /** `r` ordinary, `p` partitioned: `pg_class.relkind`. */
-  readonly kind: string
-  /** As Postgres announces them in the stream, in the order of `table.columns`. */
-  readonly columns: readonly Pick<SourceColumn, 'name' | 'typeOid' | 'typeModifier'>[]
-  /** Places of the primary and the partition key's columns: while their text stays, a row stays the same row. */
-  readonly identityColumns: readonly number[]
-  /** Places of the partition key's columns, in its order. */
-  readonly partitionColumns: readonly number[]
-  readonly partitions: number
-  readonly group: string
-  readonly onRefusal: 'stop' | 'divert'
-  /** Two rows may have the same primary key until the end of a transaction. */
-  readonly deferrableKey: boolean
-}
 
 interface Captured {
   readonly table: CapturedTable

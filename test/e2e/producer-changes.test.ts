@@ -64,7 +64,9 @@ test('the initial load, every kind of change and a restart end up as the table',
   await run.sql(`INSERT INTO items SELECT i, i / 3, NULL, repeat('long', 10000) FROM generate_series(2001, 2010) i`)
   await run.sql('UPDATE items SET price = 1 WHERE id > 2000')
   await run.sql('UPDATE items SET order_id = order_id + 1 WHERE id < 10')
-  await run.sql('BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE items SET id = 3 - id WHERE id IN (1, 2); UPDATE items SET id = id + 1; COMMIT')
+  await run.sql(
+    'BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE items SET id = 3 - id WHERE id IN (1, 2); UPDATE items SET id = id + 1; COMMIT',
+  )
   await run.sql("BEGIN; DELETE FROM items WHERE id = 7; INSERT INTO items VALUES (7, 7, 7, 'again'); COMMIT")
   await run.sql(
     'BEGIN; UPDATE items SET note = note || 1 WHERE id = 9; SAVEPOINT s; DELETE FROM items; ROLLBACK TO s; COMMIT',

@@ -1,0 +1,115 @@
+// test/support/router-pipe: a router over one table, whose records are kept and read back by avsc.
+// May know: contract, postgres, producer, test/support.
+
+import { AvroWriter } from '../../contract/avro-writer.ts'
+import type { DeadLetter } from '../../contract/dead-letter.ts'
+import type { Position } from '../../contract/position.ts'
+import type { Table } from '../../contract/table.ts'
+import type { Relation } from '../../postgres/pgoutput.ts'
+import { Tuple } from '../../postgres/tuple.ts'
+import type { CapturedTable } from '../../producer/captured.ts'
+import { DeadLetters } from '../../producer/dead-letters.ts'
+import { TableOutput } from '../../producer/output.ts'
+import { partitionOf } from '../../producer/partition.ts'
+import { Router } from '../../producer/router.ts'
+import { createDecoder } from './decode.ts'
+import { MemorySink } from './memory-sink.ts'
+import { textRow } from './text-row.ts'
+
+const table: Table = {
+  schema: 'public',
+  name: 'items',
+  columns: [
+    { name: 'id', pgType: 'bigint', encoding: 'long', nullable: false },
+    { name: 'order', pgType: 'bigint', encoding: 'long', nullable: false },
+    { name: 'price', pgType: 'numeric(9,2)', encoding: 'decimal', precision: 9, scale: 2, nullable: true },
+    { name: 'note', pgType: 'text', encoding: 'string', nullable: true },
+  ],
+  key: ['id'],
+  partitionKey: ['order'],
+}
+
+export const relation: Relation = {
+  oid: 7,
+  schema: 'public',
+  name: 'items',
+  replicaIdentity: 'f',
+  columns: table.columns.map(({ name }, index) => ({ name, typeOid: 20 + index, typeModifier: -1, inKey: true })),
+}
+
+export const partitions = 4
+
+export interface Pipe {
+  readonly router: Router
+  readonly sink: MemorySink
+  readonly commits: [number, number][]
+  letters(): DeadLetter[]
+  /** Operation, partition, position and images of every record. */
+  records(): unknown[][]
+}
+
+interface PipeOptions {
+  readonly onRefusal?: 'stop' | 'divert'
+  readonly tails?: (Position | undefined)[]
+  readonly letterTail?: Position
+  readonly maxRecordBytes?: number
+  readonly deferrableKey?: boolean
+}
+
+export function openPipe(options: PipeOptions = {}): Pipe {
+  const { onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_000_000, deferrableKey = false } = options
+  const sink = new MemorySink()
+  const commits: [number, number][] = []
+  const captured: CapturedTable = {
+    table,
+    oid: 7,
+    kind: 'r',
+    columns: relation.columns,
+    identityColumns: [0, 1],
+    partitionColumns: [1],
+    partitions,
+    group: 'public.items',
+    onRefusal,
+    deferrableKey,
+  }
+  const output = new TableOutput({
+    captured,
+    topicIndex: 1,
+    schemaIds: { key: 1, value: 2 },
+    maxRecordBytes,
+    tails: tails ?? Array.from({ length: partitions }, () => undefined),
+    sink,
+    writer: new AvroWriter(),
+  })
+  const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
+  const router = new Router({ outputs: [output], deadLetters, onCommit: (...commit) => commits.push(commit) })
+  router.relation(relation)
+  const decoder = createDecoder(table)
+  return {
+    router,
+    sink,
+    commits,
+    letters: () =>
+      sink.records
+        .filter(({ topicIndex }) => topicIndex === 0)
+        .map(({ value }) => JSON.parse(value.toString()) as DeadLetter),
+    records: () =>
+      sink.records
+        .filter(({ topicIndex }) => topicIndex === 1)
+        .map(({ partition, value }) => {
+          const { op, lsn, ordinal, before, after } = decoder.value(value)
+          return [op, partition, lsn, ordinal, before && Object.values(before), after && Object.values(after)]
+        }),
+  }
+}
+
+export function tuple(...values: (string | null | undefined)[]): Tuple {
+  const row = textRow(values.map(value => value ?? null))
+  return Object.assign(new Tuple(), row, {
+    kinds: Uint8Array.from(values, value => (value === undefined ? 0x75 : value === null ? 0x6e : 0x74)),
+  })
+}
+
+export function partitionOfOrder(order: string): number {
+  return partitionOf(textRow([order]), [0], partitions)
+}
