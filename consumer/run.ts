@@ -46,7 +46,7 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
       if (slices.length > 0) await foldUntilKnown(loop, slices, signal)
       markDone(tenure, slices)
       loop.freshness.observe(slices)
-      await advanceWatermark(loop, tenure)
+      await advanceWatermark(loop, tenure, signal)
     }
   } catch (error) {
     if (!signal.aborted) throw error
@@ -130,10 +130,11 @@ function markDone(tenure: Tenure, slices: readonly Slice[]): void {
 }
 
 /** Everything below a position has been folded once the turn is over; what others own is known from their commits. */
-async function advanceWatermark(loop: FoldLoop, tenure: Tenure): Promise<void> {
+async function advanceWatermark(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<void> {
   const others = await loop.others.offsets(tenure)
-  await loop.watermarks.advance((topic, partition) => {
+  const visible = (topic: string, partition: number) => {
     const key = partitionKey(topic, partition)
     return tenure.positions.get(key)?.offset ?? others.get(key) ?? -1
-  })
+  }
+  await retry(() => loop.watermarks.advance(visible), { what: 'write a watermark', signal, log: loop.folder.log })
 }
