@@ -2,10 +2,9 @@
 // May know: everything. The three servers are local ones; only addresses, ports and directories are translated.
 
 import { once } from 'node:events'
-import { symlinkSync } from 'node:fs'
+import { readFileSync, symlinkSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
-import { createClient } from '@clickhouse/client'
 import type { ConsumerStatus } from '../../consumer/status.ts'
 import { askStatus } from '../../runtime/presence.ts'
 import { readCompose } from '../support/compose.ts'
@@ -15,10 +14,23 @@ import { type Services, startServices } from '../support/services.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
-const { services: file } = readCompose()
+// The local servers ask for no password, and ClickHouse then takes none.
+const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '' })
 const own = Object.keys(file).filter(name => file[name]!.build !== undefined)
 const started = new Map<string, Container>()
 let servers: Services
+
+/** A wait whose failure shows what every service has written. */
+async function untilReady<T>(condition: () => Promise<T>, what: string, timeoutMs: number) {
+  try {
+    return await until(condition, { what, timeoutMs })
+  } catch (error) {
+    const outputs = [...started.values()].map(
+      ({ name, output }) => `--- ${name}\n${output.split('\n').slice(-12).join('\n')}`,
+    )
+    throw new Error([(error as Error).message, ...outputs].join('\n'))
+  }
+}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -31,7 +43,7 @@ async function freePort(): Promise<number> {
 
 /** What the Dockerfile puts into `/app`. */
 async function buildImage(): Promise<string> {
-  const home = writeFixture({})
+  const home = writeFixture({ 'package.json': readFileSync(join(projectRoot, 'package.json'), 'utf8') })
   for (const name of ['node_modules', 'model']) symlinkSync(join(projectRoot, name), join(home, name))
   const compiler = join(projectRoot, 'node_modules/typescript/bin/tsc')
   const { code, stdout } = await runTool([compiler, '-p', 'tsconfig.build.json', '--outDir', join(home, 'dist')])
@@ -55,14 +67,6 @@ async function translation(home: string): Promise<Place['translate']> {
   return text => names.reduce((result, [name, local]) => result.replace(name, local), text)
 }
 
-/** The user that the image of ClickHouse makes of its environment. */
-async function createUser({ CLICKHOUSE_USER: user, CLICKHOUSE_PASSWORD: password }: Record<string, string | number>) {
-  const client = createClient({ url: servers.endpoints.clickhouse! })
-  await client.command({ query: `CREATE USER ${user} IDENTIFIED BY '${password}'` })
-  await client.command({ query: `GRANT ALL ON *.* TO ${user} WITH GRANT OPTION` })
-  await client.close()
-}
-
 /** Starts a service once everything it depends on is ready, as Compose does. */
 async function start(name: string, place: Place): Promise<void> {
   const service = file[name]!
@@ -70,7 +74,7 @@ async function start(name: string, place: Place): Promise<void> {
     const container = started.get(other)
     if (container === undefined) assert.not(file[other]!.build, `${name} stands before ${other} in the file`)
     else if (condition === 'service_healthy') {
-      await until(() => container.isHealthy(), { what: `${other} to be healthy`, timeoutMs: 120_000 })
+      await untilReady(() => container.isHealthy(), `${other} to be healthy`, 120_000)
     } else assert.is(await container.ended(), 0, container.output)
   }
   const container = new Container(name, service, place)
@@ -91,18 +95,15 @@ test.after(async () => {
 
 test('each service starts by its own command and environment, becomes healthy, and all is equal in the end', async () => {
   const home = await buildImage()
-  await createUser(file.clickhouse!.environment!)
   const place = { home, translate: await translation(home) }
   for (const name of own) await start(name, place)
 
   const [generator, consumer] = [started.get('generator')!, started.get('consumer')!]
   const status = () => askStatus<ConsumerStatus>(join(home, 'state'), 'shop', 'consumer')
-  const loaded = await until(async () => (await status())?.watermark && status(), {
-    what: 'the history to be in ClickHouse',
-    timeoutMs: 240_000,
-  })
+  const isLoaded = async () => (await status())?.watermark && status()
+  const loaded = await untilReady(isLoaded, 'the history to be in ClickHouse', 120_000)
   const isFed = async () => ((await status())?.changes ?? 0) > loaded.changes + 1_000
-  await until(isFed, { what: 'changes to arrive', timeoutMs: 60_000 })
+  await untilReady(isFed, 'changes to arrive', 60_000)
   assert.is(await generator.stop(), 0, generator.output)
   assert.is(await consumer.exec('verify'), 0, consumer.output)
   for (const name of [...own].reverse()) assert.is(await started.get(name)!.stop(), 0, started.get(name)!.output)

@@ -23,23 +23,26 @@ export interface ComposeFile {
   readonly volumes: Readonly<Record<string, unknown>>
 }
 
-/** The file with anchors merged and variables replaced: `$$` is a literal `$`, and nothing is set, so that defaults count. */
-export function readCompose(): ComposeFile {
+type Variables = Readonly<Record<string, string>>
+
+/** The file with anchors merged and `${NAME-default}` replaced; `$$` is a literal `$`. @throws {Error} without a default */
+export function readCompose(variables: Variables = {}): ComposeFile {
   const text = readFileSync(join(projectRoot, 'docker-compose.yml'), 'utf8')
-  return interpolate(parse(text, { merge: true })) as ComposeFile
+  return interpolate(parse(text, { merge: true }), variables) as ComposeFile
 }
 
-function interpolate(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(interpolate)
+function interpolate(value: unknown, variables: Variables): unknown {
+  if (Array.isArray(value)) return value.map(inner => interpolate(inner, variables))
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, interpolate(inner)]))
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, interpolate(inner, variables)]))
   }
   if (typeof value !== 'string') return value
-  return value.replace(/\$\$|\$\{(\w+)(?::-([^}]*))?\}/g, (whole, name: string | undefined, fallback?: string) => {
+  return value.replace(/\$\$|\$\{(\w+)(?:-([^}]*))?\}/g, (whole, name: string, fallback?: string) => {
     if (whole === '$$') return '$'
-    if (fallback === undefined)
+    const found = variables[name] ?? fallback
+    if (found === undefined)
       throw new Error(`${name} has no default, so that the file cannot be tried without setting it`)
-    return fallback
+    return found
   })
 }
 
