@@ -9,7 +9,8 @@ import type { TableOutput } from './output.ts'
 
 /**
  * The output of the announced table; undefined for one that is not captured, such as a partition announced beside its root.
- * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
+ * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns; REPLICA_IDENTITY for a
+ *   partition whose old rows would arrive as keys, although the root's identity says that they are whole
  */
 export function checkRelation(relation: Relation, outputs: readonly TableOutput[]): TableOutput | undefined {
   const name = tableName(relation)
@@ -18,6 +19,7 @@ export function checkRelation(relation: Relation, outputs: readonly TableOutput[
     if (outputs.some(({ captured }) => tableName(captured.table) === name)) {
       throw changed(name, 'it was replaced by another table of the same name')
     }
+    if (relation.replicaIdentity !== 'f') throw keyOnly(name)
     return undefined
   }
   const known = tableName(output.captured.table)
@@ -45,5 +47,14 @@ function changed(name: string, difference: string): MillraceError {
     what: `the table is no longer as it was captured: ${difference}`,
     where: `table ${name}`,
     next: 'start a new generation: millrace producer --new-generation',
+  })
+}
+
+/** A partition made after the load does not inherit its root's identity, and its changes are sent under the root's name. */
+function keyOnly(name: string): MillraceError {
+  return new MillraceError('REPLICA_IDENTITY', {
+    what: 'a partition was added without REPLICA IDENTITY FULL, so that its old rows would arrive incomplete',
+    where: `partition ${name}`,
+    next: `ALTER TABLE ${name} REPLICA IDENTITY FULL, then start a new generation: millrace producer --new-generation`,
   })
 }
