@@ -8,8 +8,8 @@ import { quoteName, quoteString } from './quote.ts'
 /** Blocks whose tokens each table remembers; far above the few inserts that can stand between an attempt and its repetition. */
 const deduplicationWindow = 10_000
 
-/** Rows per mark of the current state: a fold reads single keys, so small granules spare it work. */
-const currentGranularity = 512
+/** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 13 % more disk. */
+const currentSettings = 'index_granularity = 512, min_compress_block_size = 4096'
 
 /** ClickHouse turns every other byte of a table's name into `%XX` on disk, and file names end at 255 bytes. */
 const longestFileName = 220
@@ -63,7 +63,7 @@ WHERE (_sign > 0 OR _op IN ('d', 't'))${where}`
 function createChangelog(table: Table): string {
   const meta = changelogColumns.map(([name, type, comment]) => `${name} ${type} COMMENT ${quoteString(comment)}`)
   return `CREATE TABLE IF NOT EXISTS ${quoteName(changelogName(table))} (
-  ${[...table.columns.map(columnDefinition), ...meta, 'INDEX _lsn _lsn TYPE minmax'].join(',\n  ')}
+  ${[...table.columns.map(columnDefinition), ...meta].join(',\n  ')}
 ) ENGINE = MergeTree ORDER BY (_partition, _offset, _sign)
 SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}
 COMMENT ${quoteString(`Every image of ${table.schema}.${table.name} that came to be or ceased to be`)}`
@@ -75,7 +75,7 @@ function createCurrent(table: Table): string {
   ${table.columns.map(columnDefinition).join(',\n  ')},
   _partition Int32, _version UInt128, _deleted UInt8
 ) ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (${order})
-SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}, index_granularity = ${currentGranularity}
+SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}, ${currentSettings}
 COMMENT ${quoteString(`Last image of each key of ${table.schema}.${table.name}; read with FINAL`)}`
 }
 

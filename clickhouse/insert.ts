@@ -30,6 +30,8 @@ export function insertSettings(token: string): ClickHouseSettings {
     min_insert_block_size_rows: String(oneBlock.rows),
     min_insert_block_size_bytes: String(oneBlock.bytes),
     parallel_view_processing: 0,
+    // A fold reads single keys of the other tables; handing each small read to a pool costs more than the read.
+    local_filesystem_read_method: 'pread',
     throw_on_max_partitions_per_insert_block: 0,
   }
 }
