@@ -51,7 +51,8 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
   } catch (error) {
     if (!signal.aborted) throw error
   }
-  if (tenure.done.size > 0 && loop.membership.assignment === tenure.assignment) await commit(loop, tenure, [])
+  // Also after a revocation, so that the next owner finds nothing open.
+  if (tenure.done.size > 0) await commit(loop, tenure, [])
 }
 
 /** While there is a backlog, the next records are fetched during the insert; otherwise after it, so that they are as new as can be. */
