@@ -1,10 +1,10 @@
 // bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
 // May know: bench, generator/schema. Each backlog is written while nobody reads, so that only the pipe is measured.
 
-import { fileURLToPath } from 'node:url'
 import { applySchema } from '../generator/schema.ts'
 import { query } from '../postgres/connect.ts'
 import { dropSlot } from '../postgres/slot.ts'
+import { packagePath } from '../runtime/package.ts'
 import { readState } from '../stack/state.ts'
 import { drainWalsender, insertPlain, type Limits, produceWithBroker } from './limits.ts'
 import { type BenchStack, openBenchStack, Pipeline, poll } from './pipeline.ts'
@@ -34,7 +34,7 @@ interface Workload {
 
 const million = 1_000_000
 const perTransaction = 10_000
-const salesModel = fileURLToPath(new URL('../model/sales', import.meta.url))
+const salesModel = packagePath('model/sales')
 const limitSlot = 'bench_limit'
 
 export async function measureEndToEnd(): Promise<EndToEnd> {

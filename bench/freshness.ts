@@ -1,9 +1,9 @@
 // bench/freshness: commit in Postgres → visible in ClickHouse, in a table and in an aggregate, at a given rate.
 // May know: bench/pipeline, generator/schema. Measured from outside: only a writer and a reader, no figure of millrace's own.
 
-import { fileURLToPath } from 'node:url'
 import { applySchema } from '../generator/schema.ts'
 import { type Client, connect, query } from '../postgres/connect.ts'
+import { packagePath } from '../runtime/package.ts'
 import { type BenchStack, openBenchStack, Pipeline } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
@@ -23,7 +23,7 @@ export interface FreshnessResult {
   readonly aggregate: Latency
 }
 
-const salesModel = fileURLToPath(new URL('../model/sales', import.meta.url))
+const salesModel = packagePath('model/sales')
 const seconds = 20
 const ordersPerCommit = 5
 const changesPerOrder = 1 + itemsPerOrder

@@ -24,6 +24,17 @@ const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'main.ts' 
 /** Characters of a child's stdout that are kept to be read. */
 const outputKept = 64 * 1024
 
+/** Global options that a child needs to read the same configuration. */
+export function sameConfiguration(options: {
+  readonly config?: string | undefined
+  readonly set?: Readonly<Record<string, string>>
+  readonly directory: string
+}): string[] {
+  const file = options.config === undefined ? [] : ['--config', options.config]
+  const settings = Object.entries(options.set ?? {}).flatMap(([key, value]) => ['--set', `${key}=${value}`])
+  return [...file, ...settings, '--data', options.directory]
+}
+
 /** Runs `millrace ARGS` with the same interpreter as this process; its log goes to `<directory>/log/<name>.log`. */
 export function startChild(name: string, args: readonly string[], directory: string): Child {
   mkdirSync(join(directory, 'log'), { recursive: true })

@@ -1,7 +1,6 @@
 // cli/demo: the whole thing on this machine: stack, history, services, load, and what comes of it.
 // May know: everything below. The services run as processes of their own, as they do in production.
 
-import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { connectClickhouse } from '../clickhouse/client.ts'
 import type { ConsumerStatus } from '../consumer/status.ts'
@@ -10,10 +9,11 @@ import { applySchema, countOrders } from '../generator/schema.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
+import { packagePath } from '../runtime/package.ts'
 import { askStatus } from '../runtime/presence.ts'
 import { down } from '../stack/up.ts'
 import { type Verification, verify } from '../verify/verify.ts'
-import { type Child, failWithChild, startChild } from './children.ts'
+import { type Child, failWithChild, sameConfiguration, startChild } from './children.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
 import { DemoScreen, type DemoView } from './demo-screen.ts'
 import { openServices, type Services } from './endpoints.ts'
@@ -24,9 +24,11 @@ interface DemoOptions {
   readonly rate: string
   readonly orders: string
   readonly seconds: string
+  readonly config?: string
+  readonly set?: Readonly<Record<string, string>>
 }
 
-const salesConfig = fileURLToPath(new URL('../model/sales/millrace.yaml', import.meta.url))
+const salesConfig = packagePath('model/sales/millrace.yaml')
 const years = 2
 const seed = 1
 const loadTimeoutMs = 240_000
@@ -49,8 +51,9 @@ async function runDemo(context: CommandContext, options: DemoOptions): Promise<n
   const services = await openServices(config, log, life.signal)
   life.opened('stack', () => down(config.directory, log))
   await loadHistory(services, context, Number(options.orders))
+  const common = sameConfiguration({ config: salesConfig, ...options, directory: config.directory })
   const start = (name: string, ...args: string[]): Child => {
-    const child = startChild(name, ['--config', salesConfig, '--data', config.directory, ...args], config.directory)
+    const child = startChild(name, [...common, ...args], config.directory)
     life.opened(name, () => child.stop())
     return child
   }

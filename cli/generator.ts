@@ -9,7 +9,6 @@ import { up } from '../stack/up.ts'
 import { type CommandContext, runs } from './command.ts'
 
 interface Common {
-  readonly url?: string
   readonly seed: number
   readonly json?: true
 }
@@ -17,14 +16,10 @@ interface Common {
 /** Registers `generator` with its three subcommands. */
 export function generatorCommand(program: Command): void {
   const generator = program.command('generator').description('make up a shop chain: tables, history and daily life')
-  const subcommand = (name: string, description: string) =>
-    generator
-      .command(name)
-      .description(description)
-      .option('--url <url>', 'address of Postgres; default the source of the configuration')
+  const subcommand = (name: string, description: string) => generator.command(name).description(description)
 
   subcommand('schema', 'create the tables of the shop, as far as they are missing').action(
-    runs<Common>('generator', async (context, { url }) => applySchema(await sourceUrl(context, url), context.log)),
+    runs<Common>('generator', async context => applySchema(await sourceUrl(context), context.log)),
   )
 
   subcommand('backfill', 'write a seed set and years of history into the empty shop')
@@ -47,7 +42,7 @@ async function runBackfill(
   options: Common & { readonly orders: number; readonly years: number; readonly ifEmpty?: true },
 ): Promise<void> {
   const { orders, years, seed, ifEmpty, json } = options
-  const url = await sourceUrl(context, options.url)
+  const url = await sourceUrl(context)
   if (ifEmpty && (await countOrders(url)) > 0) return
   await applySchema(url, context.log)
   const onProgress = (rows: number) => context.log.debug('writing history', { rows })
@@ -58,7 +53,7 @@ async function runBackfill(
 async function runLife(context: CommandContext, options: Common & { readonly rate: number }): Promise<void> {
   const { log, life } = context
   const { rate, seed, json } = options
-  const url = await sourceUrl(context, options.url)
+  const url = await sourceUrl(context)
   const result = await generate({
     url,
     rate,
@@ -71,9 +66,8 @@ async function runLife(context: CommandContext, options: Common & { readonly rat
 }
 
 /** The embedded Postgres is started if it does not run. */
-async function sourceUrl({ config, log, life }: CommandContext, given: string | undefined): Promise<string> {
-  const configured = given ?? config.source.url
-  if (configured !== undefined) return configured
+async function sourceUrl({ config, log, life }: CommandContext): Promise<string> {
+  if (config.source.url !== undefined) return config.source.url
   const started = await up({ directory: config.directory, log, signal: life.signal, components: ['postgres'] })
   return started.postgres!
 }

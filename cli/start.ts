@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
-import { failWithChild, startChild } from './children.ts'
+import { failWithChild, sameConfiguration, startChild } from './children.ts'
 import { runs } from './command.ts'
 import { openServices } from './endpoints.ts'
 
@@ -12,12 +12,12 @@ export function startCommand(program: Command): void {
     .command('start')
     .description('run the producer and the consumer until stopped')
     .action(
-      runs<{ config?: string }>('start', async ({ config, log, life }, options) => {
+      runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, life }, options) => {
         // Embedded components are started here once, and not by two processes at the same time.
         await openServices(config, log, life.signal)
-        const file = options.config === undefined ? [] : ['--config', options.config]
+        const common = sameConfiguration({ ...options, directory: config.directory })
         const children = ['consumer', 'producer'].map(name => {
-          const child = startChild(name, [...file, '--data', config.directory, name], config.directory)
+          const child = startChild(name, [...common, name], config.directory)
           life.opened(name, () => child.stop())
           return child
         })
