@@ -13,6 +13,7 @@ import { tableName } from '../contract/table.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { ensurePublication } from '../postgres/publication.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import { generationChanged } from './changed.ts'
 import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
@@ -46,7 +47,7 @@ export async function withGeneration(
   const { config, kafka, fetcher, signal, url, progress } = workspace
   await ensureGenerationsTopic(kafka, config)
   const { plan, cutOff } = planGeneration(await readGenerations(fetcher, config.name, signal), fresh)
-  if (plan.kind === 'begin') for (const generation of cutOff) await abandon(workspace, generation)
+  for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
   progress.slot = slotName(config.name, number)
@@ -57,6 +58,16 @@ export async function withGeneration(
     await work(prepared, lock.lost)
   } finally {
     await lock.release()
+  }
+}
+
+/** Beside a live generation, another process may be loading the next one. */
+async function giveUp(workspace: Workspace, generation: Generation, isOptional: boolean): Promise<void> {
+  try {
+    await abandon(workspace, generation)
+  } catch (error) {
+    if (!(isOptional && error instanceof MillraceError && error.code === 'PRODUCER_RUNNING')) throw error
+    workspace.log.info('another producer is loading a generation', { generation: generation.number })
   }
 }
 

@@ -8,7 +8,9 @@ import { streamChanges } from './stream.ts'
 import type { Workspace } from './workspace.ts'
 
 const firstPauseMs = 100
-const longestPauseMs = 10_000
+const longestPauseMs = 3_000
+/** An attempt that went well for so long is no part of a row of failures. */
+const healthyMs = 10_000
 
 /**
  * Captures until the workspace's signal fires. What passes by itself (Postgres or Kafka down, a rejected batch, another producer
@@ -20,10 +22,14 @@ export async function runCapture(workspace: Workspace, fresh: boolean): Promise<
   const { log, signal, progress } = workspace
   let failures = 0
   let begin = fresh
-  const stream = (prepared: Prepared, lost: Promise<never>) => {
-    failures = 0
+  const stream = async (prepared: Prepared, lost: Promise<never>) => {
     begin = false
-    return streamChanges(workspace, prepared, lost)
+    const started = performance.now()
+    try {
+      await streamChanges(workspace, prepared, lost)
+    } finally {
+      if (performance.now() - started > healthyMs) failures = 0
+    }
   }
   while (!signal.aborted) {
     try {
