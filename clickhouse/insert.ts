@@ -11,12 +11,15 @@ import { quoteName, quoteString } from './quote.ts'
 /** Rows and bytes that one insert must stay below to be written as one block, and so as one part in every table. */
 const oneBlock = { rows: 4_000_000, bytes: 4_000_000_000 }
 
+/** Records from which on several threads save more time than starting them costs; 0 lets ClickHouse choose their number. */
+const severalThreads = 10_000
+
 /**
  * Settings that make an insert a function of its bytes and its token alone; every one is pinned because defaults differ by
  * version, and a token guards a retry only while the block is cut the same way.
  * @see https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries
  */
-export function insertSettings(token: string): ClickHouseSettings {
+export function insertSettings(token: string, records: number): ClickHouseSettings {
   return {
     async_insert: 0,
     insert_deduplicate: 1,
@@ -30,6 +33,7 @@ export function insertSettings(token: string): ClickHouseSettings {
     min_insert_block_size_rows: String(oneBlock.rows),
     min_insert_block_size_bytes: String(oneBlock.bytes),
     parallel_view_processing: 0,
+    max_threads: records < severalThreads ? 1 : 0,
     // A fold reads single keys of the other tables; handing each small read to a pool costs more than the read.
     local_filesystem_read_method: 'pread',
     throw_on_max_partitions_per_insert_block: 0,

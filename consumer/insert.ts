@@ -97,7 +97,7 @@ async function insertWhole(
   await inserter.clickhouse.insert(
     statement,
     container.chunks(),
-    insertSettings(token),
+    insertSettings(token, container.count),
     uniqueQueryId(`fold-${inserter.database}`),
   )
 }
@@ -108,7 +108,7 @@ async function truncate(inserter: Inserter, table: FoldTable, slice: Slice): Pro
   const offset = records.offsets[from]!
   const token = tokenOf(inserter.database, table.topic, [slice])
   await inserter.clickhouse.command(truncateStatement(table.table, { partition, offset, head }), {
-    ...insertSettings(token),
+    ...insertSettings(token, Number.POSITIVE_INFINITY),
     insert_deduplicate: 0,
   })
 }

@@ -21,12 +21,16 @@ SELECT lsn, commit_time, visible_at, dateDiff('millisecond', commit_time, now64(
 FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
 ]
 
+/** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
+const writeEveryMs = 100
+
 /** Holds watermarks back until everything they cover has been folded. */
 export class WatermarkFollower {
   readonly #clickhouse: Clickhouse
   readonly #generation: Generation
   readonly #beforeFirst: () => Promise<void>
   #pending: Watermark[] = []
+  #writtenAt = Number.NEGATIVE_INFINITY
   #visible: Watermark | undefined
 
   /** @param beforeFirst makes the generation's views known; done before a watermark says that there is something to see */
@@ -53,8 +57,9 @@ export class WatermarkFollower {
     }
   }
 
-  /** Writes down the newest pending watermark that is covered, if one is. */
+  /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */
   async advance(visible: VisibleOffset): Promise<void> {
+    if (performance.now() - this.#writtenAt < writeEveryMs) return
     const index = this.#pending.findLastIndex(watermark => this.#covered(watermark, visible))
     if (index === -1) return
     if (this.#visible === undefined) await this.#beforeFirst()
@@ -65,6 +70,7 @@ export class WatermarkFollower {
     )
     this.#pending = this.#pending.slice(index + 1)
     this.#visible = reached
+    this.#writtenAt = performance.now()
   }
 
   #covered(watermark: Watermark, visible: VisibleOffset): boolean {
