@@ -5,7 +5,7 @@ import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const test = suite('refusals')
+const test = suite('refusals', { timeoutMs: 180_000 })
 let services: Services
 
 test.before(async () => {

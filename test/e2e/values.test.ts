@@ -17,7 +17,7 @@ import {
   rotateWide,
 } from '../support/value-tables.ts'
 
-const test = suite('values')
+const test = suite('values', { timeoutMs: 180_000 })
 let services: Services
 
 test.before(async () => {
