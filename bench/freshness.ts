@@ -25,9 +25,8 @@ export interface FreshnessResult {
 
 const salesModel = packagePath('model/sales')
 const seconds = 20
-const ordersPerCommit = 5
+const commitsPerSecond = 100
 const changesPerOrder = 1 + itemsPerOrder
-const writeOrders = insertOrders(ordersPerCommit)
 
 export async function measureFreshness(rate: number): Promise<FreshnessResult> {
   const stack = await openBenchStack()
@@ -65,6 +64,8 @@ async function measure(stack: BenchStack, rate: number): Promise<FreshnessResult
 
 function write(writer: Client, rate: number, commits: number[], started: number) {
   let isOver = false
+  const ordersPerCommit = Math.max(1, Math.round(rate / changesPerOrder / commitsPerSecond))
+  const statement = insertOrders(ordersPerCommit)
   const done = (async () => {
     while (performance.now() - started < seconds * 1000) {
       const due = (rate * (performance.now() - started)) / 1000
@@ -72,7 +73,7 @@ function write(writer: Client, rate: number, commits: number[], started: number)
         await new Promise(resolve => setTimeout(resolve, 1))
         continue
       }
-      await query(writer, writeOrders)
+      await query(writer, statement)
       const now = performance.now()
       for (let index = 0; index < ordersPerCommit; index++) commits.push(now)
     }
