@@ -29,6 +29,26 @@ export function generationPrefix(pipeline: string, generation: number): string {
   return `${pipeline}.${generation}.`
 }
 
+/**
+ * Names that no captured column may have, because the tables downstream have such columns of their own: the changelog and the
+ * current state, then ClickHouse itself.
+ * @see https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#virtual-columns
+ */
+export const reservedColumns: ReadonlySet<string> = new Set([
+  '_sign',
+  '_op',
+  '_lsn',
+  '_ordinal',
+  '_version',
+  '_partition',
+  '_offset',
+  '_commit_time',
+  '_deleted',
+  '_row_exists',
+  '_block_number',
+  '_block_offset',
+])
+
 function topicPart(identifier: string): string {
   return escapeExcept(identifier, /[A-Za-z0-9_-]/)
 }

@@ -1,6 +1,7 @@
 // producer/tables: which tables are captured, and how each of their columns travels.
 // May know: contract, postgres/catalog, runtime, producer/{captured,groups}.
 
+import { reservedColumns } from '../contract/names.ts'
 import { type Column, tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
 import { readTables, replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
@@ -117,6 +118,10 @@ function columnFaults(source: SourceTable, replicated: readonly SourceColumn[], 
     const column = replicated.find(candidate => candidate.name === name)
     if (!column) faults.push(`its key names column ${name}, which is not there or not replicated`)
     else if (column.nullable) faults.push(`its partition key has column ${name}, which may be NULL`)
+  }
+  for (const { name } of replicated) {
+    if (reservedColumns.has(name))
+      faults.push(`its column ${name} has a name that the tables in ClickHouse need; rename it`)
   }
   return faults
 }

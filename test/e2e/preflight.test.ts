@@ -67,23 +67,35 @@ test('replica identities that lack the old row, of tables and of partitions', ()
     'REPLICA IDENTITY FULL',
   ))
 
-test('kinds of table that have no row changes of their own', () =>
+const kinds = `${fine}
+  CREATE VIEW public.a_view AS SELECT 1 AS id;
+  CREATE MATERIALIZED VIEW public.a_matview AS SELECT 1 AS id;
+  CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+  CREATE FOREIGN TABLE public.a_foreign (id int) SERVER files OPTIONS (filename '/dev/null');`
+
+test('kinds of table that have no row changes of their own, when they are named', () =>
   assertRefused(
-    {
-      setup: `${fine}
-        CREATE VIEW public.a_view AS SELECT 1 AS id;
-        CREATE MATERIALIZED VIEW public.a_matview AS SELECT 1 AS id;
-        CREATE UNLOGGED TABLE public.unlogged (id int PRIMARY KEY);
-        CREATE TABLE public.child (n int) INHERITS (public.fine);
-        CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
-        CREATE FOREIGN TABLE public.a_foreign (id int) SERVER files OPTIONS (filename '/dev/null');`,
-    },
+    { setup: kinds, tables: { 'public.a_view': {}, 'public.a_matview': {}, 'public.a_foreign': {} } },
     'public.a_view',
     'public.a_matview',
-    'public.unlogged',
-    'public.child',
     'public.a_foreign',
   ))
+
+test('tables whose changes are not in the WAL, or whose rows are in several tables', () =>
+  assertRefused(
+    {
+      setup: `${fine} CREATE UNLOGGED TABLE public.unlogged (id int PRIMARY KEY); CREATE TABLE public.child (n int) INHERITS (public.fine)`,
+    },
+    'public.unlogged',
+    'public.child',
+    'public.fine',
+  ))
+
+test('a pattern means the tables only, and no temporary ones', async () => {
+  await using pipeline = await startPipeline(services, { setup: `${kinds} CREATE TEMPORARY TABLE brief (id int)` })
+  const { tables } = await pipeline.assertEqual()
+  assert.equal(Object.keys(tables), ['public.fine'])
+})
 
 test('a configuration that captures nothing', () =>
   assertRefused({ setup: fine, tables: { 'nowhere.*': {} } }, /no table/i))
