@@ -1,6 +1,7 @@
 // bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
 // May know: bench, generator/schema. Each backlog is written while nobody reads, so that only the pipe is measured.
 
+import { publicationName } from '../contract/generation.ts'
 import { applySchema } from '../generator/schema.ts'
 import { query } from '../postgres/connect.ts'
 import { dropSlot } from '../postgres/slot.ts'
@@ -42,7 +43,7 @@ export async function measureEndToEnd(): Promise<EndToEnd> {
   try {
     const plain = await measureWorkload(stack, await plainWorkload(stack), true)
     const limits: Limits = {
-      walsender_rows_per_s: await drainWalsender(stack, limitSlot, 'bench_plain'),
+      walsender_rows_per_s: await drainWalsender(stack, limitSlot, publicationName('bench_plain', 1)),
       broker_records_per_s: await produceWithBroker(stack),
       plain_insert_rows_per_s: await insertPlain(stack, 'bench_plain_1.`bench.orders.changelog`'),
     }
