@@ -115,7 +115,7 @@ FROM public.noted WHERE seq > $1 ORDER BY seq`,
     await this.#clickhouse.insert(
       `INSERT INTO ${quoteName(changelogName(table))} FORMAT JSONEachRow`,
       [Buffer.from(batch.flatMap(imagesOf).join('\n'))],
-      { ...insertSettings(token), date_time_input_format: 'best_effort' },
+      { ...insertSettings(token, batch.length), date_time_input_format: 'best_effort' },
       randomUUID(),
     )
   }
