@@ -252,4 +252,22 @@ test('partitioned tables: rows that move, partitions that come, and generated co
   ])
 })
 
+test('generated and identity columns, and labels added to an enum', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `
+      CREATE TYPE mood AS ENUM ('ok');
+      CREATE TABLE public.made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, m mood, twice int GENERATED ALWAYS AS (n * 2) STORED,); ${full('public.made')}
+      INSERT INTO public.made (n, m) VALUES (1, 'ok'), (NULL, NULL)`,
+  })
+  await compareAfterEach(pipeline, [
+    `INSERT INTO public.made (n, m) VALUES (3, 'ok'); UPDATE public.made SET n = 4 WHERE n IS NULL`,
+    `ALTER TYPE mood ADD VALUE 'it''s "fine"' BEFORE 'ok'`,
+    `UPDATE public.made SET m = 'it''s "fine"' WHERE n > 1; DELETE FROM public.made WHERE n = 1`,
+  ])
+  assert.equal(await pipeline.clickhouse('SELECT n, twice, m FROM `public.made` ORDER BY n'), [
+    { n: 3, twice: 6, m: `it's "fine"` },
+    { n: 4, twice: 8, m: `it's "fine"` },
+  ])
+})
+
 test.run()

@@ -47,4 +47,22 @@ test(`producer, consumer, Kafka, ClickHouse and Postgres each killed ${kills} ti
   assert.ok(tables['shop.orders']!.postgres > 5_000)
 })
 
+test('an initial load that is cut off begins anew, and leaves nothing behind', async () => {
+  await using pipeline = await startPipeline(services, {
+    start: false,
+    setup: `CREATE TABLE public.many (id int PRIMARY KEY, n int); ALTER TABLE public.many REPLICA IDENTITY FULL;
+      INSERT INTO public.many SELECT g, g FROM generate_series(1, 300000) g`,
+  })
+  pipeline.start()
+  await pipeline.until(() => pipeline.producer.log.includes('loading'), { what: 'the load begins' })
+  await Promise.all([pipeline.producer.kill(), pipeline.consumer.kill()])
+  assert.not.ok(pipeline.producer.log.includes('loaded'), 'the load was cut off')
+  await pipeline.sql('DELETE FROM public.many WHERE id % 2 = 0')
+  pipeline.start()
+  const { tables } = await pipeline.assertEqual()
+  assert.is(tables['public.many']!.clickhouse, 150_000)
+  const slots = await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()')
+  assert.equal(slots, [{ slot_name: `${pipeline.name}_2` }])
+})
+
 test.run()

@@ -97,6 +97,16 @@ test('a pattern means the tables only, and no temporary ones', async () => {
   assert.equal(Object.keys(tables), ['public.fine'])
 })
 
+test('virtual generated columns, which Postgres cannot log', () =>
+  assertRefused(
+    {
+      setup: `CREATE TABLE public.made (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) VIRTUAL); ${full('public.made')}`,
+    },
+    'public.made',
+    'twice',
+    'STORED',
+  ))
+
 test('a configuration that captures nothing', () =>
   assertRefused({ setup: fine, tables: { 'nowhere.*': {} } }, /no table/i))
 

@@ -16,6 +16,7 @@ const schemas = 4
 const bursts = 6
 const transactions = 60
 const sessions = 3
+const manyRows = 200_000
 const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
 
 const group = { group: 'sales', partitionKey: ['order_id'] }
@@ -64,6 +65,45 @@ for (let index = 0; index < schemas; index++) {
     await using pipeline = await startPipeline(services, { setup, tables: Object.fromEntries(settings) })
     await runBursts(pipeline, `schema ${index}`, each => randomStatement(each, each.pick(tables)))
   })
+}
+
+test('rows that change while they are loaded', async () => {
+  const random = new Random(seed, 'load')
+  const tables = randomTables(random)
+  await using pipeline = await startPipeline(services, {
+    start: false,
+    setup: `${tables.map(createTable).join('\n')}
+      CREATE TABLE public.many (id int PRIMARY KEY, n int NOT NULL, t text); ALTER TABLE public.many REPLICA IDENTITY FULL;
+      INSERT INTO public.many SELECT g, g % 7, 'row ' || g FROM generate_series(1, ${manyRows}) g;`,
+  })
+  let loading = true
+  const writers = Array.from({ length: sessions }, async (_, session) => {
+    const client = await pipeline.connect()
+    const own = new Random(seed, `load, session ${session}`)
+    const statement = () => (own.chance(0.5) ? randomStatement(own, own.pick(tables)) : changeOfMany(own))
+    let committed = 0
+    while (loading) if (await runTransaction(client, own, statement)) committed++
+    return committed
+  })
+  pipeline.start()
+  await pipeline.settle()
+  loading = false
+  const committed = (await Promise.all(writers)).reduce((sum, count) => sum + count)
+  console.log(`${committed} transactions during the load`)
+  assert.ok(committed > 50)
+  await pipeline.assertEqual()
+})
+
+function changeOfMany(random: Random): string {
+  const id = random.integer(1, manyRows)
+  const some = `id BETWEEN ${id} AND ${id + random.integer(0, 50)}`
+  return random.pick([
+    `UPDATE public.many SET n = n + 1 WHERE ${some}`,
+    `UPDATE public.many SET t = repeat('moved ', 100) WHERE ${some}`,
+    `UPDATE public.many SET id = id + ${manyRows} WHERE ${some} AND NOT EXISTS (SELECT FROM public.many WHERE id > ${manyRows + id - 1} AND id < ${manyRows + id + 60})`,
+    `DELETE FROM public.many WHERE ${some}`,
+    `INSERT INTO public.many VALUES (${id}, 0, 'again') ON CONFLICT (id) DO UPDATE SET t = NULL`,
+  ])
 }
 
 test('random edits of orders, items, customers and territories: every table and both reports', async () => {

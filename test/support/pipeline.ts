@@ -31,6 +31,7 @@ export interface PipelineOptions {
 
 type Row = Readonly<Record<string, string | null>>
 
+const verifyTimeoutMs = 100_000
 let count = 0
 
 /** A running pipeline whose initial load is visible. Disposing ends its processes and drops what it made. */
@@ -177,9 +178,13 @@ export class Pipeline {
     const { endpoints } = this.services
     const clickhouse = { url: endpoints.clickhouse!, user: 'default', password: '' }
     const config = loadConfig({ file: this.#configFile, env: {}, cwd: this.directory })
-    const signal = AbortSignal.timeout(120_000)
+    const signal = AbortSignal.timeout(verifyTimeoutMs)
+    const late = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error(`verify still ran after ${verifyTimeoutMs} ms`)))
+    })
+    const services = { postgres: this.psqlUrl, clickhouse }
     try {
-      return await verify({ config, services: { postgres: this.psqlUrl, clickhouse }, log: quietLog(), signal })
+      return await Promise.race([verify({ config, services, log: quietLog(), signal }), late])
     } catch (error) {
       throw new Error(`verify failed\n${this.logs()}`, { cause: error })
     }
@@ -208,9 +213,12 @@ export class Pipeline {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.producer.stop(), this.consumer.stop()])
+    const running = [this.producer, this.consumer].filter(worker => worker.running)
+    await Promise.all(running.map(worker => worker.stop()))
     await Promise.all(this.#clients.map(client => client.end().catch(() => {})))
     await this.#database.drop()
     await rm(this.directory, { recursive: true, force: true })
+    const unclean = running.filter(({ end }) => end?.code !== 0)
+    if (unclean.length > 0) throw new Error(`${unclean.map(({ name }) => name)} did not stop cleanly\n${this.logs()}`)
   }
 }

@@ -221,7 +221,7 @@ const texts: TypeCase[] = [
     values: [
       ...quoted('12345678901234567890', '{"a":1,"a":2, "b" : 1.10 }', 'null', ' [ ] ', '""', '{"💥":"\\u0041"}'),
       String.raw`'"\ud800"'`,
-      `(repeat('[', 1000) || repeat(']', 1000))::json`,
+      `(repeat('[', 10000) || repeat(']', 10000))::json`,
     ],
   },
   {
