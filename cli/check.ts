@@ -27,7 +27,7 @@ export function checkCommand(program: Command): void {
 }
 
 async function runCheck({ config, log, life }: CommandContext, { fix, json }: CheckOptions): Promise<number> {
-  const { postgres } = await openServices(config, log, life.signal)
+  const { postgres } = await openServices(config, log, life.signal, ['postgres'])
   const checks = await withClient(postgres, async client => {
     const look = async () => {
       const tables = await readTables(client, (schema, table) => tableOptions(config, schema, table) !== undefined)

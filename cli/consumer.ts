@@ -12,7 +12,7 @@ export function consumerCommand(program: Command): void {
     .description('fold the topics into ClickHouse')
     .action(
       runs('consumer', async ({ config, log, life }) => {
-        const { kafka, clickhouse } = await openServices(config, log, life.signal)
+        const { kafka, clickhouse } = await openServices(config, log, life.signal, ['kafka', 'clickhouse'])
         await runConsumer({ config, kafka, clickhouse, log, life })
       }),
     )

@@ -16,7 +16,7 @@ import { type Verification, verify } from '../verify/verify.ts'
 import { type Child, failWithChild, sameConfiguration, startChild } from './children.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
 import { DemoScreen, type DemoView } from './demo-screen.ts'
-import { openServices, type Services } from './endpoints.ts'
+import { everything, openServices, type Services } from './endpoints.ts'
 
 interface DemoOptions {
   readonly once?: true
@@ -48,7 +48,7 @@ export function demoCommand(program: Command): void {
 async function runDemo(context: CommandContext, options: DemoOptions): Promise<number> {
   const started = performance.now()
   const { config, log, life } = context
-  const services = await openServices(config, log, life.signal)
+  const services = await openServices(config, log, life.signal, everything)
   life.opened('stack', () => down(config.directory, log))
   await loadHistory(services, context, Number(options.orders))
   const common = sameConfiguration({ config: salesConfig, ...options, directory: config.directory })

@@ -13,7 +13,7 @@ export function producerCommand(program: Command): void {
     .option('--new-generation', 'load everything anew, into topics beside those of the live generation')
     .action(
       runs<{ newGeneration?: true }>('producer', async ({ config, log, life }, { newGeneration = false }) => {
-        const { postgres, kafka } = await openServices(config, log, life.signal)
+        const { postgres, kafka } = await openServices(config, log, life.signal, ['postgres', 'kafka'])
         await runProducer({ config, postgres, kafka, log, life, newGeneration })
       }),
     )

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import { failWithChild, sameConfiguration, startChild } from './children.ts'
 import { runs } from './command.ts'
-import { openServices } from './endpoints.ts'
+import { everything, openServices } from './endpoints.ts'
 
 export function startCommand(program: Command): void {
   program
@@ -14,7 +14,7 @@ export function startCommand(program: Command): void {
     .action(
       runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, life }, options) => {
         // Embedded components are started here once, and not by two processes at the same time.
-        await openServices(config, log, life.signal)
+        await openServices(config, log, life.signal, everything)
         const common = sameConfiguration({ ...options, directory: config.directory })
         const children = ['consumer', 'producer'].map(name => {
           const child = startChild(name, [...common, name], config.directory)

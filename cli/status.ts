@@ -66,7 +66,7 @@ export function statusCommand(program: Command): void {
 }
 
 async function readStatus({ config, log, life }: CommandContext): Promise<PipelineStatus> {
-  const services = await openServices(config, log, life.signal)
+  const services = await openServices(config, log, life.signal, ['postgres', 'kafka'])
   const connection = await connectKafka({ ...services.kafka, clientId: `${config.name}-status`, log })
   life.opened('kafka', () => connection.close())
   const fetcher = openFetcher(connection)

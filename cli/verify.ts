@@ -14,7 +14,7 @@ export function verifyCommand(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(
       runs<{ json?: true }>('verify', async ({ config, log, life }, { json }) => {
-        const services = await openServices(config, log, life.signal)
+        const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
         const result = await verify({ config, services, log, signal: life.signal })
         if (json) printJson(result)
         else process.stdout.write(`${describe(result).join('\n')}\n`)
