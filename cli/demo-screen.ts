@@ -15,6 +15,10 @@ export interface DemoView {
 const bold = (text: string) => `\x1b[1m${text}\x1b[22m`
 const dim = (text: string) => `\x1b[2m${text}\x1b[22m`
 
+/** A line that wrapped would take two, and the next picture would be drawn too low. */
+const wrapOff = '\x1b[?7l'
+const wrapOn = '\x1b[?7h'
+
 /** Draws over the previous picture on a terminal; elsewhere prints one line. */
 export class DemoScreen {
   readonly #out: NodeJS.WriteStream
@@ -30,7 +34,8 @@ export class DemoScreen {
       return
     }
     const lines = pictureLines(view).map(line => `${line}\x1b[K`)
-    this.#out.write(`${this.#height > 0 ? `\x1b[${this.#height}A` : ''}${lines.join('\n')}\x1b[J\n`)
+    const up = this.#height > 0 ? `\x1b[${this.#height}A` : ''
+    this.#out.write(`${wrapOff}${up}${lines.join('\n')}\x1b[J\n${wrapOn}`)
     this.#height = lines.length
   }
 }

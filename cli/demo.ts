@@ -135,10 +135,11 @@ async function watch({ context, services, seconds }: Demo, limit = Number.POSITI
 
 async function readReports(rows: <Row>(sql: string) => Promise<Row[]>): Promise<Pick<DemoView, 'today' | 'best'>> {
   const [today] = await rows<Record<string, string>>(
-    'SELECT * EXCEPT date FROM analytics.daily_sales_stats WHERE date = today()',
+    `SELECT total_orders, total_items_sold, ${['revenue', 'cost', 'profit'].map(name => `toDecimalString(total_${name}, 2) AS total_${name}`).join(', ')},
+  toDecimalString(average_order_value, 2) AS average_order_value FROM analytics.daily_sales_stats WHERE date = today()`,
   )
   const best = await rows<DemoView['best'][number]>(
-    `SELECT territory_name AS territory, rank, customer_name AS customer, orders, toString(revenue) AS revenue
+    `SELECT territory_name AS territory, rank, customer_name AS customer, orders, toDecimalString(revenue, 2) AS revenue
 FROM analytics.territory_top_customers WHERE rank <= 2 AND sales_territory_id <= 4 ORDER BY sales_territory_id, rank`,
   )
   return { today, best }
