@@ -256,7 +256,7 @@ test('generated and identity columns, and labels added to an enum', async () => 
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE TYPE mood AS ENUM ('ok');
-      CREATE TABLE public.made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, m mood, twice int GENERATED ALWAYS AS (n * 2) STORED,); ${full('public.made')}
+      CREATE TABLE public.made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, m mood, twice int GENERATED ALWAYS AS (n * 2) STORED); ${full('public.made')}
       INSERT INTO public.made (n, m) VALUES (1, 'ok'), (NULL, NULL)`,
   })
   await compareAfterEach(pipeline, [
