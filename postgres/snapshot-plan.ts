@@ -37,7 +37,7 @@ export async function planSnapshot(
   readers: number,
 ): Promise<Piece[]> {
   if (tables.length === 0) return []
-  await query(client, `LOCK TABLE ${tables.map(quote).join(', ')} IN ACCESS SHARE MODE`)
+  await query(client, lockStatement(tables))
   await requireUnwritten(client, tables)
   const rows = await query<{ oid: number; blocks: string }>(
     client,
@@ -52,6 +52,11 @@ export async function planSnapshot(
   return tables.flatMap((table, index) =>
     cut(blocksOf.get(table.oid) ?? 0, size).map(range => ({ table: index, statement: statement(table, range) })),
   )
+}
+
+/** Keeps the tables, partitions included, from being rewritten until the transaction ends. */
+export function lockStatement(tables: readonly SnapshotTable[]): string {
+  return `LOCK TABLE ${tables.map(quote).join(', ')} IN ACCESS SHARE MODE`
 }
 
 /** Conditions that together hold for every row once; rows beyond the last block known are of later transactions. */

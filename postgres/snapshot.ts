@@ -7,7 +7,7 @@ import { type Client, connect, liftTransactionLimit, query } from './connect.ts'
 import { copyOut } from './copy-out.ts'
 import { parseCopyRow } from './copy-row.ts'
 import { sqlState } from './failure.ts'
-import { type Piece, planSnapshot, type SnapshotTable } from './snapshot-plan.ts'
+import { lockStatement, type Piece, planSnapshot, type SnapshotTable } from './snapshot-plan.ts'
 import { Tuple } from './tuple.ts'
 
 export interface SnapshotOptions {
@@ -78,28 +78,59 @@ async function openReader({ url, snapshotName }: SnapshotOptions): Promise<Clien
   }
 }
 
-/** Each connection takes the next piece when it has finished one. */
+/**
+ * Each connection takes the next piece when it has finished one. The first has locked every table until all is copied, so that a
+ * TRUNCATE waits for it; another connection that waited behind that TRUNCATE would wait for ever, unseen by Postgres. So the
+ * others lock what they can get at once, and leave the rest to the first, as pg_dump does.
+ */
 async function copyPieces(
-  clients: readonly Client[],
+  [first, ...others]: readonly Client[],
   pieces: readonly Piece[],
   options: SnapshotOptions,
 ): Promise<void> {
-  const { tables, onRow, onTableDone } = options
+  const { tables, onTableDone } = options
   const left = tables.map((_, index) => pieces.filter(({ table }) => table === index).length)
   const queue = [...pieces]
-  const read = async (client: Client) => {
-    const tuple = new Tuple()
+  const contended: Piece[] = []
+  const copy = async (client: Client, piece: Piece) => {
+    await copyPiece(client, piece, options)
+    left[piece.table]!--
+    if (left[piece.table] === 0) onTableDone(piece.table)
+  }
+  const readAsOther = async (client: Client) => {
     for (let piece = queue.shift(); piece; piece = queue.shift()) {
-      const { table, statement } = piece
-      const columns = tables[table]!.columns.length
-      const row = (line: Buffer) => {
-        parseCopyRow(line, columns, tuple)
-        onRow(table, tuple)
-      }
-      await copyOut(client, statement, { row, pressure: options.pressure })
-      left[table]!--
-      if (left[table] === 0) onTableDone(table)
+      if (await lockAtOnce(client, tables[piece.table]!)) await copy(client, piece)
+      else contended.push(piece)
     }
   }
-  await Promise.all(clients.map(read))
+  const readAsFirst = async (client: Client) => {
+    for (let piece = queue.shift(); piece; piece = queue.shift()) await copy(client, piece)
+  }
+  await Promise.all([readAsFirst(first!), ...others.map(readAsOther)])
+  for (const piece of contended) await copy(first!, piece)
+}
+
+async function copyPiece(client: Client, { table, statement }: Piece, options: SnapshotOptions): Promise<void> {
+  const { tables, onRow, pressure } = options
+  const columns = tables[table]!.columns.length
+  const tuple = new Tuple()
+  const row = (line: Buffer) => {
+    parseCopyRow(line, columns, tuple)
+    onRow(table, tuple)
+  }
+  await copyOut(client, statement, { row, pressure })
+}
+
+const lockNotAvailable = '55P03'
+
+async function lockAtOnce(client: Client, table: SnapshotTable): Promise<boolean> {
+  await query(client, 'SAVEPOINT unlocked')
+  try {
+    await query(client, `${lockStatement([table])} NOWAIT`)
+    return true
+  } catch (error) {
+    if (!(error instanceof MillraceError) || sqlState(error.cause) !== lockNotAvailable) throw error
+    await query(client, 'ROLLBACK TO unlocked')
+    return false
+  }
 }

@@ -202,6 +202,27 @@ test('a table truncated or rewritten since the snapshot is noticed, also in a pa
   }
 })
 
+test('a TRUNCATE that waits for the load does not make the load wait for it', async () => {
+  for (const [name, rows] of Object.entries({ a: 60_000, b: 20_000, c: 10 })) {
+    await db.sql(`CREATE TABLE ${name} AS SELECT g AS id, repeat('x', 200) AS v FROM generate_series(1, ${rows}) g`)
+  }
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const other = await db.connect()
+  let truncating: Promise<unknown> | undefined
+  let isWaiting: Promise<void> | undefined
+  const blocked = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.c'::regclass`
+  // Two readers have taken the first two tables when this is asked; the third is left to whoever is ready first.
+  const pressure = () => {
+    truncating ??= other.query('TRUNCATE public.c')
+    isWaiting ??= eventually('it waits', async () => (await db.sql(blocked)).length === 1)
+    return isWaiting
+  }
+  const { a, b, c } = await load(slot.snapshotName, { pressure, readers: 2 })
+  assert.equal([a?.length, b?.length, c?.length], [60_000, 20_000, 10])
+  await truncating
+  await slot.release()
+})
+
 test('a snapshot that was given up is noticed', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
