@@ -88,10 +88,10 @@ ALTER TABLE shop.products REPLICA IDENTITY FULL;
 CREATE TABLE IF NOT EXISTS shop.traffic_sources (
   traffic_source_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text NOT NULL UNIQUE,
-  channel text NOT NULL
+  channel text NOT NULL CHECK (channel IN ('direct', 'search', 'email', 'social', 'partner'))
 );
 COMMENT ON TABLE shop.traffic_sources IS 'Where visitors come from.';
 COMMENT ON COLUMN shop.traffic_sources.traffic_source_id IS 'Generated number of the source.';
 COMMENT ON COLUMN shop.traffic_sources.name IS 'Search engine, campaign, newsletter or partner.';
-COMMENT ON COLUMN shop.traffic_sources.channel IS 'Kind of source: search, social, email, partner, direct.';
+COMMENT ON COLUMN shop.traffic_sources.channel IS 'Kind of source: direct, search, email, social or partner.';
 ALTER TABLE shop.traffic_sources REPLICA IDENTITY FULL;
