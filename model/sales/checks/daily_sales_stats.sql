@@ -12,7 +12,7 @@ lines AS (
   LEFT JOIN shop.order_items AS item ON item.order_id = completed.order_id
 )
 SELECT
-  to_char(lines.date, 'YYYY-MM-DD') AS date,
+  lines.date,
   count(DISTINCT order_id) AS total_orders,
   coalesce(sum(quantity), 0) AS total_items_sold,
   coalesce(sum(price * quantity), 0)::numeric(15,2) AS total_revenue,
