@@ -17,6 +17,7 @@ import { type Child, failWithChild, sameConfiguration, startChild } from './chil
 import { type CommandContext, printJson, runs } from './command.ts'
 import { DemoScreen, type DemoView } from './demo-screen.ts'
 import { everything, openServices, type Services } from './endpoints.ts'
+import { exitCodeOf, title } from './verify.ts'
 
 interface DemoOptions {
   readonly once?: true
@@ -146,15 +147,15 @@ FROM analytics.territory_top_customers WHERE rank <= 2 AND sales_territory_id <=
 }
 
 async function finish({ context, services, seconds }: Demo, generator: Child, asJson: boolean): Promise<number> {
-  const { config, log, life } = context
+  const { config, life } = context
   const status = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
   await generator.stop()
   const { changes } = JSON.parse(generator.lastLine()) as { changes: number }
-  const verification = await verify({ config, services, log, signal: life.signal })
+  const verification = await verify({ config, services, signal: life.signal })
   const result = demoResult(verification, { seconds: Math.round(seconds()), freshness_ms: status?.freshness, changes })
   if (asJson) printJson(result)
-  else process.stdout.write(`${result.ok ? 'equal' : 'DIFFERENT'} after ${result.seconds} s and ${changes} changes\n`)
-  return result.ok ? exitCodes.ok : exitCodes.found
+  else process.stdout.write(`${title(verification)} after ${result.seconds} s and ${changes} changes\n`)
+  return exitCodeOf(verification)
 }
 
 function demoResult(verification: Verification, run: { seconds: number; freshness_ms: unknown; changes: number }) {

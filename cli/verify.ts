@@ -1,8 +1,10 @@
-// cli/verify: `millrace verify [--json]`: exit 0 equal, 1 different, 2 could not.
+// cli/verify: `millrace verify [--json]`: exit 0 equal, 1 different, 2 could not tell.
 // May know: verify, cli.
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
+import type { TableComparison } from '../verify/tables.ts'
+import type { ReportComparison } from '../verify/trial.ts'
 import { type Verification, verify } from '../verify/verify.ts'
 import { printJson, runs } from './command.ts'
 import { openServices } from './endpoints.ts'
@@ -15,22 +17,54 @@ export function verifyCommand(program: Command): void {
     .action(
       runs<{ json?: true }>('verify', async ({ config, log, life }, { json }) => {
         const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
-        const result = await verify({ config, services, log, signal: life.signal })
+        const result = await verify({ config, services, signal: life.signal })
         if (json) printJson(result)
         else process.stdout.write(`${describe(result).join('\n')}\n`)
-        return result.ok ? exitCodes.ok : exitCodes.found
+        return exitCodeOf(result)
       }),
     )
 }
 
-function describe({ ok, lsn, tables, reports }: Verification): string[] {
-  const tableLines = Object.entries(tables).map(([name, { postgres, clickhouse, differing, keys }]) => {
-    const shown = keys.map(({ key, state }) => `\n    ${state} ${key}`).join('')
-    return `  ${name.padEnd(40)} ${postgres} rows in Postgres, ${clickhouse} in ClickHouse, ${differing} differ${shown}`
+/** What a command ends with that has verified. */
+export function exitCodeOf({ outcome }: Verification): number {
+  return { equal: exitCodes.ok, different: exitCodes.found, undecided: exitCodes.failed }[outcome]
+}
+
+/** The outcome in one word. */
+export function title({ outcome }: Verification): string {
+  return outcome === 'equal' ? outcome : outcome.toUpperCase()
+}
+
+/** The result for people: a line for each table and report, and what differs below it. */
+export function describe(result: Verification): string[] {
+  const { lsn, tables, reports, unchecked } = result
+  const moved = Object.values(reports).some(({ state }) => state === 'undecided')
+  return [
+    `${title(result)} at ${lsn}`,
+    ...Object.entries(tables).flatMap(([name, table]) => describeTable(name, table)),
+    ...Object.entries(reports).flatMap(([name, report]) => describeReport(name, report)),
+    ...(unchecked.length === 0
+      ? []
+      : [`not checked, because the model has no checks/<view>.sql: ${unchecked.join(', ')}`]),
+    ...(moved ? ['undecided means neither right nor wrong: pause the writers for a moment and verify again'] : []),
+  ]
+}
+
+function describeTable(name: string, { postgres, clickhouse, differing, keys }: TableComparison): string[] {
+  return [
+    `  ${name.padEnd(40)} ${postgres} rows in Postgres, ${clickhouse} in ClickHouse, ${differing} differ`,
+    ...keys.map(({ key, state }) => `    ${state} ${key}`),
+  ]
+}
+
+function describeReport(name: string, { state, rows, differing, keys }: ReportComparison): string[] {
+  const title = `  ${name.padEnd(40)} ${rows} rows, `
+  if (state === 'undecided') return [`${title}undecided: ${differing} of them changed during every comparison`]
+  const shown = keys.map(row => {
+    const columns = Object.entries(row.columns ?? {}).map(
+      ([column, [postgres, clickhouse]]) => `\n      ${column}: ${postgres} in Postgres, ${clickhouse} in ClickHouse`,
+    )
+    return `    ${row.state} ${row.key}${columns.join('')}`
   })
-  const reportLines = Object.entries(reports).map(([name, { rows, differing, keys }]) => {
-    const shown = keys.map(key => `\n    ${key}`).join('')
-    return `  ${name.padEnd(40)} ${rows} rows, ${differing} differ${shown}`
-  })
-  return [`${ok ? 'equal' : 'DIFFERENT'} at ${lsn}`, ...tableLines, ...reportLines]
+  return [`${title}${differing} differ`, ...shown]
 }

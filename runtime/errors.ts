@@ -64,7 +64,6 @@ export const errorCodes = {
   NOT_CAUGHT_UP: { policy: 'stop', meaning: 'ClickHouse did not reach the LSN at which it was to be compared' },
   SOURCE_EMPTY: { policy: 'stop', meaning: 'the source lacks the rows that generated changes refer to' },
   SOURCE_NOT_EMPTY: { policy: 'stop', meaning: 'generated data is only written into an empty source' },
-  SOURCE_MOVES: { policy: 'stop', meaning: 'the source changed too fast for a report to be compared' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 

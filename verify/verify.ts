@@ -1,59 +1,77 @@
 // verify/verify: Postgres and ClickHouse at one LSN, every table and every report.
 // May know: contract, clickhouse, runtime, verify.
 
-import { changelogName } from '../clickhouse/ddl.ts'
-import { quoteName } from '../clickhouse/quote.ts'
+import { loadModel } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import type { Config } from '../runtime/config.ts'
-import { MillraceError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
-import { compareReport, loadChecks, type ReportComparison } from './reports.ts'
+import { loadChecks, type ReportCheck, uncheckedViews } from './checks.ts'
+import { compareReport } from './reports.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
 import { compareTable, type TableComparison } from './tables.ts'
-import { type OpenedWarehouse, openLiveWarehouse, visibleLsn } from './warehouse.ts'
+import { type ReportComparison, Trial } from './trial.ts'
+import { changedSince, type OpenedWarehouse, openLiveWarehouse, untilVisible } from './warehouse.ts'
+
+export type Outcome = 'equal' | 'different' | 'undecided'
 
 export interface Verification {
+  /** Everything is equal. */
   readonly ok: boolean
+  /** Different when anything is; undecided when else a report could not be judged, because the source never rested. */
+  readonly outcome: Outcome
+  /** Where the tables were compared. */
   readonly lsn: string
   readonly tables: Readonly<Record<string, TableComparison>>
   readonly reports: Readonly<Record<string, ReportComparison>>
+  /** Published views of the model that have no check. */
+  readonly unchecked: readonly string[]
 }
 
 export interface VerifyOptions {
   readonly config: Config
   readonly services: { readonly postgres: string; readonly clickhouse: { url: string; user: string; password: string } }
-  readonly log: Log
   readonly signal: AbortSignal
 }
 
-/** How long ClickHouse may take to reach the snapshot's LSN. */
-const catchUpMs = 60_000
-/** A report shows the present, so under load it is compared again until a snapshot meets a quiet moment. */
-const reportAttempts = 5
+/** How often a report that differs while the source moves is looked at. */
+const looks = 5
 
 /**
- * Compares as of one LSN, while changes keep flowing. Tables are exact at any time; a report that stays different while the source
- * moves cannot be judged.
- * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, or SOURCE_MOVES
+ * Compares as of one LSN, while changes keep flowing. Tables are exact at any time; reports, which show the present, row by row in
+ * several looks (see Trial).
+ * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, CONFIG_INVALID for a check that cannot be read
  */
 export async function verify(options: VerifyOptions): Promise<Verification> {
+  const { checks, unchecked } = checksOf(options.config)
   const warehouse = await openLiveWarehouse(options.services.clickhouse, options.config.name)
   try {
     const { lsn, tables } = await withSnapshot(options, warehouse, snapshot => compareTables(warehouse, snapshot))
-    const reports =
-      options.config.model === undefined ? {} : await compareReports(options, warehouse, options.config.model)
-    const ok = [...Object.values(tables), ...Object.values(reports)].every(({ differing }) => differing === 0)
-    return { ok, lsn: formatLsn(lsn), tables, reports }
+    const reports = await compareReports(options, warehouse, checks)
+    const outcome = outcomeOf(Object.values(tables), Object.values(reports))
+    return { ok: outcome === 'equal', outcome, lsn: formatLsn(lsn), tables, reports, unchecked }
   } finally {
     await warehouse.clickhouse.close()
   }
 }
 
-async function compareTables(warehouse: OpenedWarehouse, { client, lsn }: SourceSnapshot) {
+function checksOf({ model: directory, reportTimeZone }: Config): { checks: ReportCheck[]; unchecked: string[] } {
+  if (directory === undefined) return { checks: [], unchecked: [] }
+  const model = loadModel(directory, reportTimeZone)
+  const checks = loadChecks(model, reportTimeZone)
+  return { checks, unchecked: uncheckedViews(model, checks) }
+}
+
+function outcomeOf(tables: readonly TableComparison[], reports: readonly ReportComparison[]): Outcome {
+  if (tables.some(({ differing }) => differing > 0)) return 'different'
+  const states = reports.map(({ state }) => state)
+  if (states.includes('different')) return 'different'
+  return states.includes('undecided') ? 'undecided' : 'equal'
+}
+
+async function compareTables({ clickhouse, tables: all }: OpenedWarehouse, { client: postgres, lsn }: SourceSnapshot) {
   const tables: Record<string, TableComparison> = {}
-  for (const table of warehouse.tables) {
-    const compare = () => compareTable({ postgres: client, clickhouse: warehouse.clickhouse, table, lsn })
+  for (const table of all) {
+    const compare = () => compareTable({ postgres, clickhouse, table, lsn })
     const first = await compare()
     // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
     tables[tableName(table)] = first.differing === 0 ? first : await compare()
@@ -61,65 +79,50 @@ async function compareTables(warehouse: OpenedWarehouse, { client, lsn }: Source
   return { lsn, tables }
 }
 
+/** All reports at one snapshot, then those that moved at snapshots of their own, which are read sooner. */
 async function compareReports(
   options: VerifyOptions,
   warehouse: OpenedWarehouse,
-  model: string,
+  checks: readonly ReportCheck[],
 ): Promise<Record<string, ReportComparison>> {
-  const checks = loadChecks(model, options.config.reportTimeZone)
-  for (let attempt = 1; ; attempt++) {
-    const { reports, quiet } = await withSnapshot(options, warehouse, async ({ client, lsn }) => {
-      const reports: Record<string, ReportComparison> = {}
-      for (const check of checks) {
-        reports[check.name] = await compareReport({ postgres: client, clickhouse: warehouse.clickhouse, check })
-      }
-      return { reports, quiet: !(await changedSince(warehouse, lsn)) }
-    })
-    if (quiet || Object.values(reports).every(({ differing }) => differing === 0)) return reports
-    if (attempt === reportAttempts) {
-      throw new MillraceError('SOURCE_MOVES', {
-        what: 'the reports could not be compared, because the source changed during each of several attempts',
-        next: 'pause the writers for a moment and verify again; the tables were compared, and this does not say that a report is wrong',
+  const trials = new Map(checks.map(check => [check, new Trial()]))
+  const undecided = () => checks.filter(check => trials.get(check)!.state === 'undecided')
+  for (let look = 1; look <= looks && undecided().length > 0; look++) {
+    const groups = look === 1 ? [checks] : undecided().map(check => [check])
+    for (const group of groups) {
+      await withSnapshot(options, warehouse, async snapshot => {
+        for (const check of group) await lookAt(check, trials.get(check)!, { warehouse, snapshot })
       })
     }
   }
+  return Object.fromEntries(checks.map(check => [check.name, trials.get(check)!.result()]))
+}
+
+interface Moment {
+  readonly warehouse: OpenedWarehouse
+  readonly snapshot: SourceSnapshot
+}
+
+async function lookAt(check: ReportCheck, trial: Trial, { warehouse, snapshot }: Moment): Promise<void> {
+  const compare = () => compareReport({ postgres: snapshot.client, clickhouse: warehouse.clickhouse, check })
+  const first = await compare()
+  if (first.differing.size === 0) return trial.add(first, false)
+  // An aggregate's part may be visible just before the changelog's part that tells of the change: a second look is past that moment.
+  trial.add(first, false)
+  const second = await compare()
+  trial.add(second, !(await changedSince(warehouse, snapshot.lsn)))
 }
 
 async function withSnapshot<Result>(
-  options: VerifyOptions,
+  { services, signal }: VerifyOptions,
   warehouse: OpenedWarehouse,
   work: (snapshot: SourceSnapshot) => Promise<Result>,
 ): Promise<Result> {
-  const snapshot = await openSnapshot(options.services.postgres)
+  const snapshot = await openSnapshot(services.postgres)
   try {
-    await untilVisible(warehouse, snapshot.lsn, options.signal)
+    await untilVisible(warehouse, snapshot.lsn, signal)
     return await work(snapshot)
   } finally {
     await snapshot.close()
   }
-}
-
-async function untilVisible({ clickhouse }: OpenedWarehouse, lsn: number, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + catchUpMs
-  for (;;) {
-    const visible = await visibleLsn(clickhouse)
-    if (visible >= lsn) return
-    signal.throwIfAborted()
-    if (performance.now() > deadline) {
-      throw new MillraceError('NOT_CAUGHT_UP', {
-        what: `ClickHouse shows everything up to ${formatLsn(visible)} and did not reach ${formatLsn(lsn)} in ${catchUpMs / 1000} s`,
-        next: 'millrace status shows where it waits; check that the producer and the consumer run',
-      })
-    }
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
-}
-
-/** Whether any captured table has a change at or after the LSN. */
-async function changedSince({ clickhouse, tables }: OpenedWarehouse, lsn: number): Promise<boolean> {
-  for (const table of tables) {
-    const [row] = await clickhouse.rows(`SELECT 1 FROM ${quoteName(changelogName(table))} WHERE _lsn >= ${lsn} LIMIT 1`)
-    if (row !== undefined) return true
-  }
-  return false
 }

@@ -2,6 +2,9 @@
 // May know: contract, clickhouse, runtime.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
+import { changelogName } from '../clickhouse/ddl.ts'
+import { quoteName } from '../clickhouse/quote.ts'
+import { formatLsn } from '../contract/position.ts'
 import { parseValueSchema } from '../contract/schema.ts'
 import type { Table } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -12,6 +15,11 @@ export interface OpenedWarehouse {
   readonly database: string
   readonly tables: readonly Table[]
 }
+
+/** How long ClickHouse may take to reach a snapshot's LSN. */
+const catchUpMs = 60_000
+/** Under load, the sooner a view is read after its snapshot, the less has changed between. */
+const pollMs = 10
 
 /**
  * The highest generation whose initial load is visible.
@@ -39,8 +47,37 @@ export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: st
   })
 }
 
+/**
+ * Waits until everything below the LSN is visible.
+ * @throws {MillraceError} NOT_CAUGHT_UP when that takes too long
+ */
+export async function untilVisible({ clickhouse }: OpenedWarehouse, lsn: number, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + catchUpMs
+  for (;;) {
+    const visible = await visibleLsn(clickhouse)
+    if (visible >= lsn) return
+    signal.throwIfAborted()
+    if (performance.now() > deadline) {
+      throw new MillraceError('NOT_CAUGHT_UP', {
+        what: `ClickHouse shows everything up to ${formatLsn(visible)} and did not reach ${formatLsn(lsn)} in ${catchUpMs / 1000} s`,
+        next: 'millrace status shows where it waits; check that the producer and the consumer run',
+      })
+    }
+    await new Promise(resolve => setTimeout(resolve, pollMs))
+  }
+}
+
+/** Whether any captured table has a change at or after the LSN. */
+export async function changedSince({ clickhouse, tables }: OpenedWarehouse, lsn: number): Promise<boolean> {
+  for (const table of tables) {
+    const [row] = await clickhouse.rows(`SELECT 1 FROM ${quoteName(changelogName(table))} WHERE _lsn >= ${lsn} LIMIT 1`)
+    if (row !== undefined) return true
+  }
+  return false
+}
+
 /** The newest LSN below which everything is visible; 0 while nothing is. */
-export async function visibleLsn(clickhouse: Clickhouse): Promise<number> {
+async function visibleLsn(clickhouse: Clickhouse): Promise<number> {
   const [row] = await clickhouse.rows<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
   return Number(row?.lsn ?? 0)
 }

@@ -1,5 +1,5 @@
 // test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to the rows.
-// May know: the sales model, clickhouse, verify/reports, generator, real Postgres and ClickHouse.
+// May know: the sales model, clickhouse, verify/{checks,reports}, generator, real Postgres and ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { applyModel, loadModel, reconcile } from '../../clickhouse/model.ts'
@@ -7,7 +7,8 @@ import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { compareReport, loadChecks } from '../../verify/reports.ts'
+import { loadChecks } from '../../verify/checks.ts'
+import { compareReport } from '../../verify/reports.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { chaos } from '../support/sales-chaos.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
@@ -17,7 +18,7 @@ import { assert, suite } from '../support/suite.ts'
 const timeZone = 'America/New_York'
 const directory = packagePath('model/sales')
 const model = loadModel(directory, timeZone)
-const checks = loadChecks(directory, timeZone)
+const checks = loadChecks(model, timeZone)
 
 let services: Services
 let database: TestDatabase
@@ -26,8 +27,9 @@ let fold: Fold
 
 async function assertEqual(when: string): Promise<void> {
   for (const check of checks) {
-    const { differing, keys } = await compareReport({ postgres: database.client, clickhouse, check })
-    assert.is(differing, 0, `${check.name} differs ${when}, for: ${keys.join(' | ')}`)
+    const { differing } = await compareReport({ postgres: database.client, clickhouse, check })
+    const rows = [...differing.values()].slice(0, 5).map(row => JSON.stringify(row))
+    assert.is(differing.size, 0, `${check.name} differs ${when}:\n${rows.join('\n')}`)
   }
 }
 

@@ -1,18 +1,17 @@
 // test/unit/model.test: the files of the sales model fit together and keep the rules of a model.
-// May know: the sales model, clickhouse/model, verify/reports, runtime/config.
+// May know: the sales model, clickhouse/model, verify/checks, runtime/config.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadModel } from '../../clickhouse/model.ts'
 import { loadConfig, tableOptions } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { loadChecks } from '../../verify/reports.ts'
+import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const directory = packagePath('model/sales')
 const model = loadModel(directory, 'Europe/Berlin')
-const checks = loadChecks(directory, 'Europe/Berlin')
-const published = Object.values(model.publish).flat()
+const checks = loadChecks(model, 'Europe/Berlin')
 const withoutComments = (sql: string) => sql.replace(/^\s*--.*$/gm, '').trim()
 
 function files(): string[] {
@@ -41,13 +40,13 @@ test('no aggregate goes without a recomputation, no report without a check', () 
     statement => /^CREATE TABLE IF NOT EXISTS (\w+)/m.exec(statement)?.[1] ?? [],
   )
   assert.equal([...model.recompute.keys()].sort(), aggregates.sort())
-  assert.equal(checks.map(({ name }) => name).sort(), [...published].sort())
+  assert.equal(uncheckedViews(model, checks), [])
 })
 
-test('the time zone is the only placeholder, and it is filled in', () => {
+test('the time zone is filled in, and a check knows one placeholder more', () => {
   const texts = [...model.statements, ...model.recompute.values(), ...checks.map(({ sql }) => sql)]
   assert.ok(texts.some(text => text.includes("'Europe/Berlin'")))
-  for (const text of texts) assert.not.match(text, /\{\w+\}/)
+  for (const text of texts) assert.not.match(text.replaceAll('{as_of}', ''), /\{\w+\}/)
 })
 
 test('the check of a report reads tables, never the fold', () => {

@@ -1,0 +1,141 @@
+// test/unit/verify.test: how values of reports are spelled, what several looks say together, which checks belong to a model, what people read.
+// May know: verify, cli/verify.
+
+import { describe, exitCodeOf } from '../../cli/verify.ts'
+import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
+import type { DifferingRow } from '../../verify/reports.ts'
+import { spell } from '../../verify/spelling.ts'
+import { type ReportComparison, Trial } from '../../verify/trial.ts'
+import type { Verification } from '../../verify/verify.ts'
+import { writeFixture } from '../support/fixture.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('verify')
+
+const look = (...keys: string[]) => ({
+  rows: 10,
+  differing: new Map(keys.map(key => [key, { key, state: 'missing' } satisfies DifferingRow])),
+})
+
+test('numbers are equal by their value, exactly', () => {
+  const same = (...texts: unknown[]) => assert.is(new Set(texts.map(text => spell('number', text))).size, 1, `${texts}`)
+  same('0.1000', '0.1', '00.10', 0.1)
+  same('5', '5.00', 5, '5.')
+  same('0', '0.00', '-0.00', 0)
+  same('100', '100.0', 100)
+  same('-12.30', '-12.3')
+  assert.is(spell('number', '12345678901234567890.10'), '12345678901234567890.1')
+  assert.is.not(spell('number', '9007199254740993'), spell('number', '9007199254740992'))
+  assert.is.not(spell('number', '0.01'), spell('number', '0.001'))
+})
+
+test('times, booleans and floats are equal however they are printed', () => {
+  assert.is(spell('time', '2025-01-31 10:00:00.5+00'), spell('time', '2025-01-31T10:00:00.500000Z'))
+  assert.is(spell('time', '2025-01-31 10:00:00'), spell('time', '2025-01-31T10:00:00Z'))
+  assert.is.not(spell('time', '2025-01-31 10:00:00'), spell('time', '2025-01-31 10:00:01'))
+  assert.equal(
+    ['t', true, 1, 'f', false, 0].map(value => spell('boolean', value)),
+    [...['true', 'true', 'true'], ...['false', 'false', 'false']],
+  )
+  assert.is(spell('float', '1e-07'), spell('float', 1e-7))
+  assert.is(spell('float', '-Infinity'), spell('float', '-inf'))
+})
+
+test('no text looks like NULL or like a number', () => {
+  assert.is(spell('text', null), 'NULL')
+  assert.is(spell('text', 'NULL'), "'NULL'")
+  assert.is(spell('text', null), spell('number', undefined))
+  assert.is.not(spell('text', '5.00'), spell('text', '5'))
+  assert.is(spell('text', "it's, 'x"), "'it''s, ''x'")
+})
+
+test('a difference counts only where the source was at rest', () => {
+  const trial = new Trial()
+  trial.add(look('a', 'b'), false)
+  assert.is(trial.state, 'undecided')
+  trial.add(look('b'), true)
+  assert.is(trial.state, 'different')
+  assert.equal(trial.result(), { state: 'different', rows: 10, differing: 1, keys: [{ key: 'b', state: 'missing' }] })
+})
+
+test('a report is equal when every row was found so once, and undecided while some never was', () => {
+  const trial = new Trial()
+  trial.add(look('today', 'yesterday'), false)
+  trial.add(look('today', 'tomorrow'), false)
+  assert.equal(trial.result(), {
+    state: 'undecided',
+    rows: 10,
+    differing: 1,
+    keys: [{ key: 'today', state: 'missing' }],
+  })
+  trial.add(look('tomorrow'), false)
+  assert.is(trial.state, 'equal')
+})
+
+test('a row that differs at rest is different, though it was equal before', () => {
+  const trial = new Trial()
+  trial.add(look('a'), false)
+  trial.add(look('b'), true)
+  assert.equal(trial.result().keys, [{ key: 'b', state: 'missing' }])
+})
+
+test('checks are those of published views; a view beside checked ones must have one', () => {
+  const check = '-- key: day, name\nSELECT {as_of}, {time_zone}'
+  const directory = writeFixture({ 'checks/b.sql': check, 'checks/a.sql': check, 'checks/README.md': 'no check' })
+  const publish = { reports: ['b', 'a', 'c'], raw: ['log'] }
+  const checks = loadChecks({ directory, publish }, 'Europe/Berlin')
+  assert.equal(
+    checks.map(({ name, key }) => [name, ...key]),
+    [
+      ['a', 'day', 'name'],
+      ['b', 'day', 'name'],
+    ],
+  )
+  assert.match(checks[0]!.sql, 'SELECT {as_of}, Europe/Berlin')
+  assert.equal(uncheckedViews({ publish }, checks), ['c'])
+  assert.equal(loadChecks({ directory: `${directory}/nowhere`, publish }, 'UTC'), [])
+})
+
+test('a check that names no key is refused', async () => {
+  const directory = writeFixture({ 'checks/a.sql': 'SELECT 1' })
+  await assert.refuses(
+    () => loadChecks({ directory, publish: { reports: ['a'] } }, 'UTC'),
+    'CONFIG_INVALID',
+    /key columns/,
+  )
+})
+
+const equal: ReportComparison = { state: 'equal', rows: 7, differing: 0, keys: [] }
+const undecided: ReportComparison = {
+  state: 'undecided',
+  rows: 8,
+  differing: 1,
+  keys: [{ key: '1', state: 'missing' }],
+}
+
+function verification(outcome: Verification['outcome'], reports: Verification['reports']): Verification {
+  const table = { postgres: 3, clickhouse: 3, differing: 0, keys: [] }
+  return { ok: outcome === 'equal', outcome, lsn: '0/1', tables: { 't.t': table }, reports, unchecked: [] }
+}
+
+test('under load the tables and what was equal are told, and the rest is neither right nor wrong', () => {
+  const result = verification('undecided', { calm: equal, busy: undecided })
+  const text = describe(result).join('\n')
+  assert.match(text, /^UNDECIDED at 0\/1\n {2}t\.t +3 rows in Postgres, 3 in ClickHouse, 0 differ\n/)
+  assert.match(text, /calm +7 rows, 0 differ/)
+  assert.match(text, /busy +8 rows, undecided: 1 of them changed during every comparison/)
+  assert.match(text, /pause the writers/)
+  assert.is(exitCodeOf(result), 2)
+  assert.is(exitCodeOf(verification('equal', {})), 0)
+})
+
+test('a difference names the row and the columns', () => {
+  const keys = [{ key: "'DE', NULL", state: 'different', columns: { revenue: ['5', '6'] } }] as const
+  const result = verification('different', { wrong: { state: 'different', rows: 1, differing: 1, keys }, undecided })
+  const text = describe(result).join('\n')
+  assert.match(text, /^DIFFERENT at/)
+  assert.match(text, "    different 'DE', NULL\n      revenue: 5 in Postgres, 6 in ClickHouse")
+  assert.is(exitCodeOf(result), 1)
+})
+
+test.run()

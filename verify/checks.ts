@@ -1,0 +1,67 @@
+// verify/checks: the model's own SQL that computes each report in Postgres.
+// May know: clickhouse/model, runtime/errors. A check shares nothing with the materialized views.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Model } from '../clickhouse/model.ts'
+import { MillraceError } from '../runtime/errors.ts'
+
+export interface ReportCheck {
+  /** Of the view and of the file. */
+  readonly name: string
+  /** Columns that identify a row of the report. */
+  readonly key: readonly string[]
+  /** A SELECT for Postgres of the view's columns; `{as_of}` stands for the moment that the view looked at the clock. */
+  readonly sql: string
+}
+
+type Published = Pick<Model, 'publish'>
+
+interface View {
+  readonly database: string
+  readonly name: string
+}
+
+/** The views of every database; a database is given as a list of their names. */
+function publishedViews(publish: Published['publish'] | readonly View[]): readonly View[] {
+  if (Array.isArray(publish)) return publish as readonly View[]
+  return Object.entries(publish as Record<string, readonly string[]>).flatMap(([database, names]) =>
+    names.map(name => ({ database, name })),
+  )
+}
+
+/**
+ * Reads `checks/<view>.sql` of the published views that have one, in order of name; the first line names the key columns: `-- key: date`.
+ * @throws {MillraceError} CONFIG_INVALID for a check without key columns
+ */
+export function loadChecks({ directory, publish }: Published & { directory: string }, timeZone: string): ReportCheck[] {
+  const folder = join(directory, 'checks')
+  if (!existsSync(folder)) return []
+  const views = new Set(publishedViews(publish).map(({ name }) => name))
+  return readdirSync(folder)
+    .filter(file => file.endsWith('.sql'))
+    .sort()
+    .map(file => readCheck(join(folder, file), file.slice(0, -'.sql'.length), timeZone))
+    .filter(({ name }) => views.has(name))
+}
+
+/** Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. */
+export function uncheckedViews({ publish }: Published, checks: readonly ReportCheck[]): string[] {
+  const checked = new Set(checks.map(({ name }) => name))
+  const views = publishedViews(publish)
+  const databases = new Set(views.filter(({ name }) => checked.has(name)).map(({ database }) => database))
+  return views.filter(({ database, name }) => databases.has(database) && !checked.has(name)).map(({ name }) => name)
+}
+
+function readCheck(file: string, name: string, timeZone: string): ReportCheck {
+  const sql = readFileSync(file, 'utf8').replaceAll('{time_zone}', timeZone)
+  const key = /^-- key: (.+)$/m.exec(sql)?.[1]
+  if (key === undefined) {
+    throw new MillraceError('CONFIG_INVALID', {
+      what: 'the check does not name its key columns',
+      where: file,
+      next: 'begin the file with a line such as "-- key: date"',
+    })
+  }
+  return { name, key: key.split(',').map(column => column.trim()), sql }
+}
