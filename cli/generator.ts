@@ -3,6 +3,8 @@
 
 import { type Command, InvalidArgumentError } from 'commander'
 import { backfill } from '../generator/backfill.ts'
+import { Control } from '../generator/control.ts'
+import { Pace } from '../generator/pace.ts'
 import { generate } from '../generator/run.ts'
 import { applySchema, countOrders } from '../generator/schema.ts'
 import { up } from '../stack/up.ts'
@@ -25,6 +27,7 @@ export function generatorCommand(program: Command): void {
   subcommand('backfill', 'write a seed set and years of history into the empty shop')
     .option('--orders <count>', 'orders of history', wholeNumber, 100_000)
     .option('--years <count>', 'years that they are spread over', wholeNumber, 2)
+    .option('--visits-per-order <count>', 'visits of the online shop for each order', Number, 1)
     .option('--seed <number>', 'the same seed makes the same history', wholeNumber, 1)
     .option('--if-empty', 'do nothing, and succeed, when the shop has orders already')
     .option('--json', 'print what was written as one line of JSON')
@@ -39,14 +42,19 @@ export function generatorCommand(program: Command): void {
 
 async function runBackfill(
   context: CommandContext,
-  options: Common & { readonly orders: number; readonly years: number; readonly ifEmpty?: true },
+  options: Common & {
+    readonly orders: number
+    readonly years: number
+    readonly visitsPerOrder: number
+    readonly ifEmpty?: true
+  },
 ): Promise<void> {
-  const { orders, years, seed, ifEmpty, json } = options
+  const { orders, years, visitsPerOrder, seed, ifEmpty, json } = options
   const url = await sourceUrl(context)
   if (ifEmpty && (await countOrders(url)) > 0) return
   await applySchema(url, context.log)
   const onProgress = (rows: number) => context.log.debug('writing history', { rows })
-  const written = await backfill({ url, orders, years, seed, log: context.log, onProgress })
+  const written = await backfill({ url, orders, years, visitsPerOrder, seed, log: context.log, onProgress })
   if (json) printLine(written)
 }
 
@@ -56,7 +64,7 @@ async function runLife(context: CommandContext, options: Common & { readonly rat
   const url = await sourceUrl(context)
   const result = await generate({
     url,
-    rate,
+    control: new Control(new Pace(rate)),
     seed,
     log,
     signal: life.signal,

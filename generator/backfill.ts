@@ -1,21 +1,32 @@
 // generator/backfill: the seed set and years of history into an empty shop, by COPY, in one transaction.
-// May know: postgres/connect, runtime, generator/{copy,history,person,reference,seed,transaction}.
+// May know: postgres/connect, runtime, generator/{calendar,copy,history,person,reference,seed,staff,transaction,visits}.
 
 import { type Client, describeUrl, query, withClient } from '../postgres/connect.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Span } from './calendar.ts'
 import { copyRows } from './copy.ts'
-import { customerRows, historicOrders, itemColumns, orderColumns, type Population } from './history.ts'
+import {
+  customerRows,
+  emptyPopulation,
+  type HistoricOrder,
+  historicOrders,
+  itemColumns,
+  orderColumns,
+} from './history.ts'
 import { customerColumns } from './person.ts'
 import { loadReference, type Reference } from './reference.ts'
 import { seedTables } from './seed.ts'
+import { makeStaff } from './staff.ts'
 import { inTransaction } from './transaction.ts'
+import { visitColumns } from './visits.ts'
 
 export interface BackfillOptions {
   readonly url: string
   readonly orders: number
   readonly years: number
+  /** Visits of the online shop for each order, on average; default 1, far fewer than a real shop has. */
+  readonly visitsPerOrder?: number
   readonly seed: number
   /** End of the history; default now. With the same seed and end the history is the same. */
   readonly until?: Date
@@ -27,13 +38,14 @@ export interface BackfillOptions {
 export interface BackfillResult {
   readonly orders: number
   readonly items: number
-  /** All rows written: seed set, customers, orders and items. */
+  readonly visits: number
+  /** All rows written: seed set, customers, orders, items and visits. */
   readonly rows: number
   readonly seconds: number
 }
 
-/** Orders that are held in memory at a time: their items can only follow once they are there. */
-const ordersPerCopy = 10_000
+/** Rows that are held in memory at a time: items can only follow once their orders are there. */
+const rowsPerCopy = 40_000
 const ordersPerCustomer = 5
 
 /**
@@ -41,7 +53,7 @@ const ordersPerCustomer = 5
  * @throws {MillraceError} SOURCE_NOT_EMPTY when it has orders or customers already, POSTGRES_*
  */
 export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
-  const { url, orders, years, seed, until = new Date(), log, onProgress } = options
+  const { url, orders, years, visitsPerOrder = 1, seed, until = new Date(), log, onProgress } = options
   const started = performance.now()
   const from = new Date(until)
   from.setUTCFullYear(until.getUTCFullYear() - years)
@@ -50,20 +62,31 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
     const written = await inTransaction(client, async () => {
       await refuseUnlessEmpty(client, url)
       await spareForeignKeys(client)
-      const reference = await ensureSeedSet(client, seed, from)
-      const count = Math.max(1, Math.round(orders / ordersPerCustomer))
-      const population: Population = { registered: new Float64Array(count), home: new Uint16Array(count) }
+      const reference = await ensureSeedSet(client, seed, span)
+      const population = emptyPopulation(Math.max(1, Math.round(orders / ordersPerCustomer)))
       const customers = customerRows(seed, population, span)
       let rows = reference.rows + (await copyRows(client, 'shop.customers', customerColumns, customers))
-      const history = historicOrders({ ...span, seed, orders, population, reference: reference.reference })
+      const history = historicOrders({
+        ...span,
+        seed,
+        orders,
+        visitsPerOrder,
+        population,
+        reference: reference.reference,
+      })
       const result = await copyOrders(client, history, written => onProgress?.(rows + written))
-      rows += result.orders + result.items
+      rows += result.orders + result.items + result.visits
       await continueIdentities(client)
       return { ...result, rows }
     })
-    await query(client, 'ANALYZE shop.customers, shop.orders, shop.order_items')
+    await query(client, 'ANALYZE shop.customers, shop.orders, shop.order_items, shop.user_traffic')
     const result = { ...written, seconds: (performance.now() - started) / 1000 }
-    log.info('history is written', { orders: result.orders, items: result.items, seconds: Math.round(result.seconds) })
+    log.info('history is written', {
+      orders: result.orders,
+      items: result.items,
+      visits: result.visits,
+      seconds: Math.round(result.seconds),
+    })
     return result
   })
 }
@@ -95,49 +118,52 @@ async function spareForeignKeys(client: Client): Promise<void> {
 async function ensureSeedSet(
   client: Client,
   seed: number,
-  since: Date,
+  span: Span,
 ): Promise<{ reference: Reference; rows: number }> {
   const there = await loadReference(client)
   if (there !== undefined) return { reference: there, rows: 0 }
   let rows = 0
-  for (const table of seedTables(seed, since)) rows += await copyRows(client, table.table, table.columns, table.rows)
-  const reference = await loadReference(client)
-  return { reference: reference!, rows }
+  for (const table of seedTables(seed, span)) rows += await copyRows(client, table.table, table.columns, table.rows)
+  const reference = (await loadReference(client))!
+  // The table of employees says only where they are now.
+  const { stints } = makeStaff(seed, span)
+  const territories = reference.territories.map((territory, index) => ({ ...territory, staff: stints[index]! }))
+  return { reference: { ...reference, territories }, rows }
 }
+
+type Written = Pick<BackfillResult, 'orders' | 'items' | 'visits'>
 
 async function copyOrders(
   client: Client,
   history: ReturnType<typeof historicOrders>,
   onProgress: (rows: number) => void,
-): Promise<{ orders: number; items: number }> {
-  let orders = 0
-  let items = 0
+): Promise<Written> {
+  const written = { orders: 0, items: 0, visits: 0 }
   for (;;) {
-    const chunk = [...take(history, ordersPerCopy)]
-    if (chunk.length === 0) return { orders, items }
-    orders += await copyRows(
-      client,
-      'shop.orders',
-      orderColumns,
-      chunk.map(({ order }) => order),
-    )
-    items += await copyRows(
-      client,
-      'shop.order_items',
-      itemColumns,
-      chunk.flatMap(entry => entry.items),
-    )
-    onProgress(orders + items)
+    const chunk = takeRows(history, rowsPerCopy)
+    if (chunk.length === 0) return written
+    const rows = {
+      orders: chunk.map(({ order }) => order),
+      items: chunk.flatMap(({ items }) => items),
+      visits: chunk.flatMap(({ visits }) => visits),
+    }
+    written.orders += await copyRows(client, 'shop.orders', orderColumns, rows.orders)
+    written.items += await copyRows(client, 'shop.order_items', itemColumns, rows.items)
+    written.visits += await copyRows(client, 'shop.user_traffic', visitColumns, rows.visits)
+    onProgress(written.orders + written.items + written.visits)
   }
 }
 
-/** The next rows, leaving the generator open. */
-function* take<Item>(source: Generator<Item>, count: number): Generator<Item> {
-  for (let taken = 0; taken < count; taken++) {
-    const { value, done } = source.next()
-    if (done) return
-    yield value
+/** The next orders with so many rows or a few more, leaving the generator open. */
+function takeRows(history: Generator<HistoricOrder>, most: number): HistoricOrder[] {
+  const taken: HistoricOrder[] = []
+  for (let rows = 0; rows < most; ) {
+    const { value, done } = history.next()
+    if (done) break
+    taken.push(value)
+    rows += 1 + value.items.length + value.visits.length
   }
+  return taken
 }
 
 /** COPY brings its own ids; the sequences must go on behind them. */

@@ -1,22 +1,23 @@
 // generator/history: the past of the shop: customers and orders, each order as far as it has come by the end.
-// May know: generator/{basket,calendar,copy,person,random,reference,seed}. Pure: rows out, nothing executed.
+// May know: generator/{basket,calendar,copy,person,prices,random,reference,seed,visits}. Pure: rows out, nothing executed.
 
-import { type Line, makeLines, makeSale } from './basket.ts'
+import { type Line, makeLines, makeSale, returnChance } from './basket.ts'
 import { orderTimes, type Span } from './calendar.ts'
 import type { Cell } from './copy.ts'
-import { makeCustomer } from './person.ts'
+import { makeCustomer, randomHome } from './person.ts'
+import { PriceHistory } from './prices.ts'
 import { Random } from './random.ts'
 import type { Reference } from './reference.ts'
 import { money } from './seed.ts'
+import { Traffic, visitCells } from './visits.ts'
 
 const hour = 3_600_000
-const year = 365.25 * 24 * hour
 
 const cancelledShare = 0.06
-const returnedShare = 0.05
-const priceRisePerYear = 0.03
 /** Share of the customers that are there from the first day. */
 const foundingShare = 0.15
+/** Share of the customers that have come from another territory since they registered. */
+const movedShare = 0.08
 
 export const orderColumns = [
   'order_id',
@@ -40,8 +41,20 @@ export const itemColumns = ['order_item_id', 'order_id', 'product_id', 'quantity
 /** Who had registered by when; ids are places in these lists plus one. */
 export interface Population {
   readonly registered: Float64Array
-  /** Index of the home territory. */
+  /** When they moved to their present home; that of their registration where they never did. */
+  readonly moved: Float64Array
+  /** Index of the home territory, before and since. */
+  readonly earlier: Uint16Array
   readonly home: Uint16Array
+}
+
+export function emptyPopulation(count: number): Population {
+  return {
+    registered: new Float64Array(count),
+    moved: new Float64Array(count),
+    earlier: new Uint16Array(count),
+    home: new Uint16Array(count),
+  }
 }
 
 /** Rows of `count` customers in the order of their registration; fills `population` on the way. */
@@ -51,8 +64,11 @@ export function* customerRows(seed: number, population: Population, span: Span):
   for (let index = 0; index < count; index++) {
     const share = Math.max(0, (index + 1) / count - foundingShare) / (1 - foundingShare)
     const at = Math.floor(span.from + share * (span.until - span.from - hour))
-    const customer = makeCustomer(random, index + 1, new Date(at))
+    const moved = random.chance(movedShare) ? Math.floor(at + random.fraction() * (span.until - at)) : at
+    const customer = makeCustomer(random, index + 1, new Date(at), new Date(moved))
     population.registered[index] = at
+    population.moved[index] = moved
+    population.earlier[index] = randomHome(random).territory
     population.home[index] = customer.territory
     yield customer.cells
   }
@@ -61,33 +77,47 @@ export function* customerRows(seed: number, population: Population, span: Span):
 export interface HistoricOrder {
   readonly order: readonly Cell[]
   readonly items: readonly (readonly Cell[])[]
+  /** In the order of `visitColumns`: the visit that it came from, and those without an order. */
+  readonly visits: readonly (readonly Cell[])[]
 }
 
 export interface HistoryOptions extends Span {
   readonly seed: number
   readonly orders: number
+  /** Visits for each order on average. */
+  readonly visitsPerOrder: number
   readonly reference: Reference
   readonly population: Population
 }
 
 /** Orders by time, ids from 1 on without gaps. */
 export function* historicOrders(options: HistoryOptions): Generator<HistoricOrder> {
-  const { seed, orders, reference, population, until } = options
+  const { seed, orders, visitsPerOrder, reference, population, until } = options
   const random = new Random(seed, 'orders')
+  const traffic = new Traffic(new Random(seed, 'visits'), reference, visitsPerOrder)
+  const prices = new PriceHistory(seed, options)
   let known = 0
   let orderId = 0
   let itemId = 0
+  const someone = () => random.skewed(Math.max(1, known))
   for (const at of orderTimes(random, orders, options)) {
     while (known < population.home.length && population.registered[known]! <= at) known += 1
-    const customer = random.skewed(Math.max(1, known))
-    const sale = makeSale(random, reference, population.home[customer]!)
-    const lines = makeLines(random, reference.products, 1 - (priceRisePerYear * (until - at)) / year)
-    const progress = progressOf(random, at, until)
+    const customer = someone()
+    const homes = at < population.moved[customer]! ? population.earlier : population.home
+    const sale = makeSale(random, reference, homes[customer]!, at)
+    const lines = makeLines(random, reference.products, product => prices.level(product, at))
+    const progress = progressOf(random, { at, until, returnShare: returnChance(lines) })
     const references = [customer + 1, sale.shop, sale.employee, sale.territory, sale.trafficSource]
+    const visits = [...traffic.idleAround(at, until, () => someone() + 1)]
+    if (sale.trafficSource !== null) {
+      const earliest = Math.min(at, population.registered[customer]!)
+      visits.unshift(traffic.purchase({ customer: customer + 1, source: sale.trafficSource, at, earliest }))
+    }
     orderId += 1
     yield {
       order: [orderId, ...references, progress.status, new Date(at).toISOString(), ...progress.times],
       items: lines.map(line => itemCells(++itemId, orderId, line)),
+      visits: visits.map(visitCells),
     }
   }
 }
@@ -102,12 +132,19 @@ interface Progress {
   readonly times: readonly (string | null)[]
 }
 
+interface Ordered {
+  readonly at: number
+  readonly until: number
+  /** Chance that it comes back once it is there. */
+  readonly returnShare: number
+}
+
 /** How far an order of that time has come by the end: paid in hours, there in days, at times cancelled or sent back. */
-function progressOf(random: Random, ordered: number, until: number): Progress {
+function progressOf(random: Random, { at: ordered, until, returnShare }: Ordered): Progress {
   const paid = ordered + random.waiting(2 * hour)
   const shipped = paid + random.waiting(20 * hour)
   const delivered = shipped + random.waiting(55 * hour)
-  const returned = random.chance(returnedShare) ? delivered + random.waiting(190 * hour) : Number.POSITIVE_INFINITY
+  const returned = random.chance(returnShare) ? delivered + random.waiting(190 * hour) : Number.POSITIVE_INFINITY
   const patience = ordered + random.fraction() * (shipped - ordered)
   const cancelled = random.chance(cancelledShare) ? patience : Number.POSITIVE_INFINITY
   const text = (time: number) => (time < until && time < cancelled ? new Date(time).toISOString() : null)

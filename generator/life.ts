@@ -1,16 +1,23 @@
 // generator/life: what happens next in the shop: a function of its state and its seed.
-// May know: generator/{basket,bounded,operation,person,random,reference}. Pure: no clock, nothing executed.
+// May know: generator/{back-office,basket,bounded,floor,mood,operation,person,random,reference,scenario,visits}. Pure: no clock, nothing executed.
 
-import { makeLines, makeSale } from './basket.ts'
+import { BackOffice } from './back-office.ts'
+import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
 import { Bounded } from './bounded.ts'
-import { changesOf, type Operation, type Status } from './operation.ts'
+import { Floor } from './floor.ts'
+import { changedRow, type Mood, moodOf } from './mood.ts'
+import { changesOf, type FloorChange, type IdSource, type Operation, type Status } from './operation.ts'
 import { makeCustomer, randomHome } from './person.ts'
 import { cumulate, Random } from './random.ts'
 import type { Reference } from './reference.ts'
+import type { Scenario } from './scenario.ts'
+import { Traffic } from './visits.ts'
 
 export interface KnownOrder {
   readonly id: number
   readonly status: Status
+  /** Chance that it comes back once it is there. */
+  readonly returnShare: number
   readonly items: readonly { readonly id: number; readonly quantity: number }[]
 }
 
@@ -30,11 +37,6 @@ export interface Situation {
   readonly settled: readonly KnownOrder[]
 }
 
-/** Gives ids that nobody else will use. */
-export interface IdSource {
-  next(of: 'order' | 'item' | 'customer'): number
-}
-
 /** Most orders and customers that are remembered; beyond, orders are finished before new ones come. */
 const memory = { open: 20_000, settled: 20_000, customers: 50_000 }
 
@@ -42,6 +44,7 @@ const memory = { open: 20_000, settled: 20_000, customers: 50_000 }
 const habits = {
   order: 240,
   step: 680,
+  visit: 96,
   quantity: 30,
   return: 10,
   removal: 5,
@@ -50,28 +53,44 @@ const habits = {
   registration: 14,
   move: 7,
   transfer: 1,
+  hiring: 0.3,
+  departure: 0.3,
 } as const
 type Habit = keyof typeof habits
 const habitNames = Object.keys(habits) as Habit[]
-const habitTotals = cumulate(Object.values(habits))
+const usualTotals = cumulate(Object.values(habits))
+const visitsPerOrder = 1
 
 const nextStatus: Partial<Record<Status, Status>> = { created: 'paid', paid: 'shipped', shipped: 'delivered' }
 const cancelledShare = 0.03
+/** A delivered order whose goods come back that often is taken whenever it is met. */
+const highReturnShare = 0.1
+/** Share of the online orders and visits that a campaign accounts for. */
+const campaignShare = 0.85
 
 export class Life {
   readonly #random: Random
-  readonly #reference: Reference
+  readonly #floor: Floor
+  readonly #traffic: Traffic
+  readonly #office: BackOffice
   readonly #ids: IdSource
   readonly #customers: Bounded<KnownCustomer>
   readonly #open: Bounded<KnownOrder>
   readonly #settled: Bounded<KnownOrder>
   /** Rows that the batch has changed already: it changes each of them once, so that its statements may go in any order. */
   readonly #touched = new Set<string>()
+  #mood: Mood | undefined
+  #habitTotals = usualTotals
+  /** What a scenario's beginning or end still has to change. */
+  #waiting: FloorChange[] = []
 
   constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
     this.#random = new Random(seed, 'life')
-    this.#reference = { ...reference, products: reference.products.map(product => ({ ...product })) }
+    this.#floor = new Floor(reference)
+    this.#traffic = new Traffic(this.#random, this.#floor, visitsPerOrder)
     this.#ids = ids
+    const touch = (row: string) => this.#touch(row)
+    this.#office = new BackOffice({ random: this.#random, floor: this.#floor, ids, touch })
     this.#customers = new Bounded(customers, memory.customers)
     this.#open = new Bounded(open, memory.open)
     this.#settled = new Bounded(settled, memory.settled)
@@ -81,11 +100,39 @@ export class Life {
     return this.#open.size
   }
 
-  /** Operations that together change at least so many rows, and no row twice. */
+  /** The scenario that is under way. */
+  get mood(): Mood | undefined {
+    return this.#mood
+  }
+
+  /** Ends the one that is under way, if any. @throws {MillraceError} NOT_FOUND */
+  begin(scenario: Scenario, at: Date): Mood {
+    const mood = moodOf(scenario, { random: this.#random, floor: this.#floor, at })
+    this.end(at)
+    this.resume(mood)
+    return mood
+  }
+
+  /** Goes on with a scenario that began in an earlier life; what it began with is set once more. */
+  resume(mood: Mood): void {
+    this.#mood = mood
+    this.#habitTotals = cumulate(habitNames.map(name => habits[name] * (mood.habits[name] ?? 1)))
+    this.#waiting.push(...mood.first)
+  }
+
+  /** Ends the scenario; what it leaves to be undone is in the next batch. */
+  end(at: Date): void {
+    this.#waiting.push(...(this.#mood?.last(at) ?? []))
+    this.#mood = undefined
+    this.#habitTotals = usualTotals
+  }
+
+  /** Operations that together change at least so many rows, and no row twice. With 0 only what a scenario asks for. */
   batch(rows: number, at: Date): Operation[] {
     this.#touched.clear()
-    const operations: Operation[] = []
-    for (let changes = 0; changes < rows; ) {
+    if (this.#mood !== undefined && at.getTime() >= this.#mood.until) this.end(at)
+    const operations = this.#takeWaiting()
+    for (let changes = operations.length; changes < rows; ) {
       const operation = this.#next(at)
       operations.push(operation)
       changes += changesOf(operation)
@@ -93,9 +140,25 @@ export class Life {
     return operations
   }
 
+  /** Those whose rows have not been changed in this batch; the others have to wait for the next. */
+  #takeWaiting(): Operation[] {
+    const taken: Operation[] = []
+    const left: FloorChange[] = []
+    for (const change of this.#waiting) {
+      if (!this.#touch(changedRow(change))) {
+        left.push(change)
+        continue
+      }
+      this.#floor.apply(change)
+      taken.push(change)
+    }
+    this.#waiting = left
+    return taken
+  }
+
   /** Where what usually happens cannot, somebody registers or orders something, which always can. */
   #next(at: Date): Operation {
-    const habit = habitNames[this.#random.weighted(habitTotals)]!
+    const habit = habitNames[this.#random.weighted(this.#habitTotals)]!
     return this.#perform(habit, at) ?? (this.#customers.size === 0 ? this.#register(at) : this.#order(at))
   }
 
@@ -105,6 +168,8 @@ export class Life {
         return this.#open.full || this.#customers.size === 0 ? this.#step(at) : this.#order(at)
       case 'step':
         return this.#step(at)
+      case 'visit':
+        return this.#visit(at)
       case 'quantity':
         return this.#quantity()
       case 'return':
@@ -114,25 +179,48 @@ export class Life {
       case 'correction':
         return this.#correction(at)
       case 'price':
-        return this.#price(at)
+        return this.#office.price(at)
       case 'registration':
         return this.#register(at)
       case 'move':
         return this.#move(at)
       case 'transfer':
-        return this.#transfer()
+        return this.#office.transfer(at)
+      case 'hiring':
+        return this.#office.hire(at)
+      case 'departure':
+        return this.#office.leave(at)
     }
   }
 
   #order(at: Date): Operation {
     const customer = this.#customers.at(this.#random.skewed(this.#customers.size))
-    const sale = makeSale(this.#random, this.#reference, customer.home)
-    const lines = makeLines(this.#random, this.#reference.products, 1)
+    const sale = this.#campaigned(makeSale(this.#random, this.#floor, customer.home, at.getTime()))
+    const lines = makeLines(this.#random, this.#mood?.products ?? this.#floor.products)
     const id = this.#ids.next('order')
     const numbered = lines.map(line => ({ ...line, id: this.#ids.next('item') }))
-    this.#open.add({ id, status: 'created', items: numbered }, this.#random)
+    this.#open.add({ id, status: 'created', items: numbered, returnShare: returnChance(lines) }, this.#random)
     this.#touched.add(`order ${id}`)
-    return { kind: 'order', id, customer: customer.id, sale, lines: numbered, at }
+    const came = { customer: customer.id, source: sale.trafficSource, at: at.getTime(), earliest: 0 }
+    const visit = came.source === null ? undefined : this.#traffic.purchase({ ...came, source: came.source })
+    return { kind: 'order', id, customer: customer.id, sale, lines: numbered, visit, at }
+  }
+
+  /** During a campaign most online orders come from its source. */
+  #campaigned(sale: Sale): Sale {
+    const source = this.#mood?.source
+    if (source === undefined || sale.trafficSource === null || !this.#random.chance(campaignShare)) return sale
+    return { ...sale, trafficSource: source }
+  }
+
+  #visit(at: Date): Operation | undefined {
+    if (this.#customers.size === 0 || this.#floor.trafficSources.length === 0) return undefined
+    const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
+    const source = this.#mood?.source
+    const time = at.getTime()
+    if (source === undefined || !this.#random.chance(campaignShare))
+      return { kind: 'visit', visit: this.#traffic.idle(time, somebody) }
+    return { kind: 'visit', visit: this.#traffic.from(source, time, somebody) }
   }
 
   #step(at: Date): Operation | undefined {
@@ -146,7 +234,7 @@ export class Life {
   }
 
   #return(at: Date): Operation | undefined {
-    const order = this.#take(this.#settled)
+    const order = this.#take(this.#settled, ({ returnShare }) => this.#random.chance(returnShare / highReturnShare))
     return order && { kind: 'step', order: order.id, from: 'delivered', to: 'returned', at }
   }
 
@@ -169,17 +257,8 @@ export class Life {
     const order = this.#take(this.#settled)
     if (!order) return undefined
     this.#settled.add(order, this.#random)
-    const territory = this.#random.pick(this.#reference.territories).id
+    const territory = this.#random.pick(this.#floor.territories).id
     return { kind: 'correction', order: order.id, territory, days: this.#random.integer(0, 3), at }
-  }
-
-  #price(at: Date): Operation | undefined {
-    const product = this.#random.pick(this.#reference.products)
-    if (!this.#touch(`product ${product.id}`)) return undefined
-    const factor = 0.9 + 0.2 * this.#random.fraction()
-    product.cents = Math.max(50, Math.round(product.cents * factor))
-    product.costCents = Math.min(product.costCents, product.cents)
-    return { kind: 'price', product: product.id, cents: product.cents, costCents: product.costCents, at }
   }
 
   #register(at: Date): Operation {
@@ -199,18 +278,11 @@ export class Life {
     return { kind: 'move', customer: id, city, country, at }
   }
 
-  #transfer(): Operation | undefined {
-    const sellers = this.#random.pick(this.#reference.territories).sellers
-    if (sellers.length === 0) return undefined
-    const employee = this.#random.pick(sellers)
-    const territory = this.#random.pick(this.#reference.territories).id
-    return this.#touch(`employee ${employee}`) ? { kind: 'transfer', employee, territory } : undefined
-  }
-
-  /** Takes a random order out; undefined when there is none that the batch has not changed yet. */
-  #take(orders: Bounded<KnownOrder>): KnownOrder | undefined {
+  /** Takes a random order out; undefined when it does not suit, or the batch has changed it already. */
+  #take(orders: Bounded<KnownOrder>, suits: (order: KnownOrder) => boolean = () => true): KnownOrder | undefined {
     if (orders.size === 0) return undefined
     const index = this.#random.integer(0, orders.size - 1)
+    if (!suits(orders.at(index))) return undefined
     return this.#touch(`order ${orders.at(index).id}`) ? orders.remove(index) : undefined
   }
 

@@ -1,10 +1,13 @@
 // generator/operation: the things that happen in a shop, as data.
-// May know: generator/{basket,person}. `at` is the time it happens at.
+// May know: generator/{basket,person,staff,visits}. `at` is the time it happens at.
 
 import type { Line, Sale } from './basket.ts'
 import type { Customer } from './person.ts'
+import type { Employee } from './staff.ts'
+import type { Visit } from './visits.ts'
 
-export type Status = 'created' | 'paid' | 'shipped' | 'delivered' | 'returned' | 'cancelled'
+export const statuses = ['created', 'paid', 'shipped', 'delivered', 'returned', 'cancelled'] as const
+export type Status = (typeof statuses)[number]
 
 export type Operation =
   | {
@@ -13,6 +16,8 @@ export type Operation =
       readonly customer: number
       readonly sale: Sale
       readonly lines: readonly (Line & { readonly id: number })[]
+      /** The visit that it came from. */
+      readonly visit?: Visit | undefined
       readonly at: Date
     }
   | { readonly kind: 'step'; readonly order: number; readonly from: Status; readonly to: Status; readonly at: Date }
@@ -26,6 +31,7 @@ export type Operation =
       readonly at: Date
     }
   | { readonly kind: 'removal'; readonly order: number; readonly items: number }
+  | { readonly kind: 'visit'; readonly visit: Visit }
   | {
       readonly kind: 'price'
       readonly product: number
@@ -41,11 +47,30 @@ export type Operation =
       readonly country: string
       readonly at: Date
     }
+  | { readonly kind: 'hiring'; readonly employee: Employee }
+  | { readonly kind: 'departure'; readonly employee: number; readonly at: Date }
   | { readonly kind: 'transfer'; readonly employee: number; readonly territory: number }
+  | { readonly kind: 'handover'; readonly shop: number; readonly territory: number }
+  | { readonly kind: 'renaming'; readonly territory: number; readonly name: string }
+
+/** Operations that change what later orders refer to. */
+export type FloorChange = Extract<
+  Operation,
+  { readonly kind: 'price' | 'hiring' | 'departure' | 'transfer' | 'handover' | 'renaming' }
+>
+
+export type Identity = 'order' | 'item' | 'customer' | 'employee'
+
+/** Gives ids that nobody else will use. */
+export interface IdSource {
+  next(of: Identity): number
+  /** Whether there is another one. */
+  has(of: Identity): boolean
+}
 
 /** How many row changes the operation makes. */
 export function changesOf(operation: Operation): number {
-  if (operation.kind === 'order') return 1 + operation.lines.length
+  if (operation.kind === 'order') return 1 + operation.lines.length + (operation.visit === undefined ? 0 : 1)
   if (operation.kind === 'removal') return 1 + operation.items
   return 1
 }

@@ -47,7 +47,8 @@ export function randomHome(random: Random): Home {
   return { territory, city: random.pick(cities), country }
 }
 
-export function makeCustomer(random: Random, id: number, createdAt: Date): Customer {
+/** `writtenAt` is when the row was last written, if that was not at the registration. */
+export function makeCustomer(random: Random, id: number, createdAt: Date, writtenAt = createdAt): Customer {
   const { territory, city, country } = randomHome(random)
   const name = personName(random)
   const phone = random.chance(0.7) ? faker.phone.number({ style: 'international' }) : null
@@ -58,5 +59,7 @@ export function makeCustomer(random: Random, id: number, createdAt: Date): Custo
   const birthDate = random.chance(0.6) ? birthday : null
   const time = createdAt.toISOString()
   const email = `${name.toLowerCase().replace(/[^a-z]+/g, '.')}.${id}@mail.example`
-  return { id, territory, cells: [id, name, email, phone, birthDate, city, country, random.chance(0.4), time, time] }
+  const consent = random.chance(0.4)
+  const cells = [id, name, email, phone, birthDate, city, country, consent, time, writtenAt.toISOString()]
+  return { id, territory, cells }
 }

@@ -1,23 +1,27 @@
 // generator/run: life goes on in the shop, at a given rate of row changes.
-// May know: postgres/connect, runtime, generator/{life,pace,situation,statements,transaction}.
+// May know: postgres/connect, runtime, generator/{control,execute,life,mood,scenario,situation}.
 
-import { type Client, withClient } from '../postgres/connect.ts'
-import { postgresFailure } from '../postgres/failure.ts'
+import { type Client, query, withClient } from '../postgres/connect.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
+import type { Control, Totals } from './control.ts'
+import { execute } from './execute.ts'
 import { Life } from './life.ts'
-import { Pace } from './pace.ts'
+import type { Mood } from './mood.ts'
+import type { Operation } from './operation.ts'
+import type { Scenario } from './scenario.ts'
 import { loadSituation, ReservedIds } from './situation.ts'
-import { type Statement, statementsOf } from './statements.ts'
 import { inTransaction } from './transaction.ts'
 
 export interface GenerateOptions {
   readonly url: string
-  /** Row changes per second. */
-  readonly rate: number
   /** With the same seed, rate and shop, what happens is the same. */
   readonly seed: number
+  /** Sets the rate, pauses, starts scenarios. */
+  readonly control: Control
+  /** Begins at once. */
+  readonly scenario?: Scenario
   readonly log: Log
   /** Ends the run after the transaction that is under way. */
   readonly signal: AbortSignal
@@ -25,11 +29,7 @@ export interface GenerateOptions {
   onTick?(stats: GeneratorStats): void
 }
 
-export interface GeneratorStats {
-  /** Row changes committed since the start. */
-  readonly changes: number
-  /** New orders among them. */
-  readonly orders: number
+export interface GeneratorStats extends Totals {
   /** Row changes per second since the last time. */
   readonly perSecond: number
 }
@@ -42,70 +42,106 @@ const mostBatchesPerTransaction = 10
 const largestOperation = 10
 
 /**
- * Runs until the signal; a Postgres that is away is waited for, and its state read anew.
+ * Runs until the signal; a Postgres that is away is waited for, and its state read anew. A scenario that is under way at the
+ * end is ended. Each new order is logged once it is committed.
  * @returns the row changes known to be committed: a commit whose answer was lost is not among them
- * @throws {MillraceError} USAGE for a rate that is none, SOURCE_EMPTY, POSTGRES_* unless trying again may help
+ * @throws {MillraceError} SOURCE_EMPTY, NOT_FOUND for the scenario, POSTGRES_* unless trying again may help
  */
-export async function generate(options: GenerateOptions): Promise<{ changes: number }> {
-  const { url, rate, log, signal } = options
-  if (!(rate > 0 && Number.isFinite(rate))) {
-    throw new MillraceError('USAGE', {
-      what: `the rate must be a number of row changes per second above 0, and is ${rate}`,
-      next: 'give for example --rate 1000',
-    })
-  }
-  const totals = { changes: 0, orders: 0 }
+export async function generate(options: GenerateOptions): Promise<Totals> {
+  const { url, control, log, signal } = options
+  const kept: Kept = { mood: undefined, unsettled: [] }
   try {
-    await retry(() => withClient(url, client => live(client, options, totals)), {
-      what: 'change the shop',
-      signal,
-      log,
-    })
+    await retry(() => withClient(url, client => live(client, options, kept)), { what: 'change the shop', signal, log })
   } catch (error) {
     if (!signal.aborted || error instanceof MillraceError) throw error
+  } finally {
+    control.attach(undefined)
   }
-  return { changes: totals.changes }
+  return control.totals
 }
 
-async function live(client: Client, options: GenerateOptions, totals: { changes: number; orders: number }) {
-  const { rate, seed, log, signal, onTick } = options
+/** What outlives a lost connection. */
+interface Kept {
+  mood: Mood | undefined
+  /** Orders of the transaction that is under way. */
+  unsettled: readonly number[]
+}
+
+async function live(client: Client, options: GenerateOptions, kept: Kept): Promise<void> {
+  const { seed, control, scenario, log, signal } = options
+  const { pace } = control
+  await settle(client, options, kept)
   const ids = new ReservedIds()
   const life = new Life(seed, await loadSituation(client), ids)
-  const rows = Math.min(mostRowsPerBatch, Math.max(1, Math.round(rate / batchesPerSecond)))
-  const pace = new Pace(rate, signal)
-  let told = { at: performance.now(), changes: totals.changes }
-  log.info('life in the shop goes on', { rate, openOrders: life.openOrders })
-  while (await pace.turn()) {
-    const done = { changes: 0, orders: 0 }
+  if (kept.mood !== undefined) life.resume(kept.mood)
+  else if (scenario !== undefined) life.begin(scenario, new Date())
+  control.attach(life)
+  log.info('life in the shop goes on', { rate: pace.perSecond, openOrders: life.openOrders })
+  const tick = ticker(options)
+  const turn = async (rows: number) => {
+    const done: { changes: number; orders: number[] } = { changes: 0, orders: [] }
     await inTransaction(client, async () => {
       for (let batches = 0; batches === 0 || (pace.behind && batches < mostBatchesPerTransaction); batches++) {
         await ids.reserve(client, rows + largestOperation)
         const operations = life.batch(rows, new Date())
-        const changes = await execute(client, statementsOf(operations))
-        pace.done(changes)
+        done.orders.push(...ordersOf(operations))
+        kept.unsettled = done.orders
+        kept.mood = life.mood
+        const changes = await execute(client, operations)
+        pace.done(changes, life.mood?.pace)
         done.changes += changes
-        done.orders += operations.filter(({ kind }) => kind === 'order').length
       }
     })
-    totals.changes += done.changes
-    totals.orders += done.orders
-    const now = performance.now()
-    if (now - told.at < 1000) continue
-    onTick?.({ ...totals, perSecond: ((totals.changes - told.changes) * 1000) / (now - told.at) })
-    told = { at: now, changes: totals.changes }
+    count(options, kept, done)
+    tick()
+  }
+  try {
+    while (await pace.turn(signal)) await turn(rowsPerBatch(pace.perSecond * (life.mood?.pace ?? 1)))
+    life.end(new Date())
+    await turn(0)
+  } finally {
+    control.attach(undefined)
   }
 }
 
-/** Gives the number of rows that the statements changed. */
-async function execute(client: Client, statements: readonly Statement[]): Promise<number> {
-  let changes = 0
-  for (const { name, text, values } of statements) {
-    try {
-      const { rowCount } = await client.query({ name, text, values: [...values] })
-      changes += rowCount ?? 0
-    } catch (error) {
-      throw postgresFailure(error, `the generator, to ${name}`)
-    }
+function rowsPerBatch(perSecond: number): number {
+  return Math.min(mostRowsPerBatch, Math.max(1, Math.round(perSecond / batchesPerSecond)))
+}
+
+function ordersOf(operations: readonly Operation[]): number[] {
+  return operations.flatMap(operation => (operation.kind === 'order' ? [operation.id] : []))
+}
+
+/** The answer of the last commit may have been lost with the connection: what it had created is looked up. */
+async function settle(client: Client, options: GenerateOptions, kept: Kept): Promise<void> {
+  if (kept.unsettled.length === 0) return
+  const found = await query<{ id: string }>(
+    client,
+    'SELECT order_id AS id FROM shop.orders WHERE order_id = ANY ($1::bigint[]) ORDER BY 1',
+    [kept.unsettled],
+  )
+  count(options, kept, { changes: 0, orders: found.map(({ id }) => Number(id)) })
+}
+
+function count(
+  { control, log }: GenerateOptions,
+  kept: Kept,
+  done: { changes: number; orders: readonly number[] },
+): void {
+  kept.unsettled = []
+  for (const order of done.orders) log.info('order created', { order, from: 'life' })
+  const { changes, orders } = control.totals
+  control.totals = { changes: changes + done.changes, orders: orders + done.orders.length }
+}
+
+/** Tells the rate about once a second. */
+function ticker({ control, onTick }: GenerateOptions): () => void {
+  let told = { at: performance.now(), changes: control.totals.changes }
+  return () => {
+    const now = performance.now()
+    if (now - told.at < 1000) return
+    control.perSecond = ((control.totals.changes - told.changes) * 1000) / (now - told.at)
+    told = { at: now, changes: control.totals.changes }
+    onTick?.({ ...control.totals, perSecond: control.perSecond })
   }
-  return changes
 }

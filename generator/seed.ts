@@ -1,9 +1,11 @@
 // generator/seed: the small tables everything else refers to, always the same for the same seed.
-// May know: generator/{copy,person,random,world}. Pure: rows out, nothing executed.
+// May know: generator/{calendar,copy,prices,random,staff,world}. Pure: rows out, nothing executed.
 
+import type { Span } from './calendar.ts'
 import type { Cell } from './copy.ts'
-import { personName } from './person.ts'
+import { PriceHistory } from './prices.ts'
 import { Random } from './random.ts'
+import { dateText, employeeColumns, makeStaff } from './staff.ts'
 import { categories, territories, trafficSources } from './world.ts'
 
 export interface SeedTable {
@@ -14,13 +16,12 @@ export interface SeedTable {
 }
 
 const productsPerSubcategory = 16
-const sellersPerTerritory = 5
 const adjectives = ['Plain', 'Classic', 'Light', 'Grand', 'Compact', 'Robust', 'Nordic', 'Travel', 'Folding', 'Fine']
 
 /** Territories, shops, employees, categories, products and traffic sources, in an order that foreign keys allow. */
-export function seedTables(seed: number, since: Date): SeedTable[] {
+export function seedTables(seed: number, span: Span): SeedTable[] {
   const random = new Random(seed, 'seed set')
-  const opened = since.toISOString().slice(0, 10)
+  const opened = dateText(span.from)
   return [
     {
       table: 'shop.sales_territories',
@@ -39,14 +40,14 @@ export function seedTables(seed: number, since: Date): SeedTable[] {
     },
     {
       table: 'shop.employees',
-      columns: ['employee_id', 'full_name', 'email', 'role', 'manager_id', 'sales_territory_id', 'hired_on'],
-      rows: employees(random, opened),
+      columns: employeeColumns,
+      rows: makeStaff(seed, span).rows,
     },
     { table: 'shop.categories', columns: ['category_id', 'parent_id', 'name'], rows: categoryRows() },
     {
       table: 'shop.products',
       columns: ['product_id', 'name', 'category_id', 'price', 'cost_price', 'active', 'updated_at'],
-      rows: products(random, since.toISOString()),
+      rows: products(random, new PriceHistory(seed, span)),
     },
     {
       table: 'shop.traffic_sources',
@@ -64,19 +65,6 @@ export function money(cents: number): string {
   return `${Math.floor(cents / 100)}.${String(cents % 100).padStart(2, '0')}`
 }
 
-function employees(random: Random, hired: string): Cell[][] {
-  const people = territories.flatMap((_, territory) =>
-    Array.from({ length: sellersPerTerritory + 1 }, (_, place) => ({ territory, place })),
-  )
-  return people.map(({ territory, place }, index) => {
-    const id = index + 1
-    const manager = territory * (sellersPerTerritory + 1) + 1
-    const name = personName(random)
-    const role = place === 0 ? 'sales_manager' : 'sales_person'
-    return [id, name, `employee${id}@shop.example`, role, place === 0 ? null : manager, territory + 1, hired]
-  })
-}
-
 /** First level first, so that a parent stands before its children. */
 function categoryRows(): Cell[][] {
   const top = categories.map(({ name }): Cell[] => [null, name])
@@ -84,13 +72,15 @@ function categoryRows(): Cell[][] {
   return numbered([...top, ...sub])
 }
 
-function products(random: Random, updatedAt: string): Cell[][] {
+function products(random: Random, prices: PriceHistory): Cell[][] {
   const subcategories = categories.flatMap(category => category.subcategories)
   return numbered(
     subcategories.flatMap(({ cents: [least, most], nouns }, index) =>
       Array.from({ length: productsPerSubcategory }, (_, place) => {
         const price = Math.round(least * (most / least) ** random.fraction())
         const cost = Math.round(price * (0.45 + 0.3 * random.fraction()))
+        const id = index * productsPerSubcategory + place + 1
+        const updatedAt = new Date(prices.lastChange(id)).toISOString()
         const name = `${random.pick(adjectives)} ${nouns[place % nouns.length]} ${random.integer(100, 999)}`
         return [name, categories.length + index + 1, money(price), money(cost), true, updatedAt]
       }),

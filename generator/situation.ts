@@ -1,10 +1,11 @@
 // generator/situation: the shop as the generator finds it, and the ids it may use.
-// May know: postgres/connect, runtime/errors, generator/{life,reference,world}.
+// May know: postgres/connect, runtime/errors, generator/{life,operation,reference,world}.
 
 import { type Client, query } from '../postgres/connect.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { IdSource, KnownCustomer, KnownOrder, Situation } from './life.ts'
-import { loadReference } from './reference.ts'
+import type { KnownCustomer, KnownOrder, Situation } from './life.ts'
+import type { Identity, IdSource } from './operation.ts'
+import { loadReference, type Product } from './reference.ts'
 import { territories } from './world.ts'
 
 /** Most rows of each kind that are read at the start. */
@@ -27,19 +28,25 @@ export async function loadSituation(client: Client): Promise<Situation> {
   return {
     reference,
     customers: customers.map(({ id, city }): KnownCustomer => ({ id: Number(id), home: homes.get(city) ?? 0 })),
-    open: await loadOrders(client, "o.status IN ('created', 'paid', 'shipped')", limits.open),
-    settled: await loadOrders(client, "o.status = 'delivered'", limits.settled),
+    open: await loadOrders(client, reference.products, "o.status IN ('created', 'paid', 'shipped')", limits.open),
+    settled: await loadOrders(client, reference.products, "o.status = 'delivered'", limits.settled),
   }
 }
 
 /** The latest orders of that kind; those without items are left in peace. */
-async function loadOrders(client: Client, condition: string, limit: number): Promise<KnownOrder[]> {
-  const rows = await query<{ id: string; status: KnownOrder['status']; items: [string, number][] }>(
+async function loadOrders(
+  client: Client,
+  products: readonly Product[],
+  condition: string,
+  limit: number,
+): Promise<KnownOrder[]> {
+  const shares = new Map(products.map(({ id, returnShare }) => [id, returnShare]))
+  const rows = await query<{ id: string; status: KnownOrder['status']; items: [string, number, number][] }>(
     client,
     `SELECT latest.id, latest.status, items.items
 FROM (SELECT o.order_id AS id, o.status FROM shop.orders o WHERE ${condition} ORDER BY o.order_id DESC LIMIT ${limit}) AS latest
 CROSS JOIN LATERAL (
-  SELECT json_agg(json_build_array(i.order_item_id::text, i.quantity) ORDER BY i.order_item_id) AS items
+  SELECT json_agg(json_build_array(i.order_item_id::text, i.quantity, i.product_id) ORDER BY i.order_item_id) AS items
   FROM shop.order_items i WHERE i.order_id = latest.id
 ) AS items
 WHERE items.items IS NOT NULL ORDER BY latest.id`,
@@ -47,33 +54,40 @@ WHERE items.items IS NOT NULL ORDER BY latest.id`,
   return rows.map(({ id, status, items }) => ({
     id: Number(id),
     status,
+    returnShare: items.reduce((sum, [, , product]) => sum + (shares.get(product) ?? 0), 0) / items.length,
     items: items.map(([item, quantity]) => ({ id: Number(item), quantity })),
   }))
 }
 
-const identities = {
-  order: 'shop.orders.order_id',
-  item: 'shop.order_items.order_item_id',
-  customer: 'shop.customers.customer_id',
+const identities: Readonly<Record<Identity, { readonly table: string; readonly column: string }>> = {
+  order: { table: 'shop.orders', column: 'order_id' },
+  item: { table: 'shop.order_items', column: 'order_item_id' },
+  customer: { table: 'shop.customers', column: 'customer_id' },
+  employee: { table: 'shop.employees', column: 'employee_id' },
 }
-type Identity = keyof typeof identities
+/** People are hired so rarely that a few ids last. */
+const employeesAhead = 2
 
 /** Ids drawn from the tables' own sequences, some in advance, so that other writers never meet them. */
 export class ReservedIds implements IdSource {
-  readonly #ids: Record<Identity, number[]> = { order: [], item: [], customer: [] }
+  readonly #ids: Record<Identity, number[]> = { order: [], item: [], customer: [], employee: [] }
 
-  /** Sees to it that there are at least so many of each. */
+  /** Sees to it that there are at least so many of each, and a few employees. */
   async reserve(client: Client, least: number): Promise<void> {
-    for (const [kind, column] of Object.entries(identities) as [Identity, string][]) {
-      if (this.#ids[kind].length >= least) continue
-      const [, table, name] = /^(.*)\.(.*)$/.exec(column)!
+    for (const [kind, { table, column }] of Object.entries(identities) as [Identity, (typeof identities)[Identity]][]) {
+      const wanted = kind === 'employee' ? employeesAhead : least
+      if (this.#ids[kind].length >= wanted) continue
       const rows = await query<{ id: string }>(
         client,
         `SELECT nextval(pg_get_serial_sequence($1, $2)) AS id FROM generate_series(1, $3::integer)`,
-        [table, name, least * 4],
+        [table, column, wanted * 4],
       )
       this.#ids[kind] = [...rows.map(({ id }) => Number(id)).reverse(), ...this.#ids[kind]]
     }
+  }
+
+  has(of: Identity): boolean {
+    return this.#ids[of].length > 0
   }
 
   next(of: Identity): number {

@@ -1,11 +1,13 @@
 // generator/statements: a batch of operations as one statement per kind of change, whatever its size.
-// May know: generator/{history,operation,person,seed}. Pure: statements out, nothing executed.
+// May know: generator/{history,operation,person,seed,staff,visits}. Pure: statements out, nothing executed.
 
 import type { Cell } from './copy.ts'
 import { itemCells, itemColumns } from './history.ts'
 import type { Operation } from './operation.ts'
 import { customerColumns } from './person.ts'
 import { money } from './seed.ts'
+import { dateText, employeeCells, employeeColumns } from './staff.ts'
+import { visitCells, visitColumns } from './visits.ts'
 
 export interface Statement {
   /** Prepared once per connection under this name. */
@@ -37,6 +39,9 @@ function change<K extends Kind>(
 const orderColumns =
   'order_id, customer_id, shop_id, employee_id, sales_territory_id, traffic_source_id, ordered_at, updated_at'
 
+const insertVisits = `INSERT INTO shop.user_traffic (${visitColumns.join(', ')})
+SELECT * FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[], $5::numeric[])`
+
 /** In an order that foreign keys allow; no two of them change the same row. */
 const changes: readonly Change[] = [
   change(
@@ -65,6 +70,10 @@ SELECT *, 'created' FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::i
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::numeric[], $6::numeric[])`,
     ({ id, lines }) => lines.map(line => itemCells(line.id, id, line)),
   ),
+  change('order', 'insert visits of orders', insertVisits, ({ visit }) =>
+    visit === undefined ? [] : [visitCells(visit)],
+  ),
+  change('visit', 'insert visits', insertVisits, ({ visit }) => [visitCells(visit)]),
   change(
     'step',
     'advance orders',
@@ -116,11 +125,39 @@ WHERE p.customer_id = c.id`,
     ({ customer, city, country, at }) => [[customer, city, country, at.toISOString()]],
   ),
   change(
+    'hiring',
+    'hire employees',
+    `INSERT INTO shop.employees (${employeeColumns.join(', ')}) OVERRIDING SYSTEM VALUE
+SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::date[], $8::date[])`,
+    ({ employee }) => [employeeCells(employee)],
+  ),
+  change(
+    'departure',
+    'let employees leave',
+    `UPDATE shop.employees AS e SET left_on = c.at
+FROM unnest($1::integer[], $2::date[]) AS c (id, at) WHERE e.employee_id = c.id AND e.left_on IS NULL`,
+    ({ employee, at }) => [[employee, dateText(at.getTime())]],
+  ),
+  change(
     'transfer',
     'transfer employees',
     `UPDATE shop.employees AS e SET sales_territory_id = c.territory
 FROM unnest($1::integer[], $2::integer[]) AS c (id, territory) WHERE e.employee_id = c.id`,
     ({ employee, territory }) => [[employee, territory]],
+  ),
+  change(
+    'handover',
+    'hand shops over',
+    `UPDATE shop.shops AS s SET sales_territory_id = c.territory
+FROM unnest($1::integer[], $2::integer[]) AS c (id, territory) WHERE s.shop_id = c.id`,
+    ({ shop, territory }) => [[shop, territory]],
+  ),
+  change(
+    'renaming',
+    'rename territories',
+    `UPDATE shop.sales_territories AS t SET name = c.name
+FROM unnest($1::integer[], $2::text[]) AS c (id, name) WHERE t.sales_territory_id = c.id`,
+    ({ territory, name }) => [[territory, name]],
   ),
 ]
 

@@ -26,6 +26,8 @@ export const territories: readonly Territory[] = [
 
 export interface Category {
   readonly name: string
+  /** Share of the delivered orders of its products that come back. */
+  readonly returnShare: number
   readonly subcategories: readonly {
     readonly name: string
     /** Least and highest price, in cents. */
@@ -37,6 +39,7 @@ export interface Category {
 export const categories: readonly Category[] = [
   {
     name: 'Home',
+    returnShare: 0.045,
     subcategories: [
       { name: 'Lighting', cents: [1_490, 24_900], nouns: ['Lamp', 'Lantern', 'Spotlight'] },
       { name: 'Textiles', cents: [690, 9_900], nouns: ['Blanket', 'Cushion', 'Towel'] },
@@ -45,6 +48,7 @@ export const categories: readonly Category[] = [
   },
   {
     name: 'Kitchen',
+    returnShare: 0.035,
     subcategories: [
       { name: 'Cookware', cents: [1_290, 19_900], nouns: ['Pan', 'Pot', 'Casserole'] },
       { name: 'Tableware', cents: [390, 5_900], nouns: ['Plate', 'Bowl', 'Mug'] },
@@ -53,6 +57,7 @@ export const categories: readonly Category[] = [
   },
   {
     name: 'Garden',
+    returnShare: 0.02,
     subcategories: [
       { name: 'Tools', cents: [890, 12_900], nouns: ['Spade', 'Rake', 'Shears'] },
       { name: 'Plants', cents: [290, 4_900], nouns: ['Seeds', 'Shrub', 'Herbs'] },
@@ -60,6 +65,7 @@ export const categories: readonly Category[] = [
   },
   {
     name: 'Sports',
+    returnShare: 0.095,
     subcategories: [
       { name: 'Outdoor', cents: [1_990, 39_900], nouns: ['Tent', 'Backpack', 'Bottle'] },
       { name: 'Fitness', cents: [990, 29_900], nouns: ['Mat', 'Dumbbell', 'Rope'] },
@@ -67,6 +73,7 @@ export const categories: readonly Category[] = [
   },
   {
     name: 'Office',
+    returnShare: 0.012,
     subcategories: [
       { name: 'Paper', cents: [190, 2_900], nouns: ['Notebook', 'Calendar', 'Folder'] },
       { name: 'Desk', cents: [490, 14_900], nouns: ['Pen', 'Organiser', 'Stand'] },
@@ -74,15 +81,25 @@ export const categories: readonly Category[] = [
   },
 ]
 
-export const trafficSources: readonly { readonly name: string; readonly channel: string; readonly weight: number }[] = [
-  { name: 'Typed in', channel: 'direct', weight: 24 },
-  { name: 'Search', channel: 'search', weight: 30 },
-  { name: 'Search advertisement', channel: 'search', weight: 14 },
-  { name: 'Newsletter', channel: 'email', weight: 12 },
-  { name: 'Photo network', channel: 'social', weight: 9 },
-  { name: 'Video network', channel: 'social', weight: 5 },
-  { name: 'Price comparison', channel: 'partner', weight: 4 },
-  { name: 'Partner shops', channel: 'partner', weight: 2 },
+export interface TrafficHabits {
+  readonly channel: 'direct' | 'search' | 'email' | 'social' | 'partner'
+  /** Share of the online orders that come from it. */
+  readonly weight: number
+  /** Share of its visits that end in an order. */
+  readonly conversion: number
+  /** What it charges for a visit, on average. */
+  readonly cents: number
+}
+
+export const trafficSources: readonly ({ readonly name: string } & TrafficHabits)[] = [
+  { name: 'Typed in', channel: 'direct', weight: 24, conversion: 0.05, cents: 0 },
+  { name: 'Search', channel: 'search', weight: 30, conversion: 0.03, cents: 0 },
+  { name: 'Search advertisement', channel: 'search', weight: 14, conversion: 0.035, cents: 62 },
+  { name: 'Newsletter', channel: 'email', weight: 12, conversion: 0.06, cents: 2 },
+  { name: 'Photo network', channel: 'social', weight: 9, conversion: 0.012, cents: 35 },
+  { name: 'Video network', channel: 'social', weight: 5, conversion: 0.009, cents: 28 },
+  { name: 'Price comparison', channel: 'partner', weight: 4, conversion: 0.025, cents: 41 },
+  { name: 'Partner shops', channel: 'partner', weight: 2, conversion: 0.02, cents: 15 },
 ]
 
 /** Share of orders per month of the year, January first: quiet in late winter, full before the holidays. */

@@ -40,6 +40,7 @@ export const errorCodes = {
   REPLICA_IDENTITY: { policy: 'stop', meaning: 'a captured table does not log whole old rows' },
   VALUE_REFUSED: { policy: 'stop', meaning: 'a row cannot be represented downstream, and its table is set to stop' },
   TRANSACTION_TOO_LARGE: { policy: 'stop', meaning: 'a transaction is larger than may be held in memory' },
+  HASH_KEY: { policy: 'stop', meaning: 'the key of hashed columns is missing, or is not the one they were made with' },
   GENERATION_CHANGED: { policy: 'stop', meaning: 'what is to be captured is no longer what the generation holds' },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },
@@ -64,6 +65,14 @@ export const errorCodes = {
   NOT_CAUGHT_UP: { policy: 'stop', meaning: 'ClickHouse did not reach the LSN at which it was to be compared' },
   SOURCE_EMPTY: { policy: 'stop', meaning: 'the source lacks the rows that generated changes refer to' },
   SOURCE_NOT_EMPTY: { policy: 'stop', meaning: 'generated data is only written into an empty source' },
+  REQUEST_INVALID: { policy: 'stop', meaning: 'a request does not follow the description of the API' },
+  NOT_FOUND: { policy: 'stop', meaning: 'what was named does not exist' },
+  ORDER_STATUS: { policy: 'stop', meaning: 'an order cannot go from its status to the one that was asked for' },
+  KEY_REUSED: { policy: 'stop', meaning: 'an Idempotency-Key came again with another request' },
+  SCENARIO_RUNNING: { policy: 'stop', meaning: 'a scenario was asked for while another one is under way' },
+  IMPORT_UNREADABLE: { policy: 'stop', meaning: 'a file cannot be imported at all' },
+  IMPORT_CHANGED: { policy: 'stop', meaning: 'a file was imported before, and its content is no longer what it was' },
+  IMPORT_RUNNING: { policy: 'retry', meaning: 'another import is under way' },
   INTERNAL: { policy: 'stop', meaning: 'millrace met a state that it holds to be impossible' },
 } as const satisfies Record<string, { policy: 'retry' | 'stop'; meaning: string }>
 

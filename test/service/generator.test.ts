@@ -2,6 +2,8 @@
 // May know: generator, real Postgres.
 
 import { backfill } from '../../generator/backfill.ts'
+import { Control } from '../../generator/control.ts'
+import { Pace } from '../../generator/pace.ts'
 import { generate } from '../../generator/run.ts'
 import { applySchema, countOrders } from '../../generator/schema.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -31,7 +33,13 @@ async function shop(orders: number): Promise<TestDatabase> {
 /** Lets life go on until so many rows have changed, as the triggers count them. */
 async function liveFor(database: TestDatabase, changes: number, rate: number): Promise<number> {
   const controller = new AbortController()
-  const life = generate({ url: database.url, rate, seed: 3, log, signal: controller.signal })
+  const life = generate({
+    url: database.url,
+    control: new Control(new Pace(rate)),
+    seed: 3,
+    log,
+    signal: controller.signal,
+  })
   const counted = async () => (await noted(database)) >= changes
   await Promise.race([life, until(counted, { what: `${changes} changes`, timeoutMs: 40_000 })])
   controller.abort()
@@ -75,7 +83,7 @@ test('the schema can be applied again; every table and column is commented and l
 
 test('the same seed and end make the same history', async () => {
   const [one, two] = [await shop(500), await shop(500)]
-  for (const table of ['shops', 'employees', 'products', 'customers', 'orders', 'order_items']) {
+  for (const table of ['shops', 'employees', 'products', 'customers', 'orders', 'order_items', 'user_traffic']) {
     assert.is(await checksum(one, `shop.${table}`), await checksum(two, `shop.${table}`), table)
   }
 })
@@ -170,7 +178,13 @@ test('life survives a Postgres that goes away and comes back', async () => {
   const database = await shop(300)
   await noteChanges(database)
   const controller = new AbortController()
-  const life = generate({ url: database.url, rate: 500, seed: 3, log, signal: controller.signal })
+  const life = generate({
+    url: database.url,
+    control: new Control(new Pace(500)),
+    seed: 3,
+    log,
+    signal: controller.signal,
+  })
   await until(async () => (await noted(database)) > 50, { what: 'first changes' })
   await database.sql(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%shop.%'`,
@@ -184,10 +198,9 @@ test('life survives a Postgres that goes away and comes back', async () => {
 test('a shop without a seed set, or a rate that is none, is refused', async () => {
   const database = await emptyShop()
   const { signal } = new AbortController()
-  await assert.refuses(() => generate({ url: database.url, rate: 10, seed: 1, log, signal }), 'SOURCE_EMPTY')
-  for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
-    await assert.refuses(() => generate({ url: database.url, rate, seed: 1, log, signal }), 'USAGE')
-  }
+  const control = new Control(new Pace(10))
+  await assert.refuses(() => generate({ url: database.url, control, seed: 1, log, signal }), 'SOURCE_EMPTY')
+  for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) await assert.refuses(() => new Pace(rate), 'USAGE')
 })
 
 test.run()

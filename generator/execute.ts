@@ -1,0 +1,21 @@
+// generator/execute: operations carried out in Postgres.
+// May know: postgres, generator/{operation,statements}.
+
+import type { Client } from '../postgres/connect.ts'
+import { postgresFailure } from '../postgres/failure.ts'
+import type { Operation } from './operation.ts'
+import { statementsOf } from './statements.ts'
+
+/** Within the caller's transaction. Gives the number of rows that were changed. @throws {MillraceError} POSTGRES_* */
+export async function execute(client: Client, operations: readonly Operation[]): Promise<number> {
+  let changes = 0
+  for (const { name, text, values } of statementsOf(operations)) {
+    try {
+      const { rowCount } = await client.query({ name, text, values: [...values] })
+      changes += rowCount ?? 0
+    } catch (error) {
+      throw postgresFailure(error, `the generator, to ${name}`)
+    }
+  }
+  return changes
+}
