@@ -1,4 +1,4 @@
-// test/unit/generator.test: histories and lives are functions of their seed, and possible ones.
+// test/unit/generator.test: histories are functions of their seed, and possible ones.
 // May know: generator. No Postgres: its part is in test/service.
 
 import { orderTimes } from '../../generator/calendar.ts'
@@ -9,35 +9,13 @@ import {
   historicOrders,
   orderColumns,
 } from '../../generator/history.ts'
-import { Life, type Situation } from '../../generator/life.ts'
-import { changesOf, type Identity, type IdSource, type Operation } from '../../generator/operation.ts'
 import { PriceHistory } from '../../generator/prices.ts'
 import { Random } from '../../generator/random.ts'
-import type { Reference } from '../../generator/reference.ts'
-import { type Scenario, scenarioSchema } from '../../generator/scenario.ts'
 import { money, seedTables } from '../../generator/seed.ts'
 import { makeStaff } from '../../generator/staff.ts'
-import { statementsOf } from '../../generator/statements.ts'
-import { categories, territories, trafficSources } from '../../generator/world.ts'
+import { trafficSources } from '../../generator/world.ts'
+import { reference, span, until } from '../support/invented-shop.ts'
 import { assert, suite } from '../support/suite.ts'
-
-const until = Date.UTC(2025, 10, 21, 9)
-const span = { from: Date.UTC(2023, 10, 21, 9), until }
-
-const reference: Reference = {
-  territories: territories.map(({ name }, index) => ({
-    id: index + 1,
-    name,
-    onlineShop: 4 * index + 1,
-    shops: [4 * index + 2],
-    staff: makeStaff(1, span).stints[index]!,
-  })),
-  products: Array.from({ length: 200 }, (_, index) => {
-    const { name, returnShare } = categories[index % categories.length]!
-    return { id: index + 1, cents: 1000 + index, costCents: 500 + index, category: name, returnShare }
-  }),
-  trafficSources: trafficSources.map((source, index) => ({ ...source, id: index + 1 })),
-}
 
 const population = () => emptyPopulation(200)
 
@@ -46,21 +24,6 @@ function history(seed: number, orders: number, visitsPerOrder = 1): { customers:
   const customers = [...customerRows(seed, people, span)]
   const options = { ...span, seed, orders, visitsPerOrder, reference, population: people }
   return { customers, orders: [...historicOrders(options)] }
-}
-
-function counter(): IdSource {
-  const last: Record<Identity, number> = { order: 1000, item: 3000, customer: 500, employee: 5000 }
-  return { next: of => ++last[of], has: () => true }
-}
-
-function situation(): Situation {
-  const customers = Array.from({ length: 100 }, (_, index) => ({ id: index + 1, home: index % 12 }))
-  return { reference, customers, open: [], settled: [] }
-}
-
-function live(seed: number, batches: number, rows = 40): Operation[][] {
-  const life = new Life(seed, situation(), counter())
-  return Array.from({ length: batches }, (_, index) => life.batch(rows, new Date(until + index * 20)))
 }
 
 const test = suite('generator')
@@ -233,145 +196,5 @@ test('the seed set refers only to rows of its own', () => {
 test('money keeps its cents', () => {
   assert.equal([0, 5, 99, 100, 123_456].map(money), ['0.00', '0.05', '0.99', '1.00', '1234.56'])
 })
-
-test('life is the same for the same seed and shop', () => {
-  assert.equal(live(1, 50), live(1, 50))
-  assert.is.not(JSON.stringify(live(1, 5)), JSON.stringify(live(2, 5)))
-})
-
-test('a batch changes as many rows as asked for, and none of them twice', () => {
-  for (const operations of live(1, 200)) {
-    const rows = operations.flatMap(rowsOf)
-    assert.is(new Set(rows).size, rows.length, rows.join(' '))
-    const changes = operations.reduce((sum, operation) => sum + changesOf(operation), 0)
-    assert.ok(changes >= 40 && changes < 40 + 8, String(changes))
-  }
-})
-
-test('everything that can happen happens, and orders neither pile up nor run out', () => {
-  const operations = live(1, 2000).flat()
-  const kinds = new Set(operations.map(({ kind }) => kind))
-  assert.is(kinds.size, 12, [...kinds].join(' '))
-  const steps = operations.flatMap(operation => (operation.kind === 'step' ? [operation.to] : []))
-  assert.equal([...new Set(steps)].sort(), ['cancelled', 'delivered', 'paid', 'returned', 'shipped'])
-  const life = new Life(1, situation(), counter())
-  const open = Array.from({ length: 3000 }, () => {
-    life.batch(40, new Date(until))
-    return life.openOrders
-  })
-  assert.ok(Math.max(...open) <= 20_000)
-  assert.ok(open.at(-1)! > 0)
-})
-
-test('a shop without customers begins with a registration', () => {
-  const life = new Life(1, { ...situation(), customers: [] }, counter())
-  assert.ok(life.batch(20, new Date(until)).some(({ kind }) => kind === 'registration'))
-})
-
-function scenario(given: object): Scenario {
-  return scenarioSchema.parse(given)
-}
-
-test('a flash sale lowers prices of its category, sells it, and ends with the prices from before', () => {
-  const life = new Life(1, situation(), counter())
-  life.begin(scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 }), new Date(until))
-  const during = Array.from({ length: 20 }, (_, index) => life.batch(40, new Date(until + index))).flat()
-  const kitchen = new Set(reference.products.filter(({ category }) => category === 'Kitchen').map(({ id }) => id))
-  const prices = (operations: Operation[]) => operations.filter(operation => operation.kind === 'price')
-  assert.equal(new Set(prices(during).map(({ product }) => product)), kitchen)
-  assert.ok(prices(during).every(({ product, cents }) => cents === Math.round((999 + product) / 2)))
-  const sold = during.flatMap(operation => (operation.kind === 'order' ? operation.lines : []))
-  assert.ok(sold.length > 50 && sold.every(({ product }) => kitchen.has(product)))
-  const after = prices(life.batch(40, new Date(until + 10_000))).filter(({ product }) => kitchen.has(product))
-  assert.is(life.mood, undefined)
-  assert.ok(
-    after.length >= kitchen.size && after.slice(0, kitchen.size).every(({ product, cents }) => cents === 999 + product),
-  )
-})
-
-test('a reorganisation renames a territory and moves shops and people, none of them twice in a batch', () => {
-  const life = new Life(4, situation(), counter())
-  const taken = new Set(reference.territories.map(({ name }) => name))
-  for (let round = 0; round < 5; round++) {
-    life.begin(scenario({ kind: 'territory_reorganisation', moves: 4, seconds: 1 }), new Date(until))
-    const operations = life.batch(40, new Date(until))
-    const of = (kind: Operation['kind']) => operations.filter(operation => operation.kind === kind)
-    assert.is(of('handover').length, 4)
-    assert.ok(of('transfer').length >= 4)
-    const [renamed] = operations.filter(operation => operation.kind === 'renaming')
-    assert.not.ok(taken.has(renamed!.name), renamed!.name)
-    const rows = operations.flatMap(rowsOf)
-    assert.is(new Set(rows).size, rows.length)
-  }
-})
-
-test('a wave of returns and a campaign show in what happens; unknown names are refused', () => {
-  const share = (given: object | undefined, of: (operation: Operation) => boolean) => {
-    const life = new Life(1, situation(), counter())
-    for (let batch = 0; batch < 200; batch++) life.batch(40, new Date(until))
-    if (given) life.begin(scenario(given), new Date(until))
-    const operations = Array.from({ length: 50 }, () => life.batch(40, new Date(until))).flat()
-    return operations.filter(of).length / operations.length
-  }
-  const returned = (operation: Operation) => operation.kind === 'step' && operation.to === 'returned'
-  assert.ok(share({ kind: 'returns_wave' }, returned) > 5 * share(undefined, returned))
-  const social = (operation: Operation) => operation.kind === 'visit' && operation.visit.source === 5
-  const campaign = { kind: 'campaign', traffic_source: 'Photo network' }
-  assert.ok(share(campaign, social) > 5 * share(undefined, social))
-  const life = new Life(1, situation(), counter())
-  assert.throws(
-    () => life.begin(scenario({ kind: 'flash_sale', category: 'Moon' }), new Date(until)),
-    /no category "Moon"/,
-  )
-  assert.is(life.mood, undefined)
-})
-
-test('statements carry every operation, one array per column', () => {
-  const operations = live(9, 20).flat()
-  const statements = statementsOf(operations)
-  const rows = statements.reduce((sum, { values }) => sum + values[0]!.length, 0)
-  const expected = operations.reduce((sum, operation) => sum + parameterRows(operation), 0)
-  assert.is(rows, expected)
-  for (const { values, text } of statements) {
-    assert.ok(values.every(column => column.length === values[0]!.length))
-    assert.is(new Set(text.match(/\$\d+/g)).size, values.length, text)
-  }
-  assert.equal(statementsOf([]), [])
-})
-
-/** A removal is one row of parameters in each of two statements, whatever the number of items. */
-function parameterRows(operation: Operation): number {
-  return operation.kind === 'removal' ? 2 : changesOf(operation)
-}
-
-function rowsOf(operation: Operation): string[] {
-  switch (operation.kind) {
-    case 'order':
-      return [`order ${operation.id}`, ...operation.lines.map(({ id }) => `item ${id}`)]
-    case 'step':
-    case 'correction':
-    case 'removal':
-      return [`order ${operation.order}`]
-    case 'quantity':
-      return [`item ${operation.item}`]
-    case 'price':
-      return [`product ${operation.product}`]
-    case 'registration':
-      return [`customer ${operation.customer.id}`]
-    case 'move':
-      return [`customer ${operation.customer}`]
-    case 'transfer':
-    case 'departure':
-      return [`employee ${operation.employee}`]
-    case 'hiring':
-      return [`employee ${operation.employee.id}`]
-    case 'handover':
-      return [`shop ${operation.shop}`]
-    case 'renaming':
-      return [`territory ${operation.territory}`]
-    case 'visit':
-      return []
-  }
-}
 
 test.run()
