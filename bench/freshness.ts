@@ -1,8 +1,10 @@
 // bench/freshness: commit in Postgres → visible in ClickHouse, in a table and in an aggregate, at a given rate.
 // May know: bench/pipeline, generator/schema. Measured from outside: only a writer and a reader, no figure of millrace's own.
 
+import { join } from 'node:path'
 import { applySchema } from '../generator/schema.ts'
 import { type Client, connect, query } from '../postgres/connect.ts'
+import { loadConfig } from '../runtime/config.ts'
 import { packagePath } from '../runtime/package.ts'
 import { type BenchStack, openBenchStack, Pipeline } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
@@ -33,11 +35,7 @@ export async function measureFreshness(rate: number): Promise<FreshnessResult> {
   try {
     await applySchema(stack.postgresUrl, stack.log)
     await seedReferences(stack.sql)
-    const tables = {
-      'shop.*': {},
-      'shop.orders': { group: 'sales', partitionKey: ['order_id'] },
-      'shop.order_items': { group: 'sales', partitionKey: ['order_id'] },
-    }
+    const { tables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
     const pipeline = new Pipeline(stack, 'fresh', { tables, model: salesModel })
     try {
       pipeline.start()
@@ -84,7 +82,7 @@ function write(writer: Client, rate: number, commits: number[], started: number)
 
 /** What is read, in one query, because reading costs the machine that is being measured. */
 const reading =
-  'SELECT (SELECT count() FROM fresh_1.`shop.orders.current`) AS rows, (SELECT sum(orders) FROM fresh_1.daily_sales) AS counted'
+  "SELECT (SELECT count() FROM fresh_1.`shop.orders.current`) AS rows, (SELECT sum(orders) FROM fresh_1.sales_cube WHERE grain = 'day') AS counted"
 const readEveryMs = 10
 
 /** Latency of every order: from its commit to the first reading that counts it. Only inserts flow, so a count is enough. */

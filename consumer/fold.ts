@@ -1,7 +1,8 @@
 // consumer/fold: one batch into ClickHouse, and again if nobody knows whether it arrived.
-// May know: clickhouse/model, consumer/{insert,recover,slice,tables}.
+// May know: clickhouse/{model,reconcile}, consumer/{insert,recover,slice,tables}.
 
-import { type Model, reconcile } from '../clickhouse/model.ts'
+import type { Model } from '../clickhouse/model.ts'
+import { reconcile } from '../clickhouse/reconcile.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Inserter, insertSlices } from './insert.ts'
 import { recoverSlices } from './recover.ts'
