@@ -1,10 +1,12 @@
 // bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
 // May know: bench, generator/schema. Each backlog is written while nobody reads, so that only the pipe is measured.
 
+import { join } from 'node:path'
 import { publicationName } from '../contract/generation.ts'
 import { applySchema } from '../generator/schema.ts'
 import { query } from '../postgres/connect.ts'
 import { dropSlot } from '../postgres/slot.ts'
+import { loadConfig } from '../runtime/config.ts'
 import { packagePath } from '../runtime/package.ts'
 import { readState } from '../stack/state.ts'
 import { drainWalsender, insertPlain, type Limits, produceWithBroker } from './limits.ts'
@@ -85,11 +87,7 @@ async function plainWorkload(stack: BenchStack): Promise<Workload> {
 async function modelWorkload(stack: BenchStack): Promise<Workload> {
   await applySchema(stack.postgresUrl, stack.log)
   await seedReferences(stack.sql)
-  const tables = {
-    'shop.*': {},
-    'shop.orders': { group: 'sales', partitionKey: ['order_id'] },
-    'shop.order_items': { group: 'sales', partitionKey: ['order_id'] },
-  }
+  const { tables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
   const orders = million / (1 + itemsPerOrder)
   const perStatement = perTransaction / (1 + itemsPerOrder)
   const ranges = Array.from({ length: orders / perStatement }, (_, index) => 1 + index * perStatement)

@@ -6,7 +6,7 @@ import { clickhouseType } from '../contract/types.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** Blocks whose tokens each table remembers; far above the few inserts that can stand between an attempt and its repetition. */
-const deduplicationWindow = 10_000
+export const deduplicationWindow = 10_000
 
 /** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 13 % more disk. */
 const currentSettings = 'index_granularity = 512, min_compress_block_size = 4096'
@@ -93,7 +93,7 @@ function createLiveView(table: Table): string {
 SELECT ${own} FROM ${quoteName(currentName(table))} FINAL${comment}`
 }
 
-function columnDefinition(column: Column): string {
+export function columnDefinition(column: Column): string {
   const comment = column.comment === undefined ? '' : ` COMMENT ${quoteString(column.comment)}`
   return `${quoteName(column.name)} ${clickhouseType(column)}${comment}`
 }

@@ -2,13 +2,14 @@
 // May know: clickhouse, consumer/{insert,slice,tables}. Deduplication tokens are the second line here, not the first.
 
 import { changelogName, currentName, currentSelect } from '../clickhouse/ddl.ts'
+import { restoreVersions } from '../clickhouse/history.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { type Inserter, insertSlices } from './insert.ts'
 import { type Slice, withoutOffsets } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
 /**
- * Makes the changelog hold every record of the slices once, and the current state everything that the changelog does.
+ * Makes the changelog hold every record of the slices once, and current state and history everything that the changelog does.
  * Aggregates may still miss or double the batch afterwards; the caller reconciles them.
  *
  * Three states are possible per insert, whatever was killed: nothing arrived; all arrived; or the server remembers the token
@@ -24,7 +25,7 @@ export async function recoverSlices(inserter: Inserter, table: FoldTable, slices
   }
   for (const slice of slices) {
     if (slice.truncate) await insertSlices(inserter, table, [slice])
-    await restoreCurrent(inserter, table, slice)
+    await restoreDerived(inserter, table, slice)
   }
 }
 
@@ -41,16 +42,12 @@ async function missingFrom(inserter: Inserter, table: FoldTable, slices: readonl
   return missing
 }
 
-/** Versions make this idempotent: a row that is there already is the same row again. */
-async function restoreCurrent(inserter: Inserter, table: FoldTable, slice: Slice): Promise<void> {
+/** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
+async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
   const range = ` AND _partition = ${slice.partition} AND _offset >= ${slice.start} AND _offset < ${slice.end}`
-  await inserter.clickhouse.command(
-    `INSERT INTO ${quoteName(currentName(table.table))}\n${currentSelect(table.table, range)}`,
-    {
-      async_insert: 0,
-      insert_deduplicate: 0,
-    },
-  )
+  const restore = (sql: string) => inserter.clickhouse.command(sql, { async_insert: 0, insert_deduplicate: 0 })
+  await restore(`INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
+  if (history) await restore(restoreVersions(table, range))
 }
 
 /** An insert whose client is gone may still be running; looking for its rows before it ends would see neither state. */

@@ -3,6 +3,7 @@
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
+import { historyName, prepareHistory } from '../clickhouse/history.ts'
 import { applyModel, type Model } from '../clickhouse/model.ts'
 import { type PublishedView, publish } from '../clickhouse/publish.ts'
 import { quoteName, quoteString } from '../clickhouse/quote.ts'
@@ -12,7 +13,7 @@ import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { type FoldTable, loadFoldTable } from './tables.ts'
+import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
 import { watermarkStatements } from './watermark.ts'
 
 export interface Warehouse {
@@ -21,6 +22,9 @@ export interface Warehouse {
   /** By topic. */
   readonly tables: ReadonlyMap<string, FoldTable>
 }
+
+/** A table of the generation that the configuration no longer names is folded all the same. */
+const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
 
 /** Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's. */
 export async function openWarehouse(parts: {
@@ -38,10 +42,13 @@ export async function openWarehouse(parts: {
   const clickhouse = connectClickhouse({ ...parts.clickhouse, database })
   const tables = new Map<string, FoldTable>()
   for (const about of generation.tables) {
-    const onRefusal = (schema: string, table: string) => tableOptions(config, schema, table)?.onRefusal ?? 'stop'
-    tables.set(about.topic, await loadFoldTable(about, schemas, onRefusal))
+    const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
+    tables.set(about.topic, await loadFoldTable(about, schemas, optionsOf))
   }
-  for (const { table } of tables.values()) for (const sql of tableStatements(table)) await clickhouse.command(sql)
+  for (const { table, history } of tables.values()) {
+    for (const sql of tableStatements(table)) await clickhouse.command(sql)
+    await prepareHistory(clickhouse, table, history)
+  }
   for (const sql of watermarkStatements) await clickhouse.command(sql)
   await rememberTables(clickhouse, tables)
   if (model !== undefined) {
@@ -51,17 +58,32 @@ export async function openWarehouse(parts: {
   return { clickhouse, database, tables }
 }
 
-/** Points the stable names at this generation: each table under its own schema and name, and what the model publishes. */
+/**
+ * Points the stable names at this generation: each table under its own schema and name, its history beside it, and what the model
+ * publishes.
+ * @throws {MillraceError} CONFIG_INVALID when two of them would have one name
+ */
 export async function publishWarehouse(warehouse: Warehouse, model: Model | undefined): Promise<void> {
-  const views: PublishedView[] = [...warehouse.tables.values()].map(({ table }) => ({
-    database: table.schema,
-    name: table.name,
-    source: storageName(table.schema, table.name),
-  }))
-  for (const [database, names] of Object.entries(model?.publish ?? {})) {
-    for (const name of names) views.push({ database, name, source: name })
+  const views = [...[...warehouse.tables.values()].flatMap(tableViews), ...(model?.publish ?? [])]
+  const twice = views.find((view, index) => views.slice(0, index).some(other => isSameName(view, other)))
+  if (twice !== undefined) {
+    throw new MillraceError('CONFIG_INVALID', {
+      what: `${twice.database}.${twice.name} is to show ${twice.source}, but something else has that name already`,
+      where: model?.directory ?? 'tables in the configuration',
+      next: 'publish it under another name in model.yaml, or leave out the table or its history',
+    })
   }
   await publish(warehouse.clickhouse, warehouse.database, views)
+}
+
+function tableViews({ table, history }: FoldTable): PublishedView[] {
+  const { schema: database, name } = table
+  const live = { database, name, source: storageName(table.schema, name) }
+  return history ? [live, { database, name: `${name}.history`, source: historyName(table) }] : [live]
+}
+
+function isSameName(one: PublishedView, other: PublishedView): boolean {
+  return one.database === other.database && one.name === other.name
 }
 
 export async function dropWarehouse(warehouse: Warehouse): Promise<void> {
@@ -83,11 +105,20 @@ async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string
 
 function checkRequirements(model: Model, tables: readonly FoldTable[]): void {
   const captured = new Set(tables.map(({ table }) => tableName(table)))
+  const kept = new Set(tables.filter(({ history }) => history).map(({ table }) => tableName(table)))
   const missing = model.requires.filter(name => !captured.has(name))
-  if (missing.length === 0) return
+  if (missing.length > 0) {
+    throw new MillraceError('CONFIG_INVALID', {
+      what: `the model needs tables that are not captured: ${missing.join(', ')}`,
+      where: model.directory,
+      next: 'name them under tables in millrace.yaml and start a new generation, or run without this model',
+    })
+  }
+  const forgotten = model.histories.filter(name => !kept.has(name))
+  if (forgotten.length === 0) return
   throw new MillraceError('CONFIG_INVALID', {
-    what: `the model needs tables that are not captured: ${missing.join(', ')}`,
+    what: `the model needs the history of tables that keep none: ${forgotten.join(', ')}`,
     where: model.directory,
-    next: 'name them under tables in millrace.yaml and start a new generation, or run without this model',
+    next: 'write history: true for them under tables in millrace.yaml, or run without this model',
   })
 }

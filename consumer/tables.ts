@@ -15,23 +15,32 @@ export interface RecordFormat {
   readonly statement: string
 }
 
+/** What the configuration says of a table that matters here. */
+export interface FoldOptions {
+  readonly onRefusal: 'stop' | 'divert'
+  readonly history: boolean
+}
+
 export class FoldTable {
   readonly topic: string
   readonly partitions: number
   readonly group: string
   readonly table: Table
   readonly onRefusal: 'stop' | 'divert'
+  /** Whether every version of its rows is kept, besides the last. */
+  readonly history: boolean
   /** Records inserted since the process started. */
   folded = 0
   readonly #schemas: SchemaStore
   readonly #formats = new Map<number, RecordFormat | undefined>()
 
-  constructor(about: GenerationTable, parts: { table: Table; onRefusal: 'stop' | 'divert'; schemas: SchemaStore }) {
+  constructor(about: GenerationTable, parts: { table: Table; options: FoldOptions; schemas: SchemaStore }) {
     this.topic = about.topic
     this.partitions = about.partitions
     this.group = about.group
     this.table = parts.table
-    this.onRefusal = parts.onRefusal
+    this.onRefusal = parts.options.onRefusal
+    this.history = parts.options.history
     this.#schemas = parts.schemas
   }
 
@@ -62,7 +71,7 @@ export class FoldTable {
 export async function loadFoldTable(
   about: GenerationTable,
   schemas: SchemaStore,
-  onRefusal: (schema: string, table: string) => 'stop' | 'divert',
+  optionsOf: (schema: string, table: string) => FoldOptions,
 ): Promise<FoldTable> {
   const latest = await schemas.latest(`${about.topic}-value`)
   if (latest === undefined) {
@@ -73,7 +82,7 @@ export async function loadFoldTable(
     })
   }
   const table = parseValueSchema(latest.schema)
-  return new FoldTable(about, { table, schemas, onRefusal: onRefusal(table.schema, table.name) })
+  return new FoldTable(about, { table, schemas, options: optionsOf(table.schema, table.name) })
 }
 
 function tryParse(json: string): Table | undefined {

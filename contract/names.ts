@@ -49,6 +49,17 @@ export const reservedColumns: ReadonlySet<string> = new Set([
   '_block_offset',
 ])
 
+/** Names that no column of a table with a history may have, because its history has such columns of its own. */
+export const historyColumnNames = [
+  'version_key',
+  'start_date',
+  'end_date',
+  'is_current',
+  'source_id_audit',
+  'insert_id',
+  'update_id',
+] as const
+
 function topicPart(identifier: string): string {
   return escapeExcept(identifier, /[A-Za-z0-9_-]/)
 }

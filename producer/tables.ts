@@ -1,7 +1,7 @@
 // producer/tables: which tables are captured, and how each of their columns travels.
 // May know: contract, postgres/catalog, runtime, producer/{captured,groups}.
 
-import { reservedColumns } from '../contract/names.ts'
+import { historyColumnNames, reservedColumns } from '../contract/names.ts'
 import { type Column, tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
 import { readTables, replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
@@ -11,6 +11,8 @@ import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { CapturedTable } from './captured.ts'
 import { checkGroups } from './groups.ts'
+
+const historyNames: ReadonlySet<string> = new Set(historyColumnNames)
 
 interface Captured {
   readonly table: CapturedTable
@@ -122,6 +124,8 @@ function columnFaults(source: SourceTable, replicated: readonly SourceColumn[], 
   for (const { name } of replicated) {
     if (reservedColumns.has(name))
       faults.push(`its column ${name} has a name that the tables in ClickHouse need; rename it`)
+    if (options.history && historyNames.has(name))
+      faults.push(`its column ${name} has a name that its history needs; rename it, or leave history off`)
   }
   return faults
 }

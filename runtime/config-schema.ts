@@ -93,6 +93,10 @@ const table = z.strictObject({
     .enum(['stop', 'divert'])
     .default('stop')
     .describe('A row that cannot be represented or applied stops its table, or goes whole to the dead-letter topic.'),
+  history: z
+    .boolean()
+    .default(false)
+    .describe('Keep every version of each row with the time it was valid for, in schema.table.history.'),
   text: z.array(z.string()).default([]).describe('Columns that are carried as exact text instead of their own type.'),
   partitions: count(1, 1024).optional().describe('Partitions of the topic; without it kafka.partitions.'),
 })

@@ -19,6 +19,8 @@ export interface TableOptions {
   readonly partitionKey: readonly string[] | undefined
   readonly group: string | undefined
   readonly onRefusal: 'stop' | 'divert'
+  /** Whether ClickHouse keeps every version of its rows. */
+  readonly history: boolean
   /** Columns that are carried as exact text. */
   readonly text: readonly string[]
   readonly partitions: number
@@ -118,8 +120,15 @@ export function tableOptions(config: Config, schema: string, table: string): Tab
     .filter(candidate => candidate === name || asExpression(candidate).test(name))
     .sort((a, b) => specificity(b, name) - specificity(a, name) || b.length - a.length || (a < b ? -1 : 1))
   if (pattern === undefined) return undefined
-  const { partitionKey, group, onRefusal, text, partitions = config.kafka.partitions } = config.tables[pattern]!
-  return { partitionKey, group, onRefusal, text, partitions }
+  const {
+    partitionKey,
+    group,
+    onRefusal,
+    history,
+    text,
+    partitions = config.kafka.partitions,
+  } = config.tables[pattern]!
+  return { partitionKey, group, onRefusal, history, text, partitions }
 }
 
 function specificity(pattern: string, name: string): number {

@@ -17,19 +17,6 @@ export interface ReportCheck {
 
 type Published = Pick<Model, 'publish'>
 
-interface View {
-  readonly database: string
-  readonly name: string
-}
-
-/** The views of every database; a database is given as a list of their names. */
-function publishedViews(publish: Published['publish'] | readonly View[]): readonly View[] {
-  if (Array.isArray(publish)) return publish as readonly View[]
-  return Object.entries(publish as Record<string, readonly string[]>).flatMap(([database, names]) =>
-    names.map(name => ({ database, name })),
-  )
-}
-
 /**
  * Reads `checks/<view>.sql` of the published views that have one, in order of name; the first line names the key columns: `-- key: date`.
  * @throws {MillraceError} CONFIG_INVALID for a check without key columns
@@ -37,7 +24,7 @@ function publishedViews(publish: Published['publish'] | readonly View[]): readon
 export function loadChecks({ directory, publish }: Published & { directory: string }, timeZone: string): ReportCheck[] {
   const folder = join(directory, 'checks')
   if (!existsSync(folder)) return []
-  const views = new Set(publishedViews(publish).map(({ name }) => name))
+  const views = new Set(publish.map(({ name }) => name))
   return readdirSync(folder)
     .filter(file => file.endsWith('.sql'))
     .sort()
@@ -48,9 +35,8 @@ export function loadChecks({ directory, publish }: Published & { directory: stri
 /** Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. */
 export function uncheckedViews({ publish }: Published, checks: readonly ReportCheck[]): string[] {
   const checked = new Set(checks.map(({ name }) => name))
-  const views = publishedViews(publish)
-  const databases = new Set(views.filter(({ name }) => checked.has(name)).map(({ database }) => database))
-  return views.filter(({ database, name }) => databases.has(database) && !checked.has(name)).map(({ name }) => name)
+  const databases = new Set(publish.filter(({ name }) => checked.has(name)).map(({ database }) => database))
+  return publish.filter(({ database, name }) => databases.has(database) && !checked.has(name)).map(({ name }) => name)
 }
 
 function readCheck(file: string, name: string, timeZone: string): ReportCheck {

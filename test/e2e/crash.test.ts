@@ -1,10 +1,12 @@
 // test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
 // May know: everything. `TEST_KILLS` sets how often each is killed (default 3), `TEST_SEED` repeats the order and the pauses.
 
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
+import { loadConfig } from '../../runtime/config.ts'
 import { killEach, targets } from '../support/nemesis.ts'
 import { startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
@@ -15,7 +17,7 @@ const kills = Number(process.env.TEST_KILLS ?? 3)
 const rate = 400
 const seed = testSeed()
 const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
-const group = { group: 'sales', partitionKey: ['order_id'] }
+const { tables: salesTables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
 
 const test = suite('crash', { timeoutMs: 120_000 + kills * targets.length * 30_000 })
 let services: Services
@@ -28,7 +30,7 @@ test.after(() => services?.stop())
 test(`producer, consumer, Kafka, ClickHouse and Postgres each killed ${kills} times under load`, async () => {
   await using pipeline = await startPipeline(services, {
     start: false,
-    tables: { 'shop.*': {}, 'shop.orders': group, 'shop.order_items': group },
+    tables: salesTables,
     settings: { model: salesModel },
   })
   await applySchema(pipeline.psqlUrl, quietLog())

@@ -1,9 +1,12 @@
 // test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal after each burst.
 // May know: everything. `TEST_SEED` repeats a run.
 
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import { HistoryLog, loggedTable, randomLoggedStatement } from '../support/history-log.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { randomSalesStatement, smallShop } from '../support/random-sales.ts'
 import { createTable, randomStatement, randomTables } from '../support/random-schema.ts'
@@ -18,8 +21,7 @@ const transactions = 60
 const sessions = 3
 const manyRows = 200_000
 const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
-
-const group = { group: 'sales', partitionKey: ['order_id'] }
+const { tables: salesTables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
 
 const seed = testSeed()
 const test = suite('property', { timeoutMs: 240_000 })
@@ -110,13 +112,33 @@ function changeOfMany(random: Random): string {
   ])
 }
 
+test('what a table held at any past instant is in its history, though the consumer is killed meanwhile', async () => {
+  const random = new Random(seed, 'history')
+  const tables = { 'public.logged': { history: true, partitionKey: ['part'] } }
+  await using pipeline = await startPipeline(services, { setup: loggedTable, tables })
+  const client = await pipeline.connect()
+  const log = new HistoryLog(pipeline)
+  for (let burst = 0; burst < 3; burst++) {
+    for (let count = 1; count <= transactions; count++) {
+      await log.note()
+      await runTransaction(client, random, () => randomLoggedStatement(random))
+      if (count % 25 > 0) continue
+      await pipeline.consumer.kill()
+      pipeline.start()
+    }
+    await log.note()
+    await log.assertEqual()
+    await pipeline.assertEqual()
+  }
+})
+
 test('random edits of orders, items, customers and territories: every table and both reports', async () => {
   const random = new Random(seed, 'sales')
   const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns'])
   console.log(`reports in ${reportTimeZone}`)
   await using pipeline = await startPipeline(services, {
     start: false,
-    tables: { 'shop.*': {}, 'shop.orders': group, 'shop.order_items': group },
+    tables: salesTables,
     settings: { model: salesModel, reportTimeZone },
   })
   await applySchema(pipeline.psqlUrl, quietLog())

@@ -36,12 +36,14 @@ test('without a file every default counts', () => {
   assert.is(config.directory, join(cwd, '.millrace'))
   assert.is(config.source.url, undefined)
   assert.is(config.kafka.retentionMs, -1)
-  assert.equal(config.tables, { 'public.*': { onRefusal: 'stop', text: [] } })
+  assert.equal(config.tables, { 'public.*': { onRefusal: 'stop', history: false, text: [] } })
 })
 
 test('a section whose lines are commented out counts as not written', () => {
   assert.is(load('source:\n  # url: x\nkafka:\nmodel:\n').config.source.readers, 4)
-  assert.equal(load('tables:\n  shop.orders:\n').config.tables, { 'shop.orders': { onRefusal: 'stop', text: [] } })
+  assert.equal(load('tables:\n  shop.orders:\n').config.tables, {
+    'shop.orders': { onRefusal: 'stop', history: false, text: [] },
+  })
   assert.is(load('').config.name, 'millrace')
 })
 
@@ -219,6 +221,7 @@ test('the most specific table entry counts', () => {
     partitionKey: undefined,
     group: undefined,
     onRefusal: 'stop',
+    history: false,
     text: ['a'],
     partitions: 6,
   })

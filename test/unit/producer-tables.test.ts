@@ -70,10 +70,15 @@ test('everything that is wrong is named at once', async () => {
     'public.*': {},
     'public.gone': {},
     'public.lines': { partitionKey: ['bill'], text: ['nothing'] },
-    'public.other': { partitionKey: ['missing'] },
+    'public.other': { partitionKey: ['missing'], history: true },
   }
   const error = await assert.refuses(
-    () => capture(tables, table('lines', column('bill', 'int4', { nullable: true })), table('other')),
+    () =>
+      capture(
+        tables,
+        table('lines', column('bill', 'int4', { nullable: true })),
+        table('other', column('end_date', 'date')),
+      ),
     'TABLE_NOT_CAPTURABLE',
   )
   assert.equal(error.message.split('\n  '), [
@@ -81,6 +86,7 @@ test('everything that is wrong is named at once', async () => {
     'public.lines: text names column nothing, which it does not have',
     'public.lines: its partition key has column bill, which may be NULL',
     'public.other: its key names column missing, which is not there or not replicated',
+    'public.other: its column end_date has a name that its history needs; rename it, or leave history off',
   ])
 })
 
