@@ -45,7 +45,7 @@ export async function compareReport(parts: {
   check: ReportCheck
 }): Promise<Look> {
   const { postgres, clickhouse, check } = parts
-  const shown = await clickhouse.rows<Row>(`SELECT * FROM ${quoteName(check.name)}`, {}, clickhouseSettings)
+  const shown = await clickhouse.rows<Row>(`SELECT * FROM ${quoteName(check.source)}`, {}, clickhouseSettings)
   const sql = check.sql.replaceAll('{as_of}', `timestamptz ${escapeLiteral(await asOf(clickhouse, shown))}`)
   const computed = await selectText(postgres, sql, check.name)
   const kinds = new Map(computed.fields.map(({ name, dataTypeID }) => [name, kindOf(dataTypeID)]))

@@ -79,12 +79,12 @@ test('a row that differs at rest is different, though it was equal before', () =
   assert.equal(trial.result().keys, [{ key: 'b', state: 'missing' }])
 })
 
-const view = (database: string, name: string) => ({ database, name, source: name })
+const published = (database: string, ...names: string[]) => names.map(name => ({ database, name, source: name }))
 
 test('checks are those of published views; a view beside checked ones must have one', () => {
   const check = '-- key: day, name\nSELECT {as_of}, {time_zone}'
   const directory = writeFixture({ 'checks/b.sql': check, 'checks/a.sql': check, 'checks/README.md': 'no check' })
-  const publish = [...['b', 'a', 'c'].map(name => view('reports', name)), view('raw', 'log')]
+  const publish = [...published('reports', 'b', 'a', 'c'), ...published('raw', 'log')]
   const checks = loadChecks({ directory, publish }, 'Europe/Berlin')
   assert.equal(
     checks.map(({ name, key }) => [name, ...key]),
@@ -101,7 +101,7 @@ test('checks are those of published views; a view beside checked ones must have 
 test('a check that names no key is refused', async () => {
   const directory = writeFixture({ 'checks/a.sql': 'SELECT 1' })
   await assert.refuses(
-    () => loadChecks({ directory, publish: [view('reports', 'a')] }, 'UTC'),
+    () => loadChecks({ directory, publish: published('reports', 'a') }, 'UTC'),
     'CONFIG_INVALID',
     /key columns/,
   )

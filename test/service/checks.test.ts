@@ -1,0 +1,150 @@
+// test/service/checks.test: the checks of the sales reports compute in Postgres what was worked out by hand.
+// May know: the sales model, verify/{checks,reports,spelling}, generator/schema, real Postgres and ClickHouse.
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import pg from 'pg'
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { loadChecks, type ReportCheck } from '../../verify/checks.ts'
+import { compareReport } from '../../verify/reports.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
+import { exampleMoment, exampleShop, exampleTimeZone } from '../support/sales-example.ts'
+import { exampleReports } from '../support/sales-example-reports.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const directory = packagePath('model/sales')
+const names = readdirSync(join(directory, 'checks')).map(file => file.replace('.sql', ''))
+const publish = names.map(name => ({ database: 'analytics', name, source: name }))
+const checks = loadChecks({ directory, publish }, exampleTimeZone)
+
+let services: Services
+let database: TestDatabase
+let clickhouse: Clickhouse
+
+const test = suite('checks of the sales reports')
+
+test.before(async () => {
+  services = await startServices(['postgres', 'clickhouse'])
+  database = await createDatabase(services.endpoints.postgres!)
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const name = uniqueName('checks')
+  const admin = connectClickhouse(account)
+  await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
+  await admin.close()
+  clickhouse = connectClickhouse({ ...account, database: name })
+  await applySchema(database.url, quietLog())
+})
+test.after(async () => {
+  await clickhouse?.close()
+  await database?.drop()
+  await services?.stop()
+})
+
+/** Columns in their order, and the rows as lines of text. */
+async function compute({ sql }: ReportCheck): Promise<{ columns: string[]; lines: string[] }> {
+  const types = { getTypeParser: () => (text: string) => text } as pg.CustomTypesConfig
+  const text = sql.replaceAll('{as_of}', `timestamptz '${exampleMoment}'`)
+  const { rows, fields } = await database.client.query<Record<string, string | null>>({ text, types })
+  const columns = fields.map(({ name }) => name)
+  const numeric = new Set(fields.filter(({ dataTypeID }) => dataTypeID === pg.types.builtins.NUMERIC).map(f => f.name))
+  const cell = (name: string, value: string | null) =>
+    value === null ? '-' : numeric.has(name) ? String(Number(value)) : value.replaceAll(' ', '_')
+  const shown = columns.filter(name => name !== 'as_of')
+  return { columns: shown, lines: rows.map(row => shown.map(name => cell(name, row[name]!)).join(' ')).sort() }
+}
+
+test('without a single order every report is empty, except for regions without sales', async () => {
+  for (const check of checks) assert.equal((await compute(check)).lines, [], check.name)
+})
+
+test('every check has its rows written down', () => {
+  assert.equal(Object.keys(exampleReports).sort(), [...names].sort())
+})
+
+test('the example is in the shop', async () => {
+  await database.sql(exampleShop)
+})
+
+for (const check of checks) {
+  test(`${check.name} is what was worked out by hand`, async () => {
+    const [header, ...rows] = exampleReports[check.name]!.trim().split(/\n */)
+    const { columns, lines } = await compute(check)
+    assert.is(columns.join(' '), header)
+    assert.equal(lines, rows.sort())
+    assert.ok(
+      check.key.every(name => columns.includes(name)),
+      `key ${check.key}`,
+    )
+  })
+}
+
+const check = (sql: string): ReportCheck => ({ name: 'shown', source: 'shown', key: ['kind', 'day'], sql })
+
+/** What is shown in ClickHouse, beside what Postgres computes; rows as `kind, day, amount, at`. */
+async function compare(shown: string, sql: string) {
+  await clickhouse.command(`CREATE OR REPLACE VIEW shown AS ${shown}`)
+  const { rows, differing } = await compareReport({ postgres: database.client, clickhouse, check: check(sql) })
+  return { rows, differing: [...differing.values()] }
+}
+
+test('the same values in the types of either side are equal', async () => {
+  const shown = `SELECT 'a' AS kind, toDate('2025-03-30') AS day, toDecimal64('7.50', 2) AS amount, toUInt64(9007199254740993) AS big, true AS good,
+    CAST(NULL, 'Nullable(String)') AS none, toDateTime64('2025-03-30 03:30:00.25', 6, 'Europe/Berlin') AS at`
+  const sql = `SELECT 'a' AS kind, date '2025-03-30' AS day, 7.5000 AS amount, 9007199254740993::numeric AS big, true AS good, NULL AS none,
+    timestamptz '2025-03-30 01:30:00.250+00' AS at`
+  assert.equal(await compare(shown, sql), { rows: 1, differing: [] })
+})
+
+test('rows that are missing, unexpected, different or double are told by key and column; a NULL is no text', async () => {
+  const values = (rows: string) => `SELECT * FROM (VALUES ${rows}) AS t (kind, day, amount)`
+  const shown = `SELECT * FROM VALUES('kind Nullable(String), day Date, amount Decimal(15, 2)', ('NULL', '2025-01-01', '1'),
+    ('b', '2025-01-01', '2.01'), ('c', '2025-01-02', '3'), ('c', '2025-01-02', '3'))`
+  const sql = values("(NULL, date '2025-01-01', 1), ('b', '2025-01-01', 2), ('c', '2025-01-02', 3)")
+  assert.equal(await compare(shown, sql), {
+    rows: 3,
+    differing: [
+      { key: 'NULL, 2025-01-01', state: 'missing' },
+      { key: "'b', 2025-01-01", state: 'different', columns: { amount: ['2', '2.01'] } },
+      {
+        key: "'c', 2025-01-02",
+        state: 'different',
+        columns: {
+          kind: ["'c'", "'c' and 'c'"],
+          day: ['2025-01-02', '2025-01-02 and 2025-01-02'],
+          amount: ['3', '3 and 3'],
+        },
+      },
+      { key: "'NULL', 2025-01-01", state: 'unexpected' },
+    ],
+  })
+})
+
+test('a column that only one side has is a difference', async () => {
+  const { differing } = await compare(
+    `SELECT 'a' AS kind, 1 AS day, 2 AS amount`,
+    `SELECT 'a' AS kind, 1 AS day, 2 AS sum`,
+  )
+  assert.equal(differing, [
+    { key: "'a', 1", state: 'different', columns: { sum: ['2', 'no such column'], amount: ['no such column', "'2'"] } },
+  ])
+})
+
+test('the check computes the moment that the view has shown; without rows, now', async () => {
+  const sql = `SELECT 'a' AS kind, ({as_of} AT TIME ZONE 'Asia/Tokyo')::date AS day, {as_of} AS as_of`
+  const shown = `SELECT 'a' AS kind, toDate('2025-05-02') AS day, toDateTime('2025-05-01 15:00:00', 'UTC') AS as_of`
+  assert.equal(await compare(shown, sql), { rows: 1, differing: [] })
+  const recent = `SELECT 'a' AS kind, 1 AS day WHERE {as_of} BETWEEN now() - interval '1 hour' AND now() + interval '1 hour'`
+  assert.equal(await compare(`SELECT 'a' AS kind, 1 AS day, now() AS as_of WHERE false`, recent), {
+    rows: 1,
+    differing: [{ key: "'a', 1", state: 'missing' }],
+  })
+})
+
+test('a check that Postgres refuses is named', async () => {
+  await assert.refuses(() => compare('SELECT 1 AS kind', 'SELECT nothing FROM nowhere'), 'POSTGRES_FAILED', /nowhere/)
+})
+
+test.run()
