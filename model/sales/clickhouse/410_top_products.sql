@@ -1,0 +1,75 @@
+-- model/sales/clickhouse/410: the report top_products.
+-- May know: 100_sales_cube, current state of shop.sales_territories, shop.products and shop.categories.
+CREATE VIEW top_products
+(
+    period_kind String COMMENT 'What the ranking is over: overall, year, quarter or month',
+    period Nullable(Date) COMMENT 'First day of the year, quarter or month, null for overall',
+    country Nullable(String) COMMENT 'Country of the territory, null for all countries together',
+    category_id Int32 COMMENT 'Category that the ranking is within, first level',
+    category String COMMENT 'Name of the category today',
+    subcategory Nullable(String) COMMENT 'Name of the subcategory today, null when the product stands in a category of the first level',
+    product_id Int32 COMMENT 'What was sold',
+    product_name String COMMENT 'Name of the product today',
+    units UInt32 COMMENT 'Pieces sold in completed orders',
+    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
+    rank_by_units UInt32 COMMENT 'Place by units, then by product_id',
+    rank_by_revenue UInt32 COMMENT 'Place by revenue, then by product_id'
+)
+AS WITH sums AS
+(
+    SELECT kind.1 AS period_kind, kind.2 AS own_period, scope, product_id, sum(own_units) AS sum_units, sum(own_revenue) AS sum_revenue
+    FROM
+    (
+        SELECT
+            arrayJoin([('overall', toDate(0)), ('year', toStartOfYear(month)), ('quarter', toStartOfQuarter(month)), ('month', month)]) AS kind,
+            arrayJoin(['', own_country]) AS scope,
+            product_id, own_units, own_revenue
+        FROM
+        (
+            SELECT period AS month, sales_territory_id, product_id, sum(units) AS own_units, sum(revenue) AS own_revenue
+            FROM sales_cube
+            WHERE grain = 'product_month'
+            GROUP BY month, sales_territory_id, product_id
+        ) AS sold
+        LEFT JOIN (SELECT sales_territory_id, country AS own_country FROM `shop.sales_territories.current` FINAL) AS territories USING (sales_territory_id)
+    )
+    GROUP BY period_kind, own_period, scope, product_id
+    HAVING sum_units != 0
+),
+ranked AS
+(
+    SELECT
+        sums.*,
+        places.*,
+        row_number() OVER (PARTITION BY period_kind, own_period, scope, top_id ORDER BY sum_units DESC, product_id) AS by_units,
+        row_number() OVER (PARTITION BY period_kind, own_period, scope, top_id ORDER BY sum_revenue DESC, product_id) AS by_revenue
+    FROM sums
+    LEFT JOIN
+    (
+        SELECT
+            product_id,
+            product.name AS own_name,
+            if(parent.category_id = 0, own.category_id, parent.category_id) AS top_id,
+            if(parent.category_id = 0, own.name, parent.name) AS top_name,
+            if(parent.category_id = 0, NULL, own.name) AS sub_name
+        FROM `shop.products.current` AS product FINAL
+        LEFT JOIN (SELECT category_id, parent_id, name FROM `shop.categories.current` FINAL) AS own ON own.category_id = product.category_id
+        LEFT JOIN (SELECT category_id, name FROM `shop.categories.current` FINAL) AS parent ON parent.category_id = own.parent_id
+    ) AS places USING (product_id)
+)
+SELECT
+    period_kind,
+    nullIf(own_period, toDate(0)) AS period,
+    nullIf(scope, '') AS country,
+    top_id AS category_id,
+    top_name AS category,
+    sub_name AS subcategory,
+    product_id,
+    own_name AS product_name,
+    sum_units AS units,
+    sum_revenue AS revenue,
+    by_units AS rank_by_units,
+    by_revenue AS rank_by_revenue
+FROM ranked
+WHERE by_units <= 100 OR by_revenue <= 100
+COMMENT 'Best sellers by units and by revenue within each category: overall, by period, and by country';
