@@ -193,6 +193,10 @@ function describe({
   if (watermark)
     lines.push(`watermark ${watermark.lsn}: everything committed up to ${watermark.commit_time} is visible`)
   if (freshness_ms) lines.push(`freshness p50 ${freshness_ms.p50} ms, p99 ${freshness_ms.p99} ms over the last minute`)
+  for (const [name, columns] of Object.entries(producer?.heldBack ?? {}))
+    lines.push(
+      `held back ${name}: ${columns.join(', ')}; classify under tables.${name}.columns, since the table is personal`,
+    )
   for (const [name, { lag_rows, lag_seconds, partitions }] of Object.entries(tables)) {
     const offsets = partitions.map(({ partition, done, end }) => `${partition}:${done}/${end}`).join(' ')
     lines.push(`  ${name.padEnd(36)} ${lag_rows} rows, ${lag_seconds} s behind   ${offsets}`)

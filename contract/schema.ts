@@ -12,6 +12,8 @@ interface RowField {
   readonly type: AvroSchema
   readonly pg_name: string
   readonly pg_type: string
+  /** `mask` or `hash`, for a column whose values did not leave the source as they were. */
+  readonly policy?: string
   readonly doc?: string
 }
 
@@ -76,6 +78,7 @@ export function valueSchema(table: Table): AvroSchema {
       table: table.name,
       key: table.key,
       partitionKey: table.partitionKey,
+      ...(table.hashKey === undefined ? {} : { hashKey: table.hashKey }),
       ...(table.comment === undefined ? {} : { comment: table.comment }),
     }),
     fields: [
@@ -108,15 +111,20 @@ export function parseValueSchema(json: string): Table {
   const before = envelope.fields?.find(field => field.name === 'before')?.type
   const row = Array.isArray(before) ? (before[1] as { fields?: RowField[] } | undefined) : undefined
   if (!row?.fields) throw new TypeError('the schema has no row record in "before"')
-  const { schema, table, key, partitionKey, comment } = JSON.parse(envelope.millrace) as {
+  const { schema, table, key, partitionKey, hashKey, comment } = JSON.parse(envelope.millrace) as {
     schema: string
     table: string
     key: string[]
     partitionKey: string[]
+    hashKey?: string
     comment?: string
   }
   const columns = row.fields.map(parseField)
-  return { schema, name: table, columns, key, partitionKey, ...(comment === undefined ? {} : { comment }) }
+  return {
+    ...{ schema, name: table, columns, key, partitionKey },
+    ...(hashKey === undefined ? {} : { hashKey }),
+    ...(comment === undefined ? {} : { comment }),
+  }
 }
 
 function rowField(column: Column): RowField {
@@ -125,6 +133,7 @@ function rowField(column: Column): RowField {
     type: columnSchema(column),
     pg_name: column.name,
     pg_type: column.pgType,
+    ...(column.policy === undefined ? {} : { policy: column.policy }),
     ...(column.nullable ? { default: null } : {}),
     ...(column.comment === undefined ? {} : { doc: column.comment }),
   }
@@ -141,6 +150,7 @@ function parseField(field: RowField): Column {
     encoding: encodingOf(about, field.pg_type),
     nullable,
     ...decimal,
+    ...(field.policy === undefined ? {} : { policy: field.policy as 'mask' | 'hash' }),
     ...(field.doc === undefined ? {} : { comment: field.doc }),
   }
 }

@@ -25,6 +25,8 @@ export interface Column {
   /** Only for `decimal`. */
   readonly precision?: number
   readonly scale?: number
+  /** What was done to the values before they left the source; without it they are as they were. */
+  readonly policy?: 'mask' | 'hash'
   readonly comment?: string
 }
 
@@ -36,6 +38,8 @@ export interface Table {
   readonly key: readonly string[]
   /** Names of the columns whose values choose the partition; by default the primary key. */
   readonly partitionKey: readonly string[]
+  /** Identifier and fingerprint of the key that its hashed columns were made with; only where there are any. */
+  readonly hashKey?: string
   readonly comment?: string
 }
 

@@ -40,7 +40,7 @@ export class DeadLetters {
   }
 
   /**
-   * Sets the row aside whole, in Postgres' text form, unless that was done before.
+   * Sets the row aside whole, in Postgres' text form and as it came out of its table's gate, unless that was done before.
    * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when even the letter is too large
    */
   refuse(refused: RefusedImage): void {
@@ -100,10 +100,11 @@ function explain({ captured, change, image, row, refusal }: RefusedImage): Millr
         table.columns.findIndex(({ name }) => name === column),
       )}`,
   )
+  const shown = captured.guard ? 'a value' : JSON.stringify(refusal.text)
   const what =
     refusal.column === ''
       ? refusal.message
-      : `column ${refusal.column} holds ${JSON.stringify(refusal.text)}, which cannot be represented: ${refusal.message}`
+      : `column ${refusal.column} holds ${shown}, which cannot be represented: ${refusal.message}`
   const carryAsText =
     refusal.column === ''
       ? 'raise kafka.maxRecordBytes'

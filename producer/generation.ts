@@ -19,6 +19,7 @@ import { generationChanged } from './changed.ts'
 import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
 import { loadTables } from './load.ts'
 import { type Lock, takeLock } from './lock.ts'
+import { reportHeldBack, unclassifiedError } from './personal.ts'
 import { planGeneration } from './plan.ts'
 import { findRegistered, type RegisteredTable, registerTables } from './schemas.ts'
 import { inspectSource } from './source.ts'
@@ -79,13 +80,22 @@ async function resume(workspace: Workspace, generation: Generation): Promise<Pre
   }
   const inOrder = matchTables(generation, tables)
   const registered = await findRegistered(workspace.schemas, generation.tables, inOrder)
+  for (const { table, guard } of inOrder) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
   workspace.log.info('resuming', { generation: generation.number, tables: tables.length, slot: generation.slot })
   return { generation, tables: registered }
+}
+
+/** A load would show the rest of the table without them; while a generation is live, they are only held back. */
+function refuseUnclassified(captured: readonly CapturedTable[]): void {
+  const tables = captured.map(({ table, guard }) => ({ name: tableName(table), columns: guard?.unclassified ?? [] }))
+  const undecided = tables.filter(({ columns }) => columns.length > 0)
+  if (undecided.length > 0) throw unclassifiedError(undecided)
 }
 
 async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
   const { config, kafka, schemas, log } = workspace
   const { identity, tables: captured } = await inspectSource(workspace, number)
+  refuseUnclassified(captured)
   await removeGeneration(workspace, number)
   await publish(workspace, number, captured)
   const tables = captured.map(table => describeTable(config.name, number, table))

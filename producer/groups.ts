@@ -25,7 +25,9 @@ function keyForm({ table, partitionColumns }: CapturedTable): string {
   return partitionColumns.map(place => textForm(table.columns[place]!)).join(', ')
 }
 
-function textForm({ encoding, pgType }: Column): string {
-  if (encoding === 'int' || encoding === 'long') return 'integer'
-  return pgType === 'text' || pgType.startsWith('character varying') ? 'text' : pgType
+function textForm({ encoding, pgType, policy }: Column): string {
+  const isInteger = encoding === 'int' || encoding === 'long' || /^(smallint|integer|bigint|oid)$/.test(pgType)
+  const isText = pgType === 'text' || pgType.startsWith('character varying')
+  const form = isInteger ? 'integer' : isText ? 'text' : pgType
+  return policy === undefined ? form : `${policy} of ${form}`
 }

@@ -11,6 +11,7 @@ import { copyTables } from '../postgres/snapshot.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 import { type Destination, openDestination } from './destination.ts'
+import type { Gate } from './gate.ts'
 import type { RegisteredTable } from './schemas.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -74,15 +75,18 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
 /** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
 class Loader {
   readonly #destination: Destination
+  readonly #gates: readonly (Gate | undefined)[]
   readonly #changes: (Omit<Change, 'ordinal' | 'madeAtMs'> & { ordinal: number; madeAtMs: number })[]
 
   constructor(destination: Destination, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
     this.#destination = destination
     const first = { op: 'r', ordinal: -1, txId: 0, snapshot: true, madeAtMs: 0, ...at } as const
     this.#changes = destination.outputs.map(() => ({ ...first }))
+    this.#gates = destination.outputs.map(output => output.gate(output.captured.columns.map(({ name }) => name)))
   }
 
-  row(table: number, row: Tuple): void {
+  row(table: number, copied: Tuple): void {
+    const row = this.#gates[table]?.after(copied) ?? copied
     const output = this.#destination.outputs[table]!
     const change = this.#changes[table]!
     change.ordinal++

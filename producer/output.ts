@@ -1,10 +1,11 @@
 // producer/output: a table's rows on their way into its topic: encoded, given a partition, and dropped when already there.
-// May know: contract, producer/{captured,partition}.
+// May know: contract, producer/{captured,gate,partition}.
 
 import type { AvroWriter } from '../contract/avro-writer.ts'
 import { type Change, Encoder, type TextRow } from '../contract/encode.ts'
 import { comparePositions, type Position } from '../contract/position.ts'
 import type { CapturedTable } from './captured.ts'
+import { Gate } from './gate.ts'
 import { partitionOf } from './partition.ts'
 
 /** The part of the sink that takes records; a start of −1 is null. */
@@ -54,6 +55,15 @@ export class TableOutput {
       { table, keySchemaId: schemaIds.key, valueSchemaId: schemaIds.value, maxImageBytes },
       writer,
     )
+  }
+
+  /**
+   * What rows have to pass before they may be written, when they come with these columns; undefined for a table that leaves as it is.
+   * @param names of the source's columns, in the order in which its rows have them
+   */
+  gate(names: readonly string[]): Gate | undefined {
+    const { guard, columns } = this.captured
+    return guard && new Gate({ ...guard, places: columns.map(({ name }) => names.indexOf(name)) })
   }
 
   /**

@@ -28,6 +28,8 @@ export interface ProducerStatus {
   readonly recordsPerSecond: number
   readonly deadLetters: number
   readonly tables: Readonly<Record<string, { readonly records: number; readonly duplicates: number }>>
+  /** Columns of personal tables that do not leave until somebody classifies them, by table. */
+  readonly heldBack: Readonly<Record<string, readonly string[]>>
   readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
 }
 
@@ -57,6 +59,7 @@ export class Progress {
   /** Of attempts that are over. */
   readonly #earlier = new Map<string, Counts>()
   #earlierLetters = 0
+  readonly #heldBack = new Map<string, readonly string[]>()
   #sample = { at: performance.now(), records: 0, perSecond: 0 }
 
   begin(phase: Phase, work: Work): void {
@@ -75,6 +78,13 @@ export class Progress {
     }
     this.#earlierLetters += this.#work?.deadLetters.records ?? 0
     this.#work = undefined
+  }
+
+  /** @returns those of the columns that are news */
+  heldBack(table: string, columns: readonly string[]): string[] {
+    const known = this.#heldBack.get(table) ?? []
+    this.#heldBack.set(table, [...new Set([...known, ...columns])])
+    return columns.filter(column => !known.includes(column))
   }
 
   failed(error: unknown): void {
@@ -100,6 +110,7 @@ export class Progress {
       recordsPerSecond: this.#rate(records),
       deadLetters: this.#earlierLetters + (work?.deadLetters.records ?? 0),
       tables,
+      heldBack: Object.fromEntries(this.#heldBack),
       lastError: this.#lastError,
     }
   }

@@ -4,7 +4,7 @@
 import { tableName } from '../contract/table.ts'
 import type { Relation } from '../postgres/pgoutput.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { CapturedTable } from './captured.ts'
+import type { CapturedTable, Guard } from './captured.ts'
 import type { TableOutput } from './output.ts'
 
 /**
@@ -24,7 +24,10 @@ export function checkRelation(relation: Relation, outputs: readonly TableOutput[
   }
   const known = tableName(output.captured.table)
   if (known !== name) throw changed(known, `it is now called ${name}`)
-  const difference = compareColumns(relation, output.captured)
+  const { guard } = output.captured
+  const difference = guard
+    ? compareGuarded(relation, output.captured, guard)
+    : compareColumns(relation, output.captured)
   if (difference !== undefined) throw changed(known, difference)
   return output
 }
@@ -40,6 +43,23 @@ function compareColumns(relation: Relation, captured: CapturedTable): string | u
     return column.name !== name || column.typeOid !== typeOid || column.typeModifier !== typeModifier
   })
   return different && `column ${different.name} has another type or place`
+}
+
+/** A gate takes columns by name, wherever they stand; what it does not know stays behind, unless it was to leave as it is. */
+function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: Guard): string | undefined {
+  for (const { name, typeOid, typeModifier } of columns) {
+    const column = relation.columns.find(candidate => candidate.name === name)
+    if (!column) return `column ${name} is gone`
+    if (column.typeOid !== typeOid || column.typeModifier !== typeModifier) return `column ${name} has another type`
+  }
+  const [added] = guard.personal ? [] : newColumns(relation, { columns, guard })
+  return added === undefined ? undefined : `column ${added} is new`
+}
+
+/** Columns that neither leave nor are left out on purpose. */
+export function newColumns(relation: Relation, { columns, guard }: Pick<CapturedTable, 'columns' | 'guard'>): string[] {
+  const known = new Set([...columns.map(({ name }) => name), ...(guard?.dropped ?? [])])
+  return relation.columns.map(({ name }) => name).filter(name => !known.has(name))
 }
 
 function changed(name: string, difference: string): MillraceError {

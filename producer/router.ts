@@ -1,5 +1,5 @@
 // producer/router: the stream's messages as records with positions, in the sink.
-// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer/{dead-letters,held-rows,output,partition,relation}.
+// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer. What comes out of a gate is all that anything here sees.
 
 import type { Change, TextRow } from '../contract/encode.ts'
 import { Refusal } from '../contract/refusal.ts'
@@ -9,16 +9,24 @@ import type { PgoutputHandler, Relation } from '../postgres/pgoutput.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { DeadLetters } from './dead-letters.ts'
+import type { Gate } from './gate.ts'
 import { HeldRows } from './held-rows.ts'
 import type { TableOutput } from './output.ts'
 import { sameText } from './partition.ts'
-import { checkRelation } from './relation.ts'
+import { checkRelation, newColumns } from './relation.ts'
 
 export interface RouterOptions {
   readonly outputs: readonly TableOutput[]
   readonly deadLetters: DeadLetters
   /** Every change committed before the LSN has been routed. The time is that of the last commit. */
   onCommit(lsn: number, commitTimeUs: number): void
+  /** These columns of a personal table do not leave, because nobody has classified them. */
+  onHeldBack?(table: string, columns: readonly string[]): void
+}
+
+interface Route {
+  readonly output: TableOutput
+  readonly gate: Gate | undefined
 }
 
 const unchangedKind = 0x75
@@ -32,7 +40,7 @@ export class Router implements PgoutputHandler {
   changes = 0
   inTransaction = false
   readonly #options: RouterOptions
-  readonly #routes = new Map<Relation, TableOutput>()
+  readonly #routes = new Map<Relation, Route>()
   readonly #held: ReadonlyMap<TableOutput, HeldRows>
   readonly #change = {
     op: 'c' as Change['op'],
@@ -73,17 +81,23 @@ export class Router implements PgoutputHandler {
   /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
   relation(relation: Relation): void {
     const output = checkRelation(relation, this.#options.outputs)
-    if (output) this.#routes.set(relation, output)
+    if (!output) return
+    const gate = output.gate(relation.columns.map(({ name }) => name))
+    this.#routes.set(relation, { output, gate })
+    const heldBack = gate ? newColumns(relation, output.captured) : []
+    if (heldBack.length > 0) this.#options.onHeldBack?.(tableName(relation), heldBack)
   }
 
   insert(relation: Relation, after: Tuple): void {
-    const output = this.#next(relation)
-    this.#create(output, after)
+    const { output, gate } = this.#next(relation)
+    this.#create(output, gate ? gate.after(after) : after)
   }
 
-  update(relation: Relation, before: Tuple | undefined, beforeIsKeyOnly: boolean, after: Tuple): void {
-    const output = this.#next(relation)
-    if (before === undefined || beforeIsKeyOnly || hasUnchanged(after)) throw identityMissing(relation)
+  update(relation: Relation, old: Tuple | undefined, oldIsKeyOnly: boolean, fresh: Tuple): void {
+    const { output, gate } = this.#next(relation)
+    if (old === undefined || oldIsKeyOnly || hasUnchanged(fresh)) throw identityMissing(relation)
+    const before = gate ? gate.before(old) : old
+    const after = gate ? gate.after(fresh) : fresh
     const held = this.#held.get(output)
     if (held?.take(before)) {
       held.hold(after)
@@ -96,15 +110,16 @@ export class Router implements PgoutputHandler {
     this.#create(output, after)
   }
 
-  delete(relation: Relation, before: Tuple, beforeIsKeyOnly: boolean): void {
-    const output = this.#next(relation)
-    if (beforeIsKeyOnly) throw identityMissing(relation)
+  delete(relation: Relation, old: Tuple, oldIsKeyOnly: boolean): void {
+    const { output, gate } = this.#next(relation)
+    if (oldIsKeyOnly) throw identityMissing(relation)
+    const before = gate ? gate.before(old) : old
     if (!this.#held.get(output)?.take(before)) this.#half(output, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position; each has a topic of its own. */
   truncate(relations: readonly Relation[]): void {
-    const outputs = relations.map(relation => this.#outputOf(relation))
+    const outputs = relations.map(relation => this.#routeOf(relation).output)
     this.#step()
     this.#change.op = 't'
     for (const output of outputs) {
@@ -124,10 +139,10 @@ export class Router implements PgoutputHandler {
     else this.#half(output, 'c', undefined, after)
   }
 
-  #next(relation: Relation): TableOutput {
-    const output = this.#outputOf(relation)
+  #next(relation: Relation): Route {
+    const route = this.#routeOf(relation)
     this.#step()
-    return output
+    return route
   }
 
   #step(): void {
@@ -136,9 +151,9 @@ export class Router implements PgoutputHandler {
     this.changes++
   }
 
-  #outputOf(relation: Relation): TableOutput {
-    const output = this.#routes.get(relation)
-    if (output) return output
+  #routeOf(relation: Relation): Route {
+    const route = this.#routes.get(relation)
+    if (route) return route
     throw new MillraceError('SCHEMA_CHANGED', {
       what: 'the publication sends rows of a table that is not captured',
       where: `table ${tableName(relation)}`,

@@ -8,6 +8,7 @@ import { type Table, tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import type { CapturedTable } from './captured.ts'
 import { generationChanged } from './changed.ts'
+import { unclassifiedError } from './personal.ts'
 
 export interface RegisteredTable {
   readonly captured: CapturedTable
@@ -32,7 +33,8 @@ export async function registerTables(
 
 /**
  * The schemas that the generation's records are written with.
- * @throws {MillraceError} GENERATION_CHANGED when a table has other columns, types or keys than when they were registered
+ * @throws {MillraceError} GENERATION_CHANGED when a table has other columns, types, policies or keys than when they were
+ *   registered; TABLE_NOT_CAPTURABLE when one of them is no longer classified
  */
 export async function findRegistered(
   schemas: SchemaStore,
@@ -46,6 +48,10 @@ export async function findRegistered(
     const value = await schemas.latest(`${topic}-value`)
     if (!key || !value)
       throw generationChanged(`the registry has no schema for topic ${topic}`, tableName(captured.table))
+    const { guard } = captured
+    const then = new Set(parseValueSchema(value.schema).columns.map(({ name }) => name))
+    const undecided = guard?.unclassified.filter(name => then.has(name)) ?? []
+    if (undecided.length > 0) throw unclassifiedError([{ name: tableName(captured.table), columns: undecided }])
     const difference = describeDifference(parseValueSchema(value.schema), captured.table)
     if (difference !== undefined) throw generationChanged(difference, tableName(captured.table))
     registered.push({ captured, schemaIds: { key: key.id, value: value.id } })
@@ -64,6 +70,8 @@ function describeDifference(then: Table, now: Table): string | undefined {
       return `column ${column.name} was ${describe(column)} and is ${describe(current)}`
     columns.delete(column.name)
   }
+  if (then.hashKey !== now.hashKey)
+    return `its columns were hashed with the key ${then.hashKey} and would be with ${now.hashKey}`
   const [added] = columns.keys()
   if (added !== undefined) return `column ${added} is new`
   if (!isDeepStrictEqual(then.key, now.key)) return `the primary key was (${then.key}) and is (${now.key})`
@@ -74,5 +82,6 @@ function describeDifference(then: Table, now: Table): string | undefined {
 }
 
 function describe(column: Omit<Table['columns'][number], 'comment'>): string {
-  return `${column.pgType}${column.nullable ? '' : ' not null'}, carried as ${column.encoding}`
+  const policy = column.policy === undefined ? '' : ` (${column.policy})`
+  return `${column.pgType}${column.nullable ? '' : ' not null'}, carried as ${column.encoding}${policy}`
 }

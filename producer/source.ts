@@ -1,5 +1,5 @@
 // producer/source: the database as it is now: whether it can be captured, and what of it is.
-// May know: contract/generation, postgres, runtime, producer/{captured,tables}.
+// May know: contract/generation, postgres, runtime, producer/{captured,personal,tables}.
 
 import { publicationName, slotName } from '../contract/generation.ts'
 import type { Check } from '../postgres/check.ts'
@@ -8,8 +8,10 @@ import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
 import { preflight } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { loadHashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
 import type { CapturedTable } from './captured.ts'
+import { hashesAnything } from './personal.ts'
 import { captureTables, chooseTables, reportText } from './tables.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -21,7 +23,7 @@ export interface Source {
 
 /**
  * Runs the preflight checks for a generation and reads its tables.
- * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
+ * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
  */
 export async function inspectSource({ config, url, log }: Workspace, generation: number): Promise<Source> {
   const slot = slotName(config.name, generation)
@@ -33,7 +35,8 @@ export async function inspectSource({ config, url, log }: Workspace, generation:
       client,
       sources.map(({ oid }) => oid),
     )
-    const captured = captureTables(sources, { config, serverVersion: await serverVersion(client), deferrable })
+    const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
+    const captured = captureTables(sources, { config, serverVersion: await serverVersion(client), deferrable, hashKey })
     reportText(sources, log)
     return captured
   })

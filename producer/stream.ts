@@ -9,6 +9,7 @@ import { openStream, type ReplicationStream } from '../postgres/stream.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Prepared } from './generation.ts'
 import { Ledger } from './ledger.ts'
+import { reportHeldBack } from './personal.ts'
 import { Router } from './router.ts'
 import { openWatermarks, type Watermarks } from './watermark.ts'
 import type { Workspace } from './workspace.ts'
@@ -81,7 +82,8 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   const reach = (lsn: number, commitTimeUs?: number) => {
     if (ledger.advance(lsn, commitTimeUs)) destination.sink.mark(lsn)
   }
-  const router = new Router({ ...destination, onCommit: reach })
+  const onHeldBack = (table: string, columns: readonly string[]) => reportHeldBack(workspace, table, columns)
+  const router = new Router({ ...destination, onCommit: reach, onHeldBack })
   const received = () => stream?.lastReceived() ?? 0
   progress.begin('streaming', {
     outputs: destination.outputs,

@@ -1,5 +1,5 @@
 // producer/tables: which tables are captured, and how each of their columns travels.
-// May know: contract, postgres/catalog, runtime, producer/{captured,groups}.
+// May know: contract, postgres/catalog, runtime, producer/{captured,groups,personal}.
 
 import { historyColumnNames, reservedColumns } from '../contract/names.ts'
 import { type Column, tableName } from '../contract/table.ts'
@@ -8,9 +8,12 @@ import { readTables, replicatedColumns, type SourceColumn, type SourceTable } fr
 import type { Client } from '../postgres/connect.ts'
 import { type Config, type TableOptions, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { HashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
-import type { CapturedTable } from './captured.ts'
+import type { CapturedTable, Guard } from './captured.ts'
+import type { Passage } from './gate.ts'
 import { checkGroups } from './groups.ts'
+import { type Classified, classify } from './personal.ts'
 
 const historyNames: ReadonlySet<string> = new Set(historyColumnNames)
 
@@ -37,6 +40,8 @@ export interface CaptureContext {
   readonly serverVersion: number
   /** Tables, by oid, whose primary key is deferrable. */
   readonly deferrable: ReadonlySet<number>
+  /** Needed where columns are hashed. */
+  readonly hashKey?: HashKey | undefined
 }
 
 /**
@@ -80,27 +85,52 @@ function namedButMissing(sources: readonly SourceTable[], config: Config): strin
     .map(name => `${name}: there is no such table`)
 }
 
-function capture(source: SourceTable, options: TableOptions, { serverVersion, deferrable }: CaptureContext): Captured {
+function capture(source: SourceTable, options: TableOptions, context: CaptureContext): Captured {
+  const { serverVersion, deferrable, hashKey } = context
   const replicated = replicatedColumns(source, serverVersion)
-  const columns = replicated.map(column => describeColumn(column, options.text.includes(column.name)))
   const partitionKey = options.partitionKey ?? source.key
+  const classified = classify(replicated, [...source.key, ...partitionKey], options)
+  const columns = classified.passing.map(({ column, passage }) => describePassing(column, passage, options.text))
+  const isHashed = columns.some(({ policy }) => policy === 'hash')
   const places = (names: readonly string[]) => names.map(name => columns.findIndex(column => column.name === name))
   const { schema, name, key, comment } = source
   return {
-    faults: columnFaults(source, replicated, options),
+    faults: [...columnFaults(source, replicated, options), ...classified.faults],
     table: {
-      table: { schema, name, columns, key, partitionKey, ...(comment === undefined ? {} : { comment }) },
+      table: {
+        ...{ schema, name, columns, key, partitionKey },
+        ...(isHashed && hashKey ? { hashKey: hashKey.name } : {}),
+        ...(comment === undefined ? {} : { comment }),
+      },
       oid: source.oid,
       kind: source.kind,
-      columns: replicated,
+      columns: classified.passing.map(({ column }) => column),
       identityColumns: places([...new Set([...key, ...partitionKey])]),
       partitionColumns: places(partitionKey),
       partitions: options.partitions,
       group: options.group ?? tableName(source),
       onRefusal: options.onRefusal,
       deferrableKey: deferrable.has(source.oid),
+      ...guardOf(replicated, classified, { personal: options.personal, hashKey }),
     },
   }
+}
+
+function guardOf(
+  replicated: readonly SourceColumn[],
+  { passing, unclassified }: Classified,
+  rest: Pick<Guard, 'personal' | 'hashKey'>,
+): { guard?: Guard } {
+  const passages = passing.map(({ passage }) => passage)
+  const stays = replicated.filter(column => !passing.some(each => each.column === column)).map(({ name }) => name)
+  if (!rest.personal && stays.length === 0 && passages.every(passage => passage === 'keep')) return {}
+  return { guard: { passages, unclassified, dropped: stays.filter(name => !unclassified.includes(name)), ...rest } }
+}
+
+/** Masked and hashed values are text, whatever they were. */
+function describePassing(column: SourceColumn, passage: Passage, text: readonly string[]): Column {
+  const described = describeColumn(column, passage !== 'keep' || text.includes(column.name))
+  return passage === 'keep' ? described : { ...described, policy: passage }
 }
 
 function describeColumn({ name, pgType, type, nullable, comment }: SourceColumn, asText: boolean): Column {

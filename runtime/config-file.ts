@@ -81,13 +81,16 @@ function keysOf(ancestors: readonly unknown[]): string[] {
   return ancestors.filter(isPair).map(pair => String(isScalar(pair.key) ? pair.key.value : pair.key))
 }
 
-/** A section whose lines are all commented out is null in YAML; under `tables` it means a table with every default. */
-function withoutNulls(values: Record<string, unknown>, inTables = false): Record<string, unknown> {
+/**
+ * A section whose lines are all commented out is null in YAML; under `tables` it means a table with every default, and under
+ * `columns` a column that somebody forgot to classify, which must not pass for one that was never named.
+ */
+function withoutNulls(values: Record<string, unknown>, section = ''): Record<string, unknown> {
   const kept: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(values)) {
-    if (value === null && !inTables) continue
-    const isSection = value === null || (typeof value === 'object' && !Array.isArray(value))
-    kept[key] = isSection ? withoutNulls((value ?? {}) as Record<string, unknown>, key === 'tables') : value
+    if (value === null && section !== 'tables' && section !== 'columns') continue
+    const isSection = value === null ? section === 'tables' : typeof value === 'object' && !Array.isArray(value)
+    kept[key] = isSection ? withoutNulls((value ?? {}) as Record<string, unknown>, key) : value
   }
   return kept
 }

@@ -99,11 +99,35 @@ const table = z.strictObject({
     .describe('Keep every version of each row with the time it was valid for, in schema.table.history.'),
   text: z.array(z.string()).default([]).describe('Columns that are carried as exact text instead of their own type.'),
   partitions: count(1, 1024).optional().describe('Partitions of the topic; without it kafka.partitions.'),
+  personal: z
+    .boolean()
+    .optional()
+    .describe('The table holds personal data: every column must be classified under columns, new ones are held back.'),
+  columns: z
+    .record(z.string(), z.enum(['keep', 'drop', 'mask', 'hash']))
+    .optional()
+    .describe(
+      'What leaves of a column: keep all, drop it, mask all but the first letter of each word, or hash it with a key.',
+    ),
 })
 
 const tablePattern = z
   .string()
   .regex(/^[^.]+\..+$/, 'is no table: write schema.table, with * for any number of characters, such as public.*')
+
+const hash = z.strictObject({
+  key: secret
+    .min(32)
+    .optional()
+    .describe(
+      'Key of hashed columns; without it one is made once and kept in the directory, readable by its owner only.',
+    ),
+  keyId: z
+    .string()
+    .regex(/^[a-z0-9]{1,16}$/, 'must be 1 to 16 of a-z and 0-9')
+    .default('k1')
+    .describe('Name of the key; it stands before every hashed value, so that values of two keys are told apart.'),
+})
 
 const http = z.strictObject({
   host: z.string().default('127.0.0.1').describe('Address that the services listen on; they ask for no login.'),
@@ -135,6 +159,7 @@ export const configSchema = z.strictObject({
     .refine(tables => Object.keys(tables).length > 0, { error: 'captures nothing; name a table or write public.*: {}' })
     .prefault({ 'public.*': {} })
     .describe('What to capture: schema.table, or a pattern such as public.*; the most specific one counts.'),
+  hash: hash.prefault({}).describe('The key of columns that leave as a keyed hash (HMAC-SHA-256).'),
   model: z
     .string()
     .min(1)

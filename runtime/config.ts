@@ -24,7 +24,13 @@ export interface TableOptions {
   /** Columns that are carried as exact text. */
   readonly text: readonly string[]
   readonly partitions: number
+  /** Every column must be classified. */
+  readonly personal: boolean
+  readonly columns: Readonly<Record<string, Policy>>
 }
+
+/** What leaves of a column's values. */
+export type Policy = 'keep' | 'drop' | 'mask' | 'hash'
 
 export interface ConfigInput {
   /** Path of the file; without it `MILLRACE_CONFIG`, else `millrace.yaml` where it exists. */
@@ -120,15 +126,9 @@ export function tableOptions(config: Config, schema: string, table: string): Tab
     .filter(candidate => candidate === name || asExpression(candidate).test(name))
     .sort((a, b) => specificity(b, name) - specificity(a, name) || b.length - a.length || (a < b ? -1 : 1))
   if (pattern === undefined) return undefined
-  const {
-    partitionKey,
-    group,
-    onRefusal,
-    history,
-    text,
-    partitions = config.kafka.partitions,
-  } = config.tables[pattern]!
-  return { partitionKey, group, onRefusal, history, text, partitions }
+  const { partitions = config.kafka.partitions, personal = false, columns = {}, ...options } = config.tables[pattern]!
+  const { partitionKey, group, onRefusal, history, text } = options
+  return { partitionKey, group, onRefusal, history, text, partitions, personal, columns }
 }
 
 function specificity(pattern: string, name: string): number {

@@ -1,8 +1,9 @@
 // verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
-// May know: contract, clickhouse/quote. Shares no code with the fold: it reads what each database holds.
+// May know: contract, clickhouse/quote, verify/policies. Shares no code with the fold: it reads what each database holds.
 
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
+import { hashed, masked } from './policies.ts'
 
 /** SQL expressions over one row, in both dialects: text of the key, and a digest of the whole row in 32 hex digits. */
 export interface RowSql {
@@ -40,6 +41,12 @@ function clickhousePiece(column: Column): string {
 }
 
 function postgresText(column: Column): string {
+  const text = plainPostgresText(column)
+  if (column.policy === 'mask') return masked(text)
+  return column.policy === 'hash' ? hashed(text) : text
+}
+
+function plainPostgresText(column: Column): string {
   const name = postgresName(column.name)
   switch (column.encoding) {
     case 'boolean':

@@ -1,11 +1,13 @@
 // verify/tables: one table in Postgres against the same in ClickHouse, by checksums that narrow down to rows.
-// May know: contract, clickhouse, verify/{asof,canonical}.
+// May know: contract, clickhouse, runtime, verify/{asof,canonical,policies}.
 
 import type { Client } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import type { Table } from '../contract/table.ts'
+import type { HashKey } from '../runtime/hash-key.ts'
 import { asOfSelect } from './asof.ts'
 import { clickhouseRow, postgresName, postgresRow } from './canonical.ts'
+import { giveKey } from './policies.ts'
 
 export interface TableComparison {
   /** Rows on either side. */
@@ -35,7 +37,10 @@ export async function compareTable(parts: {
   clickhouse: Clickhouse
   table: Table
   lsn: number
+  /** Asked for when the table has hashed columns. */
+  hashKey: () => HashKey
 }): Promise<TableComparison> {
+  await giveKey(parts.postgres, parts.table, parts.hashKey)
   const sides = [
     postgresSide(parts.postgres, parts.table),
     clickhouseSide(parts.clickhouse, parts.table, parts.lsn),

@@ -5,6 +5,7 @@ import { loadModel } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import type { Config } from '../runtime/config.ts'
+import { loadHashKey } from '../runtime/hash-key.ts'
 import { loadChecks, type ReportCheck, uncheckedViews } from './checks.ts'
 import { compareReport } from './reports.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
@@ -45,7 +46,9 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
   const { checks, unchecked } = checksOf(options.config)
   const warehouse = await openLiveWarehouse(options.services.clickhouse, options.config.name)
   try {
-    const { lsn, tables } = await withSnapshot(options, warehouse, snapshot => compareTables(warehouse, snapshot))
+    const { lsn, tables } = await withSnapshot(options, warehouse, snapshot =>
+      compareTables(options, warehouse, snapshot),
+    )
     const reports = await compareReports(options, warehouse, checks)
     const outcome = outcomeOf(Object.values(tables), Object.values(reports))
     return { ok: outcome === 'equal', outcome, lsn: formatLsn(lsn), tables, reports, unchecked }
@@ -68,10 +71,16 @@ function outcomeOf(tables: readonly TableComparison[], reports: readonly ReportC
   return states.includes('undecided') ? 'undecided' : 'equal'
 }
 
-async function compareTables({ clickhouse, tables: all }: OpenedWarehouse, { client: postgres, lsn }: SourceSnapshot) {
+async function compareTables(
+  { config }: VerifyOptions,
+  warehouse: OpenedWarehouse,
+  { client: postgres, lsn }: SourceSnapshot,
+) {
+  const { clickhouse } = warehouse
+  const hashKey = () => loadHashKey(config, { make: false })
   const tables: Record<string, TableComparison> = {}
-  for (const table of all) {
-    const compare = () => compareTable({ postgres, clickhouse, table, lsn })
+  for (const table of warehouse.tables) {
+    const compare = () => compareTable({ postgres, clickhouse, table, lsn, hashKey })
     const first = await compare()
     // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
     tables[tableName(table)] = first.differing === 0 ? first : await compare()

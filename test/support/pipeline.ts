@@ -177,7 +177,12 @@ export class Pipeline {
   async verify(): Promise<Verification> {
     const { endpoints } = this.services
     const clickhouse = { url: endpoints.clickhouse!, user: 'default', password: '' }
-    const config = loadConfig({ file: this.#configFile, env: {}, cwd: this.directory })
+    const config = loadConfig({
+      file: this.#configFile,
+      flags: { directory: this.directory },
+      env: {},
+      cwd: this.directory,
+    })
     const signal = AbortSignal.timeout(verifyTimeoutMs)
     const late = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(new Error(`verify still ran after ${verifyTimeoutMs} ms`)))
@@ -205,6 +210,11 @@ export class Pipeline {
     const generation = Number(/\d+$/.exec(await this.database())![0])
     const records = await readTopic(this.services.endpoints.kafka!, deadLettersTopic(this.name, generation))
     return records.map(({ value }) => JSON.parse(String(value)) as DeadLetter)
+  }
+
+  /** Everything that both services have written lately. */
+  fullLogs(): string {
+    return this.producer.log + this.consumer.log
   }
 
   /** The ends of both logs. */

@@ -7,11 +7,11 @@ import type { Position } from '../../contract/position.ts'
 import type { Table } from '../../contract/table.ts'
 import type { Relation } from '../../postgres/pgoutput.ts'
 import { Tuple } from '../../postgres/tuple.ts'
-import type { CapturedTable } from '../../producer/captured.ts'
+import type { CapturedTable, Guard } from '../../producer/captured.ts'
 import { DeadLetters } from '../../producer/dead-letters.ts'
 import { TableOutput } from '../../producer/output.ts'
 import { partitionOf } from '../../producer/partition.ts'
-import { Router } from '../../producer/router.ts'
+import { Router, type RouterOptions } from '../../producer/router.ts'
 import { createDecoder } from './decode.ts'
 import { MemorySink } from './memory-sink.ts'
 import { textRow } from './text-row.ts'
@@ -54,6 +54,17 @@ interface PipeOptions {
   readonly letterTail?: Position
   readonly maxRecordBytes?: number
   readonly deferrableKey?: boolean
+  readonly guard?: Guard
+  readonly onHeldBack?: RouterOptions['onHeldBack']
+}
+
+/** A personal table whose note is masked. */
+export const guarded: Guard = {
+  passages: ['keep', 'keep', 'keep', 'mask'],
+  hashKey: undefined,
+  personal: true,
+  unclassified: [],
+  dropped: [],
 }
 
 export function openPipe(options: PipeOptions = {}): Pipe {
@@ -71,6 +82,7 @@ export function openPipe(options: PipeOptions = {}): Pipe {
     group: 'public.items',
     onRefusal,
     deferrableKey,
+    ...(options.guard === undefined ? {} : { guard: options.guard }),
   }
   const output = new TableOutput({
     captured,
@@ -82,7 +94,9 @@ export function openPipe(options: PipeOptions = {}): Pipe {
     writer: new AvroWriter(),
   })
   const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
-  const router = new Router({ outputs: [output], deadLetters, onCommit: (...commit) => commits.push(commit) })
+  const { onHeldBack = () => {} } = options
+  const onCommit = (...commit: [number, number]) => void commits.push(commit)
+  const router = new Router({ outputs: [output], deadLetters, onCommit, onHeldBack })
   router.relation(relation)
   const decoder = createDecoder(table)
   return {

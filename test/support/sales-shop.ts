@@ -10,6 +10,7 @@ import { type Table, tableName } from '../../contract/table.ts'
 import type { Random } from '../../generator/random.ts'
 import { captureTables, chooseTables } from '../../producer/tables.ts'
 import { loadConfig } from '../../runtime/config.ts'
+import { createHashKey } from '../../runtime/hash-key.ts'
 import { packagePath } from '../../runtime/package.ts'
 import type { TestDatabase } from './postgres.ts'
 
@@ -18,17 +19,22 @@ const captureSql = `
 CREATE TABLE public.noted (
   seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb
 );
+CREATE FUNCTION public.carried("table" text, r jsonb) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT CASE "table" WHEN 'customers' THEN r - 'phone' - 'birth_date' || jsonb_build_object('email', md5(r ->> 'email'),
+      'full_name', regexp_replace(r ->> 'full_name', '([^\\t\\n\\v\\f\\r ])[^\\t\\n\\v\\f\\r ]*', '\\1***', 'g'))
+    WHEN 'employees' THEN r - 'email' ELSE r END
+$$;
 CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO public.noted ("table", op, before, after) VALUES (
     TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' ELSE 'd' END,
-    CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END, CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END);
+    CASE WHEN TG_OP <> 'INSERT' THEN public.carried(TG_TABLE_NAME, to_jsonb(OLD)) END, CASE WHEN TG_OP <> 'DELETE' THEN public.carried(TG_TABLE_NAME, to_jsonb(NEW)) END);
   RETURN NULL;
 END $$;
 CREATE FUNCTION public.note_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  EXECUTE format('INSERT INTO public.noted ("table", op, before) SELECT %L, ''t'', to_jsonb(r) FROM %I.%I r',
-    TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  EXECUTE format('INSERT INTO public.noted ("table", op, before) SELECT %L, ''t'', public.carried(%L, to_jsonb(r)) FROM %I.%I r',
+    TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_TABLE_NAME);
   RETURN NULL;
 END $$;
 DO $$
@@ -53,8 +59,11 @@ interface Noted {
 /** The tables of model/sales/millrace.yaml, as the producer would capture them. */
 export async function salesTables(database: TestDatabase): Promise<Table[]> {
   const config = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: process.cwd() })
+  const hashKey = createHashKey('k1', randomUUID())
   const sources = await chooseTables(database.client, config)
-  return captureTables(sources, { config, serverVersion: 180_000, deferrable: new Set() }).map(({ table }) => table)
+  return captureTables(sources, { config, serverVersion: 180_000, deferrable: new Set(), hashKey }).map(
+    ({ table }) => table,
+  )
 }
 
 /** Notes every row change of the shop from now on. */

@@ -10,6 +10,8 @@ import { kill, reset, up } from '../../stack/up.ts'
 
 export interface Services {
   readonly endpoints: Endpoints
+  /** Where their data and logs are. */
+  readonly directory: string
   /** As a crash would (SIGKILL). Ports and data stay. */
   kill(component: Component): Promise<void>
   /** Starts again what was killed; resolves when it answers. */
@@ -31,6 +33,7 @@ export async function startServices(wanted: readonly Component[]): Promise<Servi
     const endpoints = await start()
     return {
       endpoints,
+      directory,
       stop,
       async kill(component) {
         await kill(directory, component)

@@ -204,6 +204,17 @@ test('no secret is left in a redacted configuration or address', () => {
   assert.is(redactUrl('postgres://u:hu sh@no host/db'), 'postgres://***@no host/db')
 })
 
+test('a column that nobody has classified is a fault, not an omission', () => {
+  const columns = 'tables:\n  s.t:\n    columns:\n      name: mask\n'
+  assert.equal(load(columns).config.tables['s.t']!.columns, { name: 'mask' })
+  assert.match(
+    refusal(`${columns}      phone:\n`),
+    /5:13 tables.s.t.columns.phone: must be one of keep, drop, mask, hash/,
+  )
+  assert.match(refusal(`${columns}      phone: hidden\n`), /5:14 tables.s.t.columns.phone: must be one of/)
+  assert.match(refusal('hash: { key: short }'), /hash.key: must be at least 32/)
+})
+
 test('the most specific table entry counts', () => {
   const tables = {
     '*.*': { group: 'all' },
@@ -224,6 +235,8 @@ test('the most specific table entry counts', () => {
     history: false,
     text: ['a'],
     partitions: 6,
+    personal: false,
+    columns: {},
   })
 })
 

@@ -26,7 +26,7 @@ SELECT
   territory.name AS territory_name,
   best.rank,
   best.customer_id,
-  customer.full_name AS customer_name,
+  regexp_replace(customer.full_name, '([^\t\n\v\f\r ])[^\t\n\v\f\r ]*', '\1***', 'g') AS customer_name,
   best.orders,
   best.revenue::numeric(15,2) AS revenue,
   CASE WHEN best.orders > 1 THEN round(best.span::numeric / (best.orders - 1), 2)::numeric(15,2) END AS avg_days_between_purchases,

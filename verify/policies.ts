@@ -1,0 +1,50 @@
+// verify/policies: what leaves of a personal column, computed inside Postgres.
+// May know: contract/table, runtime. Shares no code with the gate that the values have passed.
+
+import { createHash } from 'node:crypto'
+import type { Client } from 'pg'
+import { type Table, tableName } from '../contract/table.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { HashKey } from '../runtime/hash-key.ts'
+
+/** Settings of the session, so that the key is in no statement's text. */
+const settings = { id: 'millrace.hash_id', inner: 'millrace.hash_inner', outer: 'millrace.hash_outer' }
+const blockBytes = 64
+
+/** SQL of the text with each word cut to its first character and `***`; ASCII white space stays. */
+export function masked(text: string): string {
+  const space = String.raw`\t\n\v\f\r `
+  return `regexp_replace(${text}, '([^${space}])[^${space}]*', '\\1***', 'g')`
+}
+
+/** SQL of the text's HMAC-SHA-256, once `giveKey` has been called in the session. @see https://www.rfc-editor.org/rfc/rfc2104 */
+export function hashed(text: string): string {
+  const pad = (name: string) => `current_setting('${name}')::bytea`
+  const inner = `sha256(${pad(settings.inner)} || convert_to(${text}, 'UTF8'))`
+  return `current_setting('${settings.id}') || ':' || encode(sha256(${pad(settings.outer)} || ${inner}), 'hex')`
+}
+
+/**
+ * Lets the session compute the hashes of a table, if it has any.
+ * @throws {MillraceError} HASH_KEY when it was loaded with another key
+ */
+export async function giveKey(client: Client, table: Table, key: () => HashKey): Promise<void> {
+  if (table.hashKey === undefined) return
+  const { id, name, secret } = key()
+  if (name !== table.hashKey) throw otherKey(table, name)
+  const bytes: Uint8Array = secret.export()
+  const block = Buffer.alloc(blockBytes)
+  block.set(bytes.length > blockBytes ? createHash('sha256').update(bytes).digest() : bytes)
+  const pad = (byte: number) => `\\x${Buffer.from(block.map(each => each ^ byte)).toString('hex')}`
+  const values = { id, inner: pad(0x36), outer: pad(0x5c) }
+  for (const part of ['id', 'inner', 'outer'] as const)
+    await client.query('SELECT FROM set_config($1, $2, false)', [settings[part], values[part]])
+}
+
+function otherKey(table: Table, name: string): MillraceError {
+  return new MillraceError('HASH_KEY', {
+    what: `the table was hashed with the key ${table.hashKey}, and the one at hand is ${name}`,
+    where: `table ${tableName(table)}`,
+    next: 'verify with the configuration and the data directory of the producer',
+  })
+}
