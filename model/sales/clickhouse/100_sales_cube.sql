@@ -20,7 +20,7 @@
 -- and is dropped by a merge. Several rows of one key add up: read it with sum and GROUP BY.
 CREATE TABLE sales_cube
 (
-    grain LowCardinality(String) COMMENT 'Which dimensions the row has; the others are 0',
+    grain LowCardinality(String) COMMENT 'Which dimensions the row has, the others are 0',
     period Date COMMENT 'Day, Monday of the week or first day of the month of ordered_at in the reporting time zone, or 1970-01-01 where the grain has none',
     sales_territory_id Int32 COMMENT 'Territory the sale counts for',
     shop_id Int32 COMMENT 'Shop that took the order',
