@@ -1,0 +1,162 @@
+// test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what Postgres computes from the rows.
+// May know: everything. `TEST_SEED` repeats a run, except that it is another day.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { connectClickhouse } from '../../clickhouse/client.ts'
+import { loadModel } from '../../clickhouse/model.ts'
+import { backfill } from '../../generator/backfill.ts'
+import { execute } from '../../generator/execute.ts'
+import { Life } from '../../generator/life.ts'
+import type { Operation } from '../../generator/operation.ts'
+import { Random } from '../../generator/random.ts'
+import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/scenario.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { loadSituation, ReservedIds } from '../../generator/situation.ts'
+import { inTransaction } from '../../generator/transaction.ts'
+import { withClient } from '../../postgres/connect.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
+import { historyEdits } from '../support/history-edits.ts'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { testSeed } from '../support/seed.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const orders = 3_000
+const years = 3
+const minutes = 60
+const rowsPerMinute = 50
+const rounds = 2
+
+const directory = packagePath('model/sales')
+const seed = testSeed()
+const random = new Random(seed, 'oracle')
+const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns', 'Asia/Kathmandu', 'Pacific/Apia'])
+const model = loadModel(directory, reportTimeZone)
+const checks = loadChecks(model, reportTimeZone)
+const started = Date.now()
+
+let services: Services
+let pipeline: Pipeline
+
+const test = suite('oracle', { timeoutMs: 90_000 })
+
+test.before(async () => {
+  console.log(`reports in ${reportTimeZone}`)
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  const { tables } = parse(readFileSync(join(directory, 'millrace.yaml'), 'utf8')) as {
+    tables: Record<string, unknown>
+  }
+  pipeline = await startPipeline(services, { start: false, tables, settings: { model: directory, reportTimeZone } })
+  await applySchema(pipeline.psqlUrl, quietLog())
+})
+test.after(async () => {
+  await pipeline?.[Symbol.asyncDispose]()
+  await services?.stop()
+})
+
+/** Every table and every published report, to the cent. */
+async function assertEqual(when: string): Promise<void> {
+  const { reports, unchecked } = await pipeline.assertEqual().catch(cause => {
+    throw new Error(`${when}, seed ${seed}, reports in ${reportTimeZone}: ${cause.message}`, { cause })
+  })
+  assert.equal(
+    Object.keys(reports),
+    checks.map(({ name }) => name),
+  )
+  assert.equal(unchecked, [])
+  for (const [name, { rows }] of Object.entries(reports)) assert.ok(rows > 0, `${name} is empty ${when}`)
+}
+
+test('years of history', async () => {
+  const until = new Date(started - minutes * 60_000)
+  await backfill({ url: pipeline.psqlUrl, orders, years, seed, until, log: quietLog() })
+  pipeline.start()
+  await assertEqual('after the history')
+})
+
+const everyKind: Readonly<Record<Operation['kind'], true>> = {
+  ...{
+    order: true,
+    step: true,
+    quantity: true,
+    correction: true,
+    removal: true,
+    visit: true,
+    price: true,
+    registration: true,
+  },
+  ...{ move: true, hiring: true, departure: true, transfer: true, handover: true, renaming: true },
+}
+
+test('an hour of daily life with all that is out of the ordinary', async () => {
+  const happened = new Set<string>()
+  await withClient(pipeline.psqlUrl, async client => {
+    const ids = new ReservedIds()
+    const life = new Life(seed, await loadSituation(client), ids)
+    const live = (at: Date) =>
+      inTransaction(client, async () => {
+        await ids.reserve(client, 2 * rowsPerMinute)
+        const operations = life.batch(rowsPerMinute, at)
+        for (const { kind } of operations) happened.add(kind)
+        await execute(client, operations)
+      })
+    for (let minute = 0; minute < minutes; minute++) {
+      const at = new Date(started - (minutes - minute) * 60_000)
+      const scenario = scenarioAt(minute)
+      if (scenario !== undefined) life.begin(scenarioSchema.parse({ kind: scenario, seconds: 300 }), at)
+      await live(at)
+    }
+    // What is rare has not happened yet, perhaps.
+    for (let more = 0; more < 400 && happened.size < Object.keys(everyKind).length; more++) await live(new Date())
+  })
+  assert.equal([...happened].sort(), Object.keys(everyKind).sort())
+  await assertEqual('after an hour of life')
+})
+
+/** Each kind once in the hour, one after the other. */
+function scenarioAt(minute: number): ScenarioKind | undefined {
+  return minute % 10 === 5 ? scenarioKinds[Math.floor(minute / 10)] : undefined
+}
+
+for (let round = 1; round <= rounds; round++) {
+  test(`history is edited in every way, round ${round}`, async () => {
+    const client = await pipeline.connect()
+    const edits = Object.entries(historyEdits).map(([what, edit]) => ({ what, edit, at: random.fraction() }))
+    for (const { what, edit } of edits.sort((a, b) => a.at - b.at)) {
+      const results = await client.query(edit(random)).catch(cause => {
+        throw new Error(`${what}, seed ${seed}`, { cause })
+      })
+      assert.ok([results].flat().at(-1)!.rowCount! > 0, `${what} changed nothing, seed ${seed}`)
+    }
+    await assertEqual(`after the edits of round ${round}`)
+  })
+}
+
+test('every report that analysts see was compared', () => {
+  assert.equal(uncheckedViews(model, checks), [])
+  const analytics = model.publish.filter(({ database }) => database === 'analytics').map(({ name }) => name)
+  assert.equal(analytics.sort(), checks.map(({ name }) => name).sort())
+})
+
+test('a wrong cent in one aggregate is found, and its row named', async () => {
+  const [day] = await pipeline.clickhouse<{ date: string }>(
+    'SELECT date FROM daily_sales_stats ORDER BY total_revenue DESC LIMIT 1',
+  )
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const clickhouse = connectClickhouse({ ...account, database: await pipeline.database() })
+  await clickhouse.command(
+    `INSERT INTO sales_cube (grain, period, shop_id, revenue) VALUES ('day', '${day!.date}', 1, 0.01)`,
+  )
+  await clickhouse.close()
+  const { ok, outcome, tables, reports } = await pipeline.verify()
+  assert.equal([ok, outcome], [false, 'different'])
+  assert.ok(Object.values(tables).every(({ differing }) => differing === 0))
+  const [row] = reports.daily_sales_stats!.keys
+  assert.equal([row!.key, row!.state], [day!.date, 'different'])
+  assert.ok(Object.keys(row!.columns!).includes('total_revenue'))
+})
+
+test.run()
