@@ -1,14 +1,20 @@
 // cli/generator: `millrace generator schema | backfill | run`, which make up the demo's shop.
-// May know: generator, stack, runtime.
+// May know: generator, cli/source, runtime.
 
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { serveApi } from '../generator/api.ts'
 import { backfill } from '../generator/backfill.ts'
 import { Control } from '../generator/control.ts'
+import { generateOnce } from '../generator/once.ts'
+import { Orders } from '../generator/orders.ts'
 import { Pace } from '../generator/pace.ts'
+import { openPool } from '../generator/pool.ts'
 import { generate } from '../generator/run.ts'
-import { applySchema, countOrders } from '../generator/schema.ts'
-import { up } from '../stack/up.ts'
+import { follow, parseSchedule } from '../generator/schedule.ts'
+import { applySchema, countOrders, ensureTable } from '../generator/schema.ts'
+import { announce, withdraw } from '../runtime/presence.ts'
 import { type CommandContext, runs } from './command.ts'
+import { printLine, sourceUrl, wholeNumber } from './source.ts'
 
 interface Common {
   readonly seed: number
@@ -27,14 +33,22 @@ export function generatorCommand(program: Command): void {
   subcommand('backfill', 'write a seed set and years of history into the empty shop')
     .option('--orders <count>', 'orders of history', wholeNumber, 100_000)
     .option('--years <count>', 'years that they are spread over', wholeNumber, 2)
-    .option('--visits-per-order <count>', 'visits of the online shop for each order', Number, 1)
+    .option('--visits-per-order <count>', 'visits of the online shop for each order', positive, 1)
     .option('--seed <number>', 'the same seed makes the same history', wholeNumber, 1)
     .option('--if-empty', 'do nothing, and succeed, when the shop has orders already')
     .option('--json', 'print what was written as one line of JSON')
     .action(runs('generator', runBackfill))
 
   subcommand('run', 'let customers order, pay, cancel and return, until stopped')
-    .option('--rate <changes>', 'row changes per second', Number, 1000)
+    .option('--rate <changes>', 'row changes per second (default: 1000; with --every: none)', Number)
+    .option('--burst-factor <factor>', 'now and then this many times the rate', positive)
+    .option('--burst-seconds <count>', 'how long a burst lasts', positive, 5)
+    .option('--burst-every <count>', 'seconds from the beginning of a burst to the next', positive, 60)
+    .option('--every <schedule>', 'make orders at times: an interval such as 15m, or fields of cron in UTC')
+    .option('--orders <count>', 'with --every: how many each time', wholeNumber, 200)
+    .addOption(
+      new Option('--http <port>', 'serve the HTTP API on this port; 0 takes a free one').argParser(wholeNumber),
+    )
     .option('--seed <number>', 'the same seed makes the same life', wholeNumber, 1)
     .option('--json', 'print the number of row changes as one line of JSON at the end')
     .action(runs('generator', runLife))
@@ -58,34 +72,68 @@ async function runBackfill(
   if (json) printLine(written)
 }
 
-async function runLife(context: CommandContext, options: Common & { readonly rate: number }): Promise<void> {
+interface RunOptions extends Common {
+  readonly rate?: number
+  readonly burstFactor?: number
+  readonly burstSeconds: number
+  readonly burstEvery: number
+  readonly every?: string
+  readonly orders: number
+  readonly http?: number
+}
+
+const usualRate = 1000
+
+async function runLife(context: CommandContext, options: RunOptions): Promise<void> {
   const { log, life } = context
-  const { rate, seed, json } = options
+  const { rate, burstFactor: factor, burstSeconds, burstEvery, every, orders, seed, http, json } = options
+  const schedule = every === undefined ? undefined : parseSchedule(every)
+  const bursts = factor === undefined ? undefined : { factor, seconds: burstSeconds, every: burstEvery }
+  const control = new Control(new Pace(rate ?? usualRate, bursts))
+  control.pace.paused = schedule !== undefined && rate === undefined
   const url = await sourceUrl(context)
-  const result = await generate({
-    url,
-    control: new Control(new Pace(rate)),
-    seed,
-    log,
-    signal: life.signal,
-    onTick: ({ changes, orders, perSecond }) => log.info('shop', { changes, orders, perSecond: Math.round(perSecond) }),
-  })
+  if (http !== undefined) await openApi(context, { url, control, seed, port: http })
+  const scheduled =
+    schedule &&
+    follow(
+      schedule,
+      async () =>
+        generateOnce({
+          url,
+          kind: 'order',
+          count: orders,
+          seed: Date.now(),
+          from: 'schedule',
+          log,
+          signal: life.signal,
+        }),
+      { log, signal: life.signal },
+    )
+  const onTick = ({ changes, orders, perSecond }: { changes: number; orders: number; perSecond: number }) =>
+    log.info('shop', { changes, orders, perSecond: Math.round(perSecond) })
+  const living = generate({ url, control, seed, log, signal: life.signal, onTick })
+  const [result] = await Promise.all([living, scheduled])
   if (json) printLine(result)
 }
 
-/** The embedded Postgres is started if it does not run. */
-async function sourceUrl({ config, log, life }: CommandContext): Promise<string> {
-  if (config.source.url !== undefined) return config.source.url
-  const started = await up({ directory: config.directory, log, signal: life.signal, components: ['postgres'] })
-  return started.postgres!
+async function openApi(
+  { config, log, life }: CommandContext,
+  { url, control, seed, port }: { url: string; control: Control; seed: number; port: number },
+): Promise<void> {
+  await ensureTable(url, 'generator.idempotency_keys', log)
+  const pool = openPool(url)
+  life.opened('connections', () => pool.close())
+  const orders = new Orders(pool, seed, log)
+  life.opened('orders', () => orders.close())
+  const server = await serveApi({ host: config.http.host, port, orders, control, log })
+  life.opened('HTTP API', () => server.close())
+  announce(config.directory, config.name, 'generator', server.url)
+  life.opened('presence', () => withdraw(config.directory, config.name, 'generator'))
+  log.info('HTTP API', { url: server.url, try: `${server.url}/docs` })
 }
 
-function wholeNumber(text: string): number {
-  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
-  return Number(text)
-}
-
-/** One line, so that a parent process can read it as the last one. */
-function printLine(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
+function positive(text: string): number {
+  const number = Number(text)
+  if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError('It must be a number above 0.')
+  return number
 }

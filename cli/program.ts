@@ -9,6 +9,7 @@ import { configCommand } from './config.ts'
 import { consumerCommand } from './consumer.ts'
 import { demoCommand } from './demo.ts'
 import { explainCommand } from './explain.ts'
+import { generateCommand } from './generate.ts'
 import { generatorCommand } from './generator.ts'
 import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
@@ -24,6 +25,7 @@ const commands: readonly ((program: Command) => void)[] = [
   producerCommand,
   consumerCommand,
   generatorCommand,
+  generateCommand,
   statusCommand,
   verifyCommand,
   stackCommands,

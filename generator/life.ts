@@ -6,7 +6,7 @@ import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
 import { Bounded } from './bounded.ts'
 import { Floor } from './floor.ts'
 import { changedRow, type Mood, moodOf } from './mood.ts'
-import { changesOf, type FloorChange, type IdSource, type Operation, type Status } from './operation.ts'
+import { changesOf, type FloorChange, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
 import { makeCustomer, randomHome } from './person.ts'
 import { cumulate, Random } from './random.ts'
 import type { Reference } from './reference.ts'
@@ -61,7 +61,6 @@ const habitNames = Object.keys(habits) as Habit[]
 const usualTotals = cumulate(Object.values(habits))
 const visitsPerOrder = 1
 
-const nextStatus: Partial<Record<Status, Status>> = { created: 'paid', paid: 'shipped', shipped: 'delivered' }
 const cancelledShare = 0.03
 /** A delivered order whose goods come back that often is taken whenever it is met. */
 const highReturnShare = 0.1
@@ -140,6 +139,12 @@ export class Life {
     return operations
   }
 
+  /** So many orders or visits; somebody registers instead while nobody is there to make them. */
+  make(kind: 'order' | 'visit', count: number, at: Date): Operation[] {
+    const one = () => (kind === 'visit' ? this.#visit(at) : this.#order(at))
+    return Array.from({ length: count }, () => (this.#customers.size === 0 ? this.#register(at) : one()))
+  }
+
   /** Those whose rows have not been changed in this batch; the others have to wait for the next. */
   #takeWaiting(): Operation[] {
     const taken: Operation[] = []
@@ -169,7 +174,7 @@ export class Life {
       case 'step':
         return this.#step(at)
       case 'visit':
-        return this.#visit(at)
+        return this.#customers.size === 0 ? undefined : this.#visit(at)
       case 'quantity':
         return this.#quantity()
       case 'return':
@@ -213,8 +218,7 @@ export class Life {
     return { ...sale, trafficSource: source }
   }
 
-  #visit(at: Date): Operation | undefined {
-    if (this.#customers.size === 0 || this.#floor.trafficSources.length === 0) return undefined
+  #visit(at: Date): Operation {
     const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
     const source = this.#mood?.source
     const time = at.getTime()

@@ -9,6 +9,9 @@ import type { Visit } from './visits.ts'
 export const statuses = ['created', 'paid', 'shipped', 'delivered', 'returned', 'cancelled'] as const
 export type Status = (typeof statuses)[number]
 
+/** The way of an order that nothing happens to. */
+export const nextStatus: Partial<Record<Status, Status>> = { created: 'paid', paid: 'shipped', shipped: 'delivered' }
+
 export type Operation =
   | {
       readonly kind: 'order'

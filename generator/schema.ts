@@ -21,6 +21,15 @@ export async function applySchema(url: string, log: Log): Promise<void> {
   log.info('the tables of the shop are there', { files: files.length })
 }
 
+/** Applies the schema only while the table is missing, since applying it waits for everybody who works with the shop. */
+export async function ensureTable(url: string, table: string, log: Log): Promise<void> {
+  const there = await withClient(url, async client => {
+    const [found] = await query<{ there: boolean }>(client, 'SELECT to_regclass($1) IS NOT NULL AS there', [table])
+    return found!.there
+  })
+  if (!there) await applySchema(url, log)
+}
+
 /** Orders in the shop; 0 while there is no such table. @throws {MillraceError} POSTGRES_* */
 export async function countOrders(url: string): Promise<number> {
   return withClient(url, async client => {

@@ -5,31 +5,46 @@ import { type Client, query } from '../postgres/connect.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { KnownCustomer, KnownOrder, Situation } from './life.ts'
 import type { Identity, IdSource } from './operation.ts'
-import { loadReference, type Product } from './reference.ts'
+import { loadReference, type Product, type Reference } from './reference.ts'
 import { territories } from './world.ts'
 
 /** Most rows of each kind that are read at the start. */
 const limits = { open: 20_000, settled: 5_000, customers: 20_000 }
 
+const homes = new Map(territories.flatMap(({ cities }, index) => cities.map(city => [city, index])))
+
+/** Index of the territory that the city lies in; the first one for a city that the invented chain does not know. */
+export function homeOf(city: string): number {
+  return homes.get(city) ?? 0
+}
+
 /** @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_* */
-export async function loadSituation(client: Client): Promise<Situation> {
+export async function needReference(client: Client): Promise<Reference> {
   const reference = await loadReference(client)
-  if (reference === undefined || reference.products.length === 0) {
-    throw new MillraceError('SOURCE_EMPTY', {
-      what: 'the shop has no territories or products to sell',
-      next: 'run `millrace generator backfill` first',
-    })
-  }
-  const homes = new Map(territories.flatMap(({ cities }, index) => cities.map(city => [city, index])))
+  if (reference && reference.products.length > 0 && reference.trafficSources.length > 0) return reference
+  throw new MillraceError('SOURCE_EMPTY', {
+    what: 'the shop has no territories, no traffic sources or no products to sell',
+    next: 'run `millrace generator backfill` first',
+  })
+}
+
+/**
+ * @param wanted with `orders: false` without the orders that are there
+ * @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_*
+ */
+export async function loadSituation(client: Client, wanted = { orders: true }): Promise<Situation> {
+  const reference = await needReference(client)
   const customers = await query<{ id: string; city: string }>(
     client,
     `SELECT customer_id AS id, city FROM shop.customers ORDER BY customer_id LIMIT ${limits.customers}`,
   )
+  const of = (condition: string, limit: number) =>
+    wanted.orders ? loadOrders(client, reference.products, condition, limit) : []
   return {
     reference,
-    customers: customers.map(({ id, city }): KnownCustomer => ({ id: Number(id), home: homes.get(city) ?? 0 })),
-    open: await loadOrders(client, reference.products, "o.status IN ('created', 'paid', 'shipped')", limits.open),
-    settled: await loadOrders(client, reference.products, "o.status = 'delivered'", limits.settled),
+    customers: customers.map(({ id, city }): KnownCustomer => ({ id: Number(id), home: homeOf(city) })),
+    open: await of("o.status IN ('created', 'paid', 'shipped')", limits.open),
+    settled: await of("o.status = 'delivered'", limits.settled),
   }
 }
 

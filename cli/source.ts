@@ -1,0 +1,24 @@
+// cli/source: what the commands that write into the source have in common.
+// May know: stack, runtime.
+
+import { InvalidArgumentError } from 'commander'
+import { up } from '../stack/up.ts'
+import type { CommandContext } from './command.ts'
+
+/** The embedded Postgres is started if it does not run. @throws {MillraceError} STACK_* */
+export async function sourceUrl({ config, log, life }: CommandContext): Promise<string> {
+  if (config.source.url !== undefined) return config.source.url
+  const started = await up({ directory: config.directory, log, signal: life.signal, components: ['postgres'] })
+  return started.postgres!
+}
+
+/** Parser of an option's value. */
+export function wholeNumber(text: string): number {
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(text)
+}
+
+/** One line of JSON, so that a parent process can read it as the last one. */
+export function printLine(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}

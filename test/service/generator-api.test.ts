@@ -1,0 +1,246 @@
+// test/service/generator-api.test: the generator's HTTP API on a real Postgres, by hand and by what its own description allows and forbids.
+// May know: generator, real Postgres.
+
+import fc from 'fast-check'
+import { type ApiServer, serveApi } from '../../generator/api.ts'
+import { backfill } from '../../generator/backfill.ts'
+import { Control } from '../../generator/control.ts'
+import { Orders } from '../../generator/orders.ts'
+import { Pace } from '../../generator/pace.ts'
+import { openPool, type Pool } from '../../generator/pool.ts'
+import { generate } from '../../generator/run.ts'
+import { applySchema } from '../../generator/schema.ts'
+import type { Log } from '../../runtime/log.ts'
+import { judge, type OpenApiDocument, requests, send } from '../support/openapi-fuzz.ts'
+import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { noteChanges } from '../support/sales-shop.ts'
+import { testSeed } from '../support/seed.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+let services: Services
+let database: TestDatabase
+let pool: Pool
+let api: ApiServer
+let ending: (() => Promise<void>) | undefined
+/** Orders that the log says were created. */
+const logged: { order: number; from: string; request: unknown }[] = []
+
+const log: Log = {
+  ...quietLog(),
+  info(message, { order, from, request } = {}) {
+    if (message === 'order created') logged.push({ order: Number(order), from: String(from), request })
+  },
+}
+
+interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: Record<string, unknown>
+}
+
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
+  const content = body === undefined ? {} : { body: JSON.stringify(body) }
+  const type = body === undefined ? {} : { 'content-type': 'application/json' }
+  const response = await fetch(`${api.url}${path}`, { method, headers: { ...type, ...headers }, ...content })
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (await response.json()) as Record<string, unknown>,
+  }
+}
+
+/** Asserts the status and that the error is a problem of this code. */
+function refused({ status, headers, body }: Reply, expected: number, code: string): void {
+  assert.is(status, expected, JSON.stringify(body))
+  assert.match(headers.get('content-type') ?? '', 'application/problem+json')
+  assert.is(body.code, code)
+  assert.is(body.status, expected)
+  assert.ok(body.detail && body.next && body.request_id && body.type === `urn:millrace:error:${code}`)
+}
+
+const test = suite("generator's API", { timeoutMs: 120_000 })
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+  database = await createDatabase(services.endpoints.postgres!)
+  await applySchema(database.url, quietLog())
+  await backfill({ url: database.url, orders: 300, years: 1, seed: 5, log: quietLog() })
+  await noteChanges(database)
+  pool = openPool(database.url)
+  const control = new Control(new Pace(50))
+  const orders = new Orders(pool, 1, log)
+  api = await serveApi({ host: '127.0.0.1', port: 0, orders, control, log })
+  const controller = new AbortController()
+  const life = generate({ url: database.url, control, seed: 1, log, signal: controller.signal })
+  ending = async () => {
+    controller.abort()
+    await life
+    await api.close()
+    await orders.close()
+  }
+  await until(() => control.status().changes > 0, { what: 'life in the shop' })
+})
+
+test.after(async () => {
+  await ending?.()
+  await pool?.close()
+  await database?.drop()
+  await services?.stop()
+})
+
+test('an order is made at random or as given, read, taken on its way, and refused what it cannot become', async () => {
+  const made = await call('POST', '/orders', {})
+  assert.is(made.status, 201)
+  assert.is(made.headers.get('location'), `/orders/${made.body.order_id}`)
+  const given = {
+    customer_id: 7,
+    shop_id: 2,
+    ordered_at: '2024-02-29T23:30:00+01:00',
+    items: [{ product_id: 3, quantity: 2, price: '1234567890123.45' }],
+  }
+  const { status, body } = await call('POST', '/orders', given)
+  assert.is(status, 201, JSON.stringify(body))
+  assert.is(body.customer_id, 7)
+  assert.is(body.shop_id, 2)
+  assert.is(body.ordered_at, '2024-02-29T22:30:00.000Z')
+  assert.equal(
+    (body.items as object[]).map(item => ({ ...item, order_item_id: 0, cost_price: '' })),
+    [{ order_item_id: 0, product_id: 3, quantity: 2, price: '1234567890123.45', cost_price: '' }],
+  )
+  const path = `/orders/${body.order_id}`
+  assert.equal((await call('GET', path)).body, body)
+  for (const next of ['paid', 'shipped', 'delivered'])
+    assert.is((await call('POST', `${path}/advance`)).body.status, next)
+  refused(await call('POST', `${path}/advance`), 409, 'ORDER_STATUS')
+  refused(await call('POST', `${path}/cancel`), 409, 'ORDER_STATUS')
+  assert.is((await call('POST', `${path}/return`)).body.status, 'returned')
+})
+
+test('what does not exist is 404, what is not described 400, each with its place', async () => {
+  refused(await call('GET', '/orders/999999999'), 404, 'NOT_FOUND')
+  for (const field of ['customer_id', 'shop_id', 'employee_id', 'traffic_source_id']) {
+    refused(await call('POST', '/orders', { [field]: 999_999_999 }), 404, 'NOT_FOUND')
+  }
+  refused(await call('POST', '/orders', { items: [{ product_id: 999_999 }] }), 404, 'NOT_FOUND')
+  const unknown = await call('POST', '/orders', { items: [{ product_id: 1, colour: 'red' }] })
+  refused(unknown, 400, 'REQUEST_INVALID')
+  assert.match(JSON.stringify(unknown.body.faults), 'colour')
+  for (const ordered_at of [
+    '1999-12-31T23:59:59Z',
+    '2099-01-01T00:00:00Z',
+    '2025-02-30T00:00:00Z',
+    '2025-01-01',
+    '\0',
+    '\ud800',
+  ]) {
+    refused(await call('POST', '/orders', { ordered_at }), 400, 'REQUEST_INVALID')
+  }
+  refused(await call('POST', '/pause', {}), 400, 'REQUEST_INVALID')
+  refused(await call('GET', '/status?verbose=1'), 400, 'REQUEST_INVALID')
+  refused(await call('POST', '/orders', {}, { 'content-type': 'text/csv' }), 415, 'REQUEST_INVALID')
+  refused(await call('POST', '/orders', { items: 'x'.repeat(100_000) }), 413, 'REQUEST_INVALID')
+  const other = await call('PATCH', '/orders')
+  refused(other, 405, 'REQUEST_INVALID')
+  assert.match(other.headers.get('allow') ?? '', /POST/)
+  refused(await call('POST', '/orders', {}, { origin: 'http://elsewhere.example' }), 403, 'REQUEST_INVALID')
+})
+
+test('the same Idempotency-Key makes one order, however often and at once; another body under it is refused', async () => {
+  const headers = { 'idempotency-key': 'a-key' }
+  const replies = await Promise.all(
+    Array.from({ length: 6 }, () => call('POST', '/orders', { customer_id: 1 }, headers)),
+  )
+  assert.equal(replies.map(({ status }) => status).sort(), [200, 200, 200, 200, 200, 201])
+  assert.is(new Set(replies.map(({ body }) => body.order_id)).size, 1)
+  refused(await call('POST', '/orders', { customer_id: 2 }, headers), 422, 'KEY_REUSED')
+})
+
+test('lists go page by page through every order once', async () => {
+  const seen: unknown[] = []
+  let before = ''
+  for (let pages = 0; pages < 3; pages++) {
+    const { body } = await call('GET', `/orders?limit=7${before}`)
+    seen.push(...(body.orders as { order_id: number }[]).map(({ order_id }) => order_id))
+    before = `&before=${body.next}`
+  }
+  assert.is(new Set(seen).size, 21)
+  assert.equal(
+    seen,
+    seen.toSorted((a, b) => Number(b) - Number(a)),
+  )
+})
+
+test('the rate changes, life pauses and goes on, and one scenario at a time begins and ends', async () => {
+  assert.is((await call('PUT', '/rate', { rate: 80 })).body.rate, 80)
+  assert.is((await call('POST', '/pause')).body.state, 'paused')
+  assert.is((await call('GET', '/status')).body.state, 'paused')
+  assert.is((await call('POST', '/resume')).body.state, 'running')
+  refused(await call('POST', '/scenarios', { kind: 'campaign', traffic_source: 'Carrier pigeons' }), 404, 'NOT_FOUND')
+  const sale = await call('POST', '/scenarios', { kind: 'flash_sale', category: 'Kitchen', seconds: 600 })
+  assert.is(sale.status, 201)
+  refused(await call('POST', '/scenarios', { kind: 'returns_wave' }), 409, 'SCENARIO_RUNNING')
+  const kitchen = () =>
+    database.sql<{
+      price: string
+      past: string
+    }>(`SELECT (SELECT sum(p.price) FROM shop.products p JOIN shop.categories c USING (category_id)
+      JOIN shop.categories top ON top.category_id = c.parent_id WHERE top.name = 'Kitchen') AS price`)
+  const [cheap] = await until(
+    async () => {
+      const changed = await database.sql(`SELECT FROM public.noted WHERE "table" = 'shop.products' AND op = 'u'`)
+      return changed.length >= 40 && kitchen()
+    },
+    { what: 'lower prices' },
+  )
+  assert.is((await call('DELETE', '/scenarios/current')).body.kind, 'flash_sale')
+  refused(await call('DELETE', '/scenarios/current'), 404, 'NOT_FOUND')
+  await until(async () => Number((await kitchen())[0]!.price) > Number(cheap!.price) * 1.3, {
+    what: 'prices as before',
+  })
+})
+
+test('the page to try it and all it needs come from the service itself', async () => {
+  const page = await (await fetch(`${api.url}/docs/`)).text()
+  const parts = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, part]) => new URL(part!, `${api.url}/docs/`))
+  assert.ok(parts.length > 3)
+  for (const part of parts) {
+    assert.is(part.origin, api.url)
+    const response = await fetch(part)
+    assert.is(response.status, 200, part.href)
+    await response.arrayBuffer()
+  }
+})
+
+test('whatever is sent: never a 5xx, every answer as described, and every order that was created was logged', async () => {
+  const document = (await (await fetch(`${api.url}/openapi.json`)).json()) as OpenApiDocument & { openapi: string }
+  assert.is(document.openapi, '3.1.0')
+  const judged = judge(document)
+  const answers = new Map<number, number>()
+  const property = fc.asyncProperty(requests(document), async request => {
+    const answer = await send(api.url, request)
+    answers.set(answer.status, (answers.get(answer.status) ?? 0) + 1)
+    const fault = judged(request, answer)
+    if (fault !== undefined) throw new Error(fault)
+  })
+  await fc.assert(property, { seed: testSeed(), numRuns: 1_500 })
+  for (const status of [200, 201, 400, 404, 405, 409, 413, 415])
+    assert.ok(answers.has(status), `no ${status}: ${[...answers]}`)
+
+  await ending?.()
+  ending = undefined
+  const created = await database.sql<{ id: string }>(
+    `SELECT after ->> 'order_id' AS id FROM public.noted WHERE "table" = 'shop.orders' AND op = 'c'`,
+  )
+  assert.ok(created.length > 20, `${created.length} orders`)
+  const sorted = (ids: number[]) => ids.toSorted((a, b) => a - b)
+  assert.equal(sorted(logged.map(({ order }) => order)), sorted(created.map(({ id }) => Number(id))))
+  assert.ok(logged.every(({ from, request }) => (from === 'api') === (typeof request === 'string')))
+})
+
+test.run()
