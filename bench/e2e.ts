@@ -1,16 +1,13 @@
 // bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
 // May know: bench, generator/schema. Each backlog is written while nobody reads, so that only the pipe is measured.
 
-import { join } from 'node:path'
 import { publicationName } from '../contract/generation.ts'
 import { applySchema } from '../generator/schema.ts'
 import { query } from '../postgres/connect.ts'
 import { dropSlot } from '../postgres/slot.ts'
-import { loadConfig } from '../runtime/config.ts'
-import { packagePath } from '../runtime/package.ts'
 import { readState } from '../stack/state.ts'
 import { drainWalsender, insertPlain, type Limits, produceWithBroker } from './limits.ts'
-import { type BenchStack, openBenchStack, Pipeline, poll } from './pipeline.ts'
+import { type BenchStack, openBenchStack, Pipeline, poll, salesSettings } from './pipeline.ts'
 import { type ProcessUse, resetPeak, useOf } from './processes.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
@@ -37,7 +34,6 @@ interface Workload {
 
 const million = 1_000_000
 const perTransaction = 10_000
-const salesModel = packagePath('model/sales')
 const limitSlot = 'bench_limit'
 
 export async function measureEndToEnd(): Promise<EndToEnd> {
@@ -87,13 +83,12 @@ async function plainWorkload(stack: BenchStack): Promise<Workload> {
 async function modelWorkload(stack: BenchStack): Promise<Workload> {
   await applySchema(stack.postgresUrl, stack.log)
   await seedReferences(stack.sql)
-  const { tables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
   const orders = million / (1 + itemsPerOrder)
   const perStatement = perTransaction / (1 + itemsPerOrder)
   const ranges = Array.from({ length: orders / perStatement }, (_, index) => 1 + index * perStatement)
   const within = (from: number) => `order_id >= ${from} AND order_id < ${from + perStatement}`
   return {
-    pipeline: new Pipeline(stack, 'bench_model', { tables, model: salesModel }),
+    pipeline: new Pipeline(stack, 'bench_model', salesSettings()),
     insert: { changes: million, statements: ranges.map(() => insertOrders(perStatement)) },
     update: {
       changes: million,

@@ -1,12 +1,9 @@
 // bench/freshness: commit in Postgres → visible in ClickHouse, in a table and in an aggregate, at a given rate.
 // May know: bench/pipeline, generator/schema. Measured from outside: only a writer and a reader, no figure of millrace's own.
 
-import { join } from 'node:path'
 import { applySchema } from '../generator/schema.ts'
 import { type Client, connect, query } from '../postgres/connect.ts'
-import { loadConfig } from '../runtime/config.ts'
-import { packagePath } from '../runtime/package.ts'
-import { type BenchStack, openBenchStack, Pipeline } from './pipeline.ts'
+import { type BenchStack, openBenchStack, Pipeline, salesSettings } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
 export interface Latency {
@@ -25,7 +22,6 @@ export interface FreshnessResult {
   readonly aggregate: Latency
 }
 
-const salesModel = packagePath('model/sales')
 const seconds = 20
 const commitsPerSecond = 100
 const changesPerOrder = 1 + itemsPerOrder
@@ -35,8 +31,7 @@ export async function measureFreshness(rate: number): Promise<FreshnessResult> {
   try {
     await applySchema(stack.postgresUrl, stack.log)
     await seedReferences(stack.sql)
-    const { tables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
-    const pipeline = new Pipeline(stack, 'fresh', { tables, model: salesModel })
+    const pipeline = new Pipeline(stack, 'fresh', salesSettings())
     try {
       pipeline.start()
       await pipeline.untilLoaded()

@@ -1,9 +1,10 @@
-// bench/main: `npm run bench -- e2e|freshness [--rate N] [--json]`.
+// bench/main: `npm run bench -- e2e|freshness|reports [--rate N] [--json]`.
 // May know: bench. Figures are ratios within one run on one machine; nothing here passes or fails.
 
 import { parseArgs } from 'node:util'
 import { measureEndToEnd } from './e2e.ts'
 import { measureFreshness } from './freshness.ts'
+import { measureReports } from './reports.ts'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -13,6 +14,7 @@ const { positionals, values } = parseArgs({
 const benches: Record<string, () => Promise<unknown>> = {
   e2e: measureEndToEnd,
   freshness: () => measureFreshness(Number(values.rate)),
+  reports: measureReports,
 }
 
 const bench = benches[positionals[0] ?? '']

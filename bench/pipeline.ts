@@ -1,14 +1,15 @@
 // bench/pipeline: a stack of its own and the services as processes, as a user runs them.
 // May know: everything below.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { type Child, startChild } from '../cli/children.ts'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import type { ConsumerStatus } from '../consumer/status.ts'
 import { type Client, connect } from '../postgres/connect.ts'
 import { createLog, type Log } from '../runtime/log.ts'
+import { packagePath } from '../runtime/package.ts'
 import { askStatus } from '../runtime/presence.ts'
 import { down, reset, up } from '../stack/up.ts'
 
@@ -47,6 +48,13 @@ export async function openBenchStack(): Promise<BenchStack> {
       await down(directory, log)
     },
   }
+}
+
+/** The sales model as it ships: what a pipeline is configured with to fold it. */
+export function salesSettings(): object {
+  const directory = packagePath('model/sales')
+  const { tables } = parse(readFileSync(join(directory, 'millrace.yaml'), 'utf8')) as { tables: object }
+  return { tables, model: directory }
 }
 
 /** One pipeline over the stack: its configuration file, and its two services as processes. */
