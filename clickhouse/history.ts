@@ -100,7 +100,7 @@ function createHistory(table: Table): string {
 ) AS
 SELECT ${own},
   concat(${keyText(table)}, '@', toString(toUnixTimestamp64Micro(start_date))) AS version_key, start_date, end_date,
-  end_date = ${farFuture} AS is_current, if(_op = 'r', 'snapshot', 'database') AS source_id_audit,
+  toBool(end_date = ${farFuture}) AS is_current, if(_op = 'r', 'snapshot', 'database') AS source_id_audit,
   ${lsnText} AS insert_id, update_id
 FROM (
   SELECT ${own}, _lsn, _op, _deleted,

@@ -4,12 +4,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
+import { prepareHistory } from '../../clickhouse/history.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { type Table, tableName } from '../../contract/table.ts'
 import type { Random } from '../../generator/random.ts'
 import { captureTables, chooseTables } from '../../producer/tables.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { loadConfig, tableOptions } from '../../runtime/config.ts'
 import { createHashKey } from '../../runtime/hash-key.ts'
 import { packagePath } from '../../runtime/package.ts'
 import type { TestDatabase } from './postgres.ts'
@@ -17,7 +18,7 @@ import type { TestDatabase } from './postgres.ts'
 /** Each change as up to two rows of a changelog; an update that moves the key is a delete and a create. */
 const captureSql = `
 CREATE TABLE public.noted (
-  seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb
+  seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb, at timestamptz DEFAULT now()
 );
 CREATE FUNCTION public.carried("table" text, r jsonb) RETURNS jsonb LANGUAGE sql AS $$
   SELECT CASE "table" WHEN 'customers' THEN r - 'phone' - 'birth_date' || jsonb_build_object('email', md5(r ->> 'email'),
@@ -47,6 +48,8 @@ BEGIN
   END LOOP;
 END $$;`
 
+const config = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: process.cwd() })
+
 interface Noted {
   readonly seq: string
   readonly table: string
@@ -54,11 +57,12 @@ interface Noted {
   readonly before: string | null
   readonly after: string | null
   readonly rekeyed: boolean
+  /** Time of the transaction, in UTC. */
+  readonly at: string
 }
 
 /** The tables of model/sales/millrace.yaml, as the producer would capture them. */
 export async function salesTables(database: TestDatabase): Promise<Table[]> {
-  const config = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: process.cwd() })
   const hashKey = createHashKey('k1', randomUUID())
   const sources = await chooseTables(database.client, config)
   return captureTables(sources, { config, serverVersion: 180_000, deferrable: new Set(), hashKey }).map(
@@ -87,7 +91,10 @@ export class Fold {
   }
 
   async createTables(): Promise<void> {
-    for (const statement of this.#tables.flatMap(tableStatements)) await this.#clickhouse.command(statement)
+    for (const table of this.#tables) {
+      for (const statement of tableStatements(table)) await this.#clickhouse.command(statement)
+      await prepareHistory(this.#clickhouse, table, tableOptions(config, table.schema, table.name)!.history)
+    }
   }
 
   /** Folds everything noted so far in one batch. */
@@ -110,7 +117,7 @@ export class Fold {
 
   async #read(): Promise<void> {
     const rows = await this.#database.sql<Noted>(
-      `SELECT seq, "table", op, before::text, after::text,
+      `SELECT seq, "table", op, before::text, after::text, (at AT TIME ZONE 'UTC')::text AS at,
   op = 'u' AND coalesce(before -> 'order_id' <> after -> 'order_id', false) AS rekeyed
 FROM public.noted WHERE seq > $1 ORDER BY seq`,
       [this.#seen],
@@ -130,12 +137,12 @@ FROM public.noted WHERE seq > $1 ORDER BY seq`,
   }
 }
 
-function imagesOf({ seq, op, before, after, rekeyed }: Noted): string[] {
+function imagesOf({ seq, op, before, after, rekeyed, at }: Noted): string[] {
   const image = (row: string | null, sign: 1 | -1, as: string) =>
     row === null
       ? []
       : [
-          `${row.slice(0, -1)}, "_sign": ${sign}, "_op": "${as}", "_lsn": ${seq}, "_version": ${seq}, "_offset": ${seq}}`,
+          `${row.slice(0, -1)}, "_sign": ${sign}, "_op": "${as}", "_lsn": ${seq}, "_version": ${seq}, "_offset": ${seq}, "_commit_time": "${at}"}`,
         ]
   return [...image(before, -1, rekeyed ? 'd' : op), ...image(after, 1, rekeyed ? 'c' : op)]
 }

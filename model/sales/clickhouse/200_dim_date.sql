@@ -54,6 +54,6 @@ SELECT
     toDayOfMonth(date) AS day_of_month,
     toDayOfWeek(date) AS day_of_week,
     dateName('weekday', date) AS day_name,
-    day_of_week >= 6 AS is_weekend
+    toBool(day_of_week >= 6) AS is_weekend
 FROM bounds
 COMMENT 'Calendar: a row for every day of every year that a fact falls into, in the reporting time zone';

@@ -15,12 +15,12 @@ CREATE VIEW dim_shop
     country String COMMENT 'Country of that territory, ISO 3166-1 alpha-2',
     location_key String COMMENT 'Where it stood: country, region and city, as in dim_location',
     opened_on Date32 COMMENT 'First day of business',
-    start_date DateTime64(6, 'UTC') COMMENT 'Valid from; 1970-01-01 for what was there when the warehouse was loaded',
-    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded; 2199-12-31 for a version that is valid now',
+    start_date DateTime64(6, 'UTC') COMMENT 'Valid from. 1970-01-01 for what was there when the warehouse was loaded',
+    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded. 2199-12-31 for a version that is valid now',
     is_current Bool COMMENT 'Whether this version is valid now',
     source_id_audit String COMMENT 'Where the row came from: snapshot (the initial load) or database (a change after it)',
     insert_id String COMMENT 'Transaction that opened this version, as pg_lsn',
-    update_id Nullable(String) COMMENT 'Transaction that closed it; null for a version that is valid now'
+    update_id Nullable(String) COMMENT 'Transaction that closed it. Null for a version that is valid now'
 )
 AS WITH pieces AS
 (
@@ -58,7 +58,7 @@ SELECT
     opened_on,
     starts AS start_date,
     ends AS end_date,
-    closed_by IS NULL AS is_current,
+    toBool(closed_by IS NULL) AS is_current,
     pieces.source_id_audit AS source_id_audit,
     opened_by AS insert_id,
     closed_by AS update_id

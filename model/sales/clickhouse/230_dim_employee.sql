@@ -8,20 +8,20 @@ CREATE VIEW dim_employee
     employee_id Int32 COMMENT 'Employee, the same in all versions',
     employee_name String COMMENT 'Given and family name then',
     role String COMMENT 'sales_manager, sales_person or clerk',
-    manager_id Nullable(Int32) COMMENT 'Whom the employee reported to; null for the managers of territories',
+    manager_id Nullable(Int32) COMMENT 'Whom the employee reported to. Null for the managers of territories',
     manager_name Nullable(String) COMMENT 'Name of the manager then',
     sales_territory_id Int32 COMMENT 'Territory the employee worked in',
     territory_name String COMMENT 'Name of that territory then',
     region String COMMENT 'Region of that territory then',
     country String COMMENT 'Country of that territory, ISO 3166-1 alpha-2',
     hired_on Date32 COMMENT 'First day at work',
-    left_on Nullable(Date32) COMMENT 'Last day at work; null while employed',
-    start_date DateTime64(6, 'UTC') COMMENT 'Valid from; 1970-01-01 for what was there when the warehouse was loaded',
-    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded; 2199-12-31 for a version that is valid now',
+    left_on Nullable(Date32) COMMENT 'Last day at work. Null while employed',
+    start_date DateTime64(6, 'UTC') COMMENT 'Valid from. 1970-01-01 for what was there when the warehouse was loaded',
+    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded. 2199-12-31 for a version that is valid now',
     is_current Bool COMMENT 'Whether this version is valid now',
     source_id_audit String COMMENT 'Where the row came from: snapshot (the initial load) or database (a change after it)',
     insert_id String COMMENT 'Transaction that opened this version, as pg_lsn',
-    update_id Nullable(String) COMMENT 'Transaction that closed it; null for a version that is valid now'
+    update_id Nullable(String) COMMENT 'Transaction that closed it. Null for a version that is valid now'
 )
 AS WITH pieces AS
 (
@@ -48,10 +48,10 @@ AS WITH pieces AS
     ) AS changes_of_territory USING (sales_territory_id)
     LEFT JOIN
     (
-        SELECT employee_id AS manager_id, groupArray((start_date, insert_id)) AS manager_changes
+        SELECT employee_id AS manager, groupArray((start_date, insert_id)) AS manager_changes
         FROM `shop.employees.history`
         GROUP BY employee_id
-    ) AS changes_of_manager ON changes_of_manager.manager_id = employees.manager_id
+    ) AS changes_of_manager ON manager = employees.manager_id
     ARRAY JOIN arrayPushFront(
         arrayFilter(change -> change.1 > start_date AND change.1 < end_date, arrayConcat(territory_changes, manager_changes)),
         (start_date, insert_id)) AS moment
@@ -72,7 +72,7 @@ SELECT
     pieces.left_on AS left_on,
     starts AS start_date,
     ends AS end_date,
-    closed_by IS NULL AS is_current,
+    toBool(closed_by IS NULL) AS is_current,
     pieces.source_id_audit AS source_id_audit,
     opened_by AS insert_id,
     closed_by AS update_id

@@ -7,7 +7,7 @@ CREATE VIEW category_versions
     category_id Int32 COMMENT 'Category that products stand in',
     top_id Int32 COMMENT 'Category of the first level: the one above, or itself',
     top_name String COMMENT 'Name of the category of the first level then',
-    sub_name Nullable(String) COMMENT 'Name of the subcategory then; null where the category is one of the first level',
+    sub_name Nullable(String) COMMENT 'Name of the subcategory then. Null where the category is one of the first level',
     start_date DateTime64(6, 'UTC') COMMENT 'Valid from',
     end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded',
     insert_id String COMMENT 'Transaction that opened this version, as pg_lsn'
@@ -24,10 +24,10 @@ AS WITH pieces AS
     FROM `shop.categories.history` AS categories
     LEFT JOIN
     (
-        SELECT category_id AS parent_id, groupArray((start_date, insert_id)) AS changes
+        SELECT category_id AS parent, groupArray((start_date, insert_id)) AS changes
         FROM `shop.categories.history`
         GROUP BY category_id
-    ) AS parent_changes ON parent_changes.parent_id = categories.parent_id
+    ) AS parent_changes ON parent = categories.parent_id
     ARRAY JOIN arrayPushFront(arrayFilter(change -> change.1 > start_date AND change.1 < end_date, changes), (start_date, insert_id)) AS moment
     WINDOW pieces_of_version AS (PARTITION BY category_id, start_date ORDER BY moment ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
 )

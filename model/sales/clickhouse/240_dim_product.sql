@@ -9,17 +9,17 @@ CREATE VIEW dim_product
     product_name String COMMENT 'Name on the label then',
     category_id Int32 COMMENT 'Category of the first level',
     category String COMMENT 'Name of that category then',
-    subcategory_id Nullable(Int32) COMMENT 'Subcategory; null where the product stands in a category of the first level',
+    subcategory_id Nullable(Int32) COMMENT 'Subcategory. Null where the product stands in a category of the first level',
     subcategory Nullable(String) COMMENT 'Name of the subcategory then',
-    price Decimal(15, 2) COMMENT 'Price of one piece then; an order item has the price it was sold at',
+    price Decimal(15, 2) COMMENT 'Price of one piece then. An order item has the price it was sold at',
     cost_price Decimal(15, 2) COMMENT 'What one piece cost the shop then',
     active Bool COMMENT 'Whether it could be ordered',
-    start_date DateTime64(6, 'UTC') COMMENT 'Valid from; 1970-01-01 for what was there when the warehouse was loaded',
-    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded; 2199-12-31 for a version that is valid now',
+    start_date DateTime64(6, 'UTC') COMMENT 'Valid from. 1970-01-01 for what was there when the warehouse was loaded',
+    end_date DateTime64(6, 'UTC') COMMENT 'Valid until, this moment excluded. 2199-12-31 for a version that is valid now',
     is_current Bool COMMENT 'Whether this version is valid now',
     source_id_audit String COMMENT 'Where the row came from: snapshot (the initial load) or database (a change after it)',
     insert_id String COMMENT 'Transaction that opened this version, as pg_lsn',
-    update_id Nullable(String) COMMENT 'Transaction that closed it; null for a version that is valid now'
+    update_id Nullable(String) COMMENT 'Transaction that closed it. Null for a version that is valid now'
 )
 AS WITH pieces AS
 (
@@ -58,7 +58,7 @@ SELECT
     active,
     starts AS start_date,
     ends AS end_date,
-    closed_by IS NULL AS is_current,
+    toBool(closed_by IS NULL) AS is_current,
     pieces.source_id_audit AS source_id_audit,
     opened_by AS insert_id,
     closed_by AS update_id
