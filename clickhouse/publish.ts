@@ -12,7 +12,10 @@ export interface PublishedView {
   readonly source: string
 }
 
-/** Points every stable view at `generation`; each switch is atomic, and a reader sees the old or the new, never neither. */
+/**
+ * Points every stable view at `generation`; each switch is atomic, and a reader sees the old or the new, never neither. A view reads with
+ * the rights of whoever publishes it, so that a reader needs none on the generation's database, whose name changes.
+ */
 export async function publish(
   clickhouse: Clickhouse,
   generation: string,
@@ -24,7 +27,7 @@ export async function publish(
   for (const { database, name, source } of views) {
     const { columns, comment } = await describe(clickhouse, generation, source)
     await clickhouse.command(
-      `CREATE OR REPLACE VIEW ${quotePath(database, name)} (${columns}) AS SELECT * FROM ${quotePath(generation, source)} COMMENT ${comment}`,
+      `CREATE OR REPLACE VIEW ${quotePath(database, name)} (${columns}) DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM ${quotePath(generation, source)} COMMENT ${comment}`,
     )
   }
 }
