@@ -3,7 +3,7 @@
 
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
-import { hashed, masked } from './policies.ts'
+import { asLeft } from './policies.ts'
 
 /** SQL expressions over one row, in both dialects: text of the key, and a digest of the whole row in 32 hex digits. */
 export interface RowSql {
@@ -41,9 +41,7 @@ function clickhousePiece(column: Column): string {
 }
 
 function postgresText(column: Column): string {
-  const text = plainPostgresText(column)
-  if (column.policy === 'mask') return masked(text)
-  return column.policy === 'hash' ? hashed(text) : text
+  return asLeft(plainPostgresText(column), column)
 }
 
 function plainPostgresText(column: Column): string {

@@ -1,10 +1,12 @@
 // verify/checks: the model's own SQL that computes each report in Postgres.
-// May know: clickhouse/model, runtime/errors. A check shares nothing with the materialized views.
+// May know: contract/table, clickhouse/model, runtime/errors, verify/policies. A check shares nothing with the materialized views.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Model } from '../clickhouse/model.ts'
+import { type Table, tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { asLeft } from './policies.ts'
 
 export interface ReportCheck {
   /** Of the published view and of the file. */
@@ -13,13 +15,16 @@ export interface ReportCheck {
   readonly source: string
   /** Columns that identify a row of the report. */
   readonly key: readonly string[]
-  /** A SELECT for Postgres of the view's columns; `{as_of}` stands for the moment that the view looked at the clock. */
+  /**
+   * A SELECT for Postgres of the view's columns. `{as_of}` stands for the moment that the view looked at the clock, and
+   * `{schema.table.column}` for the column of `table` as it left Postgres.
+   */
   readonly sql: string
 }
 
 /**
- * Reads `checks/<view>.sql` of the published views that have one, in order of name; the first line names the key columns: `-- key: date`.
- * @throws {MillraceError} CONFIG_INVALID for a check without key columns
+ * Reads all of `checks/<view>.sql`, in order of name; the first line names the key columns: `-- key: date`.
+ * @throws {MillraceError} CONFIG_INVALID for a check without key columns, or of a view that is not published
  */
 export function loadChecks(
   { directory, publish }: Pick<Model, 'directory' | 'publish'>,
@@ -28,14 +33,32 @@ export function loadChecks(
   const folder = join(directory, 'checks')
   if (!existsSync(folder)) return []
   const sources = new Map(publish.map(({ name, source }) => [name, source]))
-  return readdirSync(folder)
-    .filter(file => file.endsWith('.sql'))
-    .sort()
-    .flatMap(file => {
-      const name = file.slice(0, -'.sql'.length)
-      const source = sources.get(name)
-      return source === undefined ? [] : [{ name, source, ...readCheck(join(folder, file), timeZone) }]
-    })
+  const files = readdirSync(folder).filter(file => file.endsWith('.sql'))
+  return files.sort().map(file => {
+    const where = join(folder, file)
+    const name = file.slice(0, -'.sql'.length)
+    const source = sources.get(name)
+    if (source === undefined) {
+      throw new MillraceError('CONFIG_INVALID', {
+        what: `the check is of a view that the model does not publish: ${name}`,
+        where,
+        next: 'list the view under `publish` in model.yaml, or delete the check',
+      })
+    }
+    return { name, source, ...readCheck(where, timeZone) }
+  })
+}
+
+/** The checks with every `{schema.table.column}` filled in: masked, hashed or NULL where the captured table says so. */
+export function withPolicies(checks: readonly ReportCheck[], tables: readonly Table[]): ReportCheck[] {
+  const captured = new Map(tables.map(table => [tableName(table), table]))
+  const fill = (_: string, schema: string, table: string, name: string): string => {
+    const columns = captured.get(`${schema}.${table}`)?.columns
+    if (columns === undefined) return `${table}.${name}`
+    const column = columns.find(each => each.name === name)
+    return column === undefined ? 'NULL' : asLeft(`${table}.${name}`, column)
+  }
+  return checks.map(check => ({ ...check, sql: check.sql.replace(/\{(\w+)\.(\w+)\.(\w+)\}/g, fill) }))
 }
 
 /** Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. */

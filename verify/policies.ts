@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { Client } from 'pg'
-import { type Table, tableName } from '../contract/table.ts'
+import { type Column, type Table, tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { HashKey } from '../runtime/hash-key.ts'
 
@@ -11,14 +11,20 @@ import type { HashKey } from '../runtime/hash-key.ts'
 const settings = { id: 'millrace.hash_id', inner: 'millrace.hash_inner', outer: 'millrace.hash_outer' }
 const blockBytes = 64
 
+/** SQL of a column's text as it left: unchanged, masked or hashed. */
+export function asLeft(text: string, { policy }: Pick<Column, 'policy'>): string {
+  if (policy === 'mask') return masked(text)
+  return policy === 'hash' ? hashed(text) : text
+}
+
 /** SQL of the text with each word cut to its first character and `***`; ASCII white space stays. */
-export function masked(text: string): string {
+function masked(text: string): string {
   const space = String.raw`\t\n\v\f\r `
   return `regexp_replace(${text}, '([^${space}])[^${space}]*', '\\1***', 'g')`
 }
 
 /** SQL of the text's HMAC-SHA-256, once `giveKey` has been called in the session. @see https://www.rfc-editor.org/rfc/rfc2104 */
-export function hashed(text: string): string {
+function hashed(text: string): string {
   const pad = (name: string) => `current_setting('${name}')::bytea`
   const inner = `sha256(${pad(settings.inner)} || convert_to(${text}, 'UTF8'))`
   return `current_setting('${settings.id}') || ':' || encode(sha256(${pad(settings.outer)} || ${inner}), 'hex')`

@@ -1,13 +1,11 @@
 // verify/tables: one table in Postgres against the same in ClickHouse, by checksums that narrow down to rows.
-// May know: contract, clickhouse, runtime, verify/{asof,canonical,policies}.
+// May know: contract, clickhouse, verify/{asof,canonical}.
 
 import type { Client } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import type { Table } from '../contract/table.ts'
-import type { HashKey } from '../runtime/hash-key.ts'
 import { asOfSelect } from './asof.ts'
 import { clickhouseRow, postgresName, postgresRow } from './canonical.ts'
-import { giveKey } from './policies.ts'
 
 export interface TableComparison {
   /** Rows on either side. */
@@ -30,17 +28,15 @@ const shownKeys = 20
 const levels = [2, 4] as const
 
 /**
- * Compares all rows as of `lsn`. `postgres` must be in a transaction whose snapshot is exactly the commits before it.
+ * Compares all rows as of `lsn`. `postgres` must be in a transaction whose snapshot is exactly the commits before it, in a session
+ * that can compute the table's hashes (giveKey).
  */
 export async function compareTable(parts: {
   postgres: Client
   clickhouse: Clickhouse
   table: Table
   lsn: number
-  /** Asked for when the table has hashed columns. */
-  hashKey: () => HashKey
 }): Promise<TableComparison> {
-  await giveKey(parts.postgres, parts.table, parts.hashKey)
   const sides = [
     postgresSide(parts.postgres, parts.table),
     clickhouseSide(parts.clickhouse, parts.table, parts.lsn),

@@ -6,7 +6,8 @@ import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import type { Config } from '../runtime/config.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
-import { loadChecks, type ReportCheck, uncheckedViews } from './checks.ts'
+import { loadChecks, type ReportCheck, uncheckedViews, withPolicies } from './checks.ts'
+import { giveKey } from './policies.ts'
 import { compareReport } from './reports.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
 import { compareTable, type TableComparison } from './tables.ts'
@@ -46,10 +47,8 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
   const { checks, unchecked } = checksOf(options.config)
   const warehouse = await openLiveWarehouse(options.services.clickhouse, options.config.name)
   try {
-    const { lsn, tables } = await withSnapshot(options, warehouse, snapshot =>
-      compareTables(options, warehouse, snapshot),
-    )
-    const reports = await compareReports(options, warehouse, checks)
+    const { lsn, tables } = await withSnapshot(options, warehouse, snapshot => compareTables(warehouse, snapshot))
+    const reports = await compareReports(options, warehouse, withPolicies(checks, warehouse.tables))
     const outcome = outcomeOf(Object.values(tables), Object.values(reports))
     return { ok: outcome === 'equal', outcome, lsn: formatLsn(lsn), tables, reports, unchecked }
   } finally {
@@ -71,16 +70,10 @@ function outcomeOf(tables: readonly TableComparison[], reports: readonly ReportC
   return states.includes('undecided') ? 'undecided' : 'equal'
 }
 
-async function compareTables(
-  { config }: VerifyOptions,
-  warehouse: OpenedWarehouse,
-  { client: postgres, lsn }: SourceSnapshot,
-) {
-  const { clickhouse } = warehouse
-  const hashKey = () => loadHashKey(config, { make: false })
+async function compareTables({ clickhouse, tables: all }: OpenedWarehouse, { client: postgres, lsn }: SourceSnapshot) {
   const tables: Record<string, TableComparison> = {}
-  for (const table of warehouse.tables) {
-    const compare = () => compareTable({ postgres, clickhouse, table, lsn, hashKey })
+  for (const table of all) {
+    const compare = () => compareTable({ postgres, clickhouse, table, lsn })
     const first = await compare()
     // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
     tables[tableName(table)] = first.differing === 0 ? first : await compare()
@@ -123,12 +116,15 @@ async function lookAt(check: ReportCheck, trial: Trial, { warehouse, snapshot }:
 }
 
 async function withSnapshot<Result>(
-  { services, signal }: VerifyOptions,
+  { config, services, signal }: VerifyOptions,
   warehouse: OpenedWarehouse,
   work: (snapshot: SourceSnapshot) => Promise<Result>,
 ): Promise<Result> {
   const snapshot = await openSnapshot(services.postgres)
   try {
+    for (const table of warehouse.tables) {
+      await giveKey(snapshot.client, table, () => loadHashKey(config, { make: false }))
+    }
     await untilVisible(warehouse, snapshot.lsn, signal)
     return await work(snapshot)
   } finally {

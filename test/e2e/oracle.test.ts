@@ -110,6 +110,7 @@ test('an hour of daily life with all that is out of the ordinary', async () => {
       await live(at)
     }
     // What is rare has not happened yet, perhaps.
+    life.begin(scenarioSchema.parse({ kind: 'territory_reorganisation', seconds: 3600 }), new Date())
     for (let more = 0; more < 400 && happened.size < Object.keys(everyKind).length; more++) await live(new Date())
   })
   assert.equal([...happened].sort(), Object.keys(everyKind).sort())

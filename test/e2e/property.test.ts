@@ -132,7 +132,7 @@ test('what a table held at any past instant is in its history, though the consum
   }
 })
 
-test('random edits of orders, items, customers and territories: every table and both reports', async () => {
+test('random edits of orders, items, customers and territories: every table and every report', async () => {
   const random = new Random(seed, 'sales')
   const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns'])
   console.log(`reports in ${reportTimeZone}`)
@@ -146,8 +146,8 @@ test('random edits of orders, items, customers and territories: every table and 
   pipeline.start()
   await pipeline.settle()
   await runBursts(pipeline, 'sales', randomSalesStatement)
-  const { reports } = await pipeline.verify()
-  assert.equal(Object.keys(reports).sort(), ['daily_sales_stats', 'territory_top_customers'])
+  const { unchecked } = await pipeline.verify()
+  assert.equal(unchecked, [])
 })
 
 test.run()

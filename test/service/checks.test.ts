@@ -7,7 +7,7 @@ import pg from 'pg'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { loadChecks, type ReportCheck } from '../../verify/checks.ts'
+import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { exampleMoment, exampleShop, exampleTimeZone } from '../support/sales-example.ts'
@@ -18,7 +18,7 @@ import { assert, suite } from '../support/suite.ts'
 const directory = packagePath('model/sales')
 const names = readdirSync(join(directory, 'checks')).map(file => file.replace('.sql', ''))
 const publish = names.map(name => ({ database: 'analytics', name, source: name }))
-const checks = loadChecks({ directory, publish }, exampleTimeZone)
+const checks = withPolicies(loadChecks({ directory, publish }, exampleTimeZone), [])
 
 let services: Services
 let database: TestDatabase

@@ -8,7 +8,7 @@ import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { loadChecks } from '../../verify/checks.ts'
+import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { chaos } from '../support/sales-chaos.ts'
@@ -20,12 +20,12 @@ const timeZone = 'America/New_York'
 const directory = packagePath('model/sales')
 const model = loadModel(directory, timeZone)
 const published = model.publish.filter(({ database }) => database === 'analytics').map(({ source }) => source)
-const checks = loadChecks(model, timeZone)
 
 let services: Services
 let database: TestDatabase
 let clickhouse: Clickhouse
 let fold: Fold
+let checks: ReportCheck[]
 
 async function assertEqual(when: string): Promise<void> {
   for (const check of checks) {
@@ -48,7 +48,9 @@ test.before(async () => {
   await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
   await admin.close()
   clickhouse = connectClickhouse({ ...account, database: name })
-  fold = new Fold(database, clickhouse, await salesTables(database))
+  const tables = await salesTables(database)
+  checks = withPolicies(loadChecks(model, timeZone), tables)
+  fold = new Fold(database, clickhouse, tables)
   await fold.createTables()
   await applyModel(clickhouse, model)
 })

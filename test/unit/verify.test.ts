@@ -2,7 +2,8 @@
 // May know: verify, cli/verify.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
-import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
+import type { Column, Table } from '../../contract/table.ts'
+import { loadChecks, uncheckedViews, withPolicies } from '../../verify/checks.ts'
 import type { DifferingRow } from '../../verify/reports.ts'
 import { spell } from '../../verify/spelling.ts'
 import { type ReportComparison, Trial } from '../../verify/trial.ts'
@@ -81,7 +82,7 @@ test('a row that differs at rest is different, though it was equal before', () =
 
 const published = (database: string, ...names: string[]) => names.map(name => ({ database, name, source: name }))
 
-test('checks are those of published views; a view beside checked ones must have one', () => {
+test('a check belongs to a published view; a view beside checked ones must have one', () => {
   const check = '-- key: day, name\nSELECT {as_of}, {time_zone}'
   const directory = writeFixture({ 'checks/b.sql': check, 'checks/a.sql': check, 'checks/README.md': 'no check' })
   const publish = [...published('reports', 'b', 'a', 'c'), ...published('raw', 'log')]
@@ -98,7 +99,19 @@ test('checks are those of published views; a view beside checked ones must have 
   assert.equal(loadChecks({ directory: `${directory}/nowhere`, publish }, 'UTC'), [])
 })
 
-test('a check that names no key is refused', async () => {
+test('personal columns are computed as they left, whatever the check is of', () => {
+  const column = (name: string, policy?: 'mask' | 'hash') => ({ name, ...(policy && { policy }) }) as Column
+  const columns = [column('id'), column('name', 'mask'), column('email', 'hash')]
+  const sql = '{s.people.id} {s.people.name} {s.people.email} {s.people.phone} {s.other.name} {as_of}'
+  const check = { name: 'a', source: 'a', key: ['id'], sql }
+  const [filled] = withPolicies([check], [{ schema: 's', name: 'people', columns } as unknown as Table])
+  assert.match(
+    filled!.sql,
+    /^people.id regexp_replace\(people.name, .*'g'\) current_setting\(.*people.email.*\) NULL other.name \{as_of\}$/,
+  )
+})
+
+test('a check that names no key, or of a view that nobody sees, is refused', async () => {
   const directory = writeFixture({ 'checks/a.sql': 'SELECT 1' })
   await assert.refuses(
     () => loadChecks({ directory, publish: published('reports', 'a') }, 'UTC'),

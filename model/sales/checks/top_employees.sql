@@ -41,13 +41,13 @@ SELECT
   territory.name AS territory_name,
   best.rank,
   best.employee_id,
-  employee.full_name AS employee_name,
+  {shop.employees.full_name} AS employee_name,
   best.product_id,
   product.name AS product_name,
   best.units,
   best.sales_amount
 FROM ranked AS best
-JOIN shop.employees AS employee USING (employee_id)
+JOIN shop.employees USING (employee_id)
 JOIN shop.products AS product USING (product_id)
 LEFT JOIN shop.sales_territories AS territory ON territory.sales_territory_id = best.sales_territory_id
 WHERE best.rank <= 100
