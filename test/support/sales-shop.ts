@@ -97,10 +97,11 @@ export class Fold {
     }
   }
 
-  /** Folds everything noted so far in one batch. */
-  async drain(): Promise<void> {
+  /** Folds everything noted so far in one batch, or that of one table. */
+  async drain(only?: string): Promise<void> {
     await this.#read()
-    for (const table of this.#tables) await this.#insert(table, this.#pending.get(tableName(table))!.splice(0))
+    for (const table of this.#tables.filter(each => only === undefined || tableName(each) === only))
+      await this.#insert(table, this.#pending.get(tableName(table))!.splice(0))
   }
 
   /** Folds a batch that has come a different way in each table; at times it is sent twice under one token. */
