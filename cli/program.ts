@@ -9,6 +9,7 @@ import { configCommand } from './config.ts'
 import { consumerCommand } from './consumer.ts'
 import { demoCommand } from './demo.ts'
 import { explainCommand } from './explain.ts'
+import { exportCommand } from './export.ts'
 import { generateCommand } from './generate.ts'
 import { generatorCommand } from './generator.ts'
 import { producerCommand } from './producer.ts'
@@ -28,6 +29,7 @@ const commands: readonly ((program: Command) => void)[] = [
   generateCommand,
   statusCommand,
   verifyCommand,
+  exportCommand,
   stackCommands,
   configCommand,
   explainCommand,

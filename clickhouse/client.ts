@@ -20,13 +20,27 @@ export interface Clickhouse {
   /** Rows of a SELECT as objects; 64-bit integers and decimals come as strings. `parameters` fill `{name:Type}`. */
   rows<Row>(sql: string, parameters?: Record<string, unknown>, settings?: ClickHouseSettings): Promise<Row[]>
   command(sql: string, settings?: ClickHouseSettings): Promise<void>
+  /** The result of a SELECT with a FORMAT as the server writes it. It has succeeded as a whole before the first byte comes. */
+  stream(sql: string, settings: ClickHouseSettings, signal: AbortSignal): Promise<ResultStream>
   /** Sends `chunks` as the body of an `INSERT … FORMAT …`; resolves once the server has finished the statement. */
   insert(sql: string, chunks: readonly Buffer[], settings: ClickHouseSettings, queryId: string): Promise<void>
   close(): Promise<void>
 }
 
+export interface ResultStream {
+  readonly body: Readable
+  readonly rows: number
+}
+
 /** Longer than any fold; a statement that takes more counts as lost and is looked up before it is tried again. */
 const requestTimeoutMs = 120_000
+
+/** The server keeps a result on its disk until it is complete, and says now and then that it still works, lest the request times out. */
+const wholeResult: ClickHouseSettings = {
+  wait_end_of_query: 1,
+  send_progress_in_http_headers: 1,
+  http_headers_progress_interval_ms: String(requestTimeoutMs / 4),
+}
 
 /** @throws nothing; the first statement meets an unreachable server, as CLICKHOUSE_UNREACHABLE (retriable). */
 export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
@@ -68,6 +82,15 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
     command: (sql, settings = {}) =>
       guarded(sql, async () => {
         await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings } })
+      }),
+    stream: (sql, settings, signal) =>
+      guarded(sql, async () => {
+        const { stream, summary } = await client.exec({
+          query: sql,
+          abort_signal: signal,
+          clickhouse_settings: { ...wholeResult, ...settings },
+        })
+        return { body: stream, rows: Number(summary?.result_rows ?? 0) }
       }),
     insert: (sql, chunks, settings, queryId) =>
       guarded(sql, async () => {
