@@ -1,9 +1,6 @@
 // test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what Postgres computes from the rows.
 // May know: everything. `TEST_SEED` repeats a run, except that it is another day.
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { parse } from 'yaml'
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { loadModel } from '../../clickhouse/model.ts'
 import { backfill } from '../../generator/backfill.ts'
@@ -12,14 +9,14 @@ import { Life } from '../../generator/life.ts'
 import type { Operation } from '../../generator/operation.ts'
 import { Random } from '../../generator/random.ts'
 import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/scenario.ts'
-import { applySchema } from '../../generator/schema.ts'
 import { loadSituation, ReservedIds } from '../../generator/situation.ts'
 import { inTransaction } from '../../generator/transaction.ts'
 import { withClient } from '../../postgres/connect.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { historyEdits } from '../support/history-edits.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import type { Pipeline } from '../support/pipeline.ts'
+import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
 import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -30,27 +27,22 @@ const minutes = 60
 const rowsPerMinute = 50
 const rounds = 2
 
-const directory = packagePath('model/sales')
 const seed = testSeed()
 const random = new Random(seed, 'oracle')
 const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns', 'Asia/Kathmandu', 'Pacific/Apia'])
-const model = loadModel(directory, reportTimeZone)
+const model = loadModel(packagePath('model/sales'), reportTimeZone)
 const checks = loadChecks(model, reportTimeZone)
 const started = Date.now()
 
 let services: Services
 let pipeline: Pipeline
 
-const test = suite('oracle', { timeoutMs: 90_000 })
+const test = suite('oracle', { timeoutMs: 120_000 })
 
 test.before(async () => {
   console.log(`reports in ${reportTimeZone}`)
   services = await startServices(['postgres', 'kafka', 'clickhouse'])
-  const { tables } = parse(readFileSync(join(directory, 'millrace.yaml'), 'utf8')) as {
-    tables: Record<string, unknown>
-  }
-  pipeline = await startPipeline(services, { start: false, tables, settings: { model: directory, reportTimeZone } })
-  await applySchema(pipeline.psqlUrl, quietLog())
+  pipeline = await prepareSalesPipeline(services, reportTimeZone)
 })
 test.after(async () => {
   await pipeline?.[Symbol.asyncDispose]()

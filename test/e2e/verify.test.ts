@@ -1,0 +1,71 @@
+// test/e2e/verify.test: what verification says while the source never rests, and afterwards.
+// May know: everything.
+
+import { join } from 'node:path'
+import { packagePath } from '../../runtime/package.ts'
+import type { Verification } from '../../verify/verify.ts'
+import { startProgram } from '../support/fixture.ts'
+import type { Pipeline } from '../support/pipeline.ts'
+import { exampleShop, exampleTimeZone } from '../support/sales-example.ts'
+import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('verify under load', { timeoutMs: 120_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+/** One item becomes dearer by a cent some hundred times a second, until told to stop. */
+async function keepWriting(pipeline: Pipeline): Promise<{ stop(): Promise<number> }> {
+  const client = await pipeline.connect()
+  let writing = true
+  const write = async () => {
+    let commits = 0
+    for (; writing; commits++) {
+      await client.query('UPDATE shop.order_items SET price = price + 0.01 WHERE order_id = 1')
+      await client.query('SELECT pg_sleep(0.004)')
+    }
+    return commits
+  }
+  const written = write()
+  return {
+    stop() {
+      writing = false
+      return written
+    },
+  }
+}
+
+test('tables and the reports that rest are told right; those that move are neither right nor wrong', async () => {
+  await using pipeline = await prepareSalesPipeline(services, exampleTimeZone)
+  await pipeline.sql(exampleShop)
+  pipeline.start()
+  await pipeline.settle()
+  const writer = await keepWriting(pipeline)
+  try {
+    const files = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
+    const asJson = await startProgram([packagePath('cli/main.ts'), 'verify', '--json', ...files]).ended
+    const result = JSON.parse(asJson.stdout) as Verification
+    assert.is(asJson.code, 2, asJson.stderr)
+    assert.equal([result.ok, result.outcome], [false, 'undecided'])
+    assert.ok(Object.keys(result.tables).length >= 10)
+    for (const [name, { differing }] of Object.entries(result.tables)) assert.is(differing, 0, name)
+    const state = (name: string) => result.reports[name]!.state
+    assert.equal(['customer_retention', 'customer_cohorts', 'shipping_lag'].map(state), ['equal', 'equal', 'equal'])
+    assert.is(state('daily_sales_stats'), 'undecided')
+    assert.equal(
+      result.reports.daily_sales_stats!.keys.map(({ key }) => key),
+      ['2024-11-02'],
+    )
+    assert.not.ok(Object.values(result.reports).some(report => report.state === 'different'))
+  } finally {
+    assert.ok((await writer.stop()) > 100)
+  }
+  await pipeline.assertEqual()
+})
+
+test.run()

@@ -1,0 +1,22 @@
+// test/support/sales-pipeline: a pipeline of the shop with its tables, its reports, and nothing in it yet.
+// May know: test/support/pipeline, generator/schema, the configuration of model/sales.
+
+import { applySchema } from '../../generator/schema.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { type Pipeline, startPipeline } from './pipeline.ts'
+import { quietLog, type Services } from './services.ts'
+
+/** Its services are not started. */
+export async function prepareSalesPipeline(services: Services, reportTimeZone: string): Promise<Pipeline> {
+  const model = packagePath('model/sales')
+  const { tables } = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: model })
+  const pipeline = await startPipeline(services, { start: false, tables, settings: { model, reportTimeZone } })
+  try {
+    await applySchema(pipeline.psqlUrl, quietLog())
+    return pipeline
+  } catch (error) {
+    await pipeline[Symbol.asyncDispose]()
+    throw error
+  }
+}
