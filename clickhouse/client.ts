@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
 import { Readable } from 'node:stream'
-import { type ClickHouseSettings, createClient } from '@clickhouse/client'
+import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client'
 import { wrapClickhouseError } from './errors.ts'
 
 export interface ClickhouseOptions {
@@ -83,15 +83,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       guarded(sql, async () => {
         await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings } })
       }),
-    stream: (sql, settings, signal) =>
-      guarded(sql, async () => {
-        const { stream, summary } = await client.exec({
-          query: sql,
-          abort_signal: signal,
-          clickhouse_settings: { ...wholeResult, ...settings },
-        })
-        return { body: stream, rows: Number(summary?.result_rows ?? 0) }
-      }),
+    stream: (sql, settings, signal) => guarded(sql, () => openStream(client, sql, settings, signal)),
     insert: (sql, chunks, settings, queryId) =>
       guarded(sql, async () => {
         const { stream } = await client.exec({
@@ -104,6 +96,17 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       }),
     close: () => client.close(),
   }
+}
+
+async function openStream(
+  client: ClickHouseClient,
+  query: string,
+  settings: ClickHouseSettings,
+  signal: AbortSignal,
+): Promise<ResultStream> {
+  const clickhouse_settings = { ...wholeResult, ...settings }
+  const { stream, summary } = await client.exec({ query, abort_signal: signal, clickhouse_settings })
+  return { body: stream, rows: Number(summary?.result_rows ?? 0) }
 }
 
 /** A query id that nobody else has, with a readable beginning. */
