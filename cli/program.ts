@@ -12,6 +12,7 @@ import { explainCommand } from './explain.ts'
 import { exportCommand } from './export.ts'
 import { generateCommand } from './generate.ts'
 import { generatorCommand } from './generator.ts'
+import { modelCommand } from './model.ts'
 import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
@@ -30,6 +31,7 @@ const commands: readonly ((program: Command) => void)[] = [
   statusCommand,
   verifyCommand,
   exportCommand,
+  modelCommand,
   stackCommands,
   configCommand,
   explainCommand,

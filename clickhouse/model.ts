@@ -14,6 +14,8 @@ const manifestSchema = z.strictObject({
   requires: z.array(z.string()),
   /** Those of them whose history it refers to. */
   histories: z.array(z.string()).default([]),
+  /** What each database that is published into is for, in a sentence. */
+  layers: z.record(z.string(), z.string()).default({}),
   /** Views to show under a stable name: database → views, or database → name → what it shows (`shop.orders.changelog`). */
   publish: z.record(z.string(), z.union([z.array(z.string()), z.record(z.string(), z.string())])),
   /** Aggregate table → the materialized view that, given every live row as an insert, yields the whole of it. */
@@ -24,6 +26,7 @@ export interface Model {
   readonly directory: string
   readonly requires: readonly string[]
   readonly histories: readonly string[]
+  readonly layers: Readonly<Record<string, string>>
   readonly publish: readonly PublishedView[]
   readonly statements: readonly string[]
   /** Aggregate table → SELECT that computes the whole of it from the changelog's rows. */
@@ -46,6 +49,7 @@ export function loadModel(directory: string, timeZone: string): Model {
       directory,
       requires: manifest.requires,
       histories: manifest.histories,
+      layers: manifest.layers,
       publish: Object.entries(manifest.publish).flatMap(([database, views]) => publishedViews(database, views)),
       statements,
       recompute: new Map(

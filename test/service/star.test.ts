@@ -1,11 +1,17 @@
 // test/service/star.test: facts find the versions of dimensions that were valid when they happened, whatever came late.
 // May know: the sales model, clickhouse, generator, real Postgres and ClickHouse. What is expected was looked up in Postgres at the time.
 
+import { readFileSync } from 'node:fs'
+import { modelPage } from '../../cli/model-page.ts'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { describeModel } from '../../clickhouse/describe.ts'
 import { applyModel, loadModel } from '../../clickhouse/model.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
+import { readForeignKeys } from '../../postgres/foreign-keys.ts'
+import { chooseTables } from '../../producer/tables.ts'
+import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
@@ -220,6 +226,15 @@ test('whatever is published has comments; what tools read has types that all of 
       columns.map(({ name: column, type }) => `${column} ${type}`),
     )
   }
+})
+
+test('docs/model.md is the model', async () => {
+  const config = loadConfig({ file: `${model.directory}/millrace.yaml`, env: {}, cwd: model.directory })
+  const objects = await describeModel(clickhouse, await salesTables(database))
+  const sources = await chooseTables(database.client, config)
+  const foreignKeys = await readForeignKeys(database.client)
+  const page = modelPage({ config, model, sources, foreignKeys, objects })
+  assert.is(readFileSync(packagePath('docs/model.md'), 'utf8'), page, 'run: npm run docs')
 })
 
 test.run()

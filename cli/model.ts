@@ -1,0 +1,78 @@
+// cli/model: `millrace model`: what the model makes of the source's tables, as a page of Markdown.
+// May know: clickhouse, postgres, producer/tables, runtime, cli.
+
+import { randomUUID } from 'node:crypto'
+import type { Command } from 'commander'
+import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
+import { tableStatements } from '../clickhouse/ddl.ts'
+import { describeModel } from '../clickhouse/describe.ts'
+import { prepareHistory } from '../clickhouse/history.ts'
+import { applyModel, loadModel, type Model } from '../clickhouse/model.ts'
+import { quoteName } from '../clickhouse/quote.ts'
+import type { Table } from '../contract/table.ts'
+import { withClient } from '../postgres/connect.ts'
+import { readForeignKeys } from '../postgres/foreign-keys.ts'
+import { captureTables, chooseTables } from '../producer/tables.ts'
+import { type Config, tableOptions } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { type CommandContext, runs } from './command.ts'
+import { openServices, type Services } from './endpoints.ts'
+import { modelPage } from './model-page.ts'
+
+export function modelCommand(program: Command): void {
+  program
+    .command('model')
+    .description('describe the model in Markdown: layers, views, columns, and the source columns behind each')
+    .action(runs<object>('model', describe))
+}
+
+/** Nothing needs to be captured yet: tables and views are made without rows, in a database that is dropped again. */
+async function describe({ config, log, life }: CommandContext): Promise<void> {
+  if (config.model === undefined) {
+    throw new MillraceError('USAGE', {
+      what: 'there is no model to describe',
+      next: 'name one under model in millrace.yaml, or give --config model/sales/millrace.yaml',
+    })
+  }
+  const model = loadModel(config.model, config.reportTimeZone)
+  const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
+  const { sources, foreignKeys } = await withClient(services.postgres, async client => ({
+    sources: await chooseTables(client, config),
+    foreignKeys: await readForeignKeys(client),
+  }))
+  const captured = captureTables(sources, { config, serverVersion: 0, deferrable: new Set() })
+  const tables = captured.map(({ table }) => table)
+  const objects = await inScratchDatabase(services.clickhouse, async clickhouse => {
+    await makeTables(clickhouse, { config, model, tables })
+    return describeModel(clickhouse, tables)
+  })
+  process.stdout.write(modelPage({ config, model, sources, foreignKeys, objects }))
+}
+
+async function makeTables(
+  clickhouse: Clickhouse,
+  { config, model, tables }: { config: Config; model: Model; tables: readonly Table[] },
+): Promise<void> {
+  for (const table of tables) {
+    for (const sql of tableStatements(table)) await clickhouse.command(sql)
+    await prepareHistory(clickhouse, table, tableOptions(config, table.schema, table.name)?.history ?? false)
+  }
+  await applyModel(clickhouse, model)
+}
+
+async function inScratchDatabase<Result>(
+  account: Services['clickhouse'],
+  work: (clickhouse: Clickhouse) => Promise<Result>,
+): Promise<Result> {
+  const database = `model_${randomUUID().replaceAll('-', '')}`
+  const admin = connectClickhouse(account)
+  await admin.command(`CREATE DATABASE ${quoteName(database)} ENGINE = Atomic`)
+  const clickhouse = connectClickhouse({ ...account, database })
+  try {
+    return await work(clickhouse)
+  } finally {
+    await clickhouse.close()
+    await admin.command(`DROP DATABASE ${quoteName(database)} SYNC`)
+    await admin.close()
+  }
+}
