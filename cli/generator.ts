@@ -1,10 +1,12 @@
 // cli/generator: `millrace generator schema | backfill | run`, which make up the demo's shop.
 // May know: generator, cli/source, runtime.
 
+import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { serveApi } from '../generator/api.ts'
 import { backfill } from '../generator/backfill.ts'
 import { Control } from '../generator/control.ts'
+import { Imports } from '../generator/imports.ts'
 import { generateOnce } from '../generator/once.ts'
 import { Orders } from '../generator/orders.ts'
 import { Pace } from '../generator/pace.ts'
@@ -125,7 +127,8 @@ async function openApi(
   life.opened('connections', () => pool.close())
   const orders = new Orders(pool, seed, log)
   life.opened('orders', () => orders.close())
-  const server = await serveApi({ host: config.http.host, port, orders, control, log })
+  const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: life.signal })
+  const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })
   life.opened('HTTP API', () => server.close())
   announce(config.directory, config.name, 'generator', server.url)
   life.opened('presence', () => withdraw(config.directory, config.name, 'generator'))

@@ -13,6 +13,7 @@ import { exportCommand } from './export.ts'
 import { generateCommand } from './generate.ts'
 import { generatorCommand } from './generator.ts'
 import { modelCommand } from './model.ts'
+import { importCommand } from './import.ts'
 import { producerCommand } from './producer.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
@@ -28,6 +29,7 @@ const commands: readonly ((program: Command) => void)[] = [
   consumerCommand,
   generatorCommand,
   generateCommand,
+  importCommand,
   statusCommand,
   verifyCommand,
   exportCommand,

@@ -4,17 +4,8 @@
 import { z } from 'zod'
 import type { Api, ApiParts } from './api-parts.ts'
 import { problems } from './api-problem.ts'
-import { id, newOrderSchema, orderSchema } from './order-schema.ts'
+import { id, newOrderSchema, orderSchema, whole } from './order-schema.ts'
 import type { Orders, Step } from './orders.ts'
-
-/** A whole number in a path or query, which arrives as text. */
-function whole(least: number, most: number) {
-  return z
-    .string()
-    .regex(/^(0|[1-9]\d{0,15})$/)
-    .transform(Number)
-    .pipe(z.int().min(least).max(most))
-}
 
 const orderId = z.strictObject({ order_id: whole(1, Number.MAX_SAFE_INTEGER) })
 const order = orderSchema.meta({ id: 'Order' })

@@ -1,11 +1,12 @@
 // generator/api-parts: what the routes of the API are given.
-// May know: fastify, runtime/log, generator/{control,orders}.
+// May know: fastify, runtime/log, generator/{control,imports,orders}.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Log } from '../runtime/log.ts'
 import type { Control } from './control.ts'
+import type { Imports } from './imports.ts'
 import type { Orders } from './orders.ts'
 
 /** The server that routes are added to; their types follow from their schemas. */
@@ -13,6 +14,7 @@ export type Api = FastifyInstance<RawServerDefault, IncomingMessage, ServerRespo
 
 export interface ApiParts {
   readonly orders: Orders
+  readonly imports: Imports
   readonly control: Control
   readonly log: Log
 }

@@ -16,6 +16,7 @@ import { z } from 'zod'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { packageVersion } from '../runtime/package.ts'
+import { importRoutes } from './api-imports.ts'
 import { lifeRoutes } from './api-life.ts'
 import { orderRoutes } from './api-orders.ts'
 import type { Api, ApiParts } from './api-parts.ts'
@@ -98,13 +99,18 @@ async function makeApi(parts: ApiParts, onLoopback: boolean): Promise<FastifyIns
       info: {
         title: 'millrace generator',
         version: packageVersion(),
-        description: 'Orders by hand, and the daily life of the made-up shop. Errors are application/problem+json.',
+        description:
+          'Orders by hand, files of visits, and the daily life of the made-up shop. Errors are application/problem+json.',
       },
     },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
   })
   await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: contentPolicy, uiConfig: { validatorUrl: null } })
+  await api.register((scope, _options, done) => {
+    importRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)
+    done()
+  })
   await api.register((scope, _options, done) => {
     orderRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)
     lifeRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)

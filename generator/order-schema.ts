@@ -7,12 +7,15 @@ import { statuses } from './operation.ts'
 /** Ids of Postgres that a number of JSON holds exactly. */
 export const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER)
 const smallId = z.int().min(1).max(2_147_483_647)
-/** Text that Postgres can store: no control characters, no half of a surrogate pair. */
-export const text = z
-  .string()
-  .min(1)
-  .max(200)
-  .regex(/^[^\p{Cc}\p{Cs}]+$/u)
+/** A whole number in a path or query, which arrives as text. */
+export function whole(least: number, most: number) {
+  return z
+    .string()
+    .regex(/^(0|[1-9]\d{0,15})$/)
+    .transform(Number)
+    .pipe(z.int().min(least).max(most))
+}
+
 const time = z.iso.datetime({ offset: true, precision: 3 })
 const money = z.string().regex(/^\d{1,13}\.\d{2}$/)
 

@@ -1,16 +1,19 @@
 // test/service/generator-api.test: the generator's HTTP API on a real Postgres, by hand and by what its own description allows and forbids.
 // May know: generator, real Postgres.
 
+import { readdirSync } from 'node:fs'
 import fc from 'fast-check'
 import { type ApiServer, serveApi } from '../../generator/api.ts'
 import { backfill } from '../../generator/backfill.ts'
 import { Control } from '../../generator/control.ts'
+import { Imports } from '../../generator/imports.ts'
 import { Orders } from '../../generator/orders.ts'
 import { Pace } from '../../generator/pace.ts'
 import { openPool, type Pool } from '../../generator/pool.ts'
 import { generate } from '../../generator/run.ts'
 import { applySchema } from '../../generator/schema.ts'
 import type { Log } from '../../runtime/log.ts'
+import { writeFixture } from '../support/fixture.ts'
 import { judge, type OpenApiDocument, requests, send } from '../support/openapi-fuzz.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { noteChanges } from '../support/sales-shop.ts'
@@ -23,6 +26,7 @@ let database: TestDatabase
 let pool: Pool
 let api: ApiServer
 let ending: (() => Promise<void>) | undefined
+const uploads = writeFixture({})
 /** Orders that the log says were created. */
 const logged: { order: number; from: string; request: unknown }[] = []
 
@@ -75,8 +79,9 @@ test.before(async () => {
   pool = openPool(database.url)
   const control = new Control(new Pace(50))
   const orders = new Orders(pool, 1, log)
-  api = await serveApi({ host: '127.0.0.1', port: 0, orders, control, log })
   const controller = new AbortController()
+  const imports = new Imports({ url: database.url, directory: uploads, log, signal: controller.signal })
+  api = await serveApi({ host: '127.0.0.1', port: 0, orders, imports, control, log })
   const life = generate({ url: database.url, control, seed: 1, log, signal: controller.signal })
   ending = async () => {
     controller.abort()
@@ -203,6 +208,39 @@ test('the rate changes, life pauses and goes on, and one scenario at a time begi
   await until(async () => Number((await kitchen())[0]!.price) > Number(cheap!.price) * 1.3, {
     what: 'prices as before',
   })
+})
+
+test('a file of visits is uploaded, known again, and its rejected lines are read', async () => {
+  const upload = async (text: string | Buffer, query: string, type = 'text/csv') => {
+    const response = await fetch(`${api.url}/imports/traffic${query}`, {
+      method: 'POST',
+      body: text,
+      headers: { 'content-type': type },
+    })
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as Record<string, unknown>,
+    }
+  }
+  const text =
+    'cost,visited_at,traffic_source,customer_id,landing_page\n0.10,2025-11-01T10:00:00Z,Search,1,/\n0,now,Search,,/\n'
+  const first = await upload(text, '?name=visits.csv')
+  assert.equal([first.status, first.body.state, first.body.loaded, first.body.rejected], [200, 'new', 1, 1])
+  assert.is((await upload(text, '')).body.state, 'known')
+  const rejects = await fetch(`${api.url}/imports/${first.body.import_id}/rejects`)
+  assert.is(rejects.status, 200)
+  assert.match(await rejects.text(), /^line,reason,original\n3,.*no time.*,"0,now,Search,,\/"\n$/)
+  refused(await call('GET', '/imports/999999/rejects'), 404, 'NOT_FOUND')
+  refused(await upload('a,b\n', ''), 422, 'IMPORT_UNREADABLE')
+  refused(await upload(text.replace('0.10', '0.20'), '?name=visits.csv'), 409, 'IMPORT_CHANGED')
+  refused(await upload(text, '?name=../x'), 400, 'REQUEST_INVALID')
+  refused(await call('POST', '/imports/traffic'), 400, 'REQUEST_INVALID')
+  refused(await upload('{}', '', 'application/json'), 415, 'REQUEST_INVALID')
+  assert.equal(
+    readdirSync(uploads).filter(name => name.endsWith('.upload')),
+    [],
+  )
 })
 
 test('the page to try it and all it needs come from the service itself', async () => {

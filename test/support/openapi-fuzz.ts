@@ -96,10 +96,16 @@ export function valid(schema: JsonSchema): fc.Arbitrary<unknown> {
     case 'boolean':
       return fc.boolean()
     default:
-      return schema.pattern === undefined
-        ? fc.string({ minLength: 1, maxLength: 20 })
-        : fc.stringMatching(new RegExp(schema.pattern, 'u'), { size: '-1' })
+      return validText(schema.pattern)
   }
+}
+
+function validText(pattern = ''): fc.Arbitrary<string> {
+  const matcher = new RegExp(pattern, 'u')
+  // Classes of Unicode characters are not drawn from, only tried.
+  if (pattern === '' || pattern.includes('\\p{'))
+    return fc.string({ minLength: 1, maxLength: 20 }).filter(text => matcher.test(text))
+  return fc.stringMatching(matcher, { size: '-1' })
 }
 
 function validObject({ properties = {}, required = [] }: JsonSchema): fc.Arbitrary<unknown> {
@@ -163,19 +169,25 @@ export function requests(document: OpenApiDocument): fc.Arbitrary<FuzzRequest> {
 function withBody(made: FuzzRequest, { requestBody, parameters = [] }: Operation): fc.Arbitrary<FuzzRequest> {
   const [type, content] = Object.entries(requestBody?.content ?? {})[0] ?? []
   const schema = content?.schema ?? {}
+  const csv = fc.constantFrom(
+    '',
+    'a,b\n',
+    '\ufeff',
+    '"',
+    'x\0y',
+    `${'visited_at,traffic_source,customer_id,landing_page,cost'}\n`,
+    'x'.repeat(100_000),
+  )
   const json = (values: fc.Arbitrary<unknown>) =>
     values.map(value => ({ type: 'application/json', text: JSON.stringify(value) ?? '' }))
+  const asCsv = fc.oneof(csv, fc.string()).map(text => ({ type: 'text/csv', text }))
   const none = fc.constant({ type: undefined, text: undefined })
   const strange = fc.record({ type: contentTypes, text: rawBodies })
+  const described = type === 'text/csv' ? asCsv : fc.oneof(json(valid(schema)), json(wrong(schema)))
   const bodies: fc.Arbitrary<{ type: string | undefined; text: string | undefined }> =
     type === undefined
       ? fc.oneof({ weight: 8, arbitrary: none }, { weight: 1, arbitrary: strange })
-      : fc.oneof(
-          { weight: 4, arbitrary: json(valid(schema)) },
-          { weight: 4, arbitrary: json(wrong(schema)) },
-          { weight: 1, arbitrary: strange },
-          { weight: 1, arbitrary: none },
-        )
+      : fc.oneof({ weight: 8, arbitrary: described }, { weight: 1, arbitrary: strange }, { weight: 1, arbitrary: none })
   const keys = parameters.filter(parameter => parameter.in === 'header')
   const header = fc.record(
     Object.fromEntries(keys.map(({ name, schema }) => [name, fc.oneof(valid(schema), hostileText)])),
@@ -261,7 +273,7 @@ export function judge(document: OpenApiDocument): (request: FuzzRequest, answer:
       `api#/${pointer.map(part => encodeURIComponent(part.replace(/~/g, '~0').replace(/\//g, '~1'))).join('/')}`,
     )
     if (check === undefined) return `no schema at ${pointer.join(' ')}`
-    return check(JSON.parse(body))
+    return check(type.endsWith('json') ? JSON.parse(body) : body)
       ? undefined
       : `${status} is not as described: ${ajv.errorsText(check.errors)}: ${body}`
   }
