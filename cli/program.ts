@@ -10,7 +10,9 @@ import { consumerCommand } from './consumer.ts'
 import { demoCommand } from './demo.ts'
 import { explainCommand } from './explain.ts'
 import { exportCommand } from './export.ts'
+import { forgetCommand } from './forget.ts'
 import { generateCommand } from './generate.ts'
+import { generationsCommand } from './generations.ts'
 import { generatorCommand } from './generator.ts'
 import { modelCommand } from './model.ts'
 import { importCommand } from './import.ts'
@@ -27,6 +29,8 @@ const commands: readonly ((program: Command) => void)[] = [
   startCommand,
   producerCommand,
   consumerCommand,
+  generationsCommand,
+  forgetCommand,
   generatorCommand,
   generateCommand,
   importCommand,

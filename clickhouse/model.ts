@@ -92,7 +92,8 @@ function repeatable(statement: string): string {
   return statement.replace(/^CREATE (TABLE|MATERIALIZED VIEW|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
 }
 
-function splitStatements(sql: string): string[] {
+/** Statements of a file; a `;` at the end of a line ends one. */
+export function splitStatements(sql: string): string[] {
   return sql
     .split(/;[ \t]*(?:\r?\n|$)/)
     .map(statement => statement.trim())

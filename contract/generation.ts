@@ -3,8 +3,11 @@
 
 import { generationPrefix } from './names.ts'
 
-/** `loading` until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off. */
-export type GenerationState = 'loading' | 'live' | 'abandoned'
+/**
+ * `loading` until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off; `dropped` when it was live and somebody
+ * has removed it. A number is never used again.
+ */
+export type GenerationState = 'loading' | 'live' | 'abandoned' | 'dropped'
 
 /** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
 export interface Generation {

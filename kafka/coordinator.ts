@@ -3,7 +3,7 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { TopicPartition } from './assignment.ts'
-import { answeredError, isRetriable } from './broker.ts'
+import { answeredError, errorFromCode, isRetriable } from './broker.ts'
 import type { KafkaConnection, Lane } from './cluster.ts'
 import { kafkaError, retrying } from './failure.ts'
 import type { Broker } from './kafkajs.ts'
@@ -23,6 +23,8 @@ export interface MemberIdentity {
 
 const groupCoordinator = 0
 const noOffset = -1
+const nonEmptyGroup = 68
+const groupNotFound = 69
 
 /** Answers that say that a member is no longer one. */
 export const memberLost: ReadonlySet<string | undefined> = new Set([
@@ -135,4 +137,37 @@ export function fenced(groupId: string, { generation }: { generation: number }, 
 
 function metadataTooLarge(groupId: string, cause: unknown): MillraceError {
   return kafkaError(cause, `commit offsets of group ${groupId}; raise the brokers' offset.metadata.max.bytes`, groupId)
+}
+
+const deleteTimeoutMs = 30_000
+
+/**
+ * Deletes the group and its offsets; one that is not there is no error. Waits a while for the members of before to be gone.
+ * @throws {MillraceError} GROUP_ACTIVE when they stay; KAFKA_REFUSED, KAFKA_DENIED
+ */
+export async function deleteGroup(connection: KafkaConnection, groupId: string): Promise<void> {
+  const coordinator = new Coordinator(connection, groupId)
+  const attempt = async () => {
+    const { results } = await coordinator.ask(broker => broker.deleteGroups([groupId]))
+    const code = results[0]?.errorCode ?? 0
+    if (code === nonEmptyGroup) throw groupActive(groupId)
+    if (code !== 0 && code !== groupNotFound) throw errorFromCode(code)
+  }
+  try {
+    await retrying(attempt, {
+      doing: `delete consumer group ${groupId}`,
+      log: connection.log,
+      timeoutMs: deleteTimeoutMs,
+    })
+  } finally {
+    coordinator.close()
+  }
+}
+
+function groupActive(groupId: string): MillraceError {
+  return new MillraceError('GROUP_ACTIVE', {
+    what: 'a consumer still belongs to the group whose offsets are to be removed',
+    where: `consumer group ${groupId}`,
+    next: 'stop the consumers of this generation, wherever they run',
+  })
 }

@@ -26,6 +26,7 @@ export interface Broker {
     }[]
     timeout: number
   }): Promise<unknown>
+  deleteGroups(groupIds: string[]): Promise<{ results: { groupId: string; errorCode: number }[] }>
   deleteTopics(request: { topics: string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: {
     resources: { type: number; name: string; configNames: string[] }[]

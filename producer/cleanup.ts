@@ -1,7 +1,8 @@
-// producer/cleanup: takes back what a generation holds that never came to life.
-// May know: contract/generation, postgres, producer.
+// producer/cleanup: takes back what a generation holds in Postgres and Kafka, because it never came to life or is no longer wanted.
+// May know: contract/generation, kafka, postgres, producer.
 
-import { type Generation, publicationName, slotName } from '../contract/generation.ts'
+import { consumerGroup, type Generation, publicationName, slotName } from '../contract/generation.ts'
+import { deleteGroup } from '../kafka/coordinator.ts'
 import { writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { dropPublication } from '../postgres/publication.ts'
@@ -10,13 +11,33 @@ import { takeLock } from './lock.ts'
 import { deleteGenerationTopics } from './topics.ts'
 import type { Workspace } from './workspace.ts'
 
+/** What it takes to remove a generation, also outside a producer. */
+export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'>
+
 /** Drops its slot, its publication and its topics; what is not there is no error. */
-export async function removeGeneration({ config, url, kafka }: Workspace, number: number): Promise<void> {
+export async function removeGeneration({ config, url, kafka }: Place, number: number): Promise<void> {
   await withClient(url, async client => {
     await dropSlot(client, slotName(config.name, number))
     await dropPublication(client, publicationName(config.name, number))
   })
   await deleteGenerationTopics(kafka, config.name, number)
+}
+
+/**
+ * Removes a generation that was live: its slot, publication, topics (dead letters among them) and consumer group.
+ * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it
+ */
+export async function dropGeneration(place: Place, generation: Generation): Promise<void> {
+  const { config, kafka, url } = place
+  const lock = await takeLock(url, generation.slot)
+  try {
+    // First, so that nobody takes up what is half removed.
+    await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' })
+    await removeGeneration(place, generation.number)
+    await deleteGroup(kafka, consumerGroup(config.name, generation.number))
+  } finally {
+    await lock.release()
+  }
 }
 
 /**
@@ -33,7 +54,7 @@ export async function abandon(workspace: Workspace, generation: Generation): Pro
   }
 }
 
-export async function writeAbandoned({ config, kafka, log }: Workspace, generation: Generation): Promise<void> {
+export async function writeAbandoned({ config, kafka, log }: Place, generation: Generation): Promise<void> {
   await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' })
   log.warn('a load was cut off; its slot and topics are removed', {
     generation: generation.number,

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
-import { publicationName } from '../contract/generation.ts'
+import { type Generation, publicationName } from '../contract/generation.ts'
 import { runHeartbeat } from '../postgres/heartbeat.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
 import { type Destination, openDestination } from './destination.ts'
@@ -11,6 +11,7 @@ import type { Prepared } from './generation.ts'
 import { Ledger } from './ledger.ts'
 import { reportHeldBack } from './personal.ts'
 import { Router } from './router.ts'
+import { untilSucceeded } from './successor.ts'
 import { openWatermarks, type Watermarks } from './watermark.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -18,7 +19,7 @@ import type { Workspace } from './workspace.ts'
 const farewellMs = 3_000
 
 /**
- * Streams until the workspace's signal fires, and then resolves.
+ * Streams until the workspace's signal fires or a younger generation is live, and then resolves.
  * @param lost rejects when the generation may have another producer
  * @throws {MillraceError} the first failure of source, topics or watermarks; nothing is lost by starting again
  */
@@ -30,9 +31,13 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
   const ends: (() => Promise<void>)[] = []
   try {
     const session = await openSession(workspace, prepared, { failure, signal, ends })
-    await Promise.race([session.stream.ended, signal.aborted || once(signal, 'abort')])
+    const succeeded = untilSucceeded(workspace, prepared.generation, signal)
+    succeeded.catch(() => {})
+    const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
+    const successor = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
     failure.signal.throwIfAborted()
-    if (workspace.signal.aborted) await sayFarewell(session)
+    if (successor) reportSuccessor(workspace, prepared.generation, successor)
+    await sayFarewell(session)
   } finally {
     progress.end()
     failure.abort()
@@ -111,6 +116,13 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   ends.push(() => heartbeat)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
   return { destination, watermarks, stream }
+}
+
+function reportSuccessor({ log }: Workspace, { number, slot }: Generation, successor: Generation): void {
+  log.warn('a younger generation is live; going over to it', {
+    generation: successor.number,
+    next: `slot ${slot} keeps WAL until it is dropped: millrace generations drop ${number}`,
+  })
 }
 
 /** Lets what has been read become durable and acknowledged, so that little is sent again after the next start. */

@@ -40,6 +40,8 @@ export const errorCodes = {
   REPLICA_IDENTITY: { policy: 'stop', meaning: 'a captured table does not log whole old rows' },
   VALUE_REFUSED: { policy: 'stop', meaning: 'a row cannot be represented downstream, and its table is set to stop' },
   TRANSACTION_TOO_LARGE: { policy: 'stop', meaning: 'a transaction is larger than may be held in memory' },
+  GROUP_ACTIVE: { policy: 'retry', meaning: 'a consumer still reads what is to be removed' },
+  SERVICES_RUNNING: { policy: 'stop', meaning: 'a service works on what is to be destroyed' },
   HASH_KEY: { policy: 'stop', meaning: 'the key of hashed columns is missing, or is not the one they were made with' },
   GENERATION_CHANGED: { policy: 'stop', meaning: 'what is to be captured is no longer what the generation holds' },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },

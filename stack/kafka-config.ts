@@ -38,6 +38,8 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'num.io.threads': '4',
     'num.recovery.threads.per.data.dir': '2',
     'background.threads': '2',
+    // Files of deleted topics go at once, not after a minute: what was deleted is to be gone.
+    'log.segment.delete.delay.ms': '1000',
     // The default keeps 128 MB of the heap for the cleaner's index of keys.
     'log.cleaner.dedupe.buffer.size': String(16 << 20),
   }

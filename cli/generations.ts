@@ -1,0 +1,119 @@
+// cli/generations: `millrace generations [--json]` and `millrace generations drop N`: what each holds, and its removal.
+// May know: clickhouse, contract, kafka, postgres, producer, cli.
+
+import type { Command } from 'commander'
+import { dropDatabase, findDatabases, findStableViews } from '../clickhouse/databases.ts'
+import { generationDatabase, slotName } from '../contract/generation.ts'
+import { generationPrefix } from '../contract/names.ts'
+import { listTopics } from '../kafka/admin.ts'
+import { newestGeneration } from '../kafka/generations.ts'
+import { withClient } from '../postgres/connect.ts'
+import { findSlots } from '../postgres/slot.ts'
+import { dropGeneration } from '../producer/cleanup.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { retry } from '../runtime/retry.ts'
+import { type CommandContext, printJson, runs } from './command.ts'
+import { type CommandWorkspace, knownGenerations, openWorkspace } from './workspace.ts'
+
+export interface GenerationReport {
+  readonly number: number
+  /** `serving` is the live one that analysts see; `live` has been replaced, or is still being folded. */
+  readonly state: 'loading' | 'live' | 'serving' | 'abandoned' | 'dropped' | 'unknown'
+  readonly slot: { readonly name: string; readonly active: boolean; readonly wal_held_bytes: number } | undefined
+  readonly topics: readonly string[]
+  readonly database: { readonly name: string; readonly bytes: number } | undefined
+}
+
+/** How long a producer or consumer may take to go over to a younger generation. */
+const handOverMs = 60_000
+
+export function generationsCommand(program: Command): void {
+  const generations = program
+    .command('generations')
+    .description('list the generations of this pipeline: slot, topics and database of each')
+    .option('--json', 'print them as JSON')
+    .action(
+      runs<{ json?: true }>('generations', async (context, { json }) => {
+        const reports = await reportGenerations(await openWorkspace(context))
+        if (json) printJson(reports)
+        else process.stdout.write(reports.map(describe).join(''))
+      }),
+    )
+  generations
+    .command('drop')
+    .description('remove a generation that no longer serves: its slot, topics, dead letters and database')
+    .argument('<number>', 'as `millrace generations` lists it')
+    .action(
+      runs('generations', async (context: CommandContext, _options, [text]) => {
+        const workspace = await openWorkspace(context)
+        await dropOne(workspace, await findDroppable(workspace, text!))
+      }),
+    )
+}
+
+/** Whatever is left of the pipeline's generations, be it only a database that was left behind. */
+export async function reportGenerations(workspace: CommandWorkspace): Promise<GenerationReport[]> {
+  const { config, kafka, clickhouse, url } = workspace
+  const known = new Map((await knownGenerations(workspace)).map(generation => [generation.number, generation]))
+  const databases = new Map((await findDatabases(clickhouse, config.name)).map(each => [each.number, each]))
+  const slots = await withClient(url, client => findSlots(client, `${config.name}_`))
+  const serving = await servingDatabases(workspace)
+  const numbers = [...new Set([...known.keys(), ...databases.keys()])].sort((a, b) => a - b)
+  const reports: GenerationReport[] = []
+  for (const number of numbers) {
+    const slot = slots.find(({ name }) => name === slotName(config.name, number))
+    const database = databases.get(number)
+    const state = known.get(number)?.state ?? 'unknown'
+    const topics = await listTopics(kafka, generationPrefix(config.name, number))
+    const isGone = ['abandoned', 'dropped'].includes(state) && !slot && !database && topics.length === 0
+    if (isGone) continue
+    reports.push({
+      number,
+      state: state === 'live' && serving.has(generationDatabase(config.name, number)) ? 'serving' : state,
+      slot: slot && { name: slot.name, active: slot.active, wal_held_bytes: slot.heldBytes },
+      topics,
+      database: database && { name: database.name, bytes: database.bytes },
+    })
+  }
+  return reports
+}
+
+async function servingDatabases({ clickhouse, config }: CommandWorkspace): Promise<Set<string>> {
+  return new Set((await findStableViews(clickhouse, config.name)).map(({ shows }) => shows))
+}
+
+function describe({ number, state, slot, topics, database }: GenerationReport): string {
+  const held = slot
+    ? `slot ${slot.name}${slot.active ? ' in use' : ''}, holds ${slot.wal_held_bytes} bytes of WAL`
+    : 'no slot'
+  const stored = database ? `database ${database.name}, ${database.bytes} bytes` : 'no database'
+  return `${String(number).padStart(4)}  ${state.padEnd(10)} ${held}; ${topics.length} topics; ${stored}\n`
+}
+
+async function findDroppable(workspace: CommandWorkspace, text: string): Promise<number> {
+  const reports = await reportGenerations(workspace)
+  const report = reports.find(({ number }) => String(number) === text)
+  const refused = (what: string, next: string) =>
+    new MillraceError('USAGE', { what, where: `generation ${text}`, next })
+  if (!report) throw refused('there is no such generation', 'millrace generations lists them')
+  const newest = newestGeneration(await knownGenerations(workspace))
+  if (report.number === newest?.number || report.state === 'serving' || report.state === 'loading') {
+    throw refused(
+      `it is ${report.state === 'loading' ? 'being loaded' : 'the one that serves, or is about to'}`,
+      'a younger one has to be loaded first (millrace producer --new-generation); millrace reset destroys the last one',
+    )
+  }
+  return report.number
+}
+
+/** Waits for a while until producer and consumer have gone over to a younger one. @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE */
+export async function dropOne(workspace: CommandWorkspace, number: number): Promise<void> {
+  const { config, clickhouse, log, signal } = workspace
+  const generation = (await knownGenerations(workspace)).find(each => each.number === number)
+  if (generation) {
+    const drop = () => dropGeneration(workspace, generation)
+    await retry(drop, { what: `drop generation ${number}`, signal, log, limitMs: handOverMs })
+  }
+  await dropDatabase(clickhouse, generationDatabase(config.name, number))
+  log.info('generation dropped', { generation: number })
+}
