@@ -46,7 +46,11 @@ export function describe(result: Verification): string[] {
     ...(unchecked.length === 0
       ? []
       : [`not checked, because the model has no checks/<view>.sql: ${unchecked.join(', ')}`]),
-    ...(moved ? ['undecided means neither right nor wrong: pause the writers for a moment and verify again'] : []),
+    ...(moved
+      ? [
+          'undecided rows changed during every comparison, and are neither right nor wrong: pause the writers for a moment and verify again',
+        ]
+      : []),
   ]
 }
 
@@ -59,7 +63,7 @@ function describeTable(name: string, { postgres, clickhouse, differing, keys }: 
 
 function describeReport(name: string, { state, rows, differing, keys }: ReportComparison): string[] {
   const title = `  ${name.padEnd(40)} ${rows} rows, `
-  if (state === 'undecided') return [`${title}undecided: ${differing} of them changed during every comparison`]
+  if (state === 'undecided') return [`${title}${differing} undecided, the others equal`]
   const shown = keys.map(row => {
     const columns = Object.entries(row.columns ?? {}).map(
       ([column, [postgres, clickhouse]]) => `\n      ${column}: ${postgres} in Postgres, ${clickhouse} in ClickHouse`,
