@@ -3,7 +3,6 @@
 
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { serveApi } from '../generator/api.ts'
 import { backfill } from '../generator/backfill.ts'
 import { Control } from '../generator/control.ts'
 import { Imports } from '../generator/imports.ts'
@@ -127,6 +126,8 @@ async function openApi(
   life.opened('connections', () => pool.close())
   const orders = new Orders(pool, seed, log)
   life.opened('orders', () => orders.close())
+  // Loaded only here: it takes a third of a second, which every other command would pay.
+  const { serveApi } = await import('../generator/api.ts')
   const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: life.signal })
   const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })
   life.opened('HTTP API', () => server.close())

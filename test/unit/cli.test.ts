@@ -37,6 +37,18 @@ test('a mistyped command or option is refused with a suggestion and 2', async ()
   assert.is((await millrace('--set', 'x', 'config', 'show')).code, 2)
 })
 
+test('what writes into the source refuses what it cannot understand before it starts anything', async () => {
+  const schedule = await millrace('generator', 'run', '--every', 'soon')
+  assert.is(schedule.code, 2)
+  assert.match(schedule.stderr, '"soon" is no schedule')
+  const scenario = await millrace('generate', 'scenario', 'flood')
+  assert.is(scenario.code, 2)
+  assert.match(scenario.stderr, 'flash_sale')
+  const files = await millrace('import', 'traffic')
+  assert.is(files.code, 2)
+  assert.match(files.stderr, /missing required argument/)
+})
+
 test('config show prints what counts, secrets hidden', async () => {
   const directory = writeFixture({ 'm.yaml': 'name: shop\nclickhouse: { password: hush }\n' })
   const { code, stdout } = await millrace(
