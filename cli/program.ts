@@ -17,6 +17,7 @@ import { generatorCommand } from './generator.ts'
 import { modelCommand } from './model.ts'
 import { importCommand } from './import.ts'
 import { producerCommand } from './producer.ts'
+import { rolesCommand } from './roles.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
 import { statusCommand } from './status.ts'
@@ -37,6 +38,7 @@ const commands: readonly ((program: Command) => void)[] = [
   statusCommand,
   verifyCommand,
   exportCommand,
+  rolesCommand,
   modelCommand,
   stackCommands,
   configCommand,

@@ -28,6 +28,16 @@ export function clickhouseConfig(data: string, log: string): string {
     <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
   </merge_tree>
   <timezone>UTC</timezone>
+  <users_config>${escapeXml(usersPath(data))}</users_config>
+</clickhouse>
+`
+}
+
+/**
+ * Its users: one, from this machine, without a password. Further ones, and roles, come from files in `<data>.users.d`, which are read when
+ * the server starts: it has no other place to keep them, so that `CREATE USER` and `CREATE ROLE` are refused.
+ */
+export const clickhouseUsers = `<clickhouse>
   <profiles><default></default></profiles>
   <quotas><default></default></quotas>
   <users>
@@ -41,6 +51,10 @@ export function clickhouseConfig(data: string, log: string): string {
   </users>
 </clickhouse>
 `
+
+/** Beside the data, not in it: ClickHouse takes directories in its own for databases. */
+export function usersPath(data: string): string {
+  return `${data}.users.xml`
 }
 
 function escapeXml(text: string): string {

@@ -3,7 +3,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { clickhouseConfig } from './clickhouse-config.ts'
+import { clickhouseConfig, clickhouseUsers, usersPath } from './clickhouse-config.ts'
 import type { Command, Ports, Server, StackContext } from './component.ts'
 import { logPath } from './daemon.ts'
 import { assetPath, nativePackage } from './packages.ts'
@@ -47,6 +47,7 @@ function url(ports: Ports): string {
 
 async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
   replaceFile(configPath(data), clickhouseConfig(data, logPath(context.directory, 'clickhouse')))
+  replaceFile(usersPath(data), clickhouseUsers)
   return {
     file: process.execPath,
     args: [

@@ -1,9 +1,9 @@
 // test/support/services: real components for one test file, in a directory of their own.
 // May know: runtime, stack.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createLog, type Log } from '../../runtime/log.ts'
 import type { Component, Endpoints } from '../../stack/component.ts'
 import { kill, reset, up } from '../../stack/up.ts'
@@ -20,9 +20,19 @@ export interface Services {
   stop(): Promise<void>
 }
 
-/** Starts the named components and nothing else; `stop` belongs into the suite's `after`. */
-export async function startServices(wanted: readonly Component[]): Promise<Services> {
+/**
+ * Starts the named components and nothing else; `stop` belongs into the suite's `after`.
+ * @param files by path: what lies in their directory before they start
+ */
+export async function startServices(
+  wanted: readonly Component[],
+  files: Readonly<Record<string, string>> = {},
+): Promise<Services> {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-test-'))
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await writeFile(join(directory, path), text)
+  }
   const log = quietLog()
   const start = () => up({ directory, log, components: wanted })
   const stop = async () => {

@@ -1,0 +1,109 @@
+// test/service/analysts.test: what tools are given works with the roles they are given: rights, limits, guides, dashboards.
+// May know: the sales model, clickhouse/roles, docs/bi, grafana, real Postgres and ClickHouse.
+
+import { quotePath } from '../../clickhouse/quote.ts'
+import { type Role, roleStatements } from '../../clickhouse/roles.ts'
+import { type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('analysts', { timeoutMs: 120_000 })
+
+let warehouse: SalesWarehouse
+
+test.before(async () => {
+  warehouse = await startSalesWarehouse()
+})
+test.after(() => warehouse?.stop())
+
+test('each role reads every view of its databases, with comments, and sees no others', async () => {
+  const { roles, model, as } = warehouse
+  assert.equal(
+    roles.map(({ name }) => name),
+    ['millrace_dashboard', 'millrace_analyst', 'millrace_engineer'],
+  )
+  for (const { name, reads } of roles) {
+    for (const view of model.publish) {
+      const select = () => as(name).rows(`SELECT * FROM ${quotePath(view.database, view.name)} LIMIT 1`)
+      if (reads.includes(view.database)) assert.is((await select()).length, 1, `${name}: ${view.name}`)
+      else await assert.refuses(select, 'CLICKHOUSE_FAILED', /Not enough privileges/)
+    }
+    const databases = await as(name).rows<{ name: string }>('SELECT name FROM system.databases ORDER BY name')
+    assert.equal(
+      databases.map(each => each.name).filter(each => !/^(system|information_schema)$/i.test(each)),
+      [...reads].sort(),
+    )
+    const [bare] = await as(name).rows(
+      "SELECT database, table, name FROM system.columns WHERE comment = '' AND database NOT IN ('system', 'raw') AND lower(database) != 'information_schema' LIMIT 1",
+    )
+    assert.is(bare, undefined)
+  }
+})
+
+test('no role reads past the views, writes, or reaches out of ClickHouse', async () => {
+  const { roles, generation, as } = warehouse
+  const refused = [
+    `SELECT * FROM ${generation}.sales_cube`,
+    `SELECT * FROM ${generation}.daily_sales_stats`,
+    `INSERT INTO ${generation}.sales_cube (grain) VALUES ('day')`,
+    `TRUNCATE TABLE ${generation}.sales_cube`,
+    'ALTER TABLE analytics.daily_sales_stats DELETE WHERE 1',
+    'CREATE OR REPLACE VIEW analytics.daily_sales_stats AS SELECT 1',
+    'CREATE VIEW analytics.mine AS SELECT 1',
+    'CREATE TABLE default.mine (a Int8) ENGINE = Memory',
+    'DROP VIEW analytics.daily_sales_stats',
+    'DROP DATABASE analytics',
+    'CREATE USER mallory',
+    'GRANT SELECT ON *.* TO millrace_dashboard',
+    'SYSTEM SHUTDOWN',
+    "SELECT * FROM url('http://127.0.0.1:1/', CSV, 'a String')",
+    "SELECT * FROM file('passwords.csv', CSV, 'a String')",
+    `SELECT * FROM remote('127.0.0.1', ${generation}, sales_cube)`,
+    "INSERT INTO FUNCTION file('out.csv', CSV, 'a Int8') SELECT 1",
+  ]
+  for (const { name } of roles)
+    for (const statement of refused)
+      await assert.refuses(() => as(name).command(statement), 'CLICKHOUSE_FAILED', /privileges|ACCESS|readonly/)
+})
+
+test('no role lifts its limits; a query that is too large fails instead of being cut off', async () => {
+  for (const { name, seconds, memoryMb, resultRows } of warehouse.roles) {
+    const client = warehouse.as(name)
+    const lifted = {
+      max_execution_time: seconds + 1,
+      max_memory_usage: String((memoryMb + 1) * 1024 ** 2),
+      max_result_rows: String(resultRows + 1),
+      readonly: '0',
+    }
+    for (const [setting, value] of Object.entries(lifted))
+      await assert.rejects(() => client.rows('SELECT 1', {}, { [setting]: value }), /SETTING_CONSTRAINT|READONLY/)
+  }
+  const [{ name, resultRows }] = warehouse.roles as [Role]
+  await assert.rejects(() => warehouse.as(name).rows(`SELECT number FROM numbers(${resultRows + 1})`), /max rows/)
+})
+
+/** What tools set for each query or session, by their documentation; any of it would fail with readonly = 1. */
+const toolSettings = {
+  // clickhouse-go under Grafana's plug-in, whose default is a timeout of 60 s.
+  grafana: { max_execution_time: 65 },
+  // The Java drivers under Metabase and DBeaver.
+  metabase: { max_result_rows: '2000', result_overflow_mode: 'break' },
+  dbeaver: { max_result_rows: '200', result_overflow_mode: 'break', date_time_input_format: 'best_effort' },
+  superset: { wait_end_of_query: 1, send_progress_in_http_headers: 1 },
+  powerbi: { max_execution_time: 60, join_use_nulls: 1 },
+} as const
+
+test('the settings that tools send are taken', async () => {
+  for (const [tool, settings] of Object.entries(toolSettings)) {
+    for (const { name } of warehouse.roles) {
+      const rows = await warehouse.as(name).rows('SELECT date FROM analytics.daily_sales_stats LIMIT 1', {}, settings)
+      assert.is(rows.length, 1, `${tool} as ${name}`)
+    }
+  }
+})
+
+test('the statements that make the roles are understood; only a place to keep them is missing here', async () => {
+  for (const statement of warehouse.roles.flatMap(roleStatements))
+    await assert.refuses(() => warehouse.admin.command(statement), 'CLICKHOUSE_FAILED', /ACCESS_STORAGE/)
+})
+
+test.run()

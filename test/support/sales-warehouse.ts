@@ -1,0 +1,83 @@
+// test/support/sales-warehouse: the sales model with two years of history in ClickHouse, published, and a user for each of its roles.
+// May know: generator, clickhouse, test/support. Folded from notes of triggers, so that no Kafka is needed.
+
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { applyModel, loadModel, type Model } from '../../clickhouse/model.ts'
+import { publish } from '../../clickhouse/publish.ts'
+import { loadRoles, type Role, rolesFile } from '../../clickhouse/roles.ts'
+import { generationDatabase } from '../../contract/generation.ts'
+import { backfill } from '../../generator/backfill.ts'
+import { applySchema } from '../../generator/schema.ts'
+import { packagePath } from '../../runtime/package.ts'
+import { createDatabase, type TestDatabase } from './postgres.ts'
+import { Fold, noteChanges, salesTables } from './sales-shop.ts'
+import { quietLog, type Services, startServices } from './services.ts'
+
+const password = 'read-only'
+
+export interface SalesWarehouse {
+  readonly services: Services
+  readonly model: Model
+  readonly roles: readonly Role[]
+  /** The source. */
+  readonly database: TestDatabase
+  /** As the user that everything belongs to, in the generation's database. */
+  readonly admin: Clickhouse
+  readonly generation: string
+  /** As a user who has this role and nothing else. */
+  as(role: string): Clickhouse
+  stop(): Promise<void>
+}
+
+/** Orders end now, so that a dashboard of the last weeks shows some. */
+export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesWarehouse> {
+  const model = loadModel(packagePath('model/sales'), 'UTC')
+  const roles = loadRoles(model)
+  const services = await startServices(['postgres', 'clickhouse'], {
+    'clickhouse.users.d/roles.xml': rolesFile(roles),
+    'clickhouse.users.d/users.xml': usersFile(roles),
+  })
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const generation = generationDatabase('sales', 1)
+  const bare = connectClickhouse(account)
+  await bare.command(`CREATE DATABASE ${generation} ENGINE = Atomic`)
+  await bare.close()
+  const admin = connectClickhouse({ ...account, database: generation })
+  const database = await createDatabase(services.endpoints.postgres!)
+  await applySchema(database.url, quietLog())
+  await noteChanges(database)
+  const fold = new Fold(database, admin, await salesTables(database))
+  await fold.createTables()
+  await applyModel(admin, model)
+  await backfill({ url: database.url, orders, years: 2, seed: 5, until: new Date(), log: quietLog() })
+  await fold.drain()
+  await publish(admin, generation, model.publish)
+  const readers = new Map(
+    roles.map(({ name }) => [name, connectClickhouse({ url: account.url, user: name, password })]),
+  )
+  return {
+    services,
+    model,
+    roles,
+    database,
+    admin,
+    generation,
+    as: role => readers.get(role)!,
+    async stop() {
+      for (const client of [admin, ...readers.values()]) await client.close()
+      await database.drop()
+      await services.stop()
+    },
+  }
+}
+
+/** Users of the roles' names. */
+function usersFile(roles: readonly Role[]): string {
+  const users = roles.map(
+    ({ name }) => `<${name}>
+  <password>${password}</password><networks><ip>127.0.0.1</ip></networks><quota>default</quota>
+  <profile>${name}</profile><grants><query>GRANT ${name}</query></grants>
+</${name}>`,
+  )
+  return `<clickhouse><users>${users.join('\n')}</users></clickhouse>`
+}
