@@ -1,0 +1,92 @@
+// test/unit/generator-pace.test: rates that change and pause, bursts, and schedules.
+// May know: generator/{pace,schedule}.
+
+import { type Bursts, Pace } from '../../generator/pace.ts'
+import { follow, parseSchedule } from '../../generator/schedule.ts'
+import { createLog } from '../../runtime/log.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const log = createLog('test', 'error')
+
+/** What is done in half a second, ten at a time. */
+async function doneInHalfASecond(perSecond: number, bursts?: Bursts): Promise<number> {
+  const pace = new Pace(perSecond, bursts)
+  const signal = AbortSignal.timeout(500)
+  let done = 0
+  while (await pace.turn(signal)) {
+    done += 10
+    pace.done(10)
+  }
+  return done
+}
+
+const test = suite('pace')
+
+test('so much is done as the rate says, and a burst is that much more', async () => {
+  const [even, burst] = await Promise.all([
+    doneInHalfASecond(200),
+    doneInHalfASecond(200, { every: 60, seconds: 60, factor: 5 }),
+  ])
+  assert.ok(even >= 50 && even <= 130, String(even))
+  assert.ok(burst >= 250 && burst <= 560, String(burst))
+})
+
+test('a pause holds the next turn back until it ends, and a new rate counts at once', async () => {
+  const pace = new Pace(0.001)
+  const { signal } = new AbortController()
+  pace.done(1)
+  const turn = pace.turn(signal)
+  pace.perSecond = 1000
+  assert.is(await turn, true)
+  pace.paused = true
+  assert.not.ok(pace.behind)
+  const paused = pace.turn(signal)
+  pace.paused = false
+  assert.is(await paused, true)
+})
+
+test('a signal ends the wait, paused or not', async () => {
+  for (const paused of [true, false]) {
+    const pace = new Pace(0.001)
+    const controller = new AbortController()
+    pace.paused = paused
+    pace.done(1)
+    const turn = pace.turn(controller.signal)
+    controller.abort()
+    assert.is(await turn, false)
+  }
+})
+
+test('an interval is counted from its start, fields of cron are read in UTC, all else is refused', async () => {
+  const start = new Date('2025-11-21T09:05:00Z')
+  const every = parseSchedule('15m', start)
+  assert.equal(every.after(start), new Date('2025-11-21T09:20:00Z'))
+  assert.equal(every.after(new Date('2025-11-21T10:00:00Z')), new Date('2025-11-21T10:05:00Z'))
+  const cron = parseSchedule('0 8 * * 1-5')
+  assert.equal(cron.after(start), new Date('2025-11-24T08:00:00Z'))
+  for (const text of ['', 'soon', '0m', '15', '-1h', '61 * * * *', '* * *']) {
+    await assert.refuses(() => parseSchedule(text), 'USAGE', /is no schedule/)
+  }
+})
+
+test('a schedule is followed until the signal; times that go by during the work are left out', async () => {
+  const controller = new AbortController()
+  const at: number[] = []
+  const due = [40, 80, 120, 200].map(ms => Date.now() + ms)
+  const after = (time: Date) => {
+    const next = due.find(each => each > time.getTime())
+    return next === undefined ? undefined : new Date(next)
+  }
+  const work = async () => {
+    at.push(Date.now())
+    while (at.length === 1 && Date.now() < due[2]!) await new Promise(resolve => setImmediate(resolve))
+  }
+  await follow({ after }, work, { log, signal: controller.signal })
+  assert.ok(at.length >= 2 && at.length <= 3, String(at))
+  assert.ok(at.every((time, index) => time >= due[index]!))
+  controller.abort()
+  await follow(parseSchedule('1d'), work, { log, signal: controller.signal })
+  assert.ok(at.length <= 3)
+})
+
+test.run()
