@@ -22,7 +22,7 @@ import { assert, suite } from '../support/suite.ts'
 
 const seed = testSeed()
 const model = loadModel(packagePath('model/sales'), 'America/New_York')
-const edits = 80
+const edits = 50
 
 /** Dimension, its key in the facts, its id. */
 const dimensions = [
