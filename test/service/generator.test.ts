@@ -3,9 +3,12 @@
 
 import { backfill } from '../../generator/backfill.ts'
 import { Control } from '../../generator/control.ts'
+import { generateOnce } from '../../generator/once.ts'
 import { Pace } from '../../generator/pace.ts'
 import { generate } from '../../generator/run.ts'
+import { scenarioSchema } from '../../generator/scenario.ts'
 import { applySchema, countOrders } from '../../generator/schema.ts'
+import type { Log } from '../../runtime/log.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { noteChanges } from '../support/sales-shop.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
@@ -174,25 +177,65 @@ test('two lives of the same seed make the same orders of the same customers', as
   assert.equal(one, two)
 })
 
-test('life survives a Postgres that goes away and comes back', async () => {
+/** A log that only remembers which orders it was told of. */
+function orderLog(): { log: Log; orders: number[] } {
+  const orders: number[] = []
+  const info: Log['info'] = (message, fields) =>
+    void (message === 'order created' && orders.push(Number(fields?.order)))
+  return { log: { ...log, info }, orders }
+}
+
+async function createdOrders(database: TestDatabase): Promise<number[]> {
+  const rows = await database.sql<{ id: string }>(
+    `SELECT after ->> 'order_id' AS id FROM public.noted WHERE "table" = 'shop.orders' AND op = 'c'`,
+  )
+  return rows.map(({ id }) => Number(id)).sort((a, b) => a - b)
+}
+
+test('life survives a Postgres that goes away and comes back, a scenario with it, and logs every order', async () => {
   const database = await shop(300)
   await noteChanges(database)
+  const told = orderLog()
   const controller = new AbortController()
-  const life = generate({
-    url: database.url,
-    control: new Control(new Pace(500)),
-    seed: 3,
-    log,
-    signal: controller.signal,
-  })
-  await until(async () => (await noted(database)) > 50, { what: 'first changes' })
-  await database.sql(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%shop.%'`,
-  )
-  const before = await noted(database)
-  await until(async () => (await noted(database)) > before + 100, { what: 'changes after the interruption' })
+  const control = new Control(new Pace(500))
+  const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 600 })
+  const prices = () => database.sql(`SELECT product_id, price FROM shop.products WHERE category_id = 12 ORDER BY 1`)
+  const before = await prices()
+  const { signal } = controller
+  const life = generate({ url: database.url, control, scenario, seed: 3, log: told.log, signal })
+  for (let times = 0; times < 3; times++) {
+    const seen = await noted(database)
+    await until(async () => (await noted(database)) > seen + 80, { what: 'changes' })
+    await database.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_terminate%'`,
+    )
+  }
+  const interrupted = await noted(database)
+  await until(async () => (await noted(database)) > interrupted + 20, { what: 'changes after the interruptions' })
+  assert.is(control.status().scenario?.kind, 'flash_sale')
+  assert.not.equal(await prices(), before)
   controller.abort()
   await life
+  assert.equal(await prices(), before)
+  assert.equal(
+    told.orders.toSorted((a, b) => a - b),
+    await createdOrders(database),
+  )
+})
+
+test('orders and visits are made once, as many as asked for, and logged', async () => {
+  const database = await shop(100)
+  await noteChanges(database)
+  const told = orderLog()
+  const { signal } = new AbortController()
+  const once = { url: database.url, seed: 7, from: 'command' as const, log: told.log, signal }
+  const orders = await generateOnce({ ...once, kind: 'order', count: 620 })
+  const visits = await generateOnce({ ...once, kind: 'visit', count: 40 })
+  assert.equal([orders.orders, visits.orders, visits.visits], [620, 0, 40])
+  assert.is(orders.changes + visits.changes, await noted(database))
+  assert.equal(told.orders, await createdOrders(database))
+  const stopped = await generateOnce({ ...once, kind: 'order', count: 10, signal: AbortSignal.abort() })
+  assert.is(stopped.orders, 0)
 })
 
 test('a shop without a seed set, or a rate that is none, is refused', async () => {
