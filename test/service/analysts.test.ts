@@ -1,9 +1,14 @@
 // test/service/analysts.test: what tools are given works with the roles they are given: rights, limits, guides, dashboards.
 // May know: the sales model, clickhouse/roles, docs/bi, grafana, real Postgres and ClickHouse.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
 import { quotePath } from '../../clickhouse/quote.ts'
-import { type Role, roleStatements } from '../../clickhouse/roles.ts'
+import { type Role, roleStatements, rolesFile } from '../../clickhouse/roles.ts'
+import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/bi-queries.ts'
 import { type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
+import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('analysts', { timeoutMs: 120_000 })
@@ -104,6 +109,64 @@ test('the settings that tools send are taken', async () => {
 test('the statements that make the roles are understood; only a place to keep them is missing here', async () => {
   for (const statement of warehouse.roles.flatMap(roleStatements))
     await assert.refuses(() => warehouse.admin.command(statement), 'CLICKHOUSE_FAILED', /ACCESS_STORAGE/)
+})
+
+test('every statement of the guides runs with the role that its tool is given, and shows rows', async () => {
+  const [territory] = await warehouse.admin.rows<{ country: string }>('SELECT country FROM analytics.sales_by_region')
+  const queries = guideQueries(territory!.country)
+  assert.ok(queries.length > 20)
+  for (const { where, as, sql } of queries) {
+    if (as === 'admin') {
+      await assert.refuses(() => warehouse.admin.command(sql), 'CLICKHOUSE_FAILED', /ACCESS_STORAGE/)
+      continue
+    }
+    const rows = await warehouse
+      .as(`millrace_${as}`)
+      .rows(sql)
+      .catch(cause => {
+        throw new Error(`${where}: ${cause.message}\n${sql}`, { cause })
+      })
+    assert.ok(rows.length > 0, `${where} shows nothing:\n${sql}`)
+  }
+})
+
+test("Grafana's user reads every panel of the dashboard: times first where it draws time, and shown in every step", async () => {
+  const grafana = warehouse.as('grafana')
+  const { panels, templating } = readDashboard()
+  const to = new Date()
+  const from = new Date(to.getTime() - 365 * 86_400_000)
+  assert.ok(panels.length > 8)
+  const variables = new Map<string, string[]>()
+  for (const { name, query } of templating.list)
+    variables.set(
+      name,
+      (await grafana.rows<{ country: string }>(query)).map(row => Object.values(row)[0]!),
+    )
+  for (const { title, description, datasource, targets } of panels) {
+    assert.ok(description, title)
+    assert.equal(datasource, { type: 'grafana-clickhouse-datasource', uid: 'millrace' })
+    for (const { rawSql, queryType } of targets) {
+      const filled = [...variables].reduce((sql, [name, values]) => fillVariable(sql, name, values), rawSql)
+      const sql = expandGrafana(filled, { from, to, intervalSeconds: 86_400 })
+      assert.not.match(sql, /\$/, title)
+      const rows = await grafana.rows<Record<string, string>>(sql, {}, { max_execution_time: 65 })
+      assert.ok(rows.length > 0, `${title} shows nothing:\n${sql}`)
+      if (queryType === 'timeseries')
+        assert.match(Object.entries(rows[0]!)[0]!.join(' '), /^time \d{4}-\d\d-\d\d \d\d:/)
+    }
+  }
+})
+
+test('what is provisioned fits together: the data source, and the roles that `millrace roles --xml` prints', () => {
+  const read = (path: string) => readFileSync(join(projectRoot, 'grafana', path), 'utf8')
+  assert.is(read('clickhouse/roles.xml'), rolesFile(warehouse.roles), 'run: npm run docs')
+  const { datasources } = parse(read('provisioning/datasources/clickhouse.yaml')) as {
+    datasources: { uid: string; type: string }[]
+  }
+  assert.equal(
+    datasources.map(({ uid, type }) => ({ type, uid })),
+    [readDashboard().panels[0]!.datasource],
+  )
 })
 
 test.run()

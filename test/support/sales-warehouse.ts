@@ -1,6 +1,8 @@
 // test/support/sales-warehouse: the sales model with two years of history in ClickHouse, published, and a user for each of its roles.
 // May know: generator, clickhouse, test/support. Folded from notes of triggers, so that no Kafka is needed.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { applyModel, loadModel, type Model } from '../../clickhouse/model.ts'
 import { publish } from '../../clickhouse/publish.ts'
@@ -12,6 +14,7 @@ import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
 import { Fold, noteChanges, salesTables } from './sales-shop.ts'
 import { quietLog, type Services, startServices } from './services.ts'
+import { projectRoot } from './sources.ts'
 
 const password = 'read-only'
 
@@ -24,18 +27,19 @@ export interface SalesWarehouse {
   /** As the user that everything belongs to, in the generation's database. */
   readonly admin: Clickhouse
   readonly generation: string
-  /** As a user who has this role and nothing else. */
-  as(role: string): Clickhouse
+  /** As a user who has the role of this name and nothing else, or as `grafana`. */
+  as(user: string): Clickhouse
   stop(): Promise<void>
 }
 
-/** Orders end now, so that a dashboard of the last weeks shows some. */
+/** Orders end now, so that a dashboard of the last weeks shows some; then every third customer moves. */
 export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesWarehouse> {
   const model = loadModel(packagePath('model/sales'), 'UTC')
   const roles = loadRoles(model)
   const services = await startServices(['postgres', 'clickhouse'], {
     'clickhouse.users.d/roles.xml': rolesFile(roles),
     'clickhouse.users.d/users.xml': usersFile(roles),
+    'clickhouse.users.d/grafana.xml': grafanaUser(),
   })
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const generation = generationDatabase('sales', 1)
@@ -51,9 +55,14 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   await applyModel(admin, model)
   await backfill({ url: database.url, orders, years: 2, seed: 5, until: new Date(), log: quietLog() })
   await fold.drain()
+  await database.sql("UPDATE shop.customers SET city = 'Somewhere Else' WHERE customer_id % 3 = 0")
+  await fold.drain()
   await publish(admin, generation, model.publish)
   const readers = new Map(
-    roles.map(({ name }) => [name, connectClickhouse({ url: account.url, user: name, password })]),
+    [...roles.map(({ name }) => name), 'grafana'].map(name => [
+      name,
+      connectClickhouse({ url: account.url, user: name, password }),
+    ]),
   )
   return {
     services,
@@ -62,7 +71,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
     database,
     admin,
     generation,
-    as: role => readers.get(role)!,
+    as: user => readers.get(user)!,
     async stop() {
       for (const client of [admin, ...readers.values()]) await client.close()
       await database.drop()
@@ -80,4 +89,10 @@ function usersFile(roles: readonly Role[]): string {
 </${name}>`,
   )
   return `<clickhouse><users>${users.join('\n')}</users></clickhouse>`
+}
+
+/** The user that docker-compose.yml gives to Grafana. */
+function grafanaUser(): string {
+  const file = readFileSync(join(projectRoot, 'grafana/clickhouse/users.xml'), 'utf8')
+  return file.replace(/<password from_env="\w+"\/>/, `<password>${password}</password>`)
 }

@@ -46,7 +46,10 @@ test('nothing sleeps, images have versions, ports are open to this machine only,
     assert.not.match([...command, ...(healthcheck?.test ?? [])].join(' '), /sleep/, name)
     if (build === undefined) assert.match(image, /:\d/, name)
     for (const port of ports) assert.match(port, /^127\.0\.0\.1:/, name)
-    for (const volume of volumes) assert.ok(Object.hasOwn(compose.volumes, volume.split(':')[0]!), `${name}: ${volume}`)
+    for (const [source, , mode] of volumes.map(volume => volume.split(':'))) {
+      if (!source!.startsWith('./')) assert.ok(Object.hasOwn(compose.volumes, source!), `${name}: ${source}`)
+      else assert.ok(existsSync(join(projectRoot, source!)) && mode === 'ro', `${name}: ${source}`)
+    }
   }
 })
 
