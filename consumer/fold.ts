@@ -27,14 +27,28 @@ export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promi
   }
 }
 
+export interface Circumstances {
+  /** ClickHouse has been running since the batch was announced, so it knows what it has inserted. */
+  readonly sameServer: boolean
+  readonly soleMember: boolean
+}
+
 /**
- * The same for a batch that may have arrived in part. A materialized view's part can be missing although the changelog's is
- * there, so aggregates are recomputed and corrected by the difference.
+ * The same for a batch that may have arrived in part. While the server runs, repeating it completes it. After a crash of the server a
+ * materialized view's part can be missing although the changelog's is there, so aggregates are recomputed and corrected by the difference.
  */
-export async function recoverBatch(folder: Folder, slices: readonly Slice[], maySoleOwn: boolean): Promise<void> {
-  for (const [table, own] of byTable(folder, slices)) await recoverSlices(folder.inserter, table, own)
-  if (folder.model === undefined) return
-  if (!maySoleOwn) {
+export async function recoverBatch(
+  folder: Folder,
+  slices: readonly Slice[],
+  { sameServer, soleMember }: Circumstances,
+): Promise<void> {
+  let certain = sameServer
+  for (const [table, own] of byTable(folder, slices)) {
+    const complete = await recoverSlices(folder.inserter, table, own, sameServer)
+    certain &&= complete
+  }
+  if (certain || folder.model === undefined) return
+  if (!soleMember) {
     folder.log.warn('aggregates are not reconciled while other members fold beside this one', {
       records: countRecords(slices),
     })

@@ -11,15 +11,22 @@ export interface Range {
   readonly end: number
 }
 
+export interface Intent {
+  readonly end: number
+  readonly batch: string
+  /** The run of the ClickHouse server that the batch was announced to. */
+  readonly server: string
+}
+
 /** The committed state of one partition: everything below `offset` is done; an open intent reaches from there to `end`. */
 export interface Progress {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  readonly intent: { readonly end: number; readonly batch: string } | undefined
+  readonly intent: Intent | undefined
 }
 
-const version = 'v1'
+const version = 'v2'
 
 /** Name of a batch: a function of its ranges alone, equal for everyone who completes it. */
 export function batchName(ranges: readonly Range[]): string {
@@ -28,8 +35,8 @@ export function batchName(ranges: readonly Range[]): string {
 }
 
 /** Offset metadata of an open intent, well under the broker's limit of 4,096 bytes whatever the number of partitions. */
-export function writeIntent(end: number, batch: string): string {
-  return `${version} ${end} ${batch}`
+export function writeIntent({ end, batch, server }: Intent): string {
+  return `${version} ${end} ${batch} ${server}`
 }
 
 /**
@@ -38,7 +45,7 @@ export function writeIntent(end: number, batch: string): string {
  */
 export function readIntent(metadata: string, where: string): Progress['intent'] {
   if (metadata === '') return undefined
-  const match = /^v1 (\d+) ([0-9a-f]{24})$/.exec(metadata)
+  const match = /^v2 (\d+) ([0-9a-f]{24}) ([0-9a-f-]{36})$/.exec(metadata)
   if (!match) {
     throw new MillraceError('INTENT_UNREADABLE', {
       what: `the committed offset carries metadata that this version cannot read: "${metadata.slice(0, 80)}"`,
@@ -46,7 +53,7 @@ export function readIntent(metadata: string, where: string): Progress['intent'] 
       next: 'another program commits in this consumer group, or a newer millrace did; stop it, or run that version again',
     })
   }
-  return { end: Number(match[1]), batch: match[2]! }
+  return { end: Number(match[1]), batch: match[2]!, server: match[3]! }
 }
 
 /**

@@ -1,5 +1,5 @@
 // consumer/recover: a batch whose insertion was cut off, or whose outcome nobody saw, brought to its end.
-// May know: clickhouse, consumer/{insert,slice,tables}. Deduplication tokens are the second line here, not the first.
+// May know: clickhouse, consumer/{insert,slice,tables}. Tokens are trusted only while the server runs.
 
 import { changelogName, currentName, currentSelect } from '../clickhouse/ddl.ts'
 import { restoreVersions } from '../clickhouse/history.ts'
@@ -10,23 +10,32 @@ import type { FoldTable } from './tables.ts'
 
 /**
  * Makes the changelog hold every record of the slices once, and current state and history everything that the changelog does.
- * Aggregates may still miss or double the batch afterwards; the caller reconciles them.
  *
  * Three states are possible per insert, whatever was killed: nothing arrived; all arrived; or the server remembers the token
  * although the part never became visible (it logs the token first). The last is told apart by looking, and gets a new token.
+ *
+ * A server that has not been restarted since knows by the tokens what it has, table by table, so everything is sent again and each view
+ * takes what it lacks. A restarted one may have forgotten a token whose rows it holds, so only what is missing is sent.
+ *
+ * @returns whether the aggregates are certain too; otherwise they may miss or double the batch, and the caller reconciles them
  */
-export async function recoverSlices(inserter: Inserter, table: FoldTable, slices: readonly Slice[]): Promise<void> {
+export async function recoverSlices(
+  inserter: Inserter,
+  table: FoldTable,
+  slices: readonly Slice[],
+  sameServer: boolean,
+): Promise<boolean> {
   await waitForRunningInserts(inserter)
-  const missing = await missingFrom(inserter, table, slices)
-  if (missing.length > 0) {
-    await insertSlices(inserter, table, missing)
-    const lost = await missingFrom(inserter, table, missing)
-    if (lost.length > 0) await insertSlices(inserter, table, lost, '-again')
-  }
-  for (const slice of slices) {
-    if (slice.truncate) await insertSlices(inserter, table, [slice])
-    await restoreDerived(inserter, table, slice)
-  }
+  const truncates = slices.filter(({ truncate }) => truncate)
+  await insertSlices(
+    inserter,
+    table,
+    sameServer ? slices : [...(await missingFrom(inserter, table, slices)), ...truncates],
+  )
+  const lost = await missingFrom(inserter, table, slices)
+  if (lost.length > 0) await insertSlices(inserter, table, lost, '-again')
+  for (const slice of slices) await restoreDerived(inserter, table, slice)
+  return sameServer && lost.length === 0
 }
 
 /** Parts of the slices whose offsets the changelog does not hold; truncates are not looked for, they complete themselves. */

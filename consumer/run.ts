@@ -6,6 +6,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { foldBatch, recoverBatch } from './fold.ts'
 import { batchName, writeIntent } from './intent.ts'
+import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
 import { countRecords, firstSlice, type Slice } from './slice.ts'
 import { takeOver } from './takeover.ts'
@@ -43,7 +44,7 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
       if (slices.length > 0 || tenure.done.size > 0) await commit(loop, tenure, slices)
       advance(tenure, slices)
       next = countRecords(slices) < backlogRecords ? undefined : fetchAhead(loop, tenure, signal)
-      if (slices.length > 0) await foldUntilKnown(loop, slices, signal)
+      if (slices.length > 0) await foldUntilKnown(loop, tenure, slices, signal)
       markDone(tenure, slices)
       loop.freshness.observe(slices)
       await advanceWatermark(loop, tenure, signal)
@@ -97,7 +98,7 @@ async function commit(loop: FoldLoop, tenure: Tenure, slices: readonly Slice[]):
         topic,
         partition,
         offset: start,
-        metadata: writeIntent(end, batch),
+        metadata: writeIntent({ end, batch, server: tenure.server }),
       })
     }
   }
@@ -110,7 +111,12 @@ function advance(tenure: Tenure, slices: readonly Slice[]): void {
 }
 
 /** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when fenced or asked to stop. */
-async function foldUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: AbortSignal): Promise<void> {
+async function foldUntilKnown(
+  loop: FoldLoop,
+  tenure: Tenure,
+  slices: readonly Slice[],
+  signal: AbortSignal,
+): Promise<void> {
   const { folder, membership } = loop
   const attempt = async (count: number) => {
     if (!membership.stillOwner()) {
@@ -119,7 +125,11 @@ async function foldUntilKnown(loop: FoldLoop, slices: readonly Slice[], signal: 
         next: 'none: the next owner completes the batch',
       })
     }
-    await (count === 1 ? foldBatch(folder, slices) : recoverBatch(folder, slices, membership.soleMember))
+    if (count === 1) return foldBatch(folder, slices)
+    const server = await serverLifetime(folder.inserter.clickhouse)
+    const { soleMember } = membership
+    await recoverBatch(folder, slices, { sameServer: server === tenure.server, soleMember })
+    tenure.server = server
   }
   await retry(attempt, { what: 'fold a batch', signal, log: folder.log, firstMs: 50, mostMs: 5000 })
 }

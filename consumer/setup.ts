@@ -13,6 +13,7 @@ import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { lifetimeStatement } from './lifetime.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
 import { watermarkStatements } from './watermark.ts'
 
@@ -49,7 +50,7 @@ export async function openWarehouse(parts: {
     for (const sql of tableStatements(table)) await clickhouse.command(sql)
     await prepareHistory(clickhouse, table, history)
   }
-  for (const sql of watermarkStatements) await clickhouse.command(sql)
+  for (const sql of [...watermarkStatements, lifetimeStatement]) await clickhouse.command(sql)
   await rememberTables(clickhouse, tables)
   if (model !== undefined) {
     checkRequirements(model, [...tables.values()])

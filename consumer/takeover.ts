@@ -5,6 +5,7 @@ import type { Fetcher } from '../kafka/fetch.ts'
 import { retry } from '../runtime/retry.ts'
 import { recoverBatch } from './fold.ts'
 import { openBatches, type Progress, type Range, readIntent } from './intent.ts'
+import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
 import { type Slice, sliceOfRange } from './slice.ts'
 import type { FoldLoop, Tenure } from './tenure.ts'
@@ -28,17 +29,21 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
   const owned = new Set(loop.membership.partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
   const isOwned = ({ topic, partition }: { topic: string; partition: number }) =>
     owned.has(partitionKey(topic, partition))
+  const server = await serverLifetime(loop.folder.inserter.clickhouse)
   const tenure: Tenure = {
     assignment,
     positions: new Map(),
     done: new Map(),
     watermarkOffset: await lastWatermark(loop),
+    server,
   }
   for (const [batch, ranges] of openBatches(progress)) {
     if (!ranges.some(isOwned)) continue
     loop.folder.log.info('completing a batch that was left open', { batch, ranges: ranges.length })
     const slices = await readRanges(loop.fetcher, ranges, signal)
-    await retry(() => recoverBatch(loop.folder, slices, loop.membership.soleMember), {
+    const sameServer = progress.every(({ intent }) => intent?.batch !== batch || intent.server === server)
+    const { soleMember } = loop.membership
+    await retry(() => recoverBatch(loop.folder, slices, { sameServer, soleMember }), {
       what: 'complete an open batch',
       signal,
       log: loop.folder.log,

@@ -28,4 +28,6 @@ export interface Tenure {
   /** Folded but not yet committed as done. */
   readonly done: Map<string, { topic: string; partition: number; offset: number }>
   watermarkOffset: number
+  /** The run of the ClickHouse server that its batches are announced to. */
+  server: string
 }

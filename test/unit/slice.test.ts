@@ -6,6 +6,8 @@ import { countRecords, firstSlice, halve, type Slice, sliceOfRange, withoutOffse
 import type { RecordSet } from '../../kafka/record-batch.ts'
 import { assert, suite } from '../support/suite.ts'
 
+const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
+
 const test = suite('slice')
 
 /** Records at the given offsets; a truncate is written as a negative offset. */
@@ -68,7 +70,8 @@ test('what is present is left out, in runs', () => {
 
 test('an intent survives being written and read; foreign metadata is refused by name', () => {
   const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
-  assert.equal(readIntent(writeIntent(9, batch), 'here'), { end: 9, batch })
+  const intent = { end: 9, batch, server }
+  assert.equal(readIntent(writeIntent(intent), 'here'), intent)
   assert.is(readIntent('', 'here'), undefined)
   assert.throws(() => readIntent('somebody else', 'here'), /metadata that this version cannot read/)
 })
@@ -82,10 +85,10 @@ test('the name of a batch does not depend on the order of its ranges, and on not
 
 test('open batches gather the partitions that still carry their name', () => {
   const open = openBatches([
-    { topic: 't', partition: 0, offset: 3, intent: { end: 9, batch: 'x' } },
+    { topic: 't', partition: 0, offset: 3, intent: { end: 9, batch: 'x', server } },
     { topic: 't', partition: 1, offset: 5, intent: undefined },
-    { topic: 'u', partition: 0, offset: 1, intent: { end: 2, batch: 'x' } },
-    { topic: 'u', partition: 1, offset: 7, intent: { end: 8, batch: 'y' } },
+    { topic: 'u', partition: 0, offset: 1, intent: { end: 2, batch: 'x', server } },
+    { topic: 'u', partition: 1, offset: 7, intent: { end: 8, batch: 'y', server } },
   ])
   assert.equal(
     [...open].map(([batch, ranges]) => [batch, ranges.map(({ topic, partition }) => `${topic}${partition}`)]),

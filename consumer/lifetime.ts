@@ -1,0 +1,23 @@
+// consumer/lifetime: which run of the ClickHouse server this is.
+// May know: clickhouse/client. Tokens of inserts are certain within one run: what a crash leaves of them is not.
+
+import type { Clickhouse } from '../clickhouse/client.ts'
+
+/** A table in memory is empty after every start of the server, so whoever finds it empty names the new run. */
+export const lifetimeStatement = `CREATE TABLE IF NOT EXISTS server_lifetime (id UUID COMMENT 'names this run of the server')
+ENGINE = Memory COMMENT 'Empty after each start: tells whether the server has been restarted since a batch was announced'`
+
+/**
+ * Name of the server's present run. Two who name it at once may read different names for a moment, and then take the run for a new
+ * one, which costs a recomputation and nothing else.
+ */
+export async function serverLifetime(clickhouse: Clickhouse): Promise<string> {
+  const read = async () => {
+    const [row] = await clickhouse.rows<{ id: string }>('SELECT min(id) AS id FROM server_lifetime HAVING count() > 0')
+    return row?.id
+  }
+  const known = await read()
+  if (known !== undefined) return known
+  await clickhouse.command('INSERT INTO server_lifetime VALUES (generateUUIDv4())', { async_insert: 0 })
+  return (await read())!
+}

@@ -1,0 +1,66 @@
+// test/service/repeated-insert.test: what recovery relies on: a running server completes an insert that is sent again under its token.
+// May know: clickhouse, real ClickHouse.
+
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { insertSettings } from '../../clickhouse/insert.ts'
+import { uniqueName } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('an insert that is sent again')
+
+let services: Services
+let clickhouse: Clickhouse
+
+test.before(async () => {
+  services = await startServices(['clickhouse'])
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const admin = connectClickhouse(account)
+  const database = uniqueName('repeated')
+  await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
+  await admin.close()
+  clickhouse = connectClickhouse({ ...account, database })
+  const settings = 'SETTINGS non_replicated_deduplication_window = 10000'
+  for (const sql of [
+    `CREATE TABLE changelog (id Int64) ENGINE = MergeTree ORDER BY id ${settings}`,
+    `CREATE TABLE early (total Int64) ENGINE = SummingMergeTree ORDER BY () ${settings}`,
+    `CREATE TABLE late (total Int64) ENGINE = SummingMergeTree ORDER BY () ${settings}`,
+    'CREATE TABLE broken (yes UInt8) ENGINE = Memory',
+    'CREATE MATERIALIZED VIEW a_fold TO early AS SELECT sum(id) AS total FROM changelog',
+    `CREATE MATERIALIZED VIEW b_fold TO late AS
+      SELECT sum(id) + throwIf((SELECT count() FROM broken) > 0, 'broken') AS total FROM changelog`,
+  ]) {
+    await clickhouse.command(sql)
+  }
+})
+
+test.after(async () => {
+  await clickhouse?.close()
+  await services?.stop()
+})
+
+async function insert(token: string): Promise<void> {
+  await clickhouse.command('INSERT INTO changelog SELECT number FROM numbers(1, 4)', insertSettings(token, 4))
+}
+
+async function sums(): Promise<number[]> {
+  const [row] = await clickhouse.rows<Record<string, string>>(
+    'SELECT (SELECT sum(id) FROM changelog) AS a, (SELECT sum(total) FROM early) AS b, (SELECT sum(total) FROM late) AS c',
+  )
+  return Object.values(row!).map(Number)
+}
+
+test('each table takes what it lacks, and nothing twice', async () => {
+  await clickhouse.command('INSERT INTO broken VALUES (1)', { async_insert: 0 })
+  await assert.rejects(() => insert('first'))
+  assert.is((await sums())[2], 0)
+  await clickhouse.command('TRUNCATE TABLE broken')
+  for (let times = 0; times < 3; times++) {
+    await insert('first')
+    assert.equal(await sums(), [10, 10, 10])
+  }
+  await insert('second')
+  assert.equal(await sums(), [20, 20, 20])
+})
+
+test.run()
