@@ -26,7 +26,7 @@ export interface Place {
 export const longestLine = 65_536
 /** Bytes that are kept of a line that is longer. */
 const keptOfLong = 1_000
-const chunkBytes = 1 << 20
+const chunkBytes = 1 << 16
 
 const lineFeed = 10
 const carriageReturn = 13

@@ -43,7 +43,7 @@ export interface ImportResult {
   readonly seconds: number
 }
 
-const batchRecords = 20_000
+const batchRecords = 10_000
 const batchBytes = 8 << 20
 
 /**
