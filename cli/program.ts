@@ -17,6 +17,7 @@ import { generatorCommand } from './generator.ts'
 import { importCommand } from './import.ts'
 import { modelCommand } from './model.ts'
 import { producerCommand } from './producer.ts'
+import { resetCommand } from './reset.ts'
 import { rolesCommand } from './roles.ts'
 import { stackCommands } from './stack.ts'
 import { startCommand } from './start.ts'
@@ -41,6 +42,7 @@ const commands: readonly ((program: Command) => void)[] = [
   rolesCommand,
   modelCommand,
   stackCommands,
+  resetCommand,
   configCommand,
   explainCommand,
 ]

@@ -1,12 +1,11 @@
-// cli/stack: the commands that start, stop and empty the local Postgres, Kafka and ClickHouse.
+// cli/stack: the commands that start and stop the local Postgres, Kafka and ClickHouse.
 // May know: stack, runtime.
 
-import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Component, components } from '../stack/component.ts'
-import { down, reset, up } from '../stack/up.ts'
+import { down, up } from '../stack/up.ts'
 import { printJson, runs } from './command.ts'
 
 interface UpOptions {
@@ -15,7 +14,7 @@ interface UpOptions {
   readonly newPorts?: true
 }
 
-/** Registers `up`, `down` and `reset`. */
+/** Registers `up` and `down`. */
 export function stackCommands(program: Command): void {
   program
     .command('up')
@@ -41,37 +40,12 @@ export function stackCommands(program: Command): void {
     .command('down')
     .description('stop the local components; their data stays')
     .action(runs('stack', ({ config, log }) => down(config.directory, log)))
-
-  program
-    .command('reset')
-    .description('stop the local components and delete their data')
-    .option('--yes', 'do not ask')
-    .action(
-      runs<{ yes?: true }>('stack', async ({ config, log, life }, { yes }) => {
-        if (!yes) await confirm(config.directory, life.signal)
-        await reset(config.directory, log)
-      }),
-    )
 }
 
 /** The components for which the configuration names no external endpoint. */
 function embedded(config: Config): Component[] {
   const external = { postgres: config.source.url, kafka: config.kafka.brokers, clickhouse: config.clickhouse.url }
   return components.filter(name => external[name] === undefined)
-}
-
-/** @throws {MillraceError} USAGE unless a person at the terminal says yes. */
-async function confirm(directory: string, signal: AbortSignal): Promise<void> {
-  const refused = (what: string) =>
-    new MillraceError('USAGE', { what, where: directory, next: 'add --yes if all data there may be deleted' })
-  if (!process.stdin.isTTY) throw refused('reset asks before it deletes, and there is nobody to ask')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await terminal.question(`Delete all data of the local stack in ${directory}? [y/N] `, { signal })
-    if (!/^y(es)?$/i.test(answer.trim())) throw refused('nothing was deleted')
-  } finally {
-    terminal.close()
-  }
 }
 
 function parseComponents(text: string): Component[] {

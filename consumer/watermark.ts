@@ -21,6 +21,9 @@ SELECT lsn, commit_time, visible_at, dateDiff('millisecond', commit_time, now64(
 FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
 ]
 
+/** Tables and views of a generation's database that belong to no captured table and to no model. */
+export const engineTables: readonly string[] = ['watermark', 'freshness', 'captured', 'server_lifetime']
+
 /** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
 const writeEveryMs = 100
 

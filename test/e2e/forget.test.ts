@@ -5,11 +5,11 @@ import { createHmac } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Proof } from '../../cli/forget.ts'
-import type { GenerationReport } from '../../cli/generations.ts'
 import { backfill } from '../../generator/backfill.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
+import { listGenerations, millrace } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -44,11 +44,6 @@ async function run(pipeline: Pipeline, ...args: string[]): Promise<{ code: numbe
 function jsonOf<T>(log: string): T {
   const from = log.search(/^[[{]$/m)
   return JSON.parse(log.slice(from, log.lastIndexOf('\n---'))) as T
-}
-
-async function generations(pipeline: Pipeline): Promise<string[]> {
-  const { log } = await run(pipeline, 'generations', '--json')
-  return jsonOf<GenerationReport[]>(log).map(({ number, state }) => `${number} ${state}`)
 }
 
 /** A shop with a customer of whom every kind of trace is downstream; gives their number. */
@@ -116,7 +111,7 @@ test('a customer with orders, visits, changes and a refused row is gone everywhe
   assert.not.match(log, /Ʒ|grethe|Forgetville|555 0199/)
 
   await pipeline.assertEqual()
-  assert.equal(await generations(pipeline), ['2 serving'])
+  assert.equal(await listGenerations(pipeline), ['2 serving slot topics database'])
   await assertGone(pipeline)
   const orders = await pipeline.clickhouse(`SELECT 1 FROM \`shop.orders\` WHERE customer_id = ${id} LIMIT 1`)
   assert.is(orders.length, 1, 'the orders keep counting')
@@ -125,11 +120,11 @@ test('a customer with orders, visits, changes and a refused row is gone everywhe
   const visits = await pipeline.sql(`SELECT customer_id FROM shop.user_traffic WHERE landing_page = '/planted'`)
   assert.equal(visits, [{ customer_id: null }])
 
-  const again = await run(pipeline, 'forget', 'customer', id)
-  assert.is(again.code, 2)
-  assert.match(again.log, /there is no customer \d+, or they have been forgotten already/)
-  const visitor = await run(pipeline, 'forget', '--visitor', '1')
-  assert.match(visitor.log, /how to forget a "visitor"[\s\S]*it knows: customer/)
+  const gone = /there is no customer \d+, or they have been forgotten already/
+  await assert.refuses(() => millrace(pipeline, 'forget', 'customer', id), 'USAGE', gone)
+  const visitor = () => millrace(pipeline, 'forget', '--visitor=1')
+  const { next } = await assert.refuses(visitor, 'USAGE', /how to forget a "visitor"/)
+  assert.is(next, 'it knows: customer')
 })
 
 test('what is left of a person is named, and remembered until it is gone', async () => {
@@ -161,20 +156,19 @@ test('generations are listed and dropped, except the one that serves', async () 
     setup:
       'CREATE TABLE public.t (id int PRIMARY KEY); ALTER TABLE public.t REPLICA IDENTITY FULL; INSERT INTO public.t VALUES (1)',
   })
-  assert.equal(await generations(pipeline), ['1 serving'])
+  assert.equal(await listGenerations(pipeline), ['1 serving slot topics database'])
   await using next = pipeline.worker('producer', 'producer', '--new-generation')
   next.start()
-  await until(async () => (await generations(pipeline)).join() === '1 live,2 serving', {
+  await until(async () => /^1 live .*,2 serving/.test((await listGenerations(pipeline)).join()), {
     what: 'the second serves',
     timeoutMs: 30_000,
   })
   await next.stop()
-  const refused = await run(pipeline, 'generations', 'drop', '2')
-  assert.is(refused.code, 2)
-  assert.match(refused.log, /generation 2[\s\S]*a younger one has to be loaded first/)
-  assert.match((await run(pipeline, 'generations', 'drop', '9')).log, /there is no such generation/)
-  assert.is((await run(pipeline, 'generations', 'drop', '1')).code, 0)
-  assert.equal(await generations(pipeline), ['2 serving'])
+  const drop = (number: string) => millrace(pipeline, 'generations', 'drop', number)
+  await assert.refuses(() => drop('2'), 'USAGE', /the one that serves/)
+  await assert.refuses(() => drop('9'), 'USAGE', /there is no such generation/)
+  assert.is(await drop('1'), 0)
+  assert.equal(await listGenerations(pipeline), ['2 serving slot topics database'])
   await pipeline.sql('INSERT INTO public.t VALUES (2)')
   await pipeline.assertEqual()
   assert.match(pipeline.producer.log, /a younger generation is live; going over to it.*millrace generations drop 1/)

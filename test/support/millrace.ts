@@ -1,0 +1,37 @@
+// test/support/millrace: commands of the product for one pipeline, run in this process, which spares the start of another.
+// May know: cli, runtime, test/support.
+
+import { join } from 'node:path'
+import { reportGenerations } from '../../cli/generations.ts'
+import { createProgram } from '../../cli/program.ts'
+import { openWorkspace } from '../../cli/workspace.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import type { Pipeline } from './pipeline.ts'
+import { quietLog } from './services.ts'
+
+/** The exit code. @throws {MillraceError} what the command would print before it exits with 2 */
+export async function millrace({ directory }: Pipeline, ...args: string[]): Promise<number> {
+  const options = ['--config', join(directory, 'millrace.yaml'), '--data', directory, '--log-level', 'error']
+  try {
+    await createProgram().parseAsync([...args, ...options], { from: 'user' })
+    return Number(process.exitCode ?? 0)
+  } finally {
+    process.exitCode = undefined
+  }
+}
+
+/** What `millrace generations` lists: number, state, and which of topics and database there are. */
+export async function listGenerations({ directory }: Pipeline): Promise<string[]> {
+  const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
+  const closes: (() => unknown)[] = []
+  const { signal } = new AbortController()
+  const life = { signal, opened: (_: string, close: () => unknown) => void closes.push(close), stop: () => {} }
+  try {
+    const reports = await reportGenerations(await openWorkspace({ config, log: quietLog(), life, env: {} }))
+    return reports.map(({ number, state, slot, topics, database }) =>
+      [number, state, slot && 'slot', topics.length > 0 && 'topics', database && 'database'].filter(Boolean).join(' '),
+    )
+  } finally {
+    for (const close of closes.reverse()) await close()
+  }
+}
