@@ -116,12 +116,12 @@ export class Life {
   resume(mood: Mood): void {
     this.#mood = mood
     this.#habitTotals = cumulate(habitNames.map(name => habits[name] * (mood.habits[name] ?? 1)))
-    this.#waiting.push(...mood.first)
+    this.#enqueue(mood.first)
   }
 
   /** Ends the scenario; what it leaves to be undone is in the next batch. */
   end(at: Date): void {
-    this.#waiting.push(...(this.#mood?.last(at) ?? []))
+    this.#enqueue(this.#mood?.last(at) ?? [])
     this.#mood = undefined
     this.#habitTotals = usualTotals
   }
@@ -145,17 +145,19 @@ export class Life {
     return Array.from({ length: count }, () => (this.#customers.size === 0 ? this.#register(at) : one()))
   }
 
+  /** They count from now on, so that the next scenario begins with what this one leaves. */
+  #enqueue(changes: readonly FloorChange[]): void {
+    for (const change of changes) this.#floor.apply(change)
+    this.#waiting.push(...changes)
+  }
+
   /** Those whose rows have not been changed in this batch; the others have to wait for the next. */
   #takeWaiting(): Operation[] {
     const taken: Operation[] = []
     const left: FloorChange[] = []
     for (const change of this.#waiting) {
-      if (!this.#touch(changedRow(change))) {
-        left.push(change)
-        continue
-      }
-      this.#floor.apply(change)
-      taken.push(change)
+      const into = this.#touch(changedRow(change)) ? taken : left
+      into.push(change)
     }
     this.#waiting = left
     return taken

@@ -94,11 +94,12 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
     })
     count(options, kept, done)
     tick()
+    return done.changes
   }
   try {
     while (await pace.turn(signal)) await turn(rowsPerBatch(pace.perSecond * (life.mood?.pace ?? 1)))
     life.end(new Date())
-    await turn(0)
+    while ((await turn(0)) > 0);
   } finally {
     control.attach(undefined)
   }

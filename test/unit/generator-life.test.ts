@@ -65,6 +65,26 @@ test('a flash sale lowers prices of its category, sells it, and ends with the pr
   )
 })
 
+test('a sale that begins right after another, or after a lost connection, ends with the prices from before both', () => {
+  const life = new Life(1, situation(), counter())
+  const sale = scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 })
+  const changed = new Map<number, number>()
+  const happen = (one: Life, at: number) => {
+    for (const operation of one.batch(0, new Date(at))) {
+      if (operation.kind === 'price') changed.set(operation.product, operation.cents)
+    }
+  }
+  life.begin(sale, new Date(until))
+  life.end(new Date(until))
+  const mood = life.begin(sale, new Date(until))
+  for (let batch = 0; batch < 4; batch++) happen(life, until)
+  assert.ok([...changed].every(([product, cents]) => cents === Math.round((999 + product) / 2)))
+  const next = new Life(1, situation(), counter())
+  next.resume(mood)
+  for (let batch = 0; batch < 3; batch++) happen(next, until + 10_000 * batch)
+  assert.ok(changed.size === 40 && [...changed].every(([product, cents]) => cents === 999 + product))
+})
+
 test('a reorganisation renames a territory and moves shops and people, none of them twice in a batch', () => {
   const life = new Life(4, situation(), counter())
   const taken = new Set(reference.territories.map(({ name }) => name))
