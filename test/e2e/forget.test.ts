@@ -145,6 +145,7 @@ test('what is left of a person is named, and remembered until it is gone', async
   const journal = join(pipeline.directory, 'forget', `${pipeline.name}.person.7.json`)
   assert.ok(existsSync(journal))
   await pipeline.sql('DELETE FROM public.notes')
+  await Promise.all([pipeline.producer.stop(), pipeline.consumer.stop()])
   const found = await run(pipeline, 'forget', 'person', '7')
   assert.is(found.code, 0, found.log)
   assert.match(found.log, /generation 3 was loaded without them, dropped: 2/)
