@@ -12,6 +12,18 @@ export interface PublishedView {
   readonly source: string
 }
 
+/** Settings of a session that would change what a view means; tools do set the first one. Each has ClickHouse's default here. */
+const pinned = Object.entries({
+  join_use_nulls: 0,
+  transform_null_in: 0,
+  group_by_use_nulls: 0,
+  cast_keep_nullable: 0,
+  aggregate_functions_null_for_empty: 0,
+  prefer_column_name_to_alias: 0,
+})
+  .map(([name, value]) => `${name} = ${value}`)
+  .join(', ')
+
 /**
  * Points every stable view at `generation`; each switch is atomic, and a reader sees the old or the new, never neither. A view reads with
  * the rights of whoever publishes it, so that a reader needs none on the generation's database, whose name changes.
@@ -27,7 +39,7 @@ export async function publish(
   for (const { database, name, source } of views) {
     const { columns, comment } = await describe(clickhouse, generation, source)
     await clickhouse.command(
-      `CREATE OR REPLACE VIEW ${quotePath(database, name)} (${columns}) DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM ${quotePath(generation, source)} COMMENT ${comment}`,
+      `CREATE OR REPLACE VIEW ${quotePath(database, name)} (${columns}) DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM ${quotePath(generation, source)} SETTINGS ${pinned} COMMENT ${comment}`,
     )
   }
 }
