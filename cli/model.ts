@@ -1,7 +1,9 @@
-// cli/model: `millrace model`: what the model makes of the source's tables, as a page of Markdown.
-// May know: clickhouse, postgres, producer/tables, runtime, cli.
+// cli/model: `millrace model`: what the model makes of the source's tables, as a page of Markdown or as files for dbt.
+// May know: clickhouse, postgres, producer/tables, verify/checks, runtime, cli.
 
 import { randomUUID } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { tableStatements } from '../clickhouse/ddl.ts'
@@ -15,19 +17,27 @@ import { readForeignKeys } from '../postgres/foreign-keys.ts'
 import { captureTables, chooseTables } from '../producer/tables.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { loadChecks } from '../verify/checks.ts'
 import { type CommandContext, runs } from './command.ts'
+import { dbtPackage } from './dbt-package.ts'
 import { openServices, type Services } from './endpoints.ts'
+import { loadExpectations } from './expectations.ts'
 import { modelPage } from './model-page.ts'
+
+interface ModelOptions {
+  readonly dbt?: string
+}
 
 export function modelCommand(program: Command): void {
   program
     .command('model')
     .description('describe the model in Markdown: layers, views, columns, and the source columns behind each')
-    .action(runs<object>('model', describe))
+    .option('--dbt <directory>', 'write its views as sources and exposures of a dbt project instead')
+    .action(runs<ModelOptions>('model', describe))
 }
 
 /** Nothing needs to be captured yet: tables and views are made without rows, in a database that is dropped again. */
-async function describe({ config, log, life }: CommandContext): Promise<void> {
+async function describe({ config, log, life }: CommandContext, { dbt }: ModelOptions): Promise<void> {
   if (config.model === undefined) {
     throw new MillraceError('USAGE', {
       what: 'there is no model to describe',
@@ -46,7 +56,20 @@ async function describe({ config, log, life }: CommandContext): Promise<void> {
     await makeTables(clickhouse, { config, model, tables })
     return describeModel(clickhouse, tables)
   })
+  if (dbt !== undefined) return writeFiles(dbt, dbtPackage({ model, objects, ...expected(config, model) }))
   process.stdout.write(modelPage({ config, model, sources, foreignKeys, objects }))
+}
+
+function expected({ reportTimeZone }: Config, model: Model) {
+  const reports = loadChecks(model, reportTimeZone).map(({ name }) => name)
+  return { reports, expectations: loadExpectations(model, reportTimeZone) }
+}
+
+function writeFiles(directory: string, files: ReadonlyMap<string, string>): void {
+  for (const [path, text] of files) {
+    mkdirSync(dirname(join(directory, path)), { recursive: true })
+    writeFileSync(join(directory, path), text)
+  }
 }
 
 async function makeTables(

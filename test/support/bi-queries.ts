@@ -8,7 +8,7 @@ import { projectRoot } from './sources.ts'
 export interface GuideQuery {
   /** Guide and number of the block. */
   readonly where: string
-  /** The word after `sql` on the fence: `analyst` or `admin`; without it `dashboard`. */
+  /** The word after `sql` on the fence: `analyst`, `admin` or `dbt`; without it `dashboard`. */
   readonly as: string
   readonly sql: string
 }

@@ -17,6 +17,7 @@ import { quietLog, type Services, startServices } from './services.ts'
 import { projectRoot } from './sources.ts'
 
 const password = 'read-only'
+export const dbtPassword = 'not a secret'
 
 export interface SalesWarehouse {
   readonly services: Services
@@ -27,7 +28,7 @@ export interface SalesWarehouse {
   /** As the user that everything belongs to, in the generation's database. */
   readonly admin: Clickhouse
   readonly generation: string
-  /** As a user who has the role of this name and nothing else, or as `grafana`. */
+  /** As a user who has the role of this name and nothing else, or as `grafana` or `dbt`. */
   as(user: string): Clickhouse
   stop(): Promise<void>
 }
@@ -40,6 +41,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
     'clickhouse.users.d/roles.xml': rolesFile(roles),
     'clickhouse.users.d/users.xml': usersFile(roles),
     'clickhouse.users.d/grafana.xml': grafanaUser(),
+    'clickhouse.users.d/dbt.xml': dbtUser(),
   })
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const generation = generationDatabase('sales', 1)
@@ -58,10 +60,15 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   await database.sql("UPDATE shop.customers SET city = 'Somewhere Else' WHERE customer_id % 3 = 0")
   await fold.drain()
   await publish(admin, generation, model.publish)
+  const passwords = {
+    ...Object.fromEntries(roles.map(({ name }) => [name, password])),
+    grafana: password,
+    dbt: dbtPassword,
+  }
   const readers = new Map(
-    [...roles.map(({ name }) => name), 'grafana'].map(name => [
-      name,
-      connectClickhouse({ url: account.url, user: name, password }),
+    Object.entries(passwords).map(([user, password]) => [
+      user,
+      connectClickhouse({ url: account.url, user, password }),
     ]),
   )
   return {
@@ -89,6 +96,16 @@ function usersFile(roles: readonly Role[]): string {
 </${name}>`,
   )
   return `<clickhouse><users>${users.join('\n')}</users></clickhouse>`
+}
+
+/** A user with the rights that docs/bi/dbt.md grants. */
+function dbtUser(): string {
+  const page = readFileSync(join(projectRoot, 'docs/bi/dbt.md'), 'utf8')
+  const grants = [...page.matchAll(/^(GRANT .*) TO dbt\b/gm)].map(([, grant]) => `<query>${grant}</query>`)
+  return `<clickhouse><users><dbt>
+  <password>${dbtPassword}</password><networks><ip>127.0.0.1</ip></networks><quota>default</quota><profile>default</profile>
+  <grants>${grants.join('')}</grants>
+</dbt></users></clickhouse>`
 }
 
 /** The user that docker-compose.yml gives to Grafana. */

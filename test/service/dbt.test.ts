@@ -1,0 +1,93 @@
+// test/service/dbt.test: the dbt project is the one that the model makes, and `dbt build` finds all that it says to be true.
+// May know: the sales model, cli/{dbt-package,expectations}, Python, real Postgres and ClickHouse.
+
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { dbtPackage } from '../../cli/dbt-package.ts'
+import { loadExpectations } from '../../cli/expectations.ts'
+import { describeModel } from '../../clickhouse/describe.ts'
+import { loadChecks } from '../../verify/checks.ts'
+import { guideQueries } from '../support/bi-queries.ts'
+import { installDbt, runDbt } from '../support/dbt.ts'
+import { salesTables } from '../support/sales-shop.ts'
+import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
+import { projectRoot } from '../support/sources.ts'
+import { assert, suite } from '../support/suite.ts'
+
+interface Results {
+  readonly results: readonly { readonly unique_id: string; readonly status: string; readonly failures: number | null }[]
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'dbt-'))
+
+let warehouse: SalesWarehouse
+
+const test = suite('dbt', { timeoutMs: 280_000 })
+
+test.before(async () => {
+  warehouse = await startSalesWarehouse({ orders: 400 })
+})
+test.after(() => warehouse?.stop())
+
+async function dbt(...args: string[]) {
+  const { hostname, port } = new URL(warehouse.services.endpoints.clickhouse!)
+  const env = {
+    CLICKHOUSE_HOST: hostname,
+    CLICKHOUSE_PORT: port,
+    CLICKHOUSE_USER: 'dbt',
+    CLICKHOUSE_PASSWORD: dbtPassword,
+  }
+  const { code, output } = await runDbt(await installDbt(), args, { directory, env })
+  const file = join(directory, 'run_results.json')
+  assert.ok(existsSync(file), output)
+  const { results } = JSON.parse(readFileSync(file, 'utf8')) as Results
+  return { code, output, results }
+}
+
+test('sources and exposures are those of the model', async () => {
+  const { model, database, admin } = warehouse
+  const files = dbtPackage({
+    model,
+    reports: loadChecks(model, 'UTC').map(({ name }) => name),
+    expectations: loadExpectations(model, 'UTC'),
+    objects: await describeModel(admin, await salesTables(database)),
+  })
+  assert.is(files.size, 4)
+  for (const [path, text] of files)
+    assert.ok(readFileSync(join(projectRoot, 'dbt', path), 'utf8') === text, `dbt/${path} is out of date: npm run docs`)
+})
+
+test('dbt build succeeds with the rights that the guide gives: keys, references, values, examples', async () => {
+  const { code, output, results } = await dbt('build')
+  assert.is(code, 0, output)
+  assert.ok(results.length > 100, output)
+  assert.equal([...new Set(results.map(({ status }) => status))].sort(), ['no-op', 'pass', 'success'])
+  const [comment] = await warehouse.admin.rows<{ comment: string }>(
+    "SELECT comment FROM system.columns WHERE database = 'dbt' AND table = 'customer_value' AND name = 'orders'",
+  )
+  assert.is(comment?.comment, 'Completed orders')
+  for (const { sql } of guideQueries('').filter(({ as }) => as === 'dbt'))
+    assert.ok((await warehouse.as('dbt').rows(sql)).length > 0)
+})
+
+test('what is not true any more is found', async () => {
+  const { generation, admin } = warehouse
+  const replace = (view: string, select: string) =>
+    admin.command(`CREATE OR REPLACE VIEW ${view} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS ${select}`)
+  await replace('mart.dim_shop', `SELECT * FROM ${generation}.dim_shop WHERE shop_id != 1`)
+  await replace(
+    'core.shops',
+    `SELECT shops.* FROM ${generation}.\`shop.shops\` AS shops CROSS JOIN numbers(2) AS twice`,
+  )
+  const { code, output, results } = await dbt('test', '--select', 'source:mart.fact_orders', 'source:core.shops')
+  assert.is(code, 1, output)
+  const failed = results.filter(({ status }) => status === 'fail').map(({ unique_id }) => unique_id.split('.')[2]!)
+  for (const name of ['relationships_mart_fact_orders_shop_key', 'unique_core_shops_shop_id'])
+    assert.ok(
+      failed.some(each => each.includes(name)),
+      `${name} is not among ${failed}`,
+    )
+})
+
+test.run()

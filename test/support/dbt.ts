@@ -1,0 +1,74 @@
+// test/support/dbt: dbt with its adapter for ClickHouse, installed once for all checkouts.
+// May know: runtime, stack/{build,lock}, Python.
+
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { environment } from '../../runtime/config.ts'
+import { buildDirectory } from '../../stack/build.ts'
+import { withLock } from '../../stack/lock.ts'
+import { projectRoot } from './sources.ts'
+import { skip } from './suite.ts'
+
+const run = promisify(execFile)
+const requirements = join(projectRoot, 'dbt/requirements.txt')
+const installLimitMs = 240_000
+
+export interface DbtRun {
+  readonly code: number
+  readonly output: string
+}
+
+/** Directory of the pinned packages, for `PYTHONPATH`. Skips the test where there is no Python ≥ 3.10 with pip. */
+export async function installDbt(): Promise<string> {
+  const version = await pythonVersion()
+  const pinned = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16)
+  const cache = join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
+  const packages = join(cache, `dbt-${pinned}`)
+  mkdirSync(cache, { recursive: true })
+  const lock = { timeoutMs: installLimitMs, signal: AbortSignal.timeout(installLimitMs), onWait: () => {} }
+  await withLock(`${packages}.lock`, lock, async () => {
+    if (existsSync(packages)) return
+    await buildDirectory(packages, async temporary => {
+      const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
+      await run('python3', ['-m', 'pip', 'install', ...options, '--target', temporary, '-r', requirements])
+    })
+  })
+  return packages
+}
+
+async function pythonVersion(): Promise<string> {
+  const script = 'import pip, sys; print(sys.implementation.cache_tag); sys.exit(sys.version_info < (3, 10))'
+  const { stdout } = await run('python3', ['-c', script]).catch(() => skip('Python 3.10 or newer with pip is missing'))
+  return stdout.trim()
+}
+
+/** Runs `dbt ARGS` on the project; what it writes goes to `directory`. */
+export async function runDbt(
+  packages: string,
+  args: readonly string[],
+  { directory, env }: { readonly directory: string; readonly env: Readonly<Record<string, string>> },
+): Promise<DbtRun> {
+  const project = join(projectRoot, 'dbt')
+  const places = [
+    '--project-dir',
+    project,
+    '--profiles-dir',
+    project,
+    '--target-path',
+    directory,
+    '--log-path',
+    directory,
+  ]
+  const main = ['-c', 'from dbt.cli.main import cli; cli()', '--no-use-colors', ...args, ...places]
+  const options = { env: { ...environment(), ...env, PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: '1' } }
+  try {
+    return { code: 0, output: (await run('python3', main, options)).stdout }
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
+    return { code, output: `${stdout}${stderr}` }
+  }
+}
