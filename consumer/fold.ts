@@ -5,7 +5,7 @@ import type { Model } from '../clickhouse/model.ts'
 import { reconcile } from '../clickhouse/reconcile.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Inserter, insertSlices } from './insert.ts'
-import { recoverSlices } from './recover.ts'
+import { holdsAny, recoverSlices, waitForRunningInserts } from './recover.ts'
 import { countRecords, type Slice } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
@@ -42,8 +42,11 @@ export async function recoverBatch(
   slices: readonly Slice[],
   { sameServer, soleMember }: Circumstances,
 ): Promise<void> {
+  await waitForRunningInserts(folder.inserter)
+  const batch = byTable(folder, slices)
+  const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
   let certain = sameServer
-  for (const [table, own] of byTable(folder, slices)) {
+  for (const [table, own] of batch.slice(reached)) {
     const complete = await recoverSlices(folder.inserter, table, own, sameServer)
     certain &&= complete
   }
@@ -58,13 +61,21 @@ export async function recoverBatch(
   for (const [table, rows] of corrected) folder.log.warn('aggregate corrected after a recovered batch', { table, rows })
 }
 
-function byTable(folder: Folder, slices: readonly Slice[]): Map<FoldTable, Slice[]> {
-  const tables = new Map<FoldTable, Slice[]>()
-  for (const slice of slices) {
-    const table = folder.tables.get(slice.topic)!
-    const own = tables.get(table)
-    if (own === undefined) tables.set(table, [slice])
-    else own.push(slice)
+/**
+ * Place of the last table of the batch that any of it has reached; 0 when none has. The tables before it were inserted whole, or it
+ * would not have been begun; to send them again would fold them against the state that this batch has made since.
+ */
+async function lastReached(inserter: Inserter, batch: readonly (readonly [FoldTable, Slice[]])[]): Promise<number> {
+  for (let place = batch.length - 1; place > 0; place--) {
+    const [table, own] = batch[place]!
+    if (await holdsAny(inserter, table, own)) return place
   }
-  return tables
+  return 0
+}
+
+/** The slices of each table, always in the same order of tables, so that whoever completes a batch goes the way of the first attempt. */
+function byTable(folder: Folder, slices: readonly Slice[]): [FoldTable, Slice[]][] {
+  return [...folder.tables]
+    .map(([topic, table]): [FoldTable, Slice[]] => [table, slices.filter(slice => slice.topic === topic)])
+    .filter(([, own]) => own.length > 0)
 }

@@ -14,8 +14,8 @@ import type { FoldTable } from './tables.ts'
  * Three states are possible per insert, whatever was killed: nothing arrived; all arrived; or the server remembers the token
  * although the part never became visible (it logs the token first). The last is told apart by looking, and gets a new token.
  *
- * A server that has not been restarted since knows by the tokens what it has, table by table, so everything is sent again and each view
- * takes what it lacks. A restarted one may have forgotten a token whose rows it holds, so only what is missing is sent.
+ * A server that has not been restarted since knows by the tokens what it has, so everything is sent again and each view takes what it
+ * lacks, provided that nothing was folded since that this table's views read. A restarted one may have forgotten a token whose rows it holds, so only what is missing is sent.
  *
  * @returns whether the aggregates are certain too; otherwise they may miss or double the batch, and the caller reconciles them
  */
@@ -25,7 +25,6 @@ export async function recoverSlices(
   slices: readonly Slice[],
   sameServer: boolean,
 ): Promise<boolean> {
-  await waitForRunningInserts(inserter)
   const truncates = slices.filter(({ truncate }) => truncate)
   await insertSlices(
     inserter,
@@ -51,6 +50,17 @@ async function missingFrom(inserter: Inserter, table: FoldTable, slices: readonl
   return missing
 }
 
+/** Whether the changelog holds any row of the slices. */
+export async function holdsAny(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<boolean> {
+  const ranges = slices.map(
+    ({ partition, start, end }) => `(_partition = ${partition} AND _offset >= ${start} AND _offset < ${end})`,
+  )
+  const rows = await inserter.clickhouse.rows(
+    `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE ${ranges.join(' OR ')} LIMIT 1`,
+  )
+  return rows.length > 0
+}
+
 /** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
 async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
   const range = ` AND _partition = ${slice.partition} AND _offset >= ${slice.start} AND _offset < ${slice.end}`
@@ -60,7 +70,7 @@ async function restoreDerived(inserter: Inserter, { table, history }: FoldTable,
 }
 
 /** An insert whose client is gone may still be running; looking for its rows before it ends would see neither state. */
-async function waitForRunningInserts(inserter: Inserter): Promise<void> {
+export async function waitForRunningInserts(inserter: Inserter): Promise<void> {
   const deadline = performance.now() + 120_000
   for (;;) {
     const [row] = await inserter.clickhouse.rows<{ n: string }>(
