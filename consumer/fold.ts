@@ -17,14 +17,16 @@ export interface Folder {
 }
 
 /**
- * Inserts the slices table after table. Each insert is a signed delta against the state of all other tables at that moment, so
- * any order of tables gives the same sums, as long as nothing else folds the same partitions meanwhile.
+ * Inserts the slices, groups side by side, within a group table after table: each insert is a signed delta against the state of the
+ * group's other tables at that moment, so nothing else may fold the same partitions of the group meanwhile.
  */
 export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promise<void> {
-  for (const [table, own] of byTable(folder, slices)) {
-    await insertSlices(folder.inserter, table, own)
-    table.folded += countRecords(own)
-  }
+  await eachGroup(folder, slices, async batch => {
+    for (const [table, own] of batch) {
+      await insertSlices(folder.inserter, table, own)
+      table.folded += countRecords(own)
+    }
+  })
 }
 
 export interface Circumstances {
@@ -43,13 +45,14 @@ export async function recoverBatch(
   { sameServer, soleMember }: Circumstances,
 ): Promise<void> {
   await waitForRunningInserts(folder.inserter)
-  const batch = byTable(folder, slices)
-  const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
   let certain = sameServer
-  for (const [table, own] of batch.slice(reached)) {
-    const complete = await recoverSlices(folder.inserter, table, own, sameServer)
-    certain &&= complete
-  }
+  await eachGroup(folder, slices, async batch => {
+    const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
+    for (const [table, own] of batch.slice(reached)) {
+      const complete = await recoverSlices(folder.inserter, table, own, sameServer)
+      certain &&= complete
+    }
+  })
   if (certain || folder.model === undefined) return
   if (!soleMember) {
     folder.log.warn('aggregates are not reconciled while other members fold beside this one', {
@@ -62,10 +65,10 @@ export async function recoverBatch(
 }
 
 /**
- * Place of the last table of the batch that any of it has reached; 0 when none has. The tables before it were inserted whole, or it
+ * Place of the last table of a group that any of the batch has reached; 0 when none has. The tables before it were inserted whole, or it
  * would not have been begun; to send them again would fold them against the state that this batch has made since.
  */
-async function lastReached(inserter: Inserter, batch: readonly (readonly [FoldTable, Slice[]])[]): Promise<number> {
+async function lastReached(inserter: Inserter, batch: readonly TableSlices[]): Promise<number> {
   for (let place = batch.length - 1; place > 0; place--) {
     const [table, own] = batch[place]!
     if (await holdsAny(inserter, table, own)) return place
@@ -73,9 +76,22 @@ async function lastReached(inserter: Inserter, batch: readonly (readonly [FoldTa
   return 0
 }
 
-/** The slices of each table, always in the same order of tables, so that whoever completes a batch goes the way of the first attempt. */
-function byTable(folder: Folder, slices: readonly Slice[]): [FoldTable, Slice[]][] {
-  return [...folder.tables]
-    .map(([topic, table]): [FoldTable, Slice[]] => [table, slices.filter(slice => slice.topic === topic)])
-    .filter(([, own]) => own.length > 0)
+type TableSlices = readonly [FoldTable, readonly Slice[]]
+
+/**
+ * Does the work for each group's part of the batch, all at once, and waits for all of it before it throws what went wrong first. The
+ * order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt.
+ */
+async function eachGroup(
+  folder: Folder,
+  slices: readonly Slice[],
+  work: (batch: readonly TableSlices[]) => Promise<void>,
+): Promise<void> {
+  const groups = new Map<string, TableSlices[]>()
+  for (const [topic, table] of folder.tables) {
+    const own = slices.filter(slice => slice.topic === topic)
+    if (own.length > 0) groups.set(table.group, [...(groups.get(table.group) ?? []), [table, own]])
+  }
+  const outcomes = await Promise.allSettled([...groups.values()].map(work))
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -38,6 +38,7 @@ export async function runFold(loop: FoldLoop, signal: AbortSignal): Promise<void
 
 async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<void> {
   let next: Promise<FetchedPartition[]> | undefined
+  let watermark = Promise.resolve()
   try {
     while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
       const slices = collect(loop, tenure, await (next ?? fetchNext(loop, tenure, signal)))
@@ -47,10 +48,16 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
       if (slices.length > 0) await foldUntilKnown(loop, tenure, slices, signal)
       markDone(tenure, slices)
       loop.freshness.observe(slices)
-      await advanceWatermark(loop, tenure, signal)
+      // Written while the next records are fetched; two never overlap.
+      await watermark
+      watermark = advanceWatermark(loop, tenure, signal)
+      watermark.catch(() => {})
     }
+    await watermark
   } catch (error) {
     if (!signal.aborted) throw error
+  } finally {
+    await watermark.catch(() => {})
   }
   // Also after a revocation, so that the next owner finds nothing open.
   if (tenure.done.size > 0) await commit(loop, tenure, [])
@@ -142,10 +149,12 @@ function markDone(tenure: Tenure, slices: readonly Slice[]): void {
 
 /** Everything below a position has been folded once the turn is over; what others own is known from their commits. */
 async function advanceWatermark(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promise<void> {
+  // As they are now: the next turn moves them before it has folded anything.
+  const folded = new Map([...tenure.positions].map(([key, { offset }]) => [key, offset]))
   const others = await loop.others.offsets(tenure)
   const visible = (topic: string, partition: number) => {
     const key = partitionKey(topic, partition)
-    return tenure.positions.get(key)?.offset ?? others.get(key) ?? -1
+    return folded.get(key) ?? others.get(key) ?? -1
   }
   await retry(() => loop.watermarks.advance(visible), { what: 'write a watermark', signal, log: loop.folder.log })
 }
