@@ -50,17 +50,15 @@ test('tables and the reports that rest are told right; those that move are neith
     const files = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
     const asJson = await startProgram([packagePath('cli/main.ts'), 'verify', '--json', ...files]).ended
     const result = JSON.parse(asJson.stdout) as Verification
-    assert.is(asJson.code, 2, asJson.stderr)
-    assert.equal([result.ok, result.outcome], [false, 'undecided'])
+    assert.ok(result.outcome !== 'different', asJson.stdout)
+    assert.is(asJson.code, result.outcome === 'equal' ? 0 : 2, asJson.stderr)
     assert.ok(Object.keys(result.tables).length >= 10)
     for (const [name, { differing }] of Object.entries(result.tables)) assert.is(differing, 0, name)
     const state = (name: string) => result.reports[name]!.state
     assert.equal(['customer_retention', 'customer_cohorts', 'shipping_lag'].map(state), ['equal', 'equal', 'equal'])
-    assert.is(state('daily_sales_stats'), 'undecided')
-    assert.equal(
-      result.reports.daily_sales_stats!.keys.map(({ key }) => key),
-      ['2024-11-02'],
-    )
+    // By chance a look may find it as it was at the snapshot; otherwise it is undecided for the one day that moves.
+    const { keys } = result.reports.daily_sales_stats!
+    assert.equal([...new Set(['2024-11-02', ...keys.map(({ key }) => key)])], ['2024-11-02'])
     assert.not.ok(Object.values(result.reports).some(report => report.state === 'different'))
   } finally {
     assert.ok((await writer.stop()) > 100)

@@ -7,8 +7,8 @@ import { closingLine } from './totals.ts'
 
 const layers: readonly Layer[] = [
   { name: 'unit', width: 2, limitMs: 180_000 },
-  { name: 'service', width: 1, limitMs: 300_000 },
-  { name: 'e2e', width: 1, limitMs: 900_000 },
+  { name: 'service', width: 2, limitMs: 300_000 },
+  { name: 'e2e', width: 2, limitMs: 900_000 },
 ]
 
 const interrupt = new AbortController()
