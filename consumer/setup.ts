@@ -87,10 +87,6 @@ function isSameName(one: PublishedView, other: PublishedView): boolean {
   return one.database === other.database && one.name === other.name
 }
 
-export async function dropWarehouse(warehouse: Warehouse): Promise<void> {
-  await warehouse.clickhouse.command(`DROP DATABASE IF EXISTS ${quoteName(warehouse.database)} SYNC`)
-}
-
 /** What was captured and how, so that a verification needs ClickHouse and the source, and nothing between. */
 async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, FoldTable>): Promise<void> {
   await clickhouse.command(`CREATE TABLE IF NOT EXISTS captured (
