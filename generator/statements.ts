@@ -53,6 +53,13 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::date[
     ({ customer }) => [customer.cells],
   ),
   change(
+    'hiring',
+    'hire employees',
+    `INSERT INTO shop.employees (${employeeColumns.join(', ')}) OVERRIDING SYSTEM VALUE
+SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::date[], $8::date[])`,
+    ({ employee }) => [employeeCells(employee)],
+  ),
+  change(
     'order',
     'insert orders',
     `INSERT INTO shop.orders (${orderColumns}, status) OVERRIDING SYSTEM VALUE
@@ -123,13 +130,6 @@ WHERE p.product_id = c.id`,
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[]) AS c (id, city, country, at)
 WHERE p.customer_id = c.id`,
     ({ customer, city, country, at }) => [[customer, city, country, at.toISOString()]],
-  ),
-  change(
-    'hiring',
-    'hire employees',
-    `INSERT INTO shop.employees (${employeeColumns.join(', ')}) OVERRIDING SYSTEM VALUE
-SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::date[], $8::date[])`,
-    ({ employee }) => [employeeCells(employee)],
   ),
   change(
     'departure',

@@ -132,6 +132,11 @@ test('statements carry every operation, one array per column', () => {
     assert.ok(values.every(column => column.length === values[0]!.length))
     assert.is(new Set(text.match(/\$\d+/g)).size, values.length, text)
   }
+  const names = statements.map(({ name }) => name)
+  for (const first of ['register customers', 'hire employees']) {
+    if (names.includes(first))
+      assert.ok(names.indexOf(first) < names.indexOf('insert orders'), `${first}: they may order or sell at once`)
+  }
   assert.equal(statementsOf([]), [])
 })
 
