@@ -1,6 +1,7 @@
 // postgres/publication: which tables Postgres sends, kept at exactly what is wanted.
 // May know: postgres/connect, runtime/errors.
 
+import { setTimeout } from 'node:timers/promises'
 import { escapeIdentifier } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Client, query } from './connect.ts'
@@ -11,6 +12,9 @@ export interface PublishedTable {
   /** `r` ordinary, `p` partitioned: `pg_class.relkind`. */
   readonly kind: string
 }
+
+/** A transaction that has run for longer is hardly in the middle of looking up a publication. */
+const writersLimitMs = 5000
 
 /**
  * Creates the publication, or alters it to exactly these tables, whole, all operations included. Must be done before the
@@ -52,9 +56,44 @@ export async function ensurePublication(
   return !same || !found.complete
 }
 
-/** Drops the publication; one that is not there is no error. */
+/**
+ * Drops the publication, in two steps; one that is not there is no error. A writer looks up first which publications a table
+ * is in, then each of them, and fails with "cache lookup failed for publication" when one was dropped in between. So the tables
+ * leave it first, and it goes when the transactions that may have looked before that are over, or have run for long.
+ */
 export async function dropPublication(client: Client, name: string): Promise<void> {
+  const published = await query<{ oid: number; sql: string }>(
+    client,
+    `SELECT r.prrelid AS oid, format('%I.%I', nspname, relname) AS sql
+     FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+       JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE pubname = $1`,
+    [name],
+  )
+  if (published.length > 0) {
+    const tables = published.map(({ sql }) => sql).join(', ')
+    await query(client, `ALTER PUBLICATION ${escapeIdentifier(name)} DROP TABLE ${tables}`)
+    await writersGone(
+      client,
+      published.map(({ oid }) => oid),
+    )
+  }
   await query(client, `DROP PUBLICATION IF EXISTS ${escapeIdentifier(name)}`)
+}
+
+/** Waits for the transactions that have written to the tables or their partitions until now, for a few seconds at most. */
+async function writersGone(client: Client, tables: readonly number[]): Promise<void> {
+  const writers = await query<{ id: string }>(
+    client,
+    `SELECT DISTINCT virtualtransaction AS id FROM pg_locks
+     WHERE mode = 'RowExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND relation IN (SELECT unnest($1::oid[]) UNION SELECT (pg_partition_tree(t)).relid FROM unnest($1::oid[]) t)`,
+    [tables],
+  )
+  const ids = writers.map(({ id }) => id)
+  const end = performance.now() + writersLimitMs
+  const running = () => query(client, 'SELECT FROM pg_locks WHERE virtualtransaction = ANY ($1) LIMIT 1', [ids])
+  while (ids.length > 0 && performance.now() < end && (await running()).length > 0) await setTimeout(20)
 }
 
 /** `server_version_num`: 180004 for 18.4. */

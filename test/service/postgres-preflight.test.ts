@@ -8,7 +8,7 @@ import { applyFixes, preflight } from '../../postgres/preflight.ts'
 import { dropPublication, ensurePublication } from '../../postgres/publication.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('postgres preflight')
 let services: Services
@@ -138,6 +138,29 @@ test('the publication is brought to exactly the wanted tables and settings, and 
   assert.equal(row, { ...all, pubviaroot: true, pubgencols: 's' })
   await dropPublication(db.client, name)
   await dropPublication(db.client, name)
+})
+
+test('a publication goes only when those who write to its tables have done so, and holds nobody up', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
+  await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)')
+  const tables = [
+    { schema: 'public', name: 't', kind: 'r' },
+    { schema: 'public', name: 'parts', kind: 'p' },
+  ]
+  const count = async (from: string) => (await db.sql<{ n: number }>(`SELECT count(*)::int AS n FROM ${from}`))[0]!.n
+  for (const written of ['t', 'part']) {
+    await ensurePublication(db.client, { name: 'p', tables })
+    const writer = await db.connect()
+    await writer.query(`BEGIN; INSERT INTO ${written} VALUES (1)`)
+    const dropped = dropPublication(db.client, 'p')
+    await until(async () => (await count('pg_publication_rel')) === 0, { what: 'the tables are out of it' })
+    assert.is(await count('pg_publication'), 1)
+    await db.sql('INSERT INTO parts VALUES (2)')
+    await writer.query('ROLLBACK')
+    await dropped
+    assert.is(await count('pg_publication'), 0)
+    await db.sql('DELETE FROM parts')
+  }
 })
 
 test('a publication of all tables or of a schema is not taken over', async () => {
