@@ -5,8 +5,11 @@ import type { Column, Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** Blocks whose tokens each table remembers; far above the few inserts that can stand between an attempt and its repetition. */
-export const deduplicationWindow = 10_000
+/**
+ * Every table that an insert reaches remembers the tokens of that many blocks, far above the few inserts that can stand between an
+ * attempt and its repetition. A token goes with the part that ClickHouse removes because its rows summed up to nothing: those stay.
+ */
+export const tokenSettings = 'non_replicated_deduplication_window = 10000, remove_empty_parts = 0'
 
 /** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 13 % more disk. */
 const currentSettings = 'index_granularity = 512, min_compress_block_size = 4096'
@@ -65,7 +68,7 @@ function createChangelog(table: Table): string {
   return `CREATE TABLE IF NOT EXISTS ${quoteName(changelogName(table))} (
   ${[...table.columns.map(columnDefinition), ...meta].join(',\n  ')}
 ) ENGINE = MergeTree ORDER BY (_partition, _offset, _sign)
-SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}
+SETTINGS ${tokenSettings}
 COMMENT ${quoteString(`Every image of ${table.schema}.${table.name} that came to be or ceased to be`)}`
 }
 
@@ -75,7 +78,7 @@ function createCurrent(table: Table): string {
   ${table.columns.map(columnDefinition).join(',\n  ')},
   _partition Int32, _version UInt128, _deleted UInt8
 ) ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (${order})
-SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}, ${currentSettings}
+SETTINGS ${tokenSettings}, ${currentSettings}
 COMMENT ${quoteString(`Last image of each key of ${table.schema}.${table.name}; read with FINAL`)}`
 }
 

@@ -4,7 +4,7 @@
 import type { historyColumnNames } from '../contract/names.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import type { Clickhouse } from './client.ts'
-import { changelogColumns, changelogName, columnDefinition, deduplicationWindow, storageName } from './ddl.ts'
+import { changelogColumns, changelogName, columnDefinition, storageName, tokenSettings } from './ddl.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** A row that was there when the initial load began is valid from here: what was before is not known. */
@@ -76,7 +76,7 @@ function createVersions(table: Table): string {
   return `CREATE TABLE IF NOT EXISTS ${quoteName(versionsName(table))} (
   ${[...table.columns.map(columnDefinition), ...position, deleted].join(',\n  ')}
 ) ENGINE = ReplacingMergeTree ORDER BY (${keyColumns(table)}, _version)
-SETTINGS non_replicated_deduplication_window = ${deduplicationWindow}
+SETTINGS ${tokenSettings}
 COMMENT ${quoteString(`Every image of each key of ${tableName(table)}, in order of position; read with FINAL`)}`
 }
 

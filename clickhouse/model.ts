@@ -1,5 +1,5 @@
 // clickhouse/model: a directory of SQL files that turns changelogs into reports.
-// May know: runtime, clickhouse/{client,publish}. The engine knows nothing of what the files say.
+// May know: runtime, clickhouse/{client,ddl,publish,quote}. The engine knows nothing of what the files say.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,9 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Clickhouse } from './client.ts'
+import { tokenSettings } from './ddl.ts'
 import type { PublishedView } from './publish.ts'
+import { quoteName } from './quote.ts'
 
 const manifestSchema = z.strictObject({
   /** Captured tables (`schema.table`) that the SQL refers to. */
@@ -74,8 +76,12 @@ function publishedViews(
   return pairs.map(([name, source]) => ({ database, name, source }))
 }
 
+/** Runs the model's statements, and has its aggregates remember the tokens of their inserts, which no model has to think of. */
 export async function applyModel(clickhouse: Clickhouse, model: Model): Promise<void> {
   for (const statement of model.statements) await clickhouse.command(statement)
+  for (const table of model.recompute.keys()) {
+    await clickhouse.command(`ALTER TABLE ${quoteName(table)} MODIFY SETTING ${tokenSettings}`)
+  }
 }
 
 /** The SELECT of a materialized view. */

@@ -2,12 +2,16 @@
 // May know: clickhouse, real ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('an insert that is sent again')
+
+/** ClickHouse looks for parts to remove every second instead of every half minute. */
+const cleanedOften = 'cleanup_delay_period = 1, max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0'
 
 let services: Services
 let clickhouse: Clickhouse
@@ -20,11 +24,14 @@ test.before(async () => {
   await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
   await admin.close()
   clickhouse = connectClickhouse({ ...account, database })
-  const settings = 'SETTINGS non_replicated_deduplication_window = 10000'
+  const settings = `SETTINGS ${tokenSettings}`
   for (const sql of [
     `CREATE TABLE changelog (id Int64) ENGINE = MergeTree ORDER BY id ${settings}`,
     `CREATE TABLE early (total Int64) ENGINE = SummingMergeTree ORDER BY () ${settings}`,
     `CREATE TABLE late (total Int64) ENGINE = SummingMergeTree ORDER BY () ${settings}`,
+    `CREATE TABLE forgets (id Int64, total Int64) ENGINE = SummingMergeTree ORDER BY id ${settings}, ${cleanedOften}`,
+    'ALTER TABLE forgets MODIFY SETTING remove_empty_parts = 1',
+    `CREATE TABLE remembers (id Int64, total Int64) ENGINE = SummingMergeTree ORDER BY id ${settings}, ${cleanedOften}`,
     'CREATE TABLE broken (yes UInt8) ENGINE = Memory',
     'CREATE MATERIALIZED VIEW a_fold TO early AS SELECT sum(id) AS total FROM changelog',
     `CREATE MATERIALIZED VIEW b_fold TO late AS
@@ -61,6 +68,25 @@ test('each table takes what it lacks, and nothing twice', async () => {
   }
   await insert('second')
   assert.equal(await sums(), [20, 20, 20])
+})
+
+test('sums that came to nothing are remembered too', async () => {
+  const tables = ['forgets', 'remembers'] as const
+  const add = (table: string, total: number) =>
+    clickhouse.command(`INSERT INTO ${table} VALUES (1, ${total})`, insertSettings(`${table} ${total}`, 1))
+  for (const table of tables) {
+    await add(table, 5)
+    await add(table, -5)
+    await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`)
+  }
+  const parts = `SELECT table, count() AS n FROM system.parts WHERE database = currentDatabase() AND active
+    AND table IN ('forgets', 'remembers') GROUP BY table`
+  await until(async () => (await clickhouse.rows(parts)).length === 1, { what: 'an empty part is removed' })
+  for (const table of tables) await add(table, 5)
+  const total = async (table: string) =>
+    Number((await clickhouse.rows<{ n: string }>(`SELECT sum(total) AS n FROM ${table}`))[0]!.n)
+  assert.is(await total('forgets'), 5, 'ClickHouse no longer needs to be told; see tokenSettings')
+  assert.is(await total('remembers'), 0)
 })
 
 test.run()

@@ -29,12 +29,6 @@ test('every statement creates something, and a semicolon stands only at its end'
   }
 })
 
-test('every table remembers the tokens of its inserts', () => {
-  const tables = model.statements.map(withoutComments).filter(statement => statement.startsWith('CREATE TABLE'))
-  assert.ok(tables.length > 0)
-  for (const table of tables) assert.match(table, /non_replicated_deduplication_window = 10000/)
-})
-
 test('no aggregate goes without a recomputation, no report without a check', () => {
   const aggregates = model.statements.flatMap(
     statement => /^CREATE TABLE IF NOT EXISTS (\w+)/m.exec(statement)?.[1] ?? [],

@@ -41,5 +41,4 @@ CREATE TABLE sales_cube
 ENGINE = SummingMergeTree
 PARTITION BY toYYYYMM(period)
 ORDER BY (grain, customer_id, period, sales_territory_id, shop_id, traffic_source_id, employee_id, product_id, hours, second)
-SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Sales in several grains. Several rows of one key add up: always read it with sum and GROUP BY';

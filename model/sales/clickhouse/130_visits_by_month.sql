@@ -9,7 +9,6 @@ CREATE TABLE visits_by_month
 )
 ENGINE = SummingMergeTree
 ORDER BY (month, traffic_source_id)
-SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Visits by month and traffic source. Several rows of one key add up: always read it with sum and GROUP BY';
 
 CREATE MATERIALIZED VIEW visits_by_month_from_visits TO visits_by_month AS
