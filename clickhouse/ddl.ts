@@ -11,8 +11,8 @@ import { quoteName, quoteString } from './quote.ts'
  */
 export const tokenSettings = 'non_replicated_deduplication_window = 10000, remove_empty_parts = 0'
 
-/** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 13 % more disk. */
-const currentSettings = 'index_granularity = 512, min_compress_block_size = 4096'
+/** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 16 % more disk. */
+const currentSettings = 'index_granularity = 256, min_compress_block_size = 2048'
 
 /** ClickHouse turns every other byte of a table's name into `%XX` on disk, and file names end at 255 bytes. */
 const longestFileName = 220

@@ -17,7 +17,8 @@
 --   employee_month  month, employee, product                                 the same by period
 --
 -- Every measure is a sum of signed images, so an update or a delete retracts exactly; a row whose measures are all 0 stands for nothing
--- and is dropped by a merge. Several rows of one key add up: read it with sum and GROUP BY.
+-- and is dropped by a merge. Several rows of one key add up: read it with sum and GROUP BY. Days are partitioned by month; the other grains are
+-- not, as a batch makes a part for each partition that it touches.
 CREATE TABLE sales_cube
 (
     grain LowCardinality(String) COMMENT 'Which dimensions the row has, the others are 0',
@@ -39,6 +40,6 @@ CREATE TABLE sales_cube
     seconds Int64 COMMENT 'Sum of the seconds from the order to the shipping or the delivery'
 )
 ENGINE = SummingMergeTree
-PARTITION BY toYYYYMM(period)
+PARTITION BY if(grain = 'day', toYYYYMM(period), 0)
 ORDER BY (grain, customer_id, period, sales_territory_id, shop_id, traffic_source_id, employee_id, product_id, hours, second)
 COMMENT 'Sales in several grains. Several rows of one key add up: always read it with sum and GROUP BY';

@@ -18,34 +18,34 @@ CREATE VIEW intake_vs_revenue
 AS WITH sums AS
 (
     SELECT place.1 AS level, place.2 AS country, place.3 AS city, place.4 AS shop, kind.1 AS period_kind, kind.2 AS period,
-        sum(day_intake) AS taken, sum(day_value) AS value, sum(day_orders) AS completed, sum(day_revenue) AS earned
+        sum(own_intake) AS taken, sum(own_value) AS value, sum(own_orders) AS completed, sum(own_revenue) AS earned
     FROM
     (
         SELECT
-            arrayJoin([('country', own_country, '', 0), ('city', own_country, own_city, 0), ('shop', own_country, own_city, shop_id)]) AS place,
-            arrayJoin([('day', day), ('week', toMonday(day)), ('month', toStartOfMonth(day))]) AS kind,
-            day_intake, day_value, day_orders, day_revenue
+            arrayJoin([(1, own_country, '', 0), (2, own_country, own_city, 0), (3, own_country, own_city, shop_id)]) AS place,
+            kind, own_intake, own_value, own_orders, own_revenue
         FROM
         (
-            SELECT period AS day, sales_territory_id, shop_id,
-                sum(intake_orders) AS day_intake, sum(intake_value) AS day_value, sum(orders) AS day_orders, sum(revenue) AS day_revenue
+            SELECT
+                arrayJoin([(1, period), (2, toMonday(period)), (3, toStartOfMonth(period))]) AS kind, sales_territory_id, shop_id,
+                sum(intake_orders) AS own_intake, sum(intake_value) AS own_value, sum(orders) AS own_orders, sum(revenue) AS own_revenue
             FROM sales_cube
             WHERE grain = 'day'
-            GROUP BY day, sales_territory_id, shop_id
-            HAVING day_intake != 0
-        ) AS days
+            GROUP BY kind, sales_territory_id, shop_id
+            HAVING own_intake != 0
+        ) AS periods
         LEFT JOIN (SELECT sales_territory_id, country AS own_country FROM `shop.sales_territories.current` FINAL) AS territories USING (sales_territory_id)
         LEFT JOIN (SELECT shop_id, city AS own_city FROM `shop.shops.current` FINAL) AS shops USING (shop_id)
     )
     GROUP BY level, country, city, shop, period_kind, period
 )
 SELECT
-    sums.level AS level,
+    transform(sums.level, [1, 2, 3], ['country', 'city', 'shop'], '') AS level,
     sums.country AS country,
-    if(sums.level = 'country', NULL, sums.city) AS city,
+    if(sums.level = 1, NULL, sums.city) AS city,
     nullIf(sums.shop, 0) AS shop_id,
     if(sums.shop = 0, NULL, names.name) AS shop_name,
-    sums.period_kind AS period_kind,
+    transform(sums.period_kind, [1, 2, 3], ['day', 'week', 'month'], '') AS period_kind,
     sums.period AS period,
     sums.taken AS orders,
     sums.value AS intake_value,

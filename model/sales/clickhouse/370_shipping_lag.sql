@@ -2,7 +2,8 @@
 -- May know: 100_sales_cube, current state of shop.shops.
 --
 -- Medians and percentiles are read from counts per whole hour, which retract like any sum: the smallest number of hours that at least
--- that share of the orders did not exceed, as Postgres' percentile_disc.
+-- that share of the orders did not exceed, as Postgres' percentile_disc. quantilesExactWeighted adds up the weights of equal hours, as
+-- unsigned numbers of 64 bits: there -1 takes back one, since their sum is never negative.
 CREATE VIEW shipping_lag
 (
     shop_id Int32 COMMENT 'Shop that took the orders',
@@ -24,11 +25,9 @@ CREATE VIEW shipping_lag
 )
 AS WITH lags AS
 (
-    SELECT grain, shop_id, period AS week, hours, sum(intake_orders) AS n, sum(sales_cube.seconds) AS total
+    SELECT grain, shop_id, period AS week, hours, intake_orders AS n, seconds AS total
     FROM sales_cube
     WHERE grain IN ('shipped', 'delivered')
-    GROUP BY grain, shop_id, week, hours
-    HAVING n != 0
     UNION ALL
     SELECT
         grain,
@@ -41,25 +40,42 @@ AS WITH lags AS
     WHERE grain = 'open'
     GROUP BY grain, shop_id, week, second
     HAVING n != 0
+),
+sums AS
+(
+    SELECT
+        shop_id,
+        week,
+        sumIf(n, grain = 'shipped') AS shipped,
+        sumIf(total, grain = 'shipped') AS seconds_to_ship,
+        quantilesExactWeightedIf(0.5, 0.95)(hours, toUInt64(n), grain = 'shipped') AS hours_to_ship,
+        sumIf(n, grain = 'delivered') AS delivered,
+        sumIf(total, grain = 'delivered') AS seconds_to_deliver,
+        quantilesExactWeightedIf(0.5, 0.95)(hours, toUInt64(n), grain = 'delivered') AS hours_to_deliver,
+        sumIf(n, grain = 'open') AS waiting,
+        sumIf(total, grain = 'open') AS seconds_waiting,
+        maxIf(hours, grain = 'open') AS longest
+    FROM lags
+    GROUP BY shop_id, week
+    HAVING shipped != 0 OR delivered != 0 OR waiting != 0
 )
 SELECT
-    lags.shop_id AS shop_id,
-    any(shops.name) AS shop_name,
-    any(shops.city) AS city,
-    lags.week AS week,
-    sumIf(n, grain = 'shipped') AS shipped_orders,
-    round(toDecimal128(sumIf(total, grain = 'shipped'), 3) / nullIf(shipped_orders * 3600, 0), 2) AS avg_hours_to_ship,
-    if(shipped_orders = 0, NULL, quantileExactWeightedIf(0.5)(hours, toUInt64(n), grain = 'shipped')) AS median_hours_to_ship,
-    if(shipped_orders = 0, NULL, quantileExactWeightedIf(0.95)(hours, toUInt64(n), grain = 'shipped')) AS p95_hours_to_ship,
-    sumIf(n, grain = 'delivered') AS delivered_orders,
-    round(toDecimal128(sumIf(total, grain = 'delivered'), 3) / nullIf(delivered_orders * 3600, 0), 2) AS avg_hours_to_deliver,
-    if(delivered_orders = 0, NULL, quantileExactWeightedIf(0.5)(hours, toUInt64(n), grain = 'delivered')) AS median_hours_to_deliver,
-    if(delivered_orders = 0, NULL, quantileExactWeightedIf(0.95)(hours, toUInt64(n), grain = 'delivered')) AS p95_hours_to_deliver,
-    sumIf(n, grain = 'open') AS open_orders,
-    if(open_orders = 0, NULL, maxIf(hours, grain = 'open')) AS oldest_open_hours,
-    round(toDecimal128(sumIf(total, grain = 'open'), 3) / nullIf(open_orders * 3600, 0), 2) AS avg_open_hours,
+    sums.shop_id AS shop_id,
+    shops.name AS shop_name,
+    shops.city AS city,
+    sums.week AS week,
+    sums.shipped AS shipped_orders,
+    round(toDecimal128(sums.seconds_to_ship, 3) / nullIf(sums.shipped * 3600, 0), 2) AS avg_hours_to_ship,
+    if(sums.shipped = 0, NULL, sums.hours_to_ship[1]) AS median_hours_to_ship,
+    if(sums.shipped = 0, NULL, sums.hours_to_ship[2]) AS p95_hours_to_ship,
+    sums.delivered AS delivered_orders,
+    round(toDecimal128(sums.seconds_to_deliver, 3) / nullIf(sums.delivered * 3600, 0), 2) AS avg_hours_to_deliver,
+    if(sums.delivered = 0, NULL, sums.hours_to_deliver[1]) AS median_hours_to_deliver,
+    if(sums.delivered = 0, NULL, sums.hours_to_deliver[2]) AS p95_hours_to_deliver,
+    sums.waiting AS open_orders,
+    if(sums.waiting = 0, NULL, sums.longest) AS oldest_open_hours,
+    round(toDecimal128(sums.seconds_waiting, 3) / nullIf(sums.waiting * 3600, 0), 2) AS avg_open_hours,
     now('UTC') AS as_of
-FROM lags
-LEFT JOIN (SELECT shop_id, name, city FROM `shop.shops.current` FINAL) AS shops ON shops.shop_id = lags.shop_id
-GROUP BY lags.shop_id, lags.week
+FROM sums
+LEFT JOIN (SELECT shop_id, name, city FROM `shop.shops.current` FINAL) AS shops ON shops.shop_id = sums.shop_id
 COMMENT 'How long orders take to be shipped and delivered, by shop and week of the order, and how old the open ones are';

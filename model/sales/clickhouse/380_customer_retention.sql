@@ -3,6 +3,26 @@
 --
 -- A purchase is a completed order. The days on which a customer purchased are those with completed orders behind them; everything else
 -- follows from their order.
+
+-- Cells of one day add up, and what was taken back may still stand beside what it takes back, in a part that is not merged yet. Adding up
+-- by day first would be three times as slow for all customers; so it is done for those only who have something taken back.
+CREATE VIEW purchase_days
+(
+    customer_id Int64 COMMENT 'Who ordered',
+    days Array(Date) COMMENT 'Days of completed orders, each once, in order'
+)
+AS SELECT
+    customer_id,
+    if(
+        min(orders) > 0,
+        arrayCompact(arraySort(groupArray(period))),
+        arrayReduce('sumMap', arrayMap(day -> [day], groupArray(period)), arrayMap(number -> [number], groupArray(orders))).1
+    ) AS days
+FROM sales_cube
+WHERE grain = 'customer_day'
+GROUP BY customer_id
+COMMENT 'When each customer purchased';
+
 CREATE VIEW customer_retention
 (
     period_kind String COMMENT 'day, week or month',
@@ -14,7 +34,7 @@ CREATE VIEW customer_retention
     returning_share Decimal(9, 4) COMMENT 'returning_customers by customers'
 )
 AS SELECT
-    visit.1 AS period_kind,
+    transform(kind, [1, 2, 3], ['day', 'week', 'month'], '') AS period_kind,
     visit.2 AS period,
     count() AS customers,
     countIf(visit.3) AS new_customers,
@@ -24,28 +44,17 @@ AS SELECT
 FROM
 (
     SELECT
-        arrayDistinct(arrayMap(day -> toMonday(day), days)) AS weeks,
-        arrayDistinct(arrayMap(day -> toStartOfMonth(day), days)) AS months,
+        arrayCompact(arrayMap(day -> toMonday(day), days)) AS weeks,
+        arrayCompact(arrayMap(day -> toStartOfMonth(day), days)) AS months,
         arrayJoin(arrayConcat(
-            arrayMap((day, number) -> ('day', day, number = 1), days, arrayEnumerate(days)),
-            arrayMap((week, number) -> ('week', week, number = 1), weeks, arrayEnumerate(weeks)),
-            arrayMap((month, number) -> ('month', month, number = 1), months, arrayEnumerate(months))
-        )) AS visit
-    FROM
-    (
-        SELECT arraySort(groupArray(day)) AS days
-        FROM
-        (
-            SELECT customer_id, period AS day
-            FROM sales_cube
-            WHERE grain = 'customer_day'
-            GROUP BY customer_id, day
-            HAVING sum(orders) != 0
-        )
-        GROUP BY customer_id
-    )
+            arrayMap((day, number) -> (1, day, number = 1), days, arrayEnumerate(days)),
+            arrayMap((week, number) -> (2, week, number = 1), weeks, arrayEnumerate(weeks)),
+            arrayMap((month, number) -> (3, month, number = 1), months, arrayEnumerate(months))
+        )) AS visit,
+        visit.1 AS kind
+    FROM purchase_days
 )
-GROUP BY period_kind, period
+GROUP BY kind, period
 COMMENT 'New and returning customers by day, week and month';
 
 CREATE VIEW customer_cohorts
@@ -64,16 +73,8 @@ AS SELECT
     round(toDecimal128(customers, 5) / cohort_size, 4) AS share
 FROM
 (
-    SELECT arraySort(groupArray(own_month)) AS months, months[1] AS cohort, arrayJoin(months) AS month
-    FROM
-    (
-        SELECT customer_id, toStartOfMonth(period) AS own_month
-        FROM sales_cube
-        WHERE grain = 'customer_day'
-        GROUP BY customer_id, own_month
-        HAVING sum(orders) != 0
-    )
-    GROUP BY customer_id
+    SELECT arrayCompact(arrayMap(day -> toStartOfMonth(day), days)) AS months, months[1] AS cohort, arrayJoin(months) AS month
+    FROM purchase_days
 )
 GROUP BY cohort, month
 COMMENT 'Customers by the month of their first purchase, and how many of them purchased again in each month since';

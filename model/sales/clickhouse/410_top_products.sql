@@ -17,23 +17,18 @@ CREATE VIEW top_products
 )
 AS WITH sums AS
 (
-    SELECT kind.1 AS period_kind, kind.2 AS own_period, scope, product_id, sum(own_units) AS sum_units, sum(own_revenue) AS sum_revenue
+    SELECT kind.1 AS kind_number, kind.2 AS own_period, arrayJoin(['', own_country]) AS scope, product_id, sum(own_units) AS sum_units, sum(own_revenue) AS sum_revenue
     FROM
     (
         SELECT
-            arrayJoin([('overall', toDate(0)), ('year', toStartOfYear(month)), ('quarter', toStartOfQuarter(month)), ('month', month)]) AS kind,
-            arrayJoin(['', own_country]) AS scope,
-            product_id, own_units, own_revenue
-        FROM
-        (
-            SELECT period AS month, sales_territory_id, product_id, sum(units) AS own_units, sum(revenue) AS own_revenue
-            FROM sales_cube
-            WHERE grain = 'product_month'
-            GROUP BY month, sales_territory_id, product_id
-        ) AS sold
-        LEFT JOIN (SELECT sales_territory_id, country AS own_country FROM `shop.sales_territories.current` FINAL) AS territories USING (sales_territory_id)
-    )
-    GROUP BY period_kind, own_period, scope, product_id
+            arrayJoin([(1, toDate(0)), (2, toStartOfYear(period)), (3, toStartOfQuarter(period)), (4, period)]) AS kind,
+            sales_territory_id, product_id, sum(units) AS own_units, sum(revenue) AS own_revenue
+        FROM sales_cube
+        WHERE grain = 'product_month'
+        GROUP BY kind, sales_territory_id, product_id
+    ) AS sold
+    LEFT JOIN (SELECT sales_territory_id, country AS own_country FROM `shop.sales_territories.current` FINAL) AS territories USING (sales_territory_id)
+    GROUP BY kind_number, own_period, scope, product_id
     HAVING sum_units != 0
 ),
 ranked AS
@@ -41,8 +36,8 @@ ranked AS
     SELECT
         sums.*,
         places.*,
-        row_number() OVER (PARTITION BY period_kind, own_period, scope, top_id ORDER BY sum_units DESC, product_id) AS by_units,
-        row_number() OVER (PARTITION BY period_kind, own_period, scope, top_id ORDER BY sum_revenue DESC, product_id) AS by_revenue
+        row_number() OVER (PARTITION BY kind_number, own_period, scope, top_id ORDER BY sum_units DESC, product_id) AS by_units,
+        row_number() OVER (PARTITION BY kind_number, own_period, scope, top_id ORDER BY sum_revenue DESC, product_id) AS by_revenue
     FROM sums
     LEFT JOIN
     (
@@ -58,7 +53,7 @@ ranked AS
     ) AS places USING (product_id)
 )
 SELECT
-    period_kind,
+    transform(kind_number, [1, 2, 3, 4], ['overall', 'year', 'quarter', 'month'], '') AS period_kind,
     nullIf(own_period, toDate(0)) AS period,
     nullIf(scope, '') AS country,
     top_id AS category_id,
