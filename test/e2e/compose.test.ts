@@ -62,7 +62,8 @@ async function translation(home: string): Promise<Place['translate']> {
     [/^\/app\//g, `${home}/`],
     [/\b8081\b/g, String(await freePort())],
     [/\b8082\b/g, String(await freePort())],
-    [/^(producer|consumer)$/g, '127.0.0.1'],
+    [/\b8090\b/g, String(await freePort())],
+    [/^(producer|consumer|generator)$/g, '127.0.0.1'],
   ]
   return text => names.reduce((result, [name, local]) => result.replace(name, local), text)
 }
@@ -104,6 +105,7 @@ test('each service starts by its own command and environment, becomes healthy, a
   const loaded = await untilReady(isLoaded, 'the history to be in ClickHouse', 120_000)
   const isFed = async () => ((await status())?.changes ?? 0) > loaded.changes + 1_000
   await untilReady(isFed, 'changes to arrive', 60_000)
+  await untilReady(() => generator.isHealthy(), 'the API of the generator to answer', 20_000)
   assert.is(await generator.stop(), 0, generator.output)
   assert.is(await consumer.exec('verify'), 0, consumer.output)
   for (const name of [...own].reverse()) assert.is(await started.get(name)!.stop(), 0, started.get(name)!.output)

@@ -8,7 +8,7 @@ import { type ComposeService, imageEntrypoint } from './compose.ts'
 export interface Place {
   /** What stands in the container's `/app`. */
   readonly home: string
-  /** Puts local names into settings and health checks for those that exist in and between containers only. */
+  /** Puts local names into settings, options and health checks for those that exist in and between containers only. */
   readonly translate: (text: string) => string
 }
 
@@ -29,7 +29,9 @@ export class Container {
   }
 
   start(): void {
-    this.#child = this.#spawn([...imageEntrypoint(), ...(this.#service.command ?? [])])
+    const command = this.#service.command ?? []
+    const options = command.slice(1).map(this.#place.translate)
+    this.#child = this.#spawn([...imageEntrypoint(), ...command.slice(0, 1), ...options])
     this.#ended = once(this.#child, 'close').then(([code]) => code as number | null)
   }
 
