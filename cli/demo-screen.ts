@@ -1,6 +1,8 @@
 // cli/demo-screen: what the demo shows, refreshed in place on a terminal and line by line elsewhere.
 // May know: nothing. Pure text from values, and where to write it.
 
+import { stripVTControlCharacters } from 'node:util'
+
 export interface DemoView {
   readonly seconds: number
   readonly endpoints: Readonly<Record<string, string>>
@@ -14,10 +16,6 @@ export interface DemoView {
 
 const bold = (text: string) => `\x1b[1m${text}\x1b[22m`
 const dim = (text: string) => `\x1b[2m${text}\x1b[22m`
-
-/** A line that wrapped would take two, and the next picture would be drawn too low. */
-const wrapOff = '\x1b[?7l'
-const wrapOn = '\x1b[?7h'
 
 /** Draws over the previous picture on a terminal; elsewhere prints one line. */
 export class DemoScreen {
@@ -33,11 +31,17 @@ export class DemoScreen {
       this.#out.write(`${summaryLine(view)}\n`)
       return
     }
-    const lines = pictureLines(view).map(line => `${line}\x1b[K`)
+    const lines = pictureLines(view)
     const up = this.#height > 0 ? `\x1b[${this.#height}A` : ''
-    this.#out.write(`${wrapOff}${up}${lines.join('\n')}\x1b[J\n${wrapOn}`)
-    this.#height = lines.length
+    this.#out.write(`${up}${lines.map(line => `${line}\x1b[K`).join('\n')}\x1b[J\n`)
+    this.#height = terminalRows(lines, this.#out.columns)
   }
+}
+
+/** Rows that the lines take on a terminal, which goes on in the next row where one is full; so commands can be copied whole. */
+export function terminalRows(lines: readonly string[], columns: number): number {
+  const rows = lines.map(line => Math.ceil(stripVTControlCharacters(line).length / columns))
+  return rows.reduce((sum, count) => sum + Math.max(1, count), 0)
 }
 
 export function summaryLine({ seconds, changesPerSecond, changes, freshness, today }: DemoView): string {
