@@ -1,11 +1,12 @@
 // consumer/run: the one loop from topics to ClickHouse.
 // May know: contract, kafka, runtime, consumer. Each turn commits "done so far, and this next" before it inserts.
 
+import type { OffsetCommit } from '../kafka/coordinator.ts'
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { foldBatch, recoverBatch } from './fold.ts'
-import { batchName, writeIntent } from './intent.ts'
+import { batchName, writeMetadata } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
 import { countRecords, firstSlice, type Slice } from './slice.ts'
@@ -86,7 +87,8 @@ function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartit
       continue
     }
     const position = tenure.positions.get(partitionKey(part.topic, part.partition))!
-    const slice = firstSlice(part)
+    const slice = firstSlice(part, position.reached)
+    reportRepeated(loop, part, slice?.from ?? part.records.count)
     if (slice !== undefined) slices.push(slice)
     // Offsets without records, such as the marker of somebody's transaction, hold nothing to fold.
     else position.offset = Math.max(position.offset, part.records.nextOffset)
@@ -94,19 +96,27 @@ function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartit
   return slices
 }
 
+function reportRepeated(
+  { folder }: FoldLoop,
+  { topic, partition, fromOffset }: FetchedPartition,
+  records: number,
+): void {
+  if (records === 0) return
+  folder.log.warn('records that a producer had appended twice are left out', { topic, partition, fromOffset, records })
+}
+
 /** One atomic commit: what is done, and for each partition of the next batch where it starts and how far it will go. */
 async function commit(loop: FoldLoop, tenure: Tenure, slices: readonly Slice[]): Promise<void> {
-  const commits = new Map([...tenure.done].map(([key, done]) => [key, { ...done, metadata: '' }]))
+  const commits = new Map<string, OffsetCommit>()
+  for (const [key, { reached, ...done }] of tenure.done) commits.set(key, { ...done, metadata: writeMetadata(reached) })
   for (const group of new Set(slices.map(({ topic }) => loop.folder.tables.get(topic)!.group))) {
     const own = slices.filter(({ topic }) => loop.folder.tables.get(topic)!.group === group)
     const batch = batchName(own)
     for (const { topic, partition, start, end } of own) {
-      commits.set(partitionKey(topic, partition), {
-        topic,
-        partition,
-        offset: start,
-        metadata: writeIntent({ end, batch, server: tenure.server }),
-      })
+      const key = partitionKey(topic, partition)
+      const { reached } = tenure.positions.get(key)!
+      const metadata = writeMetadata(reached, { end, batch, server: tenure.server })
+      commits.set(key, { topic, partition, offset: start, metadata })
     }
   }
   await loop.membership.commit([...commits.values()])
@@ -114,7 +124,9 @@ async function commit(loop: FoldLoop, tenure: Tenure, slices: readonly Slice[]):
 }
 
 function advance(tenure: Tenure, slices: readonly Slice[]): void {
-  for (const { topic, partition, end } of slices) tenure.positions.get(partitionKey(topic, partition))!.offset = end
+  for (const { topic, partition, end, reached } of slices) {
+    tenure.positions.set(partitionKey(topic, partition), { topic, partition, offset: end, reached })
+  }
 }
 
 /** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when fenced or asked to stop. */
@@ -142,8 +154,8 @@ async function foldUntilKnown(
 }
 
 function markDone(tenure: Tenure, slices: readonly Slice[]): void {
-  for (const { topic, partition, end } of slices) {
-    tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
+  for (const { topic, partition, end, reached } of slices) {
+    tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end, reached })
   }
 }
 

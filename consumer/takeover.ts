@@ -4,7 +4,7 @@
 import type { Fetcher } from '../kafka/fetch.ts'
 import { retry } from '../runtime/retry.ts'
 import { recoverBatch } from './fold.ts'
-import { openBatches, type Progress, type Range, readIntent } from './intent.ts'
+import { type OpenRange, openBatches, type Progress, readMetadata } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
 import { type Slice, sliceOfRange } from './slice.ts'
@@ -24,48 +24,48 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     topic,
     partition,
     offset: Math.max(offset, 0),
-    intent: readIntent(metadata, `consumer group, topic ${topic}, partition ${partition}`),
+    ...readMetadata(metadata, `consumer group, topic ${topic}, partition ${partition}`),
   }))
   const owned = new Set(loop.membership.partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
   const isOwned = ({ topic, partition }: { topic: string; partition: number }) =>
     owned.has(partitionKey(topic, partition))
-  const server = await serverLifetime(loop.folder.inserter.clickhouse)
   const tenure: Tenure = {
     assignment,
     positions: new Map(),
     done: new Map(),
     watermarkOffset: await lastWatermark(loop),
-    server,
+    server: await serverLifetime(loop.folder.inserter.clickhouse),
   }
   for (const [batch, ranges] of openBatches(progress)) {
     if (!ranges.some(isOwned)) continue
     loop.folder.log.info('completing a batch that was left open', { batch, ranges: ranges.length })
     const slices = await readRanges(loop.fetcher, ranges, signal)
-    const sameServer = progress.every(({ intent }) => intent?.batch !== batch || intent.server === server)
-    const { soleMember } = loop.membership
-    await retry(() => recoverBatch(loop.folder, slices, { sameServer, soleMember }), {
-      what: 'complete an open batch',
-      signal,
-      log: loop.folder.log,
-    })
-    for (const { topic, partition, end } of ranges.filter(isOwned)) {
-      tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end })
+    const complete = async () => {
+      // Asked at each attempt: the server may have been restarted since the one before.
+      tenure.server = await serverLifetime(loop.folder.inserter.clickhouse)
+      const sameServer = progress.every(({ intent }) => intent?.batch !== batch || intent.server === tenure.server)
+      await recoverBatch(loop.folder, slices, { sameServer, soleMember: loop.membership.soleMember })
+    }
+    await retry(complete, { what: 'complete an open batch', signal, log: loop.folder.log })
+    for (const { topic, partition, end, reached } of slices.filter(isOwned)) {
+      tenure.done.set(partitionKey(topic, partition), { topic, partition, offset: end, reached })
     }
   }
-  for (const { topic, partition, offset, intent } of progress.filter(isOwned)) {
-    tenure.positions.set(partitionKey(topic, partition), { topic, partition, offset: intent?.end ?? offset })
+  for (const { topic, partition, offset, reached } of progress.filter(isOwned)) {
+    const key = partitionKey(topic, partition)
+    tenure.positions.set(key, { ...(tenure.done.get(key) ?? { topic, partition, offset, reached }) })
   }
   return tenure
 }
 
 /** The records of exactly these offset ranges, read again from the topics. */
-async function readRanges(fetcher: Fetcher, ranges: readonly Range[], signal: AbortSignal): Promise<Slice[]> {
+async function readRanges(fetcher: Fetcher, ranges: readonly OpenRange[], signal: AbortSignal): Promise<Slice[]> {
   const slices: Slice[] = []
-  for (const { topic, partition, start, end } of ranges) {
+  for (const { topic, partition, start, end, reached } of ranges) {
     for (let maxBytes = 4 * 1024 * 1024; ; maxBytes *= 2) {
       const position = { topic, partition, offset: start, maxBytes }
       const [fetched] = await fetcher.fetch([position], { maxWaitMs: 1000, minBytes: 1, maxBytes }, signal)
-      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, end)
+      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, end, reached)
       if (slice !== undefined) {
         slices.push(slice)
         break

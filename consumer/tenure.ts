@@ -2,6 +2,7 @@
 // May know: contract, kafka, consumer. Types and the key of a partition, nothing that acts.
 
 import type { Generation } from '../contract/generation.ts'
+import type { Position } from '../contract/position.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import type { Membership } from '../kafka/group.ts'
 import type { Folder } from './fold.ts'
@@ -20,13 +21,23 @@ export interface FoldLoop {
   readonly others: Others
 }
 
+/** How far a partition has been folded. */
+export interface Folded {
+  readonly topic: string
+  readonly partition: number
+  /** Next offset to fold. */
+  offset: number
+  /** Position of the last record before it; whatever follows at or below it is a repetition. */
+  reached: Position | undefined
+}
+
 /** What this member owns and how far it has come; thrown away whenever the assignment changes. */
 export interface Tenure {
   readonly assignment: number
-  /** Next offset to fold, by topic and partition. */
-  readonly positions: Map<string, { topic: string; partition: number; offset: number }>
+  /** Of each partition, by topic and partition. */
+  readonly positions: Map<string, Folded>
   /** Folded but not yet committed as done. */
-  readonly done: Map<string, { topic: string; partition: number; offset: number }>
+  readonly done: Map<string, Folded>
   watermarkOffset: number
   /** The run of the ClickHouse server that its batches are announced to. */
   server: string

@@ -26,6 +26,12 @@ export function readHead(value: Buffer, start: number, end: number): Head {
   return { lsn, ordinal, transaction, commitTimeUs, snapshot: value[cursor.at] === 1 }
 }
 
+/** Only the position of the value, as `readHead` reads it. */
+export function readPosition(value: Buffer, start: number, end: number): Position {
+  const cursor = { at: start + wireHeaderBytes }
+  return { lsn: readLong(value, cursor, end), ordinal: readLong(value, cursor, end) }
+}
+
 /** Zig-zag varint; all four numbers are non-negative. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
 function readLong(source: Buffer, cursor: { at: number }, end: number): number {
   let value = 0

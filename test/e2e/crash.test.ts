@@ -12,6 +12,7 @@ import { startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
+import { appendAgain, readTopic } from '../support/topic.ts'
 
 const kills = Number(process.env.TEST_KILLS ?? 3)
 const rate = 400
@@ -65,6 +66,35 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   assert.is(tables['public.many']!.clickhouse, 150_000)
   const slots = await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()')
   assert.equal(slots, [{ slot_name: `${pipeline.name}_2` }])
+})
+
+test('what a broker appends of a killed producer, after its successor has appended it too, counts once', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
+      INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`,
+  })
+  const images = async () => {
+    const [row] = await pipeline.clickhouse<{ rows: string; changes: string }>(
+      'SELECT count() AS rows, uniqExact(_version) AS changes FROM `public.counted.changelog` WHERE _sign > 0',
+    )
+    return row!
+  }
+  for (const consumerRuns of [true, false]) {
+    await pipeline.sql('UPDATE counted SET n = n + 1 WHERE id <= 50')
+    await pipeline.settle()
+    await pipeline.producer.kill()
+    if (!consumerRuns) await pipeline.consumer.kill()
+    const { endpoints } = pipeline.services
+    const topic = `${pipeline.name}.1.public.counted`
+    const records = await readTopic(endpoints.kafka!, topic)
+    await appendAgain(endpoints.kafka!, topic, records.slice(-20))
+    await pipeline.sql('UPDATE counted SET n = -n WHERE id % 7 = 0; DELETE FROM counted WHERE id % 11 = 0')
+    pipeline.start()
+    await pipeline.assertEqual()
+    const { rows, changes } = await images()
+    assert.is(rows, changes)
+    assert.match(pipeline.consumer.log, /records that a producer had appended twice are left out/)
+  }
 })
 
 test.run()

@@ -1,7 +1,7 @@
-// test/support/topic: everything that a topic holds, read as any other client would.
+// test/support/topic: everything that a topic holds, read as any other client would, and records appended by one.
 // May know: kafkajs, none of our own Kafka code.
 
-import { Kafka, logLevel } from 'kafkajs'
+import { Kafka, logLevel, Partitioners } from 'kafkajs'
 import { uniqueName } from './postgres.ts'
 
 export interface TopicRecord {
@@ -25,6 +25,18 @@ export async function readTopic(broker: string, topic: string): Promise<TopicRec
     return records
   } finally {
     await admin.disconnect()
+  }
+}
+
+/** Appends the records once more, each to its partition. */
+export async function appendAgain(broker: string, topic: string, records: readonly TopicRecord[]): Promise<void> {
+  const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
+  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  await producer.connect()
+  try {
+    await producer.send({ topic, messages: records.map(({ partition, key, value }) => ({ partition, key, value })) })
+  } finally {
+    await producer.disconnect()
   }
 }
 

@@ -1,7 +1,7 @@
 // test/unit/slice.test: which records a batch consists of, and how it is cut.
 // May know: consumer/{intent,slice}.
 
-import { batchName, openBatches, readIntent, writeIntent } from '../../consumer/intent.ts'
+import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/intent.ts'
 import { countRecords, firstSlice, halve, type Slice, sliceOfRange, withoutOffsets } from '../../consumer/slice.ts'
 import type { RecordSet } from '../../kafka/record-batch.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -49,6 +49,34 @@ test('a range is given back only when all of it is there, and without what follo
   assert.equal(shape(sliceOfRange(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
 })
 
+/** Records from offset 10 on, at the given LSNs. */
+function fetchedLsns(...lsns: number[]) {
+  const plain = fetchedAt(
+    10,
+    Array.from(lsns, (_, index) => 10 + index),
+  )
+  const values = lsns.map(lsn => Buffer.from([0, 0, 0, 0, 1, lsn * 2, 0]))
+  const starts = values.map((_, index) => index * 7)
+  const records: RecordSet = {
+    ...plain.records,
+    buffer: Buffer.concat(values),
+    valueStarts: Int32Array.from(starts),
+    valueEnds: Int32Array.from(starts, start => start + 7),
+  }
+  return { ...plain, records }
+}
+
+const at = (lsn: number) => ({ lsn, ordinal: 0 })
+
+test('records that repeat what stands before them are left out, and end a slice', () => {
+  const runs = (slice: Slice | undefined) => slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn]
+  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 7), at(4))), [10, 0, 3, 13, 7])
+  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 7), at(6))), [10, 2, 3, 13, 7])
+  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 5, 6, 7), at(4))), [10, 0, 2, 12, 6])
+  assert.is(firstSlice(fetchedLsns(5, 6), at(6)), undefined)
+  assert.equal(runs(sliceOfRange(fetchedLsns(5, 6, 7, 8), 13, at(5))), [10, 1, 3, 13, 7])
+})
+
 test('halves hold every record once, down to single records', () => {
   const slices = [firstSlice(fetched(1, 2, 3))!, firstSlice(fetched(10, 11, 12, 13))!]
   const singles = (list: readonly Slice[]): number[] => {
@@ -71,9 +99,12 @@ test('what is present is left out, in runs', () => {
 test('an intent survives being written and read; foreign metadata is refused by name', () => {
   const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
   const intent = { end: 9, batch, server }
-  assert.equal(readIntent(writeIntent(intent), 'here'), intent)
-  assert.is(readIntent('', 'here'), undefined)
-  assert.throws(() => readIntent('somebody else', 'here'), /metadata that this version cannot read/)
+  const reached = { lsn: 2 ** 53 - 1, ordinal: 7 }
+  assert.equal(readMetadata(writeMetadata(reached, intent), 'here'), { reached, intent })
+  assert.equal(readMetadata(writeMetadata(reached), 'here'), { reached, intent: undefined })
+  assert.equal(readMetadata(writeMetadata(undefined, intent), 'here'), { reached: undefined, intent })
+  assert.equal(readMetadata('', 'here'), { reached: undefined, intent: undefined })
+  assert.throws(() => readMetadata('somebody else', 'here'), /metadata that this version cannot read/)
 })
 
 test('the name of a batch does not depend on the order of its ranges, and on nothing else', () => {
@@ -85,10 +116,10 @@ test('the name of a batch does not depend on the order of its ranges, and on not
 
 test('open batches gather the partitions that still carry their name', () => {
   const open = openBatches([
-    { topic: 't', partition: 0, offset: 3, intent: { end: 9, batch: 'x', server } },
-    { topic: 't', partition: 1, offset: 5, intent: undefined },
-    { topic: 'u', partition: 0, offset: 1, intent: { end: 2, batch: 'x', server } },
-    { topic: 'u', partition: 1, offset: 7, intent: { end: 8, batch: 'y', server } },
+    { topic: 't', partition: 0, offset: 3, reached: undefined, intent: { end: 9, batch: 'x', server } },
+    { topic: 't', partition: 1, offset: 5, reached: undefined, intent: undefined },
+    { topic: 'u', partition: 0, offset: 1, reached: undefined, intent: { end: 2, batch: 'x', server } },
+    { topic: 'u', partition: 1, offset: 7, reached: undefined, intent: { end: 8, batch: 'y', server } },
   ])
   assert.equal(
     [...open].map(([batch, ranges]) => [batch, ranges.map(({ topic, partition }) => `${topic}${partition}`)]),
