@@ -62,16 +62,9 @@ export async function ensurePublication(
  * leave it first, and it goes when the transactions that may have looked before that are over, or have run for long.
  */
 export async function dropPublication(client: Client, name: string): Promise<void> {
-  const published = await query<{ oid: number; sql: string }>(
-    client,
-    `SELECT r.prrelid AS oid, format('%I.%I', nspname, relname) AS sql
-     FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
-       JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE pubname = $1`,
-    [name],
-  )
+  const published = await publishedTables(client, name)
   if (published.length > 0) {
-    const tables = published.map(({ sql }) => sql).join(', ')
+    const tables = published.map(quoteTable).join(', ')
     await query(client, `ALTER PUBLICATION ${escapeIdentifier(name)} DROP TABLE ${tables}`)
     await writersGone(
       client,
@@ -137,17 +130,21 @@ async function publishesSchemas(client: Client, name: string): Promise<boolean> 
   return rows.length > 0
 }
 
-/** False also when a table is published with a row filter or only some of its columns. */
-async function publishesExactly(client: Client, name: string, tables: readonly PublishedTable[]): Promise<boolean> {
-  const rows = await query<{ schema: string; name: string; whole: boolean }>(
+/** `whole`: without a row filter, and with all columns. */
+function publishedTables(client: Client, name: string): Promise<(PublishedTable & { oid: number; whole: boolean })[]> {
+  return query(
     client,
-    `SELECT nspname AS schema, relname AS name,
+    `SELECT c.oid, nspname AS schema, relname AS name, relkind AS kind,
        to_jsonb(r) ->> 'prqual' IS NULL AND to_jsonb(r) ->> 'prattrs' IS NULL AS whole
      FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
        JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE pubname = $1`,
     [name],
   )
+}
+
+async function publishesExactly(client: Client, name: string, tables: readonly PublishedTable[]): Promise<boolean> {
+  const rows = await publishedTables(client, name)
   const identify = (table: { schema: string; name: string }) => JSON.stringify([table.schema, table.name])
   const wanted = new Set(tables.map(identify))
   return rows.length === wanted.size && rows.every(row => row.whole && wanted.has(identify(row)))

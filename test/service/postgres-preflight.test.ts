@@ -143,6 +143,7 @@ test('the publication is brought to exactly the wanted tables and settings, and 
 test('a publication goes only when those who write to its tables have done so, and holds nobody up', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
   await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)')
+  await db.sql('CREATE TABLE heir () INHERITS (t)')
   const tables = [
     { schema: 'public', name: 't', kind: 'r' },
     { schema: 'public', name: 'parts', kind: 'p' },
