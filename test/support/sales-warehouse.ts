@@ -9,6 +9,7 @@ import { publish } from '../../clickhouse/publish.ts'
 import { loadRoles, type Role, rolesFile } from '../../clickhouse/roles.ts'
 import { generationDatabase } from '../../contract/generation.ts'
 import { backfill } from '../../generator/backfill.ts'
+import { generateOnce } from '../../generator/once.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
@@ -33,7 +34,7 @@ export interface SalesWarehouse {
   stop(): Promise<void>
 }
 
-/** Orders end now, so that a dashboard of the last weeks shows some; then every third customer moves. */
+/** Orders end now, with some of today, open and delivered, so that a panel of this week or year shows some; then every third customer moves. */
 export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesWarehouse> {
   const model = loadModel(packagePath('model/sales'), 'UTC')
   const roles = loadRoles(model)
@@ -56,6 +57,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   await fold.createTables()
   await applyModel(admin, model)
   await backfill({ url: database.url, orders, years: 2, seed: 5, until: new Date(), log: quietLog() })
+  await ordersOfToday(database)
   await fold.drain()
   await database.sql("UPDATE shop.customers SET city = 'Somewhere Else' WHERE customer_id % 3 = 0")
   await fold.drain()
@@ -85,6 +87,15 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
       await services.stop()
     },
   }
+}
+
+/** So few orders in two years leave it to chance whether any is open, or was placed this week. */
+async function ordersOfToday(database: TestDatabase): Promise<void> {
+  const signal = new AbortController().signal
+  await generateOnce({ url: database.url, kind: 'order', count: 40, seed: 5, from: 'command', log: quietLog(), signal })
+  await database.sql(
+    "UPDATE shop.orders SET status = 'delivered', paid_at = now(), shipped_at = now(), delivered_at = now(), updated_at = now() WHERE status = 'created' AND order_id % 2 = 0",
+  )
 }
 
 /** Users of the roles' names. */
