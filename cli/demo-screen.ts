@@ -14,6 +14,9 @@ export interface DemoView {
   readonly next: readonly string[]
 }
 
+/** For a terminal that does not know its width, and says 0. */
+const usualColumns = 80
+
 const bold = (text: string) => `\x1b[1m${text}\x1b[22m`
 const dim = (text: string) => `\x1b[2m${text}\x1b[22m`
 
@@ -34,7 +37,7 @@ export class DemoScreen {
     const lines = pictureLines(view)
     const up = this.#height > 0 ? `\x1b[${this.#height}A` : ''
     this.#out.write(`${up}${lines.map(line => `${line}\x1b[K`).join('\n')}\x1b[J\n`)
-    this.#height = terminalRows(lines, this.#out.columns)
+    this.#height = terminalRows(lines, this.#out.columns || usualColumns)
   }
 }
 

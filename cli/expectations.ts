@@ -7,7 +7,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Model } from '../clickhouse/model.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { loadChecks } from '../verify/checks.ts'
+import type { ReportCheck } from '../verify/checks.ts'
 
 const expectationSchema = z.strictObject({
   /** Columns that identify a row. */
@@ -31,9 +31,9 @@ const nothing: Expectation = { required: [], references: {}, values: {} }
  * By `database.view`, of all that the model publishes: `expectations.yaml`, and the keys of reports from their checks.
  * @throws {MillraceError} CONFIG_INVALID when the file is not as described, or speaks of a view that the model does not publish
  */
-export function loadExpectations(model: Model, timeZone: string): Map<string, Expectation> {
+export function loadExpectations(model: Model, checks: readonly ReportCheck[]): Map<string, Expectation> {
   const file = join(model.directory, 'expectations.yaml')
-  const keys = new Map(loadChecks(model, timeZone).map(({ name, key }) => [name, key]))
+  const keys = new Map(checks.map(({ name, key }) => [name, key]))
   try {
     const text = existsSync(file) ? readFileSync(file, 'utf8') : '{}'
     const stated = expectationsSchema.parse(parse(text, { merge: true }))

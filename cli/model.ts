@@ -61,8 +61,8 @@ async function describe({ config, log, life }: CommandContext, { dbt }: ModelOpt
 }
 
 function expected({ reportTimeZone }: Config, model: Model) {
-  const reports = loadChecks(model, reportTimeZone).map(({ name }) => name)
-  return { reports, expectations: loadExpectations(model, reportTimeZone) }
+  const checks = loadChecks(model, reportTimeZone)
+  return { reports: checks.map(({ name }) => name), expectations: loadExpectations(model, checks) }
 }
 
 function writeFiles(directory: string, files: ReadonlyMap<string, string>): void {

@@ -47,10 +47,11 @@ async function dbt(...args: string[]) {
 
 test('sources and exposures are those of the model', async () => {
   const { model, database, admin } = warehouse
+  const checks = loadChecks(model, 'UTC')
   const files = dbtPackage({
     model,
-    reports: loadChecks(model, 'UTC').map(({ name }) => name),
-    expectations: loadExpectations(model, 'UTC'),
+    reports: checks.map(({ name }) => name),
+    expectations: loadExpectations(model, checks),
     objects: await describeModel(admin, await salesTables(database)),
   })
   assert.is(files.size, 4)
