@@ -13,6 +13,8 @@ export interface ClickhouseOptions {
   readonly password: string
   /** Current database of every statement; names in a model resolve against it. */
   readonly database?: string
+  /** Beginning of every statement's query id: what a client that is gone has left running is found by it. */
+  readonly queryPrefix?: string
 }
 
 export interface Clickhouse {
@@ -23,7 +25,7 @@ export interface Clickhouse {
   /** The result of a SELECT with a FORMAT as the server writes it. It has succeeded as a whole before the first byte comes. */
   stream(sql: string, settings: ClickHouseSettings, signal: AbortSignal): Promise<ResultStream>
   /** Sends `chunks` as the body of an `INSERT … FORMAT …`; resolves once the server has finished the statement. */
-  insert(sql: string, chunks: readonly Buffer[], settings: ClickHouseSettings, queryId: string): Promise<void>
+  insert(sql: string, chunks: readonly Buffer[], settings: ClickHouseSettings): Promise<void>
   close(): Promise<void>
 }
 
@@ -63,6 +65,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       throw wrapClickhouseError(error, options.url, sql)
     }
   }
+  const named = () => ({ query_id: `${options.queryPrefix ?? ''}${randomUUID()}` })
   return {
     url: options.url,
     rows: (sql, parameters = {}, settings = {}) =>
@@ -81,16 +84,16 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       }),
     command: (sql, settings = {}) =>
       guarded(sql, async () => {
-        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings } })
+        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings }, ...named() })
       }),
     stream: (sql, settings, signal) => guarded(sql, () => openStream(client, sql, settings, signal)),
-    insert: (sql, chunks, settings, queryId) =>
+    insert: (sql, chunks, settings) =>
       guarded(sql, async () => {
         const { stream } = await client.exec({
           query: sql,
           values: Readable.from(chunks, { objectMode: false }),
           clickhouse_settings: { wait_end_of_query: 1, ...settings },
-          query_id: queryId,
+          ...named(),
         })
         await drain(stream)
       }),
@@ -107,11 +110,6 @@ async function openStream(
   const clickhouse_settings = { ...wholeResult, ...settings }
   const { stream, summary } = await client.exec({ query, abort_signal: signal, clickhouse_settings })
   return { body: stream, rows: Number(summary?.result_rows ?? 0) }
-}
-
-/** A query id that nobody else has, with a readable beginning. */
-export function uniqueQueryId(purpose: string): string {
-  return `${purpose}-${randomUUID()}`
 }
 
 async function drain(stream: Readable): Promise<void> {

@@ -2,7 +2,7 @@
 // May know: contract, clickhouse, consumer/{slice,tables}.
 
 import { createHash } from 'node:crypto'
-import { type Clickhouse, uniqueQueryId } from '../clickhouse/client.ts'
+import type { Clickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
 import { readHead } from '../contract/head.ts'
 import { readSchemaId, wireHeaderBytes } from '../contract/wire.ts'
@@ -15,10 +15,16 @@ import { truncateStatement } from './truncate.ts'
 export type DivertRecord = (table: FoldTable, record: Slice, error: MillraceError) => Promise<void>
 
 export interface Inserter {
+  /** Its statements' query ids begin with `foldQueries` of the database. */
   readonly clickhouse: Clickhouse
   /** Generation's database: part of every token, so that a rebuild beside it never collides. */
   readonly database: string
   readonly divert: DivertRecord
+}
+
+/** Beginning of the query ids of whoever folds into a generation's database. */
+export function foldQueries(database: string): string {
+  return `fold-${database}-`
 }
 
 /** Slices of one table, truncates included, in the order in which they stand in the batch. */
@@ -94,12 +100,7 @@ async function insertWhole(
     }
   }
   const token = `${tokenOf(inserter.database, table.topic, slices)}${attempt}`
-  await inserter.clickhouse.insert(
-    statement,
-    container.chunks(),
-    insertSettings(token, container.count),
-    uniqueQueryId(`fold-${inserter.database}`),
-  )
+  await inserter.clickhouse.insert(statement, container.chunks(), insertSettings(token, container.count))
 }
 
 async function truncate(inserter: Inserter, table: FoldTable, slice: Slice): Promise<void> {

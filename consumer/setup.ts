@@ -1,5 +1,5 @@
 // consumer/setup: a generation's database, tables, model and stable views.
-// May know: contract, clickhouse, kafka/registry, consumer/{tables,watermark}.
+// May know: contract, clickhouse, kafka/registry, consumer/{insert,lifetime,tables,watermark}.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
@@ -13,6 +13,7 @@ import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
 import { watermarkStatements } from './watermark.ts'
@@ -40,7 +41,7 @@ export async function openWarehouse(parts: {
   const bare = connectClickhouse(parts.clickhouse)
   await bare.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)} ENGINE = Atomic`)
   await bare.close()
-  const clickhouse = connectClickhouse({ ...parts.clickhouse, database })
+  const clickhouse = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
   const tables = new Map<string, FoldTable>()
   for (const about of generation.tables) {
     const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut

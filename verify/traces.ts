@@ -2,7 +2,7 @@
 // May know: contract, kafka, clickhouse. The texts identify somebody, so they go into no statement, no address and no log.
 
 import { randomBytes } from 'node:crypto'
-import { type Clickhouse, uniqueQueryId } from '../clickhouse/client.ts'
+import type { Clickhouse } from '../clickhouse/client.ts'
 import { storageName } from '../clickhouse/ddl.ts'
 import { quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
 import type { DeadLetter } from '../contract/dead-letter.ts'
@@ -116,7 +116,6 @@ export async function searchDatabases(
         `INSERT INTO ${search} FORMAT JSONEachRow`,
         [Buffer.from(rows.map(row => JSON.stringify(row)).join('\n'))],
         { async_insert: 0 },
-        uniqueQueryId('search'),
       )
       for (const [table, columns] of tables) {
         const place = { clickhouse, search, database, table, columns }

@@ -92,7 +92,7 @@ test('Parquet read back by ClickHouse has the rows and the types of the view', a
   const body = readFileSync(file)
   assert.is(body.subarray(0, 4).toString(), 'PAR1')
   await clickhouse.command(`CREATE TABLE ${generation}.back AS ${generation}.sales`)
-  await clickhouse.insert(`INSERT INTO ${generation}.back FORMAT Parquet`, [body], {}, 'export-back')
+  await clickhouse.insert(`INSERT INTO ${generation}.back FORMAT Parquet`, [body], {})
   const rows = (table: string) => clickhouse.rows(`SELECT * FROM ${table} ORDER BY ALL`)
   assert.equal(await rows(`${generation}.back`), await rows('reports.sales'))
   const types = await clickhouse.rows<{ name: string; type: string }>(
@@ -116,7 +116,7 @@ test('millions of rows go through little memory; a condition chooses, and equal 
 test('an empty view makes a file with a header, or an empty Parquet', async () => {
   assert.is(readFileSync(await exported('nothing.csv', 'reports.nothing'), 'utf8'), '"id","text"\n')
   const parquet = readFileSync(await exported('nothing.parquet', 'reports.nothing'))
-  await clickhouse.insert(`INSERT INTO ${generation}.nothing FORMAT Parquet`, [parquet], {}, 'export-nothing')
+  await clickhouse.insert(`INSERT INTO ${generation}.nothing FORMAT Parquet`, [parquet], {})
   assert.equal(await clickhouse.rows('SELECT * FROM reports.nothing'), [])
 })
 

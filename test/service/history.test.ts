@@ -107,7 +107,6 @@ async function insert(events: readonly Event[]): Promise<void> {
     `INSERT INTO ${quoteName(changelogName(table))} FORMAT JSONEachRow`,
     [Buffer.from(rows.map(row => JSON.stringify(row)).join('\n'))],
     {},
-    uniqueName('history'),
   )
 }
 

@@ -1,9 +1,11 @@
-// test/service/repeated-insert.test: what recovery relies on: a running server completes an insert that is sent again under its token.
-// May know: clickhouse, real ClickHouse.
+// test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
+// May know: clickhouse, consumer/{insert,recover}, real ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
+import { foldQueries } from '../../consumer/insert.ts'
+import { waitForRunningInserts } from '../../consumer/recover.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -14,16 +16,17 @@ const test = suite('an insert that is sent again')
 const cleanedOften = 'cleanup_delay_period = 1, max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0'
 
 let services: Services
+let database: string
 let clickhouse: Clickhouse
 
 test.before(async () => {
   services = await startServices(['clickhouse'])
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const admin = connectClickhouse(account)
-  const database = uniqueName('repeated')
+  database = uniqueName('repeated')
   await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
   await admin.close()
-  clickhouse = connectClickhouse({ ...account, database })
+  clickhouse = connectClickhouse({ ...account, database, queryPrefix: foldQueries(database) })
   const settings = `SETTINGS ${tokenSettings}`
   for (const sql of [
     `CREATE TABLE changelog (id Int64) ENGINE = MergeTree ORDER BY id ${settings}`,
@@ -87,6 +90,17 @@ test('sums that came to nothing are remembered too', async () => {
     Number((await clickhouse.rows<{ n: string }>(`SELECT sum(total) AS n FROM ${table}`))[0]!.n)
   assert.is(await total('forgets'), 5, 'ClickHouse no longer needs to be told; see tokenSettings')
   assert.is(await total('remembers'), 0)
+})
+
+test('what a client that is gone has left running is waited for, whatever kind of statement it is', async () => {
+  await clickhouse.command('CREATE TABLE slow (id Int64) ENGINE = MergeTree ORDER BY id')
+  const left = clickhouse.command('INSERT INTO slow SELECT number + sleepEachRow(0.1) FROM numbers(15)')
+  const running = "SELECT 1 FROM system.processes WHERE query LIKE 'INSERT INTO slow%'"
+  await until(async () => (await clickhouse.rows(running)).length === 1, { what: 'the insert runs' })
+  await waitForRunningInserts({ clickhouse, database })
+  const [row] = await clickhouse.rows<{ n: string }>('SELECT count() AS n FROM slow')
+  assert.is(Number(row!.n), 15)
+  await left
 })
 
 test.run()

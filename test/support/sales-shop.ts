@@ -133,7 +133,6 @@ FROM public.noted WHERE seq > $1 ORDER BY seq`,
       `INSERT INTO ${quoteName(changelogName(table))} FORMAT JSONEachRow`,
       [Buffer.from(batch.flatMap(imagesOf).join('\n'))],
       { ...insertSettings(token, batch.length), date_time_input_format: 'best_effort' },
-      randomUUID(),
     )
   }
 }
