@@ -15,11 +15,11 @@ SELECT
     toInt32(0) AS hours,
     cell.9 AS second,
     toInt64(0) AS intake_orders,
-    sum(_sign * cell.10) AS intake_value,
+    _sign * cell.10 AS intake_value,
     toInt64(0) AS orders,
-    sum(_sign * cell.11) AS units,
-    sum(_sign * cell.12) AS revenue,
-    sum(_sign * cell.13) AS cost,
+    _sign * cell.11 AS units,
+    _sign * cell.12 AS revenue,
+    _sign * cell.13 AS cost,
     toInt64(0) AS seconds
 FROM
 (
@@ -58,6 +58,4 @@ FROM
         FROM `shop.orders.current` FINAL
         WHERE order_id IN (SELECT order_id FROM `shop.order_items.changelog`)
     ) AS orders_of_items USING (order_id)
-)
-GROUP BY grain, period, sales_territory_id, shop_id, traffic_source_id, employee_id, customer_id, product_id, second
-HAVING intake_value != 0 OR units != 0 OR revenue != 0 OR cost != 0;
+);
