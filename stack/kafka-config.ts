@@ -28,6 +28,8 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'share.coordinator.state.topic.min.isr': '1',
     // A group of one member must not wait for others that might come.
     'group.initial.rebalance.delay.ms': '0',
+    // A commit of offsets stands before every insert; the coordinator would let it wait 5 ms for others.
+    'group.coordinator.append.linger.ms': '0',
     // After kill -9 the controller refuses the new broker until the session of the old one is over.
     'broker.session.timeout.ms': '3000',
     'broker.heartbeat.interval.ms': '500',
