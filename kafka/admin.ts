@@ -3,7 +3,7 @@
 
 import { answeredError, errorFromCode } from './broker.ts'
 import { type KafkaConnection, partitionsChanged } from './cluster.ts'
-import { kafkaError, retrying } from './failure.ts'
+import { backoffMs, kafkaError, pause, retrying } from './failure.ts'
 
 export interface TopicSpec {
   readonly name: string
@@ -28,6 +28,8 @@ export interface EnsuredTopic {
 }
 
 const topicResource = 2
+/** @see https://kafka.apache.org/protocol.html#protocol_error_codes */
+const requestTimedOut = 7
 const timeoutMs = 15_000
 
 /**
@@ -50,7 +52,10 @@ export async function listTopics(connection: KafkaConnection, prefix: string): P
     .sort()
 }
 
-/** Deletes what there is of these; missing ones are no error. @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED */
+/**
+ * Deletes what there is of these, and waits until the brokers no longer list them; missing ones are no error.
+ * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED
+ */
 export async function deleteTopics(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
   for (const topic of topics) {
     const attempt = async () => {
@@ -62,6 +67,19 @@ export async function deleteTopics(connection: KafkaConnection, topics: readonly
       connection.forget(topic)
     }
     await retrying(attempt, { doing: `delete topic ${topic}`, log: connection.log, timeoutMs })
+  }
+  await untilGone(connection, topics)
+}
+
+/** The controller answers before the brokers have taken in what it did: whoever lists topics then would still find them. */
+async function untilGone(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  for (let attempt = 1; ; attempt++) {
+    const listed = new Set(await listTopics(connection, ''))
+    const left = topics.filter(topic => listed.has(topic))
+    if (left.length === 0) return
+    if (performance.now() > deadline) throw kafkaError(errorFromCode(requestTimedOut), 'delete topics', left.join(', '))
+    await pause(backoffMs(attempt))
   }
 }
 
