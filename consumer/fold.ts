@@ -1,9 +1,10 @@
 // consumer/fold: one batch into ClickHouse, and again if nobody knows whether it arrived.
-// May know: clickhouse/{model,reconcile}, consumer/{insert,recover,slice,tables}.
+// May know: clickhouse/{model,reconcile}, consumer/{freshness,insert,recover,slice,tables}.
 
 import type { Model } from '../clickhouse/model.ts'
 import { reconcile } from '../clickhouse/reconcile.ts'
 import type { Log } from '../runtime/log.ts'
+import type { Freshness } from './freshness.ts'
 import { type Inserter, insertSlices } from './insert.ts'
 import { holdsAny, recoverSlices, waitForRunningInserts } from './recover.ts'
 import { countRecords, type Slice } from './slice.ts'
@@ -13,6 +14,7 @@ export interface Folder {
   readonly inserter: Inserter
   readonly tables: ReadonlyMap<string, FoldTable>
   readonly model: Model | undefined
+  readonly freshness: Freshness
   readonly log: Log
 }
 
@@ -25,6 +27,7 @@ export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promi
     for (const [table, own] of batch) {
       await insertSlices(folder.inserter, table, own)
       table.folded += countRecords(own)
+      folder.freshness.observe(own)
     }
   })
 }
@@ -50,6 +53,7 @@ export async function recoverBatch(
     const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
     for (const [table, own] of batch.slice(reached)) {
       const complete = await recoverSlices(folder.inserter, table, own, sameServer)
+      folder.freshness.observe(own)
       certain &&= complete
     }
   })

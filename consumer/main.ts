@@ -130,10 +130,9 @@ function makeLoop(
     generation,
     membership,
     fetcher,
-    folder: { inserter, tables: warehouse.tables, model, log },
+    folder: { inserter, tables: warehouse.tables, model, freshness: new Freshness(), log },
     watermarks: new WatermarkFollower(warehouse.clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
-    freshness: new Freshness(),
     others: new Others(generation, membership),
   }
 }

@@ -48,7 +48,6 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
       next = countRecords(slices) < backlogRecords ? undefined : fetchAhead(loop, tenure, signal)
       if (slices.length > 0) await foldUntilKnown(loop, tenure, slices, signal)
       markDone(tenure, slices)
-      loop.freshness.observe(slices)
       // Written while the next records are fetched; two never overlap.
       await watermark
       watermark = advanceWatermark(loop, tenure, signal)

@@ -30,14 +30,14 @@ export const emptyStatus: ConsumerStatus = {
   tables: {},
 }
 
-export function statusOf({ generation, folder, watermarks, freshness }: FoldLoop): ConsumerStatus {
+export function statusOf({ generation, folder, watermarks }: FoldLoop): ConsumerStatus {
   const tables = [...folder.tables.values()]
   return {
     generation: generation.number,
     database: folder.inserter.database,
     watermark: watermarks.visible,
     newest: watermarks.newest,
-    freshness: freshness.summary(),
+    freshness: folder.freshness.summary(),
     changes: tables.reduce((sum, { folded }) => sum + folded, 0),
     tables: Object.fromEntries(tables.map(({ table, folded }) => [tableName(table), { folded }])),
   }

@@ -6,7 +6,6 @@ import type { Position } from '../contract/position.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import type { Membership } from '../kafka/group.ts'
 import type { Folder } from './fold.ts'
-import type { Freshness } from './freshness.ts'
 import type { Others } from './others.ts'
 import type { WatermarkFollower } from './watermark.ts'
 
@@ -17,7 +16,6 @@ export interface FoldLoop {
   readonly folder: Folder
   readonly watermarks: WatermarkFollower
   readonly watermarksTopic: string
-  readonly freshness: Freshness
   readonly others: Others
 }
 
