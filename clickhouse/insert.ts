@@ -33,7 +33,7 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
     min_insert_block_size_rows: String(oneBlock.rows),
     min_insert_block_size_bytes: String(oneBlock.bytes),
     parallel_view_processing: 1,
-    // Sums up the rows of one key, so that a view of sums need not group: planning that costs more than the sums.
+    // Adds up the rows of one key, and drops what came to nothing, so that a view of sums need not.
     optimize_on_insert: 1,
     max_threads: records < severalThreads ? 1 : 0,
     // A fold reads single keys of the other tables; handing each small read to a pool costs more than the read.

@@ -17,8 +17,8 @@
 --   employee_month  month, employee, product                                 the same by period
 --
 -- Every measure is a sum of signed images, so an update or a delete retracts exactly; a row whose measures are all 0 stands for nothing
--- and is dropped. An insert adds up the rows of one key, so the views need not group; parts not yet merged hold several, so read it
--- with sum and GROUP BY. Days are partitioned by month; the other grains are not, as a batch makes a part for each partition that it touches.
+-- and is dropped. Several rows of one key add up: read it with sum and GROUP BY. Days are partitioned by month; the other grains are
+-- not, as a batch makes a part for each partition that it touches.
 CREATE TABLE sales_cube
 (
     grain LowCardinality(String) COMMENT 'Which dimensions the row has, the others are 0',

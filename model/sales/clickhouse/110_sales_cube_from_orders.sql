@@ -16,13 +16,13 @@ SELECT
     cell.8 AS product_id,
     cell.9 AS hours,
     cell.10 AS second,
-    _sign * cell.11 AS intake_orders,
-    _sign * cell.12 AS intake_value,
-    _sign * cell.13 AS orders,
-    _sign * cell.14 AS units,
-    _sign * cell.15 AS revenue,
-    _sign * cell.16 AS cost,
-    _sign * cell.17 AS seconds
+    sum(_sign) * cell.11 AS intake_orders,
+    sum(_sign) * cell.12 AS intake_value,
+    sum(_sign) * cell.13 AS orders,
+    sum(_sign) * cell.14 AS units,
+    sum(_sign) * cell.15 AS revenue,
+    sum(_sign) * cell.16 AS cost,
+    sum(_sign) * cell.17 AS seconds
 FROM
 (
     SELECT
@@ -75,4 +75,6 @@ FROM
         WHERE order_id IN (SELECT order_id FROM `shop.orders.changelog`)
         GROUP BY order_id
     ) AS items USING (order_id)
-);
+)
+GROUP BY cell
+HAVING sum(_sign) != 0;

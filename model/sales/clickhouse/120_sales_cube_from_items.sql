@@ -15,11 +15,11 @@ SELECT
     toInt32(0) AS hours,
     cell.9 AS second,
     toInt64(0) AS intake_orders,
-    _sign * cell.10 AS intake_value,
+    sum(_sign) * cell.10 AS intake_value,
     toInt64(0) AS orders,
-    _sign * cell.11 AS units,
-    _sign * cell.12 AS revenue,
-    _sign * cell.13 AS cost,
+    sum(_sign) * cell.11 AS units,
+    sum(_sign) * cell.12 AS revenue,
+    sum(_sign) * cell.13 AS cost,
     toInt64(0) AS seconds
 FROM
 (
@@ -58,4 +58,6 @@ FROM
         FROM `shop.orders.current` FINAL
         WHERE order_id IN (SELECT order_id FROM `shop.order_items.changelog`)
     ) AS orders_of_items USING (order_id)
-);
+)
+GROUP BY cell
+HAVING sum(_sign) != 0;

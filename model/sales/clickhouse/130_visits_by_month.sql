@@ -15,6 +15,7 @@ CREATE MATERIALIZED VIEW visits_by_month_from_visits TO visits_by_month AS
 SELECT
     toStartOfMonth(toDate(visited_at, '{time_zone}')) AS month,
     traffic_source_id,
-    _sign AS visits,
-    _sign * toDecimal128(visit.cost, 2) AS cost
-FROM `shop.user_traffic.changelog` AS visit;
+    sum(_sign) AS visits,
+    sum(_sign * toDecimal128(visit.cost, 2)) AS cost
+FROM `shop.user_traffic.changelog` AS visit
+GROUP BY month, traffic_source_id;
