@@ -56,7 +56,7 @@ interface Measured {
 }
 
 async function measure(stack: BenchStack): Promise<Measured> {
-  await untilMerged(stack)
+  await untilQuiet(stack)
   const reports = new Map<string, number>()
   for (const { database: published, name } of loadModel(packagePath('model/sales'), 'UTC').publish) {
     if (published !== 'analytics') continue
@@ -120,8 +120,10 @@ SELECT * EXCEPT _deleted REPLACE (${ids}), 1 FROM (SELECT * FROM ${current(table
   }
 }
 
-/** Until no merge runs, so that a report is not measured beside the aftermath of the load. */
-async function untilMerged({ clickhouse }: BenchStack): Promise<void> {
+/** Until no merge runs and Postgres has cleaned up, so that a report is not measured beside the aftermath of the load. */
+async function untilQuiet({ clickhouse, sql }: BenchStack): Promise<void> {
+  await sql.query('VACUUM ANALYZE')
+  await sql.query('CHECKPOINT')
   await poll('the end of the merges', async () => {
     const [row] = await clickhouse.rows<{ n: string }>('SELECT count() AS n FROM system.merges')
     return Number(row!.n) === 0
