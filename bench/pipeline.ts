@@ -24,6 +24,18 @@ export interface BenchStack {
   close(): Promise<void>
 }
 
+/** Of all pipelines. They and the stack are process groups of their own, which Ctrl-C does not reach. */
+const services: Child[] = []
+
+function stopWhenInterrupted(directory: string, log: Log): void {
+  const stop = async () => {
+    await Promise.all(services.map(service => service.stop()))
+    await down(directory, log)
+    process.exit(130)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())
+}
+
 /** A fresh stack under `.millrace/bench`; whatever an earlier run left is deleted. */
 export async function openBenchStack(): Promise<BenchStack> {
   const directory = resolve('.millrace/bench')
@@ -31,6 +43,7 @@ export async function openBenchStack(): Promise<BenchStack> {
   mkdirSync(directory, { recursive: true })
   await reset(directory, log)
   rmSync(join(directory, 'run'), { recursive: true, force: true })
+  stopWhenInterrupted(directory, log)
   const { postgres, kafka, clickhouse } = await up({ directory, log })
   const sql = await connect(postgres!)
   const warehouse = connectClickhouse({ url: clickhouse!, user: 'default', password: '' })
@@ -83,11 +96,17 @@ export class Pipeline {
   }
 
   startConsumer(): void {
-    this.consumer = startChild(`${this.name}-consumer`, ['--config', this.#config, 'consumer'], this.#stack.directory)
+    this.consumer = this.#start('consumer')
   }
 
   startProducer(): void {
-    this.producer = startChild(`${this.name}-producer`, ['--config', this.#config, 'producer'], this.#stack.directory)
+    this.producer = this.#start('producer')
+  }
+
+  #start(service: string): Child {
+    const child = startChild(`${this.name}-${service}`, ['--config', this.#config, service], this.#stack.directory)
+    services.push(child)
+    return child
   }
 
   async stop(): Promise<void> {
