@@ -7,7 +7,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Freshness } from './freshness.ts'
 import { type Inserter, insertSlices } from './insert.ts'
 import { holdsAny, recoverSlices, waitForRunningInserts } from './recover.ts'
-import { countRecords, type Slice } from './slice.ts'
+import { countRecords, type Slice, slicesOf } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
 export interface Folder {
@@ -93,7 +93,7 @@ async function eachGroup(
 ): Promise<void> {
   const groups = new Map<string, TableSlices[]>()
   for (const [topic, table] of folder.tables) {
-    const own = slices.filter(slice => slice.topic === topic)
+    const own = slicesOf(topic, slices)
     if (own.length > 0) groups.set(table.group, [...(groups.get(table.group) ?? []), [table, own]])
   }
   const outcomes = await Promise.allSettled([...groups.values()].map(work))

@@ -87,6 +87,14 @@ export function sliceOfRange(fetched: FetchedPartition, end: number, before?: Po
   return { topic, partition, start, end, records, from, to, truncate, reached }
 }
 
+/**
+ * The topic's slices by partition, in whatever order they were fetched: a fetch begins with another partition each time, and who completes
+ * a batch must send the same bytes under the same token.
+ */
+export function slicesOf(topic: string, slices: readonly Slice[]): Slice[] {
+  return slices.filter(slice => slice.topic === topic).sort((a, b) => a.partition - b.partition)
+}
+
 /** Two halves of a list of slices by number of records; a list of one record cannot be halved. */
 export function halve(slices: readonly Slice[]): [Slice[], Slice[]] {
   const total = countRecords(slices)

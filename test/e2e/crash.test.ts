@@ -97,4 +97,29 @@ test('what a broker appends of a killed producer, after its successor has append
   }
 })
 
+test('a batch whose end was not written down is completed and not repeated, in whatever order its partitions were fetched', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup: `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
+      INSERT INTO public.counted SELECT g, 0 FROM generate_series(1, 100) g`,
+  })
+  await pipeline.settle()
+  const images = async () => {
+    const [row] = await pipeline.clickhouse<{ n: string }>(
+      'SELECT count() AS n FROM `public.counted.changelog` WHERE _sign > 0',
+    )
+    return Number(row!.n)
+  }
+  for (let round = 1; round <= 2; round++) {
+    await pipeline.sql('UPDATE counted SET n = n + 1')
+    await pipeline.until(async () => (await images()) >= 100 * (round + 1), { what: 'the update is visible' })
+    await services.kill('kafka')
+    await pipeline.consumer.kill()
+    await services.restart()
+    pipeline.consumer.start()
+    await pipeline.settle()
+    assert.is(await images(), 100 * (round + 1), `round ${round}`)
+  }
+  assert.match(pipeline.consumer.log, /completing a batch that was left open/)
+})
+
 test.run()

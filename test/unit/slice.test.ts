@@ -2,7 +2,15 @@
 // May know: consumer/{intent,slice}.
 
 import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/intent.ts'
-import { countRecords, firstSlice, halve, type Slice, sliceOfRange, withoutOffsets } from '../../consumer/slice.ts'
+import {
+  countRecords,
+  firstSlice,
+  halve,
+  type Slice,
+  sliceOfRange,
+  slicesOf,
+  withoutOffsets,
+} from '../../consumer/slice.ts'
 import type { RecordSet } from '../../kafka/record-batch.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -41,6 +49,19 @@ test('a slice reaches from the position to the last record', () => {
 test('a truncate ends the slice before it and stands alone in its own', () => {
   assert.equal(shape(firstSlice(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
   assert.equal(shape(firstSlice(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
+})
+
+test('the slices of a topic come by partition, in whatever order they were fetched', () => {
+  const slices = [2, 0, 1].map(partition => firstSlice({ ...fetched(5), partition })!)
+  const other = firstSlice({ ...fetched(5), topic: 'other' })!
+  for (const order of [
+    [...slices, other],
+    [other, ...slices.toReversed()],
+  ])
+    assert.equal(
+      slicesOf('t', order).map(({ partition }) => partition),
+      [0, 1, 2],
+    )
 })
 
 test('a range is given back only when all of it is there, and without what follows', () => {
