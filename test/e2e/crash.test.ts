@@ -1,5 +1,5 @@
 // test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
-// May know: everything. `TEST_KILLS` sets how often each is killed (default 3), `TEST_SEED` repeats the order and the pauses.
+// May know: everything. `TEST_KILLS` sets how often each is killed (default 2), `TEST_SEED` repeats the order and the pauses.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 import { appendAgain, readTopic } from '../support/topic.ts'
 
-const kills = Number(process.env.TEST_KILLS ?? 3)
+const kills = Number(process.env.TEST_KILLS ?? 2)
 const rate = 400
 const seed = testSeed()
 const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
