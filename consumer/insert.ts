@@ -27,7 +27,7 @@ export function foldQueries(database: string): string {
   return `fold-${database}-`
 }
 
-/** Slices of one table, truncates included, in the order in which they stand in the batch. */
+/** Slices of one table, truncates included. Their order is part of the token: see `slicesOf`. */
 export async function insertSlices(
   inserter: Inserter,
   table: FoldTable,

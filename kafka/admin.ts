@@ -3,7 +3,7 @@
 
 import { answeredError, errorFromCode } from './broker.ts'
 import { type KafkaConnection, partitionsChanged } from './cluster.ts'
-import { backoffMs, kafkaError, pause, retrying } from './failure.ts'
+import { kafkaError, retrying } from './failure.ts'
 
 export interface TopicSpec {
   readonly name: string
@@ -54,7 +54,7 @@ export async function listTopics(connection: KafkaConnection, prefix: string): P
 
 /**
  * Deletes what there is of these, and waits until the brokers no longer list them; missing ones are no error.
- * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED
+ * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED, KAFKA_UNREACHABLE
  */
 export async function deleteTopics(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
   for (const topic of topics) {
@@ -73,14 +73,11 @@ export async function deleteTopics(connection: KafkaConnection, topics: readonly
 
 /** The controller answers before the brokers have taken in what it did: whoever lists topics then would still find them. */
 async function untilGone(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  for (let attempt = 1; ; attempt++) {
+  const look = async () => {
     const listed = new Set(await listTopics(connection, ''))
-    const left = topics.filter(topic => listed.has(topic))
-    if (left.length === 0) return
-    if (performance.now() > deadline) throw kafkaError(errorFromCode(requestTimedOut), 'delete topics', left.join(', '))
-    await pause(backoffMs(attempt))
+    if (topics.some(topic => listed.has(topic))) throw errorFromCode(requestTimedOut)
   }
+  await retrying(look, { doing: `see topics gone: ${topics.join(', ')}`, log: connection.log, timeoutMs })
 }
 
 /** @returns false when it existed already */

@@ -8,7 +8,7 @@ import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { killEach, targets } from '../support/nemesis.ts'
-import { startPipeline } from '../support/pipeline.ts'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -68,17 +68,21 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   assert.equal(slots, [{ slot_name: `${pipeline.name}_2` }])
 })
 
+const hundredRows = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
+  INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
+
+/** Images that came to be in the changelog of these rows, and how many changes they are of. */
+async function countImages(pipeline: Pipeline): Promise<{ rows: number; changes: number }> {
+  const [row] = await pipeline.clickhouse<{ rows: string; changes: string }>(
+    'SELECT count() AS rows, uniqExact(_version) AS changes FROM `public.counted.changelog` WHERE _sign > 0',
+  )
+  return { rows: Number(row!.rows), changes: Number(row!.changes) }
+}
+
 test('what a broker appends of a killed producer, after its successor has appended it too, counts once', async () => {
   await using pipeline = await startPipeline(services, {
-    setup: `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
-      INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`,
+    setup: hundredRows,
   })
-  const images = async () => {
-    const [row] = await pipeline.clickhouse<{ rows: string; changes: string }>(
-      'SELECT count() AS rows, uniqExact(_version) AS changes FROM `public.counted.changelog` WHERE _sign > 0',
-    )
-    return row!
-  }
   for (const consumerRuns of [true, false]) {
     await pipeline.sql('UPDATE counted SET n = n + 1 WHERE id <= 50')
     await pipeline.settle()
@@ -91,7 +95,7 @@ test('what a broker appends of a killed producer, after its successor has append
     await pipeline.sql('UPDATE counted SET n = -n WHERE id % 7 = 0; DELETE FROM counted WHERE id % 11 = 0')
     pipeline.start()
     await pipeline.assertEqual()
-    const { rows, changes } = await images()
+    const { rows, changes } = await countImages(pipeline)
     assert.is(rows, changes)
     assert.match(pipeline.consumer.log, /records that a producer had appended twice are left out/)
   }
@@ -99,25 +103,20 @@ test('what a broker appends of a killed producer, after its successor has append
 
 test('a batch whose end was not written down is completed and not repeated, in whatever order its partitions were fetched', async () => {
   await using pipeline = await startPipeline(services, {
-    setup: `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
-      INSERT INTO public.counted SELECT g, 0 FROM generate_series(1, 100) g`,
+    setup: hundredRows,
   })
   await pipeline.settle()
-  const images = async () => {
-    const [row] = await pipeline.clickhouse<{ n: string }>(
-      'SELECT count() AS n FROM `public.counted.changelog` WHERE _sign > 0',
-    )
-    return Number(row!.n)
-  }
   for (let round = 1; round <= 2; round++) {
     await pipeline.sql('UPDATE counted SET n = n + 1')
-    await pipeline.until(async () => (await images()) >= 100 * (round + 1), { what: 'the update is visible' })
+    await pipeline.until(async () => (await countImages(pipeline)).rows >= 100 * (round + 1), {
+      what: 'the update is visible',
+    })
     await services.kill('kafka')
     await pipeline.consumer.kill()
     await services.restart()
     pipeline.consumer.start()
     await pipeline.settle()
-    assert.is(await images(), 100 * (round + 1), `round ${round}`)
+    assert.is((await countImages(pipeline)).rows, 100 * (round + 1), `round ${round}`)
   }
   assert.match(pipeline.consumer.log, /completing a batch that was left open/)
 })
