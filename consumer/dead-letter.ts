@@ -12,13 +12,18 @@ export interface DeadLetters {
   close(): Promise<void>
 }
 
-/** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic */
-export async function openDeadLetters(connection: KafkaConnection, topic: string): Promise<DeadLetters> {
+/** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic; the signal's reason */
+export async function openDeadLetters(
+  connection: KafkaConnection,
+  topic: string,
+  signal: AbortSignal,
+): Promise<DeadLetters> {
   let failure: MillraceError | undefined
   const sink = await openSink(connection, {
     topics: [{ name: topic, partitions: Object.keys(deadLetterPartitions).length, shared: true }],
     compression: 'none',
     onDurable: () => {},
+    signal,
     onError: error => {
       failure = error
     },

@@ -19,7 +19,7 @@ import { Freshness } from './freshness.ts'
 import { type GenerationSource, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
 import { Others } from './others.ts'
 import { runFold } from './run.ts'
-import { openWarehouse, publishWarehouse, type Warehouse } from './setup.ts'
+import { openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
 import type { FoldLoop } from './tenure.ts'
 import { WatermarkFollower } from './watermark.ts'
@@ -75,63 +75,58 @@ interface GenerationParts extends ConsumerOptions {
   readonly generation: Generation
 }
 
-/** Folds one generation until asked to stop, or until another takes its place. */
+/** Folds one generation until asked to stop, or until another takes its place, be it while this one is still being set up. */
 async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) => void): Promise<void> {
-  const { connection, generation, source, log, life, config } = parts
+  const { generation, source, log, life } = parts
   log.info('folding', { generation: generation.number, tables: generation.tables.length })
-  const setUp = () => openWarehouse(parts)
-  const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal: life.signal, log })
   const replaced = new AbortController()
   const signal = AbortSignal.any([life.signal, replaced.signal])
-  const letters = await openDeadLetters(connection, deadLettersTopic(config.name, generation.number))
-  const membership = joinGroup(connection, {
-    groupId: consumerGroup(config.name, generation.number),
-    groups: groupsOf(generation),
-  })
-  const fetcher = openFetcher(connection)
-  const loop = makeLoop(parts, { warehouse, membership, fetcher, divert: divertTo(letters.write) })
-  onStart(loop)
   const watch = untilReplaced(source, generation, signal).then(
     () => replaced.abort(),
     error => replaced.abort(error),
   )
+  const opened: Close[] = []
   try {
+    const loop = await openLoop(parts, signal, opened)
+    onStart(loop)
     await runFold(loop, signal)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
     replaced.abort()
     await watch
-    await membership.leave()
-    fetcher.close()
-    await letters.close()
-    await warehouse.clickhouse.close()
+    for (const close of opened.reverse()) await close()
   }
 }
 
-function makeLoop(
-  parts: GenerationParts,
-  opened: {
-    warehouse: Warehouse
-    membership: FoldLoop['membership']
-    fetcher: FoldLoop['fetcher']
-    divert: ReturnType<typeof divertTo>
-  },
-): FoldLoop {
-  const { generation, config, log, model } = parts
-  const { warehouse, membership, fetcher, divert } = opened
-  const inserter = { clickhouse: warehouse.clickhouse, database: warehouse.database, divert }
+type Close = () => unknown
+
+/** What it has opened, it also adds to the list when it fails later. */
+async function openLoop(parts: GenerationParts, signal: AbortSignal, opened: Close[]): Promise<FoldLoop> {
+  const { connection, generation, config, log, model } = parts
+  const setUp = () => openWarehouse(parts)
+  const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
+  opened.push(() => warehouse.clickhouse.close())
+  const letters = await openDeadLetters(connection, deadLettersTopic(config.name, generation.number), signal)
+  opened.push(() => letters.close())
+  const fetcher = openFetcher(connection)
+  opened.push(() => fetcher.close())
+  const groupId = consumerGroup(config.name, generation.number)
+  const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
+  opened.push(() => membership.leave())
+  const { clickhouse, database, tables } = warehouse
+  const inserter = { clickhouse, database, divert: divertTo(letters.write) }
   const makeKnown = async () => {
     await publishWarehouse(warehouse, model)
-    const tables = [...warehouse.tables.values()].map(({ table }) => tableName(table)).join(' ')
-    log.info('published', { generation: generation.number, tables })
+    const names = [...tables.values()].map(({ table }) => tableName(table)).join(' ')
+    log.info('published', { generation: generation.number, tables: names })
   }
   return {
     generation,
     membership,
     fetcher,
-    folder: { inserter, tables: warehouse.tables, model, freshness: new Freshness(), log },
-    watermarks: new WatermarkFollower(warehouse.clickhouse, generation, makeKnown),
+    folder: { inserter, tables, model, freshness: new Freshness(), log },
+    watermarks: new WatermarkFollower(clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     others: new Others(generation, membership),
   }

@@ -23,6 +23,12 @@ interface TopicLeaders {
   missingSince?: number
 }
 
+/** How long to wait for something. */
+export interface Patience {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
 type Address = Pick<LinkOptions, 'host' | 'port'>
 
 /** A topic that has only just been made, or whose broker has only just started, is unknown for a moment. */
@@ -95,9 +101,9 @@ export class KafkaConnection {
 
   /**
    * Waits until the topic is known and every partition has a leader; gives the number of partitions.
-   * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader
+   * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader; the signal's reason
    */
-  async partitionCount(topic: string, timeoutMs = missingToleranceMs): Promise<number> {
+  async partitionCount(topic: string, { timeoutMs = missingToleranceMs, signal }: Patience = {}): Promise<number> {
     const deadline = performance.now() + timeoutMs
     for (let attempt = 1; ; attempt += 1) {
       const known = this.#topics.get(topic)
@@ -107,7 +113,7 @@ export class KafkaConnection {
         if (known?.missingSince !== undefined) throw topicMissing(topic)
         throw kafkaError(errorFromCode(leaderNotAvailable), `find the leaders of topic ${topic}`, topic)
       }
-      if (attempt > 1) await pause(backoffMs(attempt - 1))
+      if (attempt > 1) await pause(backoffMs(attempt - 1), signal)
       await this.refresh([topic])
     }
   }

@@ -217,7 +217,8 @@ export class Membership {
   }
 
   async #measure(topics: readonly string[]): Promise<TopicGroup> {
-    const counts = await Promise.all(topics.map(topic => this.#connection.partitionCount(topic)))
+    const { signal } = this.#stop
+    const counts = await Promise.all(topics.map(topic => this.#connection.partitionCount(topic, { signal })))
     const partitions = counts[0] ?? 0
     const odd = counts.findIndex(count => count !== partitions)
     if (odd >= 0) throw partitionsChanged(topics[odd]!, partitions, counts[odd]!)

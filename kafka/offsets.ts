@@ -12,15 +12,21 @@ export const earliest = -2
 
 const readCommitted = 1
 
+interface OffsetsWanted {
+  readonly topic: string
+  readonly at: typeof latest | typeof earliest
+  readonly signal?: AbortSignal | undefined
+}
+
 /** One offset per partition of the topic. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
 export function listOffsets(
   connection: KafkaConnection,
   lane: Lane,
-  { topic, at, signal }: { topic: string; at: typeof latest | typeof earliest; signal?: AbortSignal },
+  { topic, at, signal }: OffsetsWanted,
 ): Promise<number[]> {
   const attempt = async () => {
     try {
-      return await listOnce(connection, lane, topic, at)
+      return await listOnce(connection, lane, { topic, at, signal })
     } catch (error) {
       if (isRetriable(error)) await connection.refresh([topic])
       throw error
@@ -29,8 +35,12 @@ export function listOffsets(
   return retrying(attempt, { doing: `list the offsets of topic ${topic}`, log: connection.log, signal })
 }
 
-async function listOnce(connection: KafkaConnection, lane: Lane, topic: string, timestamp: number): Promise<number[]> {
-  const count = await connection.partitionCount(topic)
+async function listOnce(
+  connection: KafkaConnection,
+  lane: Lane,
+  { topic, at, signal }: OffsetsWanted,
+): Promise<number[]> {
+  const count = await connection.partitionCount(topic, { signal })
   const byLeader = new Map<number, number[]>()
   for (let partition = 0; partition < count; partition += 1) {
     const leader = connection.leader(topic, partition)
@@ -41,7 +51,7 @@ async function listOnce(connection: KafkaConnection, lane: Lane, topic: string, 
   await Promise.all(
     [...byLeader].map(async ([leader, partitions]) => {
       const link = await lane.to(leader)
-      const topics = [{ topic, partitions: partitions.map(partition => ({ partition, timestamp })) }]
+      const topics = [{ topic, partitions: partitions.map(partition => ({ partition, timestamp: at })) }]
       const request = { replicaId: -1, isolationLevel: readCommitted, topics }
       const { responses } = await link.call(broker => broker.listOffsets(request))
       for (const { partition, offset } of responses[0]?.partitions ?? []) offsets[partition] = Number(offset)

@@ -27,6 +27,8 @@ export interface SinkOptions {
   readonly onDurable: (lsn: number) => void
   /** Called once. The sink takes nothing more; a new one must start from the last records in the topics. */
   readonly onError: (error: MillraceError) => void
+  /** Ends the opening only. */
+  readonly signal?: AbortSignal
 }
 
 /** What of the topics is safe to rely on. */
@@ -45,10 +47,11 @@ const batchMargin = 1024
 
 /**
  * Takes a producer id of its own and learns where the partitions end.
- * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's reason
  */
 export async function openSink(connection: KafkaConnection, options: SinkOptions): Promise<Sink> {
-  const [first] = options.topics
+  const { topics, signal } = options
+  const [first] = topics
   if (first === undefined) throw new RangeError('a sink must be opened with a topic')
   const lane = connection.openLane()
   try {
@@ -56,13 +59,17 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
     const builders = new BuilderPool(options.maxBatchBytes ?? defaultMaxBatchBytes)
     const begin = () =>
       connection.ask(broker => broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }))
-    const { producerId, producerEpoch } = await retrying(begin, { doing: 'obtain a producer id', log: connection.log })
+    const { producerId, producerEpoch } = await retrying(begin, {
+      doing: 'obtain a producer id',
+      log: connection.log,
+      signal,
+    })
     const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
     const outboxes = await Promise.all(
-      options.topics.map(async ({ name, partitions, shared = false }) => {
-        const found = await connection.partitionCount(name)
+      topics.map(async ({ name, partitions, shared = false }) => {
+        const found = await connection.partitionCount(name, { signal })
         if (found !== partitions) throw partitionsChanged(name, partitions, found)
-        const ends = await listOffsets(connection, lane, { topic: name, at: latest })
+        const ends = await listOffsets(connection, lane, { topic: name, at: latest, signal })
         const limit = (await largestBatch(connection, name)) - batchMargin
         const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limit)
         const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }

@@ -6,12 +6,14 @@ import { fileURLToPath } from 'node:url'
 import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
+import { deleteGenerationTopics } from '../../producer/topics.ts'
 import { loadConfig } from '../../runtime/config.ts'
+import { connectTo } from '../support/kafka.ts'
 import { killEach, targets } from '../support/nemesis.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 import { appendAgain, readTopic } from '../support/topic.ts'
 
 const kills = Number(process.env.TEST_KILLS ?? 2)
@@ -61,8 +63,15 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   await Promise.all([pipeline.producer.kill(), pipeline.consumer.kill()])
   assert.not.ok(pipeline.producer.log.includes('loaded'), 'the load was cut off')
   await pipeline.sql('DELETE FROM public.many WHERE id % 2 = 0')
+  // The consumer takes it up while it is half removed, and must not wait for its topics once there is another.
+  const kafka = await connectTo(services.endpoints.kafka!)
+  await deleteGenerationTopics(kafka, pipeline.name, 1)
+  await kafka.close()
+  pipeline.consumer.start()
+  await until(() => /started.*started.*folding/s.test(pipeline.consumer.log), { what: 'it is taken up again' })
   pipeline.start()
   const { tables } = await pipeline.assertEqual()
+  assert.not.match(pipeline.consumer.log, /was given up/)
   assert.is(tables['public.many']!.clickhouse, 150_000)
   const slots = await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()')
   assert.equal(slots, [{ slot_name: `${pipeline.name}_2` }])

@@ -186,7 +186,7 @@ test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', as
 })
 
 test('a topic that is not there is refused', async () => {
-  await assert.refuses(() => connection.partitionCount('no-such-topic', 200), 'TOPIC_MISSING')
+  await assert.refuses(() => connection.partitionCount('no-such-topic', { timeoutMs: 200 }), 'TOPIC_MISSING')
 })
 
 test.run()

@@ -144,7 +144,9 @@ function withStack(error: Error, stack: string): Error {
 }
 
 function isPlain(error: Error): boolean {
-  return error.cause === undefined && error.message !== '' && !(error instanceof MillraceError)
+  return (
+    error.cause === undefined && !('suppressed' in error) && error.message !== '' && !(error instanceof MillraceError)
+  )
 }
 
 function reportFailure(where: string, failure: Error): void {
