@@ -13,14 +13,17 @@ export interface PublishedView {
 }
 
 /** Settings of a session that would change what a view means; tools do set the first one. Each has ClickHouse's default here. */
-const pinned = Object.entries({
+const meaning = {
   join_use_nulls: 0,
   transform_null_in: 0,
   group_by_use_nulls: 0,
   cast_keep_nullable: 0,
   aggregate_functions_null_for_empty: 0,
   prefer_column_name_to_alias: 0,
-})
+}
+/** Threads share what is read in pieces of at least so much. By default a report's few megabytes are a piece or two, and threads go without. */
+const pieces = { merge_tree_min_rows_for_concurrent_read: 32_768, merge_tree_min_bytes_for_concurrent_read: 1_048_576 }
+const pinned = Object.entries({ ...meaning, ...pieces })
   .map(([name, value]) => `${name} = ${value}`)
   .join(', ')
 

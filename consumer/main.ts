@@ -1,6 +1,7 @@
 // consumer/main: puts the consumer together: one generation at a time, from its topics to its warehouse.
 // May know: contract, kafka, clickhouse, runtime, consumer.
 
+import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
@@ -22,7 +23,7 @@ import { runFold } from './run.ts'
 import { openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
 import type { FoldLoop } from './tenure.ts'
-import { WatermarkFollower } from './watermark.ts'
+import { hasWatermark, WatermarkFollower } from './watermark.ts'
 
 export interface ConsumerOptions {
   readonly config: Config
@@ -117,6 +118,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, opened: Clo
   const { clickhouse, database, tables } = warehouse
   const inserter = { clickhouse, database, divert: divertTo(letters.write) }
   const makeKnown = async () => {
+    if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)
     const names = [...tables.values()].map(({ table }) => tableName(table)).join(' ')
     log.info('published', { generation: generation.number, tables: names })

@@ -27,6 +27,11 @@ export const engineTables: readonly string[] = ['watermark', 'freshness', 'captu
 /** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
 const writeEveryMs = 100
 
+/** Whether anything of the generation has ever been visible. */
+export async function hasWatermark(clickhouse: Clickhouse): Promise<boolean> {
+  return (await clickhouse.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
+}
+
 /** Holds watermarks back until everything they cover has been folded. */
 export class WatermarkFollower {
   readonly #clickhouse: Clickhouse

@@ -1,9 +1,10 @@
 -- model/sales/clickhouse/330: the report territory_top_customers.
 -- May know: 100_sales_cube, current state of shop.customers and shop.sales_territories.
 --
--- First and last day are no sums, so they are looked up for the customers that made it into the ranking, in days that have orders
--- behind them; every ranked customer has one, so an inner join loses nobody. The best are kept as arrays, which is cheaper than sorting
--- everybody, and read once. Names are joined from the left: a customer whose row is still on its way is ranked all the same, with an empty name.
+-- A place in the ranking is one number, as in 320: the amount in cents above the lower 64 bits, negative so that most comes first, and the
+-- customer in them. First and last day are no sums, so they are looked up, with the orders, for the customers that made it into the
+-- ranking, in days that have orders behind them; every ranked customer has one, so an inner join loses nobody. Names are joined from the
+-- left: a customer whose row is still on its way is ranked all the same, with an empty name.
 CREATE VIEW territory_top_customers
 (
     sales_territory_id Int32 COMMENT 'Territory the sales counted for',
@@ -18,17 +19,20 @@ CREATE VIEW territory_top_customers
 )
 AS WITH ranked AS
 (
-    SELECT sales_territory_id, position, -place.1 AS amount, place.2 AS customer_id, place.3 AS purchases
+    SELECT
+        sales_territory_id, position,
+        toInt64(place) AS customer_id,
+        toDecimal128(toInt64(bitShiftRight(customer_id - place, 64)), 2) / 100 AS amount
     FROM
     (
-        SELECT sales_territory_id, groupArraySorted(100)((-amount, customer_id, purchases)) AS places
+        SELECT sales_territory_id, groupArraySorted(100)(bitShiftLeft(-toInt128(amount * 100), 64) + customer_id) AS places
         FROM
         (
-            SELECT sales_territory_id, customer_id, sum(orders) AS purchases, sum(revenue) AS amount
+            SELECT sales_territory_id, customer_id, sum(revenue) AS amount
             FROM sales_cube
             WHERE grain = 'customer'
             GROUP BY sales_territory_id, customer_id
-            HAVING purchases != 0
+            HAVING sum(orders) != 0
         )
         GROUP BY sales_territory_id
     )
@@ -36,15 +40,15 @@ AS WITH ranked AS
 ),
 spans AS
 (
-    SELECT sales_territory_id, customer_id, position, purchases, amount, max(day) - min(day) AS days
+    SELECT sales_territory_id, customer_id, position, amount, sum(orders_of_day) AS purchases, max(day) - min(day) AS days
     FROM
     (
-        SELECT sales_territory_id, customer_id, position, purchases, amount, period AS day
+        SELECT sales_territory_id, customer_id, position, amount, period AS day, sum(orders) AS orders_of_day
         FROM sales_cube
         INNER JOIN ranked USING (sales_territory_id, customer_id)
         WHERE grain = 'customer_day'
         GROUP BY ALL
-        HAVING sum(orders) != 0
+        HAVING orders_of_day != 0
     )
     GROUP BY ALL
 )

@@ -1,0 +1,73 @@
+// test/service/merge.test: what a load leaves in several parts is merged where merging makes rows fewer, and nowhere else.
+// May know: clickhouse/{client,merge}, real ClickHouse.
+
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { mergeParts } from '../../clickhouse/merge.ts'
+import type { Log } from '../../runtime/log.ts'
+import { uniqueName } from '../support/postgres.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+/** ClickHouse merges nothing of the table by itself; OPTIMIZE knows no such limit. */
+const neverByItself = 'max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1'
+
+const test = suite('merging after a load')
+let services: Services
+let clickhouse: Clickhouse
+
+test.before(async () => {
+  services = await startServices(['clickhouse'])
+  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
+  const admin = connectClickhouse(account)
+  const database = uniqueName('merged')
+  await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
+  await admin.close()
+  clickhouse = connectClickhouse({ ...account, database })
+})
+test.before.each(async () => {
+  for (const [name, engine] of [
+    ['shop.orders.changelog', 'MergeTree'],
+    ['shop.orders.current', 'ReplacingMergeTree'],
+    ['sums', 'SummingMergeTree'],
+  ]) {
+    await clickhouse.command(`CREATE OR REPLACE TABLE \`${name}\` (id Int64, month UInt8, n Int64) ENGINE = ${engine} PARTITION BY month ORDER BY id
+SETTINGS ${neverByItself}`)
+    for (const month of [1, 1, 2, 2, 3])
+      await clickhouse.command(`INSERT INTO \`${name}\` SELECT number, ${month}, 1 FROM numbers(10)`)
+  }
+})
+test.after(async () => {
+  await clickhouse?.close()
+  await services?.stop()
+})
+
+/** Parts of each table, by partition. */
+async function parts(): Promise<Record<string, number[]>> {
+  const rows = await clickhouse.rows<{ name: string; parts: string[] }>(
+    'SELECT table AS name, groupArray(n) AS parts FROM (SELECT table, partition, count() AS n FROM system.parts WHERE database = currentDatabase() AND active GROUP BY ALL ORDER BY ALL) GROUP BY table',
+  )
+  return Object.fromEntries(rows.map(({ name, parts }) => [name, parts.map(Number)]))
+}
+
+test('every partition of a table whose merges make rows fewer is one part afterwards, and the changelog is left alone', async () => {
+  assert.equal((await parts()).sums, [2, 2, 1])
+  await mergeParts(clickhouse, quietLog())
+  assert.equal(await parts(), { 'shop.orders.changelog': [2, 2, 1], 'shop.orders.current': [1, 1, 1], sums: [1, 1, 1] })
+  const [sum] = await clickhouse.rows<{ rows: string; n: string }>('SELECT count() AS rows, sum(n) AS n FROM sums')
+  assert.equal(sum, { rows: '30', n: '50' })
+})
+
+test('what cannot be merged is said and left, the others are merged', async () => {
+  await clickhouse.command('SYSTEM STOP MERGES sums')
+  const warnings: unknown[] = []
+  const log: Log = { ...quietLog(), warn: (_, fields) => void warnings.push(fields) }
+  await mergeParts(clickhouse, log)
+  assert.equal(await parts(), { 'shop.orders.changelog': [2, 2, 1], 'shop.orders.current': [1, 1, 1], sums: [2, 2, 1] })
+  assert.equal(
+    warnings.map(warning => (warning as { table: string }).table),
+    ['sums', 'sums'],
+  )
+  await clickhouse.command('SYSTEM START MERGES sums')
+})
+
+test.run()
