@@ -267,7 +267,8 @@ test('whatever is sent: never a 5xx, every answer as described, and every order 
     if (fault !== undefined) throw new Error(fault)
   })
   await fc.assert(property, { seed: testSeed(), numRuns: 1_500 })
-  for (const status of [200, 201, 400, 404, 405, 409, 413, 415])
+  // Those that a few in a hundred requests get. What is too large is rare, and has its place above.
+  for (const status of [200, 201, 400, 404, 405, 409, 415])
     assert.ok(answers.has(status), `no ${status}: ${[...answers]}`)
 
   await ending?.()
