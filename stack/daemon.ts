@@ -36,10 +36,17 @@ export async function startDaemon(directory: string, name: Component, command: C
   }
 }
 
+/** A line of a Java stack trace: a trace is longer than the excerpt, and the reason stands above it. */
+const stackFrame = /^\s+(at |\.\.\. \d+ more)/
+
 /** The end of a component's log from byte `offset` on, for an error message. */
 export function lastLines(directory: string, name: Component, offset: number, count = 15): string {
   const text = readFileSync(logPath(directory, name)).subarray(offset).toString('utf8')
-  return text.trimEnd().split('\n').slice(-count).join('\n')
+  const lines = text
+    .trimEnd()
+    .split('\n')
+    .filter(line => !stackFrame.test(line))
+  return lines.slice(-count).join('\n')
 }
 
 function openLog(path: string): number {

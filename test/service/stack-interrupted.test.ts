@@ -2,7 +2,9 @@
 // May know: stack, the command line, support.
 
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { appendFileSync, chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,7 +16,7 @@ import { readState, statePath } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
 import { startProgram } from '../support/fixture.ts'
 import { leftovers } from '../support/leftovers.ts'
-import { assert, skip, suite } from '../support/suite.ts'
+import { assert, skip, suite, until } from '../support/suite.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'stack-'))
 chmodSync(root, 0o711)
@@ -56,6 +58,22 @@ test('up killed at any moment of a first start is finished by the next', async (
     )
   }
   await down(directory, log)
+  assert.equal(leftovers(directory), [])
+})
+
+test('a port that somebody takes while Kafka starts is given up for another', async () => {
+  const directory = join(root, 'overtaken')
+  const starting = up({ directory, log, components: ['kafka'] })
+  let port: number | undefined
+  await until(() => (port = readState(directory).kafka?.ports.client) !== undefined, { what: 'a port is chosen' })
+  const stranger = createServer().listen(port, '127.0.0.1')
+  try {
+    await once(stranger, 'listening')
+    assert.is.not((await starting).kafka, `127.0.0.1:${port}`)
+  } finally {
+    stranger.close()
+  }
+  await reset(directory, log)
   assert.equal(leftovers(directory), [])
 })
 
