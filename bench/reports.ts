@@ -2,10 +2,7 @@
 // May know: bench/pipeline, clickhouse, generator. The shop comes through the real pipe; it is then multiplied inside ClickHouse.
 
 import { randomUUID } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
-import { connectClickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
-import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel } from '../clickhouse/model.ts'
 import { backfill } from '../generator/backfill.ts'
 import { applySchema } from '../generator/schema.ts'
@@ -32,8 +29,6 @@ const orders = 1_000_000
 const copies = 9
 const scattered = 1000
 const repetitions = 7
-/** ClickHouse gives memory back for about so long after a large query. */
-const settlingMs = 10_000
 
 export async function measureReports(): Promise<ReportsResult> {
   const stack = await openBenchStack()
@@ -46,7 +41,6 @@ export async function measureReports(): Promise<ReportsResult> {
     await pipeline.stop()
     const small = await measure(stack)
     for (let copy = 1; copy <= copies; copy++) await multiply(stack, copy)
-    await mergeLoaded(stack)
     return beside(small, await measure(stack))
   } finally {
     await stack.close()
@@ -81,23 +75,19 @@ async function measure(stack: BenchStack): Promise<Measured> {
   }
 }
 
-/**
- * Updates rows that lie far from each other, as the consumer would insert them: one statement with both images of each. All rows are
- * chosen before the first is timed, since to choose them is to read the whole table, and a fold would pay for what that leaves behind.
- */
+/** Updates rows that lie far from each other, as the consumer would insert them: one statement with both images of each. */
 async function foldScattered(stack: BenchStack, table: Multiplied, column: string, value: string): Promise<number> {
   const images = `${database}.\`bench.images\``
   const [key] = tables[table]
-  await stack.clickhouse.command(`CREATE OR REPLACE TABLE ${images} ENGINE = Memory AS
-SELECT *, intDiv(rowNumberInAllBlocks(), ${scattered}) AS repetition
-FROM (SELECT * EXCEPT _deleted FROM ${current(table)} FINAL ORDER BY cityHash64(${key}, '${randomUUID()}') LIMIT ${scattered * repetitions})`)
-  await pause(settlingMs)
-  let repetition = 0
-  return medianOf(() => {
+  return medianOf(async () => {
+    await stack.clickhouse.command(`CREATE OR REPLACE TABLE ${images} ENGINE = Memory AS
+SELECT * EXCEPT _deleted FROM ${current(table)} FINAL ORDER BY cityHash64(${key}, '${randomUUID()}') LIMIT ${scattered}`)
     const insert = `INSERT INTO ${changelog(table)} (* EXCEPT (_op, _lsn, _ordinal, _offset, _commit_time, _sign), _sign)
 SELECT * EXCEPT _sign REPLACE (if(_sign > 0, ${value}, ${column}) AS ${column}, _version + 1 AS _version), _sign
-FROM (SELECT * EXCEPT repetition, toInt8(arrayJoin([-1, 1])) AS _sign FROM ${images} WHERE repetition = ${repetition++})`
-    return stack.clickhouse.command(insert, insertSettings(randomUUID(), scattered))
+FROM (SELECT *, toInt8(arrayJoin([-1, 1])) AS _sign FROM ${images})`
+    const started = performance.now()
+    await stack.clickhouse.command(insert, insertSettings(randomUUID(), scattered))
+    return performance.now() - started
   })
 }
 
@@ -130,13 +120,6 @@ SELECT * EXCEPT _deleted REPLACE (${ids}), 1 FROM (SELECT * FROM ${current(table
   }
 }
 
-/** As the consumer does after a load, which is what the copies stand for. */
-async function mergeLoaded({ clickhouseUrl, log }: BenchStack): Promise<void> {
-  const warehouse = connectClickhouse({ url: clickhouseUrl, user: 'default', password: '', database })
-  await mergeParts(warehouse, log)
-  await warehouse.close()
-}
-
 /** Until no merge runs and Postgres has cleaned up, so that a report is not measured beside the aftermath of the load. */
 async function untilQuiet({ clickhouse, sql }: BenchStack): Promise<void> {
   await sql.query('VACUUM ANALYZE')
@@ -151,8 +134,8 @@ async function medianOf(work: () => Promise<unknown>): Promise<number> {
   const taken: number[] = []
   for (let repetition = 0; repetition < repetitions; repetition++) {
     const started = performance.now()
-    await work()
-    taken.push(performance.now() - started)
+    const own = await work()
+    taken.push(typeof own === 'number' ? own : performance.now() - started)
   }
   return Math.round(taken.sort((a, b) => a - b)[Math.floor(repetitions / 2)]!)
 }
