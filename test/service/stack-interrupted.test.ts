@@ -64,8 +64,9 @@ test('up killed at any moment of a first start is finished by the next', async (
 test('a port that somebody takes while Kafka starts is given up for another', async () => {
   const directory = join(root, 'overtaken')
   const starting = up({ directory, log, components: ['kafka'] })
-  let port: number | undefined
-  await until(() => (port = readState(directory).kafka?.ports.client) !== undefined, { what: 'a port is chosen' })
+  const chosen = () => readState(directory).kafka?.ports.client
+  await until(() => chosen() !== undefined, { what: 'a port is chosen' })
+  const port = chosen()
   const stranger = createServer().listen(port, '127.0.0.1')
   try {
     await once(stranger, 'listening')
