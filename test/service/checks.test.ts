@@ -4,11 +4,12 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { exampleMoment, exampleShop, exampleTimeZone } from '../support/sales-example.ts'
 import { exampleReports } from '../support/sales-example-reports.ts'
@@ -29,12 +30,7 @@ const test = suite('checks of the sales reports')
 test.before(async () => {
   services = await startServices(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
-  const name = uniqueName('checks')
-  const admin = connectClickhouse(account)
-  await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
-  await admin.close()
-  clickhouse = connectClickhouse({ ...account, database: name })
+  clickhouse = await createWarehouse(services, uniqueName('checks'))
   await applySchema(database.url, quietLog())
 })
 test.after(async () => {

@@ -1,12 +1,13 @@
 // test/service/history.test: versions of rows from a changelog, in whatever order and however often it is written.
 // May know: clickhouse, generator/random, real ClickHouse. What is expected is replayed here, change by change.
 
-import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
 import { historyName, prepareHistory, versionsName } from '../../clickhouse/history.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import type { Table } from '../../contract/table.ts'
 import { Random } from '../../generator/random.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { testSeed } from '../support/seed.ts'
 import { type Services, startServices } from '../support/services.ts'
@@ -128,12 +129,7 @@ const test = suite('history', { timeoutMs: 60_000 })
 
 test.before(async () => {
   services = await startServices(['clickhouse'])
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
-  const database = uniqueName('history')
-  const admin = connectClickhouse(account)
-  await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
-  await admin.close()
-  clickhouse = connectClickhouse({ ...account, database })
+  clickhouse = await createWarehouse(services, uniqueName('history'))
 })
 
 test.after(async () => {

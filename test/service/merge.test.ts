@@ -1,9 +1,10 @@
 // test/service/merge.test: what a load leaves in several parts is merged where merging makes rows fewer, and nowhere else.
 // May know: clickhouse/{client,merge}, real ClickHouse.
 
-import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
 import { mergeParts } from '../../clickhouse/merge.ts'
 import type { Log } from '../../runtime/log.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -17,12 +18,7 @@ let clickhouse: Clickhouse
 
 test.before(async () => {
   services = await startServices(['clickhouse'])
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
-  const admin = connectClickhouse(account)
-  const database = uniqueName('merged')
-  await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
-  await admin.close()
-  clickhouse = connectClickhouse({ ...account, database })
+  clickhouse = await createWarehouse(services, uniqueName('merged'))
 })
 test.before.each(async () => {
   for (const [name, engine] of [

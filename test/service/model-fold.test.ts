@@ -1,7 +1,7 @@
 // test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to the rows.
 // May know: the sales model, clickhouse, verify/{checks,reports}, generator, real Postgres and ClickHouse.
 
-import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
 import { applyModel, loadModel } from '../../clickhouse/model.ts'
 import { reconcile } from '../../clickhouse/reconcile.ts'
 import { backfill } from '../../generator/backfill.ts'
@@ -10,6 +10,7 @@ import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { chaos } from '../support/sales-chaos.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
@@ -42,12 +43,7 @@ test.before(async () => {
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await noteChanges(database)
-  const name = uniqueName('model')
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
-  const admin = connectClickhouse(account)
-  await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
-  await admin.close()
-  clickhouse = connectClickhouse({ ...account, database: name })
+  clickhouse = await createWarehouse(services, uniqueName('model'))
   const tables = await salesTables(database)
   checks = withPolicies(loadChecks(model, timeZone), tables)
   fold = new Fold(database, clickhouse, tables)

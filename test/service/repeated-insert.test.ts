@@ -1,11 +1,12 @@
 // test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
 // May know: clickhouse, consumer/{insert,recover}, real ClickHouse.
 
-import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
 import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { foldQueries } from '../../consumer/insert.ts'
 import { waitForRunningInserts } from '../../consumer/recover.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -21,12 +22,8 @@ let clickhouse: Clickhouse
 
 test.before(async () => {
   services = await startServices(['clickhouse'])
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
-  const admin = connectClickhouse(account)
   database = uniqueName('repeated')
-  await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
-  await admin.close()
-  clickhouse = connectClickhouse({ ...account, database, queryPrefix: foldQueries(database) })
+  clickhouse = await createWarehouse(services, database, { queryPrefix: foldQueries(database) })
   const settings = `SETTINGS ${tokenSettings}`
   for (const sql of [
     `CREATE TABLE changelog (id Int64) ENGINE = MergeTree ORDER BY id ${settings}`,

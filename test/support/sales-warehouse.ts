@@ -12,6 +12,7 @@ import { backfill } from '../../generator/backfill.ts'
 import { generateOnce } from '../../generator/once.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
+import { createWarehouse } from './clickhouse.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
 import { Fold, noteChanges, salesTables } from './sales-shop.ts'
 import { quietLog, type Services, startServices } from './services.ts'
@@ -44,12 +45,8 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
     'clickhouse.users.d/grafana.xml': grafanaUser(),
     'clickhouse.users.d/dbt.xml': dbtUser(),
   })
-  const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const generation = generationDatabase('sales', 1)
-  const bare = connectClickhouse(account)
-  await bare.command(`CREATE DATABASE ${generation} ENGINE = Atomic`)
-  await bare.close()
-  const admin = connectClickhouse({ ...account, database: generation })
+  const admin = await createWarehouse(services, generation)
   const database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await noteChanges(database)
@@ -70,7 +67,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   const readers = new Map(
     Object.entries(passwords).map(([user, password]) => [
       user,
-      connectClickhouse({ url: account.url, user, password }),
+      connectClickhouse({ url: services.endpoints.clickhouse!, user, password }),
     ]),
   )
   return {
