@@ -32,6 +32,8 @@ export class Control {
   readonly pace: Pace
   totals: Totals = { changes: 0, orders: 0 }
   perSecond = 0
+  /** The scenario that the next life goes on with, should Postgres go away now. */
+  unfinished: Mood | undefined
   #life: Life | undefined
 
   constructor(pace: Pace) {
@@ -66,7 +68,7 @@ export class Control {
   }
 
   status(): ControlStatus {
-    const mood = this.#life?.mood
+    const mood = this.#life === undefined ? this.unfinished : this.#life.mood
     return {
       state: this.pace.paused ? 'paused' : this.#life === undefined ? 'waiting for Postgres' : 'running',
       rate: this.pace.perSecond,

@@ -1,12 +1,13 @@
 // generator/life: what happens next in the shop: a function of its state and its seed.
-// May know: generator/{back-office,basket,bounded,floor,mood,operation,person,random,reference,scenario,visits}. Pure: no clock, nothing executed.
+// May know: generator/{back-office,basket,bounded,course,floor,mood,operation,person,random,reference,scenario,visits}. Pure: no clock, nothing executed.
 
 import { BackOffice } from './back-office.ts'
 import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
 import { Bounded } from './bounded.ts'
+import { Course } from './course.ts'
 import { Floor } from './floor.ts'
-import { changedRow, type Mood, moodOf } from './mood.ts'
-import { changesOf, type FloorChange, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
+import { type Mood, moodOf } from './mood.ts'
+import { changesOf, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
 import { makeCustomer, randomHome } from './person.ts'
 import { cumulate, Random } from './random.ts'
 import type { Reference } from './reference.ts'
@@ -78,14 +79,13 @@ export class Life {
   readonly #settled: Bounded<KnownOrder>
   /** Rows that the batch has changed already: it changes each of them once, so that its statements may go in any order. */
   readonly #touched = new Set<string>()
-  #mood: Mood | undefined
+  readonly #course: Course
   #habitTotals = usualTotals
-  /** What a scenario's beginning or end still has to change. */
-  #waiting: FloorChange[] = []
 
   constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
     this.#random = new Random(seed, 'life')
     this.#floor = new Floor(reference)
+    this.#course = new Course(this.#floor)
     this.#traffic = new Traffic(this.#random, this.#floor, visitsPerOrder)
     this.#ids = ids
     const touch = (row: string) => this.#touch(row)
@@ -101,7 +101,12 @@ export class Life {
 
   /** The scenario that is under way. */
   get mood(): Mood | undefined {
-    return this.#mood
+    return this.#course.mood
+  }
+
+  /** The scenario that another life has to go on with when what this one did last may be lost. */
+  get unfinished(): Mood | undefined {
+    return this.#course.unfinished
   }
 
   /** Ends the one that is under way, if any. @throws {MillraceError} NOT_FOUND */
@@ -112,25 +117,23 @@ export class Life {
     return mood
   }
 
-  /** Goes on with a scenario that began in an earlier life; what it began with is set once more. */
+  /** Goes on with a scenario that began in an earlier life. */
   resume(mood: Mood): void {
-    this.#mood = mood
+    this.#course.begin(mood)
     this.#habitTotals = cumulate(habitNames.map(name => habits[name] * (mood.habits[name] ?? 1)))
-    this.#enqueue(mood.first)
   }
 
   /** Ends the scenario; what it leaves to be undone is in the next batch. */
   end(at: Date): void {
-    this.#enqueue(this.#mood?.last(at) ?? [])
-    this.#mood = undefined
+    this.#course.end(at)
     this.#habitTotals = usualTotals
   }
 
   /** Operations that together change at least so many rows, and no row twice. With 0 only what a scenario asks for. */
   batch(rows: number, at: Date): Operation[] {
     this.#touched.clear()
-    if (this.#mood !== undefined && at.getTime() >= this.#mood.until) this.end(at)
-    const operations = this.#takeWaiting()
+    if (this.mood !== undefined && at.getTime() >= this.mood.until) this.end(at)
+    const operations: Operation[] = this.#course.take(row => this.#touch(row))
     for (let changes = operations.length; changes < rows; ) {
       const operation = this.#next(at)
       operations.push(operation)
@@ -143,24 +146,6 @@ export class Life {
   make(kind: 'order' | 'visit', count: number, at: Date): Operation[] {
     const one = () => (kind === 'visit' ? this.#visit(at) : this.#order(at))
     return Array.from({ length: count }, () => (this.#customers.size === 0 ? this.#register(at) : one()))
-  }
-
-  /** They count from now on, so that the next scenario begins with what this one leaves. */
-  #enqueue(changes: readonly FloorChange[]): void {
-    for (const change of changes) this.#floor.apply(change)
-    this.#waiting.push(...changes)
-  }
-
-  /** Those whose rows have not been changed in this batch; the others have to wait for the next. */
-  #takeWaiting(): Operation[] {
-    const taken: Operation[] = []
-    const left: FloorChange[] = []
-    for (const change of this.#waiting) {
-      const into = this.#touch(changedRow(change)) ? taken : left
-      into.push(change)
-    }
-    this.#waiting = left
-    return taken
   }
 
   /** Where what usually happens cannot, somebody registers or orders something, which always can. */
@@ -203,7 +188,7 @@ export class Life {
   #order(at: Date): Operation {
     const customer = this.#customers.at(this.#random.skewed(this.#customers.size))
     const sale = this.#campaigned(makeSale(this.#random, this.#floor, customer.home, at.getTime()))
-    const lines = makeLines(this.#random, this.#mood?.products ?? this.#floor.products)
+    const lines = makeLines(this.#random, this.mood?.products ?? this.#floor.products)
     const id = this.#ids.next('order')
     const numbered = lines.map(line => ({ ...line, id: this.#ids.next('item') }))
     this.#open.add({ id, status: 'created', items: numbered, returnShare: returnChance(lines) }, this.#random)
@@ -215,14 +200,14 @@ export class Life {
 
   /** During a campaign most online orders come from its source. */
   #campaigned(sale: Sale): Sale {
-    const source = this.#mood?.source
+    const source = this.mood?.source
     if (source === undefined || sale.trafficSource === null || !this.#random.chance(campaignShare)) return sale
     return { ...sale, trafficSource: source }
   }
 
   #visit(at: Date): Operation {
     const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
-    const source = this.#mood?.source
+    const source = this.mood?.source
     const time = at.getTime()
     if (source === undefined || !this.#random.chance(campaignShare))
       return { kind: 'visit', visit: this.#traffic.idle(time, somebody) }

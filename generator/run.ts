@@ -1,5 +1,5 @@
 // generator/run: life goes on in the shop, at a given rate of row changes.
-// May know: postgres/connect, runtime, generator/{control,execute,life,mood,scenario,situation}.
+// May know: postgres/connect, runtime, generator/{control,execute,life,operation,scenario,situation,transaction}.
 
 import { type Client, query, withClient } from '../postgres/connect.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -8,7 +8,6 @@ import { retry } from '../runtime/retry.ts'
 import type { Control, Totals } from './control.ts'
 import { execute } from './execute.ts'
 import { Life } from './life.ts'
-import type { Mood } from './mood.ts'
 import type { Operation } from './operation.ts'
 import type { Scenario } from './scenario.ts'
 import { loadSituation, ReservedIds } from './situation.ts'
@@ -49,7 +48,7 @@ const largestOperation = 10
  */
 export async function generate(options: GenerateOptions): Promise<Totals> {
   const { url, control, log, signal } = options
-  const kept: Kept = { mood: undefined, unsettled: [] }
+  const kept: Kept = { unsettled: [] }
   try {
     await retry(() => withClient(url, client => live(client, options, kept)), { what: 'change the shop', signal, log })
   } catch (error) {
@@ -60,9 +59,8 @@ export async function generate(options: GenerateOptions): Promise<Totals> {
   return control.totals
 }
 
-/** What outlives a lost connection. */
+/** What outlives a lost connection, beside the scenario, which the control keeps. */
 interface Kept {
-  mood: Mood | undefined
   /** Orders of the transaction that is under way. */
   unsettled: readonly number[]
 }
@@ -73,7 +71,7 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
   await settle(client, options, kept)
   const ids = new ReservedIds()
   const life = new Life(seed, await loadSituation(client), ids)
-  if (kept.mood !== undefined) life.resume(kept.mood)
+  if (control.unfinished !== undefined) life.resume(control.unfinished)
   else if (scenario !== undefined) life.begin(scenario, new Date())
   control.attach(life)
   log.info('life in the shop goes on', { rate: pace.perSecond, openOrders: life.openOrders })
@@ -86,12 +84,14 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
         const operations = life.batch(rows, new Date())
         done.orders.push(...ordersOf(operations))
         kept.unsettled = done.orders
-        kept.mood = life.mood
+        // Until the commit, a scenario that has ended may have to end once more.
+        control.unfinished = life.unfinished ?? control.unfinished
         const changes = await execute(client, operations)
         pace.done(changes, life.mood?.pace)
         done.changes += changes
       }
     })
+    control.unfinished = life.unfinished
     count(options, kept, done)
     tick()
     return done.changes

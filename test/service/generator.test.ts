@@ -203,16 +203,20 @@ test('life survives a Postgres that goes away and comes back, a scenario with it
   const before = await prices()
   const { signal } = controller
   const life = generate({ url: database.url, control, scenario, seed: 3, log: told.log, signal })
+  const state = (wanted: string) => until(() => control.status().state === wanted, { what: `the state ${wanted}` })
   for (let times = 0; times < 3; times++) {
+    await state('running')
     const seen = await noted(database)
     await until(async () => (await noted(database)) > seen + 80, { what: 'changes' })
     await database.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_terminate%'`,
     )
+    await state('waiting for Postgres')
+    assert.is(control.status().scenario?.kind, 'flash_sale')
   }
+  await state('running')
   const interrupted = await noted(database)
   await until(async () => (await noted(database)) > interrupted + 20, { what: 'changes after the interruptions' })
-  assert.is(control.status().scenario?.kind, 'flash_sale')
   assert.not.equal(await prices(), before)
   controller.abort()
   await life
@@ -221,6 +225,33 @@ test('life survives a Postgres that goes away and comes back, a scenario with it
     told.orders.toSorted((a, b) => a - b),
     await createdOrders(database),
   )
+})
+
+test('a scenario whose end is lost with the connection ends once more', async () => {
+  const database = await shop(300)
+  // The first price that goes up belongs to the end of the sale. Sequences count what is rolled back, too.
+  await database.sql(`CREATE SEQUENCE public.rises`)
+  await database.sql(`CREATE TABLE public.before AS SELECT product_id, price FROM shop.products WHERE category_id = 12`)
+  await database.sql(`CREATE TABLE public.restored (product_id bigint)`)
+  await database.sql(`CREATE FUNCTION public.rise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('public.rises') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); END IF;
+    INSERT INTO public.restored SELECT product_id FROM public.before WHERE product_id = NEW.product_id AND price = NEW.price;
+    RETURN NEW; END $$`)
+  await database.sql(`CREATE TRIGGER rise BEFORE UPDATE ON shop.products FOR EACH ROW
+    WHEN (NEW.category_id = 12 AND NEW.price > OLD.price) EXECUTE FUNCTION public.rise()`)
+  const controller = new AbortController()
+  const { signal } = controller
+  const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 1 })
+  const life = generate({ url: database.url, control: new Control(new Pace(100)), scenario, seed: 3, log, signal })
+  const missing = () =>
+    database.sql(
+      `SELECT product_id FROM public.before WHERE product_id NOT IN (SELECT product_id FROM public.restored)`,
+    )
+  await until(async () => (await missing()).length === 0, { what: 'the prices from before the sale' })
+  const [lost] = await database.sql<{ n: string }>(`SELECT last_value AS n FROM public.rises`)
+  assert.ok(Number(lost!.n) > 1)
+  controller.abort()
+  await life
 })
 
 test('orders and visits are made once, as many as asked for, and logged', async () => {
