@@ -13,6 +13,7 @@ import type { Config } from '../runtime/config.ts'
 import { serve } from '../runtime/http.ts'
 import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
+import { Openings } from '../runtime/openings.ts'
 import { announce, withdraw } from '../runtime/presence.ts'
 import { retry } from '../runtime/retry.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
@@ -86,9 +87,9 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
     () => replaced.abort(),
     error => replaced.abort(error),
   )
-  const opened: Close[] = []
+  const openings = new Openings()
   try {
-    const loop = await openLoop(parts, signal, opened)
+    const loop = await openLoop(parts, signal, openings)
     onStart(loop)
     await runFold(loop, signal)
   } catch (error) {
@@ -96,25 +97,23 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
   } finally {
     replaced.abort()
     await watch
-    for (const close of opened.reverse()) await close()
+    await openings.close()
   }
 }
 
-type Close = () => unknown
-
-/** What it has opened, it also adds to the list when it fails later. */
-async function openLoop(parts: GenerationParts, signal: AbortSignal, opened: Close[]): Promise<FoldLoop> {
+/** What it has opened is among the openings also when it fails later. */
+async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: Openings): Promise<FoldLoop> {
   const { connection, generation, config, log, model } = parts
   const setUp = () => openWarehouse(parts)
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
-  opened.push(() => warehouse.clickhouse.close())
+  openings.opened('clickhouse', () => warehouse.clickhouse.close())
   const letters = await openDeadLetters(connection, deadLettersTopic(config.name, generation.number), signal)
-  opened.push(() => letters.close())
+  openings.opened('dead letters', () => letters.close())
   const fetcher = openFetcher(connection)
-  opened.push(() => fetcher.close())
+  openings.opened('fetcher', () => fetcher.close())
   const groupId = consumerGroup(config.name, generation.number)
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
-  opened.push(() => membership.leave())
+  openings.opened('group', () => membership.leave())
   const { clickhouse, database, tables } = warehouse
   const inserter = { clickhouse, database, divert: divertTo(letters.write) }
   const makeKnown = async () => {

@@ -1,7 +1,8 @@
 // runtime/lifecycle: one process from its start to its end: signals, the deadline, closing in reverse order.
-// May know: log.
+// May know: log, openings.
 
 import type { Log } from './log.ts'
+import { Openings } from './openings.ts'
 
 /** How a process ends. A service that SIGTERM tells to stop, and that does so, has done its work: 0. */
 export const exitCodes = { ok: 0, found: 1, failed: 2, interrupted: 130 } as const
@@ -21,11 +22,6 @@ export interface LifeOptions {
   readonly deadlineMs?: number
 }
 
-interface Opened {
-  readonly name: string
-  readonly close: () => unknown
-}
-
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** npm and tsx pass on a signal that the terminal has sent to the whole group: such a copy is no second Ctrl-C. */
@@ -39,9 +35,9 @@ const echoMs = 500
  */
 export async function live(work: (life: Life) => Promise<number>, options: LifeOptions): Promise<number> {
   const { log, deadlineMs = 10_000 } = options
-  const open: Opened[] = []
+  const openings = new Openings()
   const end = (why: string) => {
-    log.error(why, { unfinished: open.map(({ name }) => name).join(', ') || 'the work itself' })
+    log.error(why, { unfinished: openings.names.join(', ') || 'the work itself' })
     process.exit(exitCodes.interrupted)
   }
   const asked = listen(log, () => end('asked to stop a second time'))
@@ -52,10 +48,10 @@ export async function live(work: (life: Life) => Promise<number>, options: LifeO
   asked.signal.addEventListener('abort', startDeadline)
 
   const outcome = await settle(() =>
-    work({ signal: asked.signal, stop: asked.stop, opened: (name, close) => void open.push({ name, close }) }),
+    work({ signal: asked.signal, stop: asked.stop, opened: (name, close) => openings.opened(name, close) }),
   )
   startDeadline()
-  const closing = await closeAll(open)
+  const closing = await settle(() => openings.close())
   clearTimeout(deadline)
   asked.forget()
 
@@ -102,18 +98,6 @@ async function settle<T>(work: () => Promise<T> | T): Promise<Outcome<T>> {
   } catch (error) {
     return { failed: true, error }
   }
-}
-
-/** Closes the last opened first and goes on past errors; gives the first of them. */
-async function closeAll(open: Opened[]): Promise<Outcome<void>> {
-  let result: Outcome<void> = { failed: false, value: undefined }
-  for (let last = open.at(-1); last; last = open.at(-1)) {
-    const { close } = last
-    const closed = await settle(async () => void (await close()))
-    if (closed.failed && !result.failed) result = closed
-    open.pop()
-  }
-  return result
 }
 
 function isAbort(error: unknown): boolean {

@@ -16,10 +16,11 @@ export function javaProgram(): string {
   return home ? join(home, 'bin', 'java') : 'java'
 }
 
-/** @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17. */
-export async function requireJava(): Promise<void> {
-  const version = await javaVersion()
-  if (version !== undefined && version >= oldest) return
+/** The exact build, such as `17.0.15+6-Debian-1`. @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17. */
+export async function requireJava(): Promise<string> {
+  const text = await versionText()
+  const version = text === undefined ? undefined : majorVersion(text)
+  if (version !== undefined && version >= oldest) return /\(build ([^\s,)]+)/.exec(text!)?.[1] ?? String(version)
   throw new MillraceError('STACK_PREREQUISITE', {
     what: version === undefined ? 'the local Kafka needs Java, and there is none' : `Java ${version} is too old`,
     where: javaProgram(),
@@ -27,15 +28,19 @@ export async function requireJava(): Promise<void> {
   })
 }
 
-/** The major version, e.g. 17; 8 for the old scheme "1.8.0". */
-async function javaVersion(): Promise<number | undefined> {
+async function versionText(): Promise<string | undefined> {
   try {
     const { stderr, stdout } = await run(javaProgram(), ['-version'])
-    const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(stderr + stdout) ?? []
-    return first === undefined ? undefined : Number(first === '1' ? second : first)
+    return stderr + stdout
   } catch {
     return undefined
   }
+}
+
+/** E.g. 17; 8 for the old scheme "1.8.0". */
+function majorVersion(text: string): number | undefined {
+  const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(text) ?? []
+  return first === undefined ? undefined : Number(first === '1' ? second : first)
 }
 
 /** The error for a failed run of Maven: it is missing, cannot reach a repository, or says something else. */

@@ -13,7 +13,7 @@ import type { Command, Ports, Server, StackContext } from './component.ts'
 import { javaProgram, requireJava } from './java.ts'
 import { kafkaConfig } from './kafka-config.ts'
 import { kafkaJars } from './kafka-jars.ts'
-import { assetPath } from './packages.ts'
+import { kafkaJava } from './kafka-java.ts'
 import { replaceFile } from './state.ts'
 
 const run = promisify(execFile)
@@ -67,9 +67,8 @@ async function prepare(context: StackContext, known: string | undefined): Promis
     await buildDirectory(data, async temporary => {
       const config = join(temporary, 'format.properties')
       await writeFile(config, kafkaConfig('.', { client: 9092, controller: 9093 }))
-      const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config]
-      const options = ['-XX:TieredStopAtLevel=1', '-Xmx256m', ...loggingOptions(), '-cp', join(jars, '*'), ...tool]
-      await run(javaProgram(), options, { cwd: temporary })
+      const java = await kafkaJava(jars, 'kafka.tools.StorageTool', ['-Xmx256m'])
+      await run(javaProgram(), [...java, 'format', '-t', clusterId(), '-c', config], { cwd: temporary })
       await rm(config)
     })
   } catch (cause) {
@@ -87,16 +86,8 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
   // Relative to the working directory, since Kafka takes commas and blanks in paths for its own.
   replaceFile(configPath(data), kafkaConfig(basename(data), ports))
   const memory = ['-Xms128m', '-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
-  const jars = join(await kafkaJars(context), '*')
-  return {
-    file: javaProgram(),
-    args: [...memory, ...loggingOptions(), '-cp', jars, 'kafka.Kafka', configPath(data)],
-    cwd: dirname(data),
-  }
-}
-
-function loggingOptions(): string[] {
-  return [`-Dlog4j2.configurationFile=${assetPath('stack/kafka/log4j2.properties')}`]
+  const java = await kafkaJava(await kafkaJars(context), 'kafka.Kafka', memory)
+  return { file: javaProgram(), args: [...java, configPath(data)], cwd: dirname(data) }
 }
 
 /** Sixteen random bytes as Kafka writes them: base64 for URLs, not beginning with a dash. */

@@ -3,11 +3,18 @@
 
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
 const require = createRequire(import.meta.url)
+
+/** Where downloads are kept for all checkouts: millrace/ under $XDG_CACHE_HOME or ~/.cache. */
+export function sharedCache(): string {
+  return join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
+}
 
 /** A file of the package that is not compiled, e.g. `stack/kafka/pom.xml`: the same in a checkout and under dist/. */
 export function assetPath(path: string): string {

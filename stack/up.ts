@@ -3,9 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { clickhouseServer } from './clickhouse.ts'
@@ -13,6 +11,7 @@ import { type Component, components, type Endpoints, type Server } from './compo
 import { ensureRunning } from './ensure.ts'
 import { kafkaServer } from './kafka.ts'
 import { withLock } from './lock.ts'
+import { sharedCache } from './packages.ts'
 import { postgresServer } from './postgres.ts'
 import { sharedRoot } from './postgres-binaries.ts'
 import { end, findProcesses, isAlive, processesIn, send } from './processes.ts'
@@ -35,7 +34,7 @@ export interface UpOptions {
   /** Which to start; the others are external. Default all. */
   readonly components?: readonly Component[]
   readonly signal?: AbortSignal
-  /** Where downloads are kept for all checkouts; default millrace/ under $XDG_CACHE_HOME or ~/.cache. */
+  /** Where downloads are kept; default `sharedCache`. */
   readonly cache?: string
   /** Replaces ports that another process has taken meanwhile, instead of refusing to start. */
   readonly newPorts?: boolean
@@ -50,7 +49,7 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   requireNode()
   const directory = await realDirectory(options.directory)
   const signal = options.signal ?? new AbortController().signal
-  const cache = options.cache ?? join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
+  const cache = options.cache ?? sharedCache()
   const context = { directory, log: options.log, signal, cache }
   return locked(directory, options.log, signal, async () => {
     if (options.newPorts) forgetPorts(directory)

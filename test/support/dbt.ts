@@ -4,12 +4,12 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { environment } from '../../runtime/config.ts'
 import { buildDirectory } from '../../stack/build.ts'
 import { withLock } from '../../stack/lock.ts'
+import { sharedCache } from '../../stack/packages.ts'
 import { projectRoot } from './sources.ts'
 import { skip } from './suite.ts'
 
@@ -26,7 +26,7 @@ export interface DbtRun {
 export async function installDbt(): Promise<string> {
   const version = await pythonVersion()
   const pinned = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16)
-  const cache = join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
+  const cache = sharedCache()
   const packages = join(cache, `dbt-${pinned}`)
   mkdirSync(cache, { recursive: true })
   const lock = { timeoutMs: installLimitMs, signal: AbortSignal.timeout(installLimitMs), onWait: () => {} }

@@ -6,6 +6,7 @@ import { reportGenerations } from '../../cli/generations.ts'
 import { createProgram } from '../../cli/program.ts'
 import { openWorkspace } from '../../cli/workspace.ts'
 import { loadConfig } from '../../runtime/config.ts'
+import { Openings } from '../../runtime/openings.ts'
 import type { Pipeline } from './pipeline.ts'
 import { quietLog } from './services.ts'
 
@@ -23,15 +24,16 @@ export async function millrace({ directory }: Pipeline, ...args: string[]): Prom
 /** What `millrace generations` lists: number, state, and which of topics and database there are. */
 export async function listGenerations({ directory }: Pipeline): Promise<string[]> {
   const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
-  const closes: (() => unknown)[] = []
+  const openings = new Openings()
   const { signal } = new AbortController()
-  const life = { signal, opened: (_: string, close: () => unknown) => void closes.push(close), stop: () => {} }
+  const opened = (name: string, close: () => unknown) => openings.opened(name, close)
+  const life = { signal, opened, stop: () => {} }
   try {
     const reports = await reportGenerations(await openWorkspace({ config, log: quietLog(), life, env: {} }))
     return reports.map(({ number, state, slot, topics, database }) =>
       [number, state, slot && 'slot', topics.length > 0 && 'topics', database && 'database'].filter(Boolean).join(' '),
     )
   } finally {
-    for (const close of closes.reverse()) await close()
+    await openings.close()
   }
 }

@@ -4,13 +4,14 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { environment } from '../../runtime/config.ts'
 import { javaProgram } from '../../stack/java.ts'
 import { kafkaConfig } from '../../stack/kafka-config.ts'
 import { kafkaJars } from '../../stack/kafka-jars.ts'
+import { kafkaJava } from '../../stack/kafka-java.ts'
+import { sharedCache } from '../../stack/packages.ts'
 import { pickPorts } from '../../stack/ports.ts'
 import { quietLog } from './services.ts'
 
@@ -46,13 +47,12 @@ export async function startSecureKafka(): Promise<SecureKafka> {
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
   await writeFile(config, kafkaConfig(join(directory, 'log'), { client, controller }) + lines.join(''))
-  const cache = join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
+  const cache = sharedCache()
   const signal = new AbortController().signal
   const jars = await kafkaJars({ directory, cache, signal, log: quietLog() })
-  const classPath = ['-Xmx512m', '-cp', join(jars, '*')]
   const user = 'SCRAM-SHA-512=[name=bob,password=secret]'
   const format = [
-    'kafka.tools.StorageTool',
+    ...(await kafkaJava(jars, 'kafka.tools.StorageTool', ['-Xmx256m'])),
     'format',
     '-t',
     'MkU3OEVBNTcwNTJENDM2Qg',
@@ -61,8 +61,9 @@ export async function startSecureKafka(): Promise<SecureKafka> {
     '--add-scram',
     user,
   ]
-  await run(javaProgram(), [...classPath, ...format])
-  const broker = spawn(javaProgram(), [...classPath, 'kafka.Kafka', config], { stdio: 'ignore' })
+  await run(javaProgram(), format)
+  const java = await kafkaJava(jars, 'kafka.Kafka', ['-Xmx512m'])
+  const broker = spawn(javaProgram(), [...java, config], { stdio: 'ignore' })
   return {
     broker: `127.0.0.1:${secure}`,
     ca: await readFile(pem.certificate, 'utf8'),
