@@ -28,7 +28,8 @@ process.on('uncaughtException', error => {
 })
 
 try {
-  await createProgram().parseAsync()
+  const program = await createProgram(process.argv.slice(2))
+  await program.parseAsync()
 } catch (error) {
   fail(error)
 }

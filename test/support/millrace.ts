@@ -14,7 +14,8 @@ import { quietLog } from './services.ts'
 export async function millrace({ directory }: Pipeline, ...args: string[]): Promise<number> {
   const options = ['--config', join(directory, 'millrace.yaml'), '--data', directory, '--log-level', 'error']
   try {
-    await createProgram().parseAsync([...args, ...options], { from: 'user' })
+    const program = await createProgram(args)
+    await program.parseAsync([...args, ...options], { from: 'user' })
     return Number(process.exitCode ?? 0)
   } finally {
     process.exitCode = undefined

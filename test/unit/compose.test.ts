@@ -53,8 +53,8 @@ test('nothing sleeps, images have versions, ports are open to this machine only,
   }
 })
 
-test('our services are given commands and settings that exist', () => {
-  const known = createProgram().commands.map(command => command.name())
+test('our services are given commands and settings that exist', async () => {
+  const known = (await createProgram([])).commands.map(command => command.name())
   for (const [name, { command = [], environment = {} }] of own) {
     assert.ok(known.includes(command[0]!), `${name}: ${command[0]} is none of ${known.join(', ')}`)
     const env = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, String(value)]))
