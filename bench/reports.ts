@@ -2,7 +2,9 @@
 // May know: bench/pipeline, clickhouse, generator. The shop comes through the real pipe; it is then multiplied inside ClickHouse.
 
 import { randomUUID } from 'node:crypto'
+import { connectClickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
+import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel } from '../clickhouse/model.ts'
 import { backfill } from '../generator/backfill.ts'
 import { applySchema } from '../generator/schema.ts'
@@ -41,6 +43,7 @@ export async function measureReports(): Promise<ReportsResult> {
     await pipeline.stop()
     const small = await measure(stack)
     for (let copy = 1; copy <= copies; copy++) await multiply(stack, copy)
+    await mergeAsAfterLoad(stack)
     return beside(small, await measure(stack))
   } finally {
     await stack.close()
@@ -118,6 +121,13 @@ SELECT * EXCEPT _deleted REPLACE (${ids}), 1 FROM (SELECT * FROM ${current(table
       )
     }
   }
+}
+
+/** A load of that size would have ended with this. */
+async function mergeAsAfterLoad({ clickhouseUrl: url, log }: BenchStack): Promise<void> {
+  const clickhouse = connectClickhouse({ url, user: 'default', password: '', database })
+  await mergeParts(clickhouse, log)
+  await clickhouse.close()
 }
 
 /** Until no merge runs and Postgres has cleaned up, so that a report is not measured beside the aftermath of the load. */
