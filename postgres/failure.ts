@@ -27,6 +27,8 @@ const codesBySqlState: Readonly<Record<string, keyof typeof remedies>> = {
   '55006': 'SLOT_ACTIVE',
 }
 
+const internalError = 'XX000'
+
 /** The SQLSTATE that the server answered with; undefined for failures of the connection. */
 export function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -46,6 +48,21 @@ function classify(error: unknown): keyof typeof remedies {
   const state = sqlState(error)
   if (state !== undefined) return codesBySqlState[state] ?? codesBySqlState[state.slice(0, 2)] ?? 'POSTGRES_FAILED'
   return isTrustFailure(error) ? 'POSTGRES_DENIED' : 'POSTGRES_UNREACHABLE'
+}
+
+/**
+ * The same for what ends a replication stream. Decoding beside others that truncate may fail inside Postgres ("could not map filenumber … to
+ * relation OID", seen with 18.4), and goes well from the same position a moment later.
+ */
+export function streamFailure(error: unknown, slot: string): MillraceError {
+  const where = `slot ${slot}`
+  if (sqlState(error) !== internalError) return postgresFailure(error, where)
+  return new MillraceError('DECODING_FAILED', {
+    what: `Postgres: ${(error as Error).message}`,
+    where,
+    next: 'it is tried again by itself; if it lasts, load everything anew with `millrace producer --new-generation`',
+    cause: error,
+  })
 }
 
 /** Certificates and passwords do not become right by trying again. */

@@ -9,7 +9,7 @@ import { parseLsn } from '../contract/position.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Client, clientConfig } from './connect.ts'
-import { postgresFailure, sqlState } from './failure.ts'
+import { sqlState, streamFailure } from './failure.ts'
 import { Liveness } from './liveness.ts'
 import { PgoutputDecoder, type PgoutputHandler } from './pgoutput.ts'
 import { standbyStatus } from './standby-status.ts'
@@ -240,7 +240,7 @@ class SlotStream implements ReplicationStream {
     const { slot, publication } = this.options
     // The slot was there a moment ago and cannot be dropped while it is read.
     if (sqlState(error) === undefinedObject) return publicationMissing(publication, error)
-    return postgresFailure(error, `slot ${slot}`)
+    return streamFailure(error, slot)
   }
 }
 

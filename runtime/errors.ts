@@ -31,6 +31,7 @@ export const errorCodes = {
   POSTGRES_DENIED: { policy: 'stop', meaning: 'Postgres refuses the user, or the user lacks a right' },
   POSTGRES_FAILED: { policy: 'stop', meaning: 'Postgres refused a statement that it should take' },
   SLOT_ACTIVE: { policy: 'retry', meaning: 'another connection reads the replication slot' },
+  DECODING_FAILED: { policy: 'retry', meaning: 'Postgres could not decode its log for the replication slot' },
   SLOT_LOST: { policy: 'stop', meaning: 'the replication slot is gone or no longer has the changes that are needed' },
   PUBLICATION_MISSING: { policy: 'stop', meaning: 'the publication is gone, or is younger than the changes to read' },
   SNAPSHOT_LOST: { policy: 'retry', meaning: 'the snapshot of the initial load can no longer be used' },

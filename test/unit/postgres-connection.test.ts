@@ -2,7 +2,7 @@
 // May know: postgres, runtime, test/support.
 
 import { clientConfig, describeUrl } from '../../postgres/connect.ts'
-import { postgresFailure } from '../../postgres/failure.ts'
+import { postgresFailure, streamFailure } from '../../postgres/failure.ts'
 import { standbyStatus } from '../../postgres/standby-status.ts'
 import { startCommand } from '../../postgres/stream-start.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -70,6 +70,13 @@ for (const [cause, code, retriable] of meanings) {
     assert.is(error.cause, cause)
   })
 }
+
+test('what fails inside the decoding of a slot is tried again, anything else means what it means elsewhere', () => {
+  const inside = streamFailure(serverError('XX000'), 's')
+  assert.equal([inside.code, inside.retriable, inside.where], ['DECODING_FAILED', true, 'slot s'])
+  assert.is(streamFailure(serverError('XX001'), 's').code, 'POSTGRES_FAILED')
+  assert.is(streamFailure(serverError('57P01'), 's').code, 'POSTGRES_UNREACHABLE')
+})
 
 test('our own errors pass through, and several addresses that all failed are all named', () => {
   const ours = new MillraceError('SLOT_LOST', { what: 'x', next: 'y' })
