@@ -38,6 +38,8 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
     max_threads: records < severalThreads ? 1 : 0,
     // A fold reads single keys of the other tables; handing each small read to a pool costs more than the read.
     local_filesystem_read_method: 'pread',
+    // In the primary index, halves instead of eighths: fewer comparisons for keys that lie far from each other.
+    merge_tree_coarse_index_granularity: '2',
     throw_on_max_partitions_per_insert_block: 0,
   }
 }
