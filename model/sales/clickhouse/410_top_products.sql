@@ -1,5 +1,7 @@
 -- model/sales/clickhouse/410: the report top_products.
 -- May know: 100_sales_cube, current state of shop.sales_territories, shop.products and shop.categories.
+--
+-- Months of each country are added up first, and everything else from those; a country is a number until the end, 0 for all together.
 CREATE VIEW top_products
 (
     period_kind String COMMENT 'What the ranking is over: overall, year, quarter or month',
@@ -15,19 +17,29 @@ CREATE VIEW top_products
     rank_by_units UInt32 COMMENT 'Place by units, then by product_id',
     rank_by_revenue UInt32 COMMENT 'Place by revenue, then by product_id'
 )
-AS WITH sums AS
+AS WITH territories AS
 (
-    SELECT kind.1 AS kind_number, kind.2 AS own_period, arrayJoin(['', own_country]) AS scope, product_id, sum(own_units) AS sum_units, sum(own_revenue) AS sum_revenue
+    SELECT sales_territory_id, country, dense_rank() OVER (ORDER BY country) AS country_number
+    FROM `shop.sales_territories.current` FINAL
+),
+sold AS
+(
+    SELECT period AS month, country_number, product_id, sum(units) AS own_units, sum(revenue) AS own_revenue
+    FROM (SELECT period, sales_territory_id, product_id, units, revenue FROM sales_cube WHERE grain = 'product_month') AS cells
+    LEFT JOIN territories USING (sales_territory_id)
+    GROUP BY month, country_number, product_id
+),
+sums AS
+(
+    SELECT kind.1 AS kind_number, kind.2 AS own_period, scope, product_id, sum(own_units) AS sum_units, sum(own_revenue) AS sum_revenue
     FROM
     (
         SELECT
-            arrayJoin([(1, toDate(0)), (2, toStartOfYear(period)), (3, toStartOfQuarter(period)), (4, period)]) AS kind,
-            sales_territory_id, product_id, sum(units) AS own_units, sum(revenue) AS own_revenue
-        FROM sales_cube
-        WHERE grain = 'product_month'
-        GROUP BY kind, sales_territory_id, product_id
-    ) AS sold
-    LEFT JOIN (SELECT sales_territory_id, country AS own_country FROM `shop.sales_territories.current` FINAL) AS territories USING (sales_territory_id)
+            arrayJoin([(1, toDate(0)), (2, toStartOfYear(month)), (3, toStartOfQuarter(month)), (4, month)]) AS kind,
+            arrayJoin(arrayDistinct([0, country_number])) AS scope,
+            product_id, own_units, own_revenue
+        FROM sold
+    ) AS each
     GROUP BY kind_number, own_period, scope, product_id
     HAVING sum_units != 0
 ),
@@ -55,7 +67,7 @@ ranked AS
 SELECT
     transform(kind_number, [1, 2, 3, 4], ['overall', 'year', 'quarter', 'month'], '') AS period_kind,
     nullIf(own_period, toDate(0)) AS period,
-    nullIf(scope, '') AS country,
+    nullIf(countries.country, '') AS country,
     top_id AS category_id,
     top_name AS category,
     sub_name AS subcategory,
@@ -66,5 +78,6 @@ SELECT
     by_units AS rank_by_units,
     by_revenue AS rank_by_revenue
 FROM ranked
+LEFT JOIN (SELECT DISTINCT country_number, country FROM territories) AS countries ON countries.country_number = ranked.scope
 WHERE by_units <= 100 OR by_revenue <= 100
 COMMENT 'Best sellers by units and by revenue within each category: overall, by period, and by country';
