@@ -1,20 +1,18 @@
 // bench/reports: how long each report takes, and what folding scattered updates costs, on a shop and on one ten times its size.
-// May know: bench/pipeline, clickhouse, generator. The shop comes through the real pipe; it is then multiplied inside ClickHouse.
+// May know: bench/{pipeline,shop}, clickhouse. Both shops stand side by side and are measured by turns.
 
 import { randomUUID } from 'node:crypto'
-import { connectClickhouse } from '../clickhouse/client.ts'
-import { insertSettings } from '../clickhouse/insert.ts'
-import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel } from '../clickhouse/model.ts'
-import { backfill } from '../generator/backfill.ts'
-import { applySchema } from '../generator/schema.ts'
+import { publish } from '../clickhouse/publish.ts'
 import { packagePath } from '../runtime/package.ts'
-import { type BenchStack, openBenchStack, Pipeline, poll, salesSettings } from './pipeline.ts'
+import { openBenchStack } from './pipeline.ts'
+import { current, fillSource, insertImages, loadShop, type Multiplied, type Shop, tables, untilQuiet } from './shop.ts'
 
-interface AtBothSizes {
-  readonly at_1m: number
-  readonly at_10m: number
-}
+/** Beside the shop that came through the pipe. */
+const copies = { at_1m: 0, at_10m: 9 } as const
+type Size = keyof typeof copies
+type AtBothSizes = Readonly<Record<Size, number>>
+type Shops = Readonly<Record<Size, Shop>>
 
 export interface ReportsResult {
   /** Rows that stand behind the figures. */
@@ -26,138 +24,103 @@ export interface ReportsResult {
   readonly fold_ms: { readonly orders: AtBothSizes; readonly order_items: AtBothSizes }
 }
 
-const database = 'reports_1'
-const orders = 1_000_000
-const copies = 9
 const scattered = 1000
-const repetitions = 7
+const repetitions = { reports: 7, folds: 21 }
+
+/** The next step in an order's life, and another quantity of an item: every one of these updates moves sums. */
+const updates = {
+  'shop.orders': [
+    'status',
+    `multiIf(status = 'created', 'paid', status = 'paid', 'shipped', status = 'shipped', 'delivered', status = 'delivered', 'returned', 'delivered')`,
+  ],
+  'shop.order_items': ['quantity', 'quantity % 3 + 1'],
+} as const
 
 export async function measureReports(): Promise<ReportsResult> {
   const stack = await openBenchStack()
   try {
-    await applySchema(stack.postgresUrl, stack.log)
-    await backfill({ url: stack.postgresUrl, orders, years: 2, seed: 1, log: stack.log, onProgress: () => {} })
-    const pipeline = new Pipeline(stack, 'reports', salesSettings())
-    pipeline.start()
-    await pipeline.untilLoaded()
-    await pipeline.stop()
-    const small = await measure(stack)
-    for (let copy = 1; copy <= copies; copy++) await multiply(stack, copy)
-    await mergeAsAfterLoad(stack)
-    return beside(small, await measure(stack))
+    await fillSource(stack)
+    const shops = {
+      at_1m: await loadShop(stack, 'one', copies.at_1m),
+      at_10m: await loadShop(stack, 'ten', copies.at_10m),
+    }
+    await untilQuiet(stack)
+    const result = {
+      orders: await rowsOf(shops, 'shop.orders'),
+      order_items: await rowsOf(shops, 'shop.order_items'),
+      reports_ms: await timeReports(shops),
+      fold_ms: {
+        orders: await timeFolds(shops, 'shop.orders'),
+        order_items: await timeFolds(shops, 'shop.order_items'),
+      },
+    }
+    for (const { clickhouse } of Object.values(shops)) await clickhouse.close()
+    return result
   } finally {
     await stack.close()
   }
 }
 
-interface Measured {
-  readonly orders: number
-  readonly order_items: number
-  readonly reports: ReadonlyMap<string, number>
-  readonly foldOrders: number
-  readonly foldItems: number
-}
-
-async function measure(stack: BenchStack): Promise<Measured> {
-  await untilQuiet(stack)
-  const reports = new Map<string, number>()
-  for (const { database: published, name } of loadModel(packagePath('model/sales'), 'UTC').publish) {
-    if (published !== 'analytics') continue
-    reports.set(name, await medianOf(() => stack.clickhouse.command(`SELECT * FROM analytics.${name} FORMAT Null`)))
-  }
-  const count = async (table: string) => {
-    const [row] = await stack.clickhouse.rows<{ n: string }>(`SELECT count() AS n FROM shop.${table}`)
+async function rowsOf(shops: Shops, table: Multiplied): Promise<AtBothSizes> {
+  return inTurns(shops, 1, async ({ clickhouse }) => {
+    const [row] = await clickhouse.rows<{ n: string }>(`SELECT count() AS n FROM \`${table}\``)
     return Number(row!.n)
-  }
-  return {
-    orders: await count('orders'),
-    order_items: await count('order_items'),
-    reports,
-    foldOrders: await foldScattered(stack, 'shop.orders', 'employee_id', 'employee_id % 60 + 1'),
-    foldItems: await foldScattered(stack, 'shop.order_items', 'quantity', 'quantity % 3 + 1'),
-  }
+  })
 }
 
-/** Updates rows that lie far from each other, as the consumer would insert them: one statement with both images of each. */
-async function foldScattered(stack: BenchStack, table: Multiplied, column: string, value: string): Promise<number> {
-  const images = `${database}.\`bench.images\``
+/** Each view as analysts read it, published under names of its shop. */
+async function timeReports(shops: Shops): Promise<ReportsResult['reports_ms']> {
+  const views = loadModel(packagePath('model/sales'), 'UTC').publish.filter(({ database }) => database === 'analytics')
+  const published = ({ database }: Shop) => `${database}_analytics`
+  for (const shop of Object.values(shops)) {
+    const own = views.map(view => ({ ...view, database: published(shop) }))
+    await publish(shop.clickhouse, shop.database, own)
+  }
+  const taken: Record<string, AtBothSizes> = {}
+  for (const { name } of views) {
+    taken[name] = await inTurns(shops, repetitions.reports, shop =>
+      timed(() => shop.clickhouse.command(`SELECT * FROM ${published(shop)}.${name} FORMAT Null`)),
+    )
+  }
+  return taken
+}
+
+/** Updates of rows that lie far from each other, as the consumer would insert them: one statement with both images of each. */
+async function timeFolds(shops: Shops, table: keyof typeof updates): Promise<AtBothSizes> {
+  const [column, value] = updates[table]
   const [key] = tables[table]
-  return medianOf(async () => {
-    await stack.clickhouse.command(`CREATE OR REPLACE TABLE ${images} ENGINE = Memory AS
+  const images = `SELECT * EXCEPT _sign REPLACE (if(_sign > 0, ${value}, ${column}) AS ${column}, _version + 1 AS _version), _sign
+FROM (SELECT *, toInt8(arrayJoin([-1, 1])) AS _sign FROM bench_rows)`
+  return inTurns(shops, repetitions.folds, async ({ clickhouse }) => {
+    await clickhouse.command(`CREATE OR REPLACE TABLE bench_rows ENGINE = Memory AS
 SELECT * EXCEPT _deleted FROM ${current(table)} FINAL ORDER BY cityHash64(${key}, '${randomUUID()}') LIMIT ${scattered}`)
-    const insert = `INSERT INTO ${changelog(table)} (* EXCEPT (_op, _lsn, _ordinal, _offset, _commit_time, _sign), _sign)
-SELECT * EXCEPT _sign REPLACE (if(_sign > 0, ${value}, ${column}) AS ${column}, _version + 1 AS _version), _sign
-FROM (SELECT *, toInt8(arrayJoin([-1, 1])) AS _sign FROM ${images})`
-    const started = performance.now()
-    await stack.clickhouse.command(insert, insertSettings(randomUUID(), scattered))
-    return performance.now() - started
-  })
-}
-
-/** Tables of which there is more in a larger shop: their key, and the columns that differ in each copy with what is added to them. */
-const tables = {
-  'shop.customers': ['customer_id', ['customer_id']],
-  'shop.user_traffic': ['visit_id', ['visit_id', 'customer_id']],
-  'shop.orders': ['order_id', ['order_id', 'customer_id']],
-  'shop.order_items': ['order_item_id', ['order_item_id', 'order_id']],
-} as const
-type Multiplied = keyof typeof tables
-
-const current = (table: Multiplied) => `${database}.\`${table}.current\``
-const changelog = (table: Multiplied) => `${database}.\`${table}.changelog\``
-/** Far above every id of the shop that came through the pipe. */
-const idsPerCopy = 10_000_000
-
-/** One more shop of the same size and the same years with ids of its own, through every view of the model. */
-async function multiply({ clickhouse }: BenchStack, copy: number): Promise<void> {
-  for (const [table, [key, shifted]] of Object.entries(tables) as [Multiplied, (typeof tables)[Multiplied]][]) {
-    const ids = shifted.map(column => `${column} + ${copy * idsPerCopy} AS ${column}`).join(', ')
-    const rowsPerInsert = orders / 4
-    for (let from = 0; from < 5 * orders; from += rowsPerInsert) {
-      await clickhouse.command(
-        `INSERT INTO ${changelog(table)} (* EXCEPT (_op, _lsn, _ordinal, _offset, _commit_time, _sign), _sign)
-SELECT * EXCEPT _deleted REPLACE (${ids}), 1 FROM (SELECT * FROM ${current(table)} FINAL WHERE ${key} > ${from} AND ${key} <= ${from + rowsPerInsert})`,
-        insertSettings(randomUUID(), rowsPerInsert),
-      )
+    // What is compared is the work at both sizes, not how much of the larger shop the kernel still has in its page cache.
+    for (const read of Object.keys(updates) as Multiplied[]) {
+      await clickhouse.command(`SELECT * FROM ${current(read)} FORMAT Null`)
     }
-  }
-}
-
-/** A load of that size would have ended with this. */
-async function mergeAsAfterLoad({ clickhouseUrl: url, log }: BenchStack): Promise<void> {
-  const clickhouse = connectClickhouse({ url, user: 'default', password: '', database })
-  await mergeParts(clickhouse, log)
-  await clickhouse.close()
-}
-
-/** Until no merge runs and Postgres has cleaned up, so that a report is not measured beside the aftermath of the load. */
-async function untilQuiet({ clickhouse, sql }: BenchStack): Promise<void> {
-  await sql.query('VACUUM ANALYZE')
-  await sql.query('CHECKPOINT')
-  await poll('the end of the merges', async () => {
-    const [row] = await clickhouse.rows<{ n: string }>('SELECT count() AS n FROM system.merges')
-    return Number(row!.n) === 0
+    return timed(() => insertImages(clickhouse, table, images, scattered))
   })
 }
 
-async function medianOf(work: () => Promise<unknown>): Promise<number> {
-  const taken: number[] = []
+/** By turns, so that both sizes have the same share of the machine's better and worse minutes. */
+async function inTurns(
+  shops: Shops,
+  repetitions: number,
+  measure: (shop: Shop) => Promise<number>,
+): Promise<AtBothSizes> {
+  const taken: Record<Size, number[]> = { at_1m: [], at_10m: [] }
   for (let repetition = 0; repetition < repetitions; repetition++) {
-    const started = performance.now()
-    const own = await work()
-    taken.push(typeof own === 'number' ? own : performance.now() - started)
+    for (const size of Object.keys(shops) as Size[]) taken[size].push(await measure(shops[size]))
   }
-  return Math.round(taken.sort((a, b) => a - b)[Math.floor(repetitions / 2)]!)
+  return { at_1m: median(taken.at_1m), at_10m: median(taken.at_10m) }
 }
 
-function beside(small: Measured, large: Measured): ReportsResult {
-  const both = (of: (measured: Measured) => number) => ({ at_1m: of(small), at_10m: of(large) })
-  return {
-    orders: both(({ orders }) => orders),
-    order_items: both(({ order_items }) => order_items),
-    reports_ms: Object.fromEntries(
-      [...small.reports.keys()].map(name => [name, both(({ reports }) => reports.get(name)!)]),
-    ),
-    fold_ms: { orders: both(({ foldOrders }) => foldOrders), order_items: both(({ foldItems }) => foldItems) },
-  }
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now()
+  await work()
+  return performance.now() - started
+}
+
+function median(values: number[]): number {
+  return Math.round(values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!)
 }
