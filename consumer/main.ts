@@ -1,6 +1,7 @@
 // consumer/main: puts the consumer together: one generation at a time, from its topics to its warehouse.
 // May know: contract, kafka, clickhouse, runtime, consumer.
 
+import { connectClickhouse } from '../clickhouse/client.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
@@ -24,6 +25,7 @@ import { runFold } from './run.ts'
 import { openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
 import type { FoldLoop } from './tenure.ts'
+import { keepMerged } from './upkeep.ts'
 import { hasWatermark, WatermarkFollower } from './watermark.ts'
 
 export interface ConsumerOptions {
@@ -115,6 +117,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
   openings.opened('group', () => membership.leave())
   const { clickhouse, database, tables } = warehouse
+  openings.opened('upkeep', keepMerged(connectClickhouse({ ...parts.clickhouse, database }), log))
   const inserter = { clickhouse, database, divert: divertTo(letters.write) }
   const makeKnown = async () => {
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
