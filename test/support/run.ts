@@ -1,24 +1,28 @@
-// test/support/run: `npm test`, or `npm test -- unit config` for layers and parts of file names.
+// test/support/run: `npm test`, or `npm test -- unit config` for layers and parts of file names; `npm run test:long` for the long ones.
 // May know: runner and totals. Exits with 0 only when something ran and nothing failed; 130 when interrupted.
 
 import { fileURLToPath } from 'node:url'
 import { type Layer, runTests } from './runner.ts'
 import { closingLine } from './totals.ts'
 
-const layers: readonly Layer[] = [
+const regular: readonly Layer[] = [
   { name: 'unit', width: 2, limitMs: 180_000 },
   { name: 'service', width: 2, limitMs: 300_000 },
   { name: 'e2e', width: 2, limitMs: 900_000 },
 ]
 
+/** Soaks and repetitions: run before a release and at night, and only when asked for by name. */
+const long: readonly Layer[] = [{ name: 'long', width: 1, limitMs: 3_600_000 }]
+
+const wanted = process.argv.slice(2)
 const interrupt = new AbortController()
 // npm passes on a signal that the terminal has sent already; the second one must not cut the clean-up short.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort())
 
 const totals = await runTests({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  layers,
-  wanted: process.argv.slice(2),
+  layers: wanted.some(part => part.startsWith('long')) ? long : regular,
+  wanted,
   signal: interrupt.signal,
   print: line => console.log(line),
   live: true,
