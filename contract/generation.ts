@@ -9,13 +9,19 @@ import { generationPrefix } from './names.ts'
  */
 export type GenerationState = 'loading' | 'live' | 'abandoned' | 'dropped'
 
+/** Of the records below; one of another format was written by another version of millrace. */
+export const generationFormat = 2
+
 /** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
 export interface Generation {
+  readonly format: typeof generationFormat
   readonly number: number
   readonly state: GenerationState
   readonly slot: string
   /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
   readonly source: string
+  /** Id of the Kafka cluster that holds its topics. */
+  readonly kafkaCluster: string
   /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
   readonly consistentPoint: number
   readonly tables: readonly GenerationTable[]

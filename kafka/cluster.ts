@@ -56,6 +56,7 @@ export class KafkaConnection {
   readonly #topics = new Map<string, TopicLeaders>()
   readonly #lanes = new Set<Lane>()
   #nodes = new Map<number, Address>()
+  #clusterId: string | null = null
   #anyLink: Promise<BrokerLink> | undefined
   #turn = 0
   #refreshing: { readonly topics: ReadonlySet<string>; readonly done: Promise<void> } | undefined
@@ -63,6 +64,16 @@ export class KafkaConnection {
   constructor(options: KafkaOptions) {
     this.#options = options
     this.log = options.log
+  }
+
+  /** Which cluster this is, as its brokers say. @throws {MillraceError} KAFKA_REFUSED when they do not */
+  get clusterId(): string {
+    if (this.#clusterId !== null) return this.#clusterId
+    throw new MillraceError('KAFKA_REFUSED', {
+      what: 'the brokers do not say which cluster they are, so it cannot be told from another one',
+      where: this.#options.brokers.join(', '),
+      next: 'use Kafka 3.5 or later, or a broker that gives a cluster id in its metadata',
+    })
   }
 
   /** Connections of their own for one user: a long poll or a rebalance holds up everything behind it on the same connection. */
@@ -143,6 +154,7 @@ export class KafkaConnection {
   }
 
   #learn(answer: MetadataResponse): void {
+    this.#clusterId = answer.clusterId
     this.#nodes = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     for (const { topic, topicErrorCode, partitionMetadata } of answer.topicMetadata) {
       if (topicErrorCode === unknownTopic) {

@@ -1,16 +1,33 @@
 // kafka/generations: the compacted topic that says what became of every generation.
-// May know: contract/generation, kafka. The producer writes it; the consumer and `status` read it.
+// May know: contract/generation, kafka, runtime/errors. The producer writes it; the consumer and `status` read it.
 
-import { type Generation, generationsTopic } from '../contract/generation.ts'
+import { type Generation, generationFormat, generationsTopic } from '../contract/generation.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { readCompacted } from './compacted.ts'
 import type { Fetcher } from './fetch.ts'
 import { openSink } from './sink.ts'
 
-/** The last word on every generation, in no particular order. @throws {MillraceError} TOPIC_MISSING before the first one */
+/**
+ * The last word on every generation, in no particular order.
+ * @throws {MillraceError} TOPIC_MISSING before the first one; GENERATION_CHANGED for one that another version of millrace has recorded
+ */
 export async function readGenerations(fetcher: Fetcher, pipeline: string, signal: AbortSignal): Promise<Generation[]> {
   const values = await readCompacted(fetcher, generationsTopic(pipeline), signal)
-  return [...values.values()].map(json => JSON.parse(json) as Generation)
+  return [...values.values()].map(json => readGeneration(json, pipeline))
+}
+
+/** Of one that is gone, only the number matters, which is not used again. @throws {MillraceError} GENERATION_CHANGED */
+export function readGeneration(json: string, pipeline: string): Generation {
+  const generation = JSON.parse(json) as Generation
+  const isGone = generation.state === 'abandoned' || generation.state === 'dropped'
+  if (isGone || generation.format === generationFormat) return generation
+  const version = (generation.format ?? 0) > generationFormat ? 'a later' : 'an earlier'
+  throw new MillraceError('GENERATION_CHANGED', {
+    what: `generation ${generation.number} was recorded by ${version} version of millrace, which this one cannot go on from`,
+    where: `topic ${generationsTopic(pipeline)}`,
+    next: 'use the version that recorded it; or let that version run `millrace reset topics`, and everything is loaded anew by this one',
+  })
 }
 
 /** The generation to fold: the newest live one; one that is still loading counts only while none is live. */

@@ -4,6 +4,7 @@
 import {
   type Generation,
   type GenerationTable,
+  generationFormat,
   publicationName,
   slotName,
   type Watermark,
@@ -78,6 +79,10 @@ async function resume(workspace: Workspace, generation: Generation): Promise<Pre
     const what = `the generation was loaded from ${generation.source}, and this database is ${identity}`
     throw generationChanged(what, `generation ${generation.number}`)
   }
+  if (workspace.kafka.clusterId !== generation.kafkaCluster) {
+    const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
+    throw generationChanged(what, `generation ${generation.number}`)
+  }
   const inOrder = matchTables(generation, tables)
   const registered = await findRegistered(workspace.schemas, generation.tables, inOrder)
   for (const { table, guard } of inOrder) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
@@ -100,7 +105,10 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
   await publish(workspace, number, captured)
   const tables = captured.map(table => describeTable(config.name, number, table))
   const slot = slotName(config.name, number)
-  const loading: Generation = { number, state: 'loading', slot, source: identity, consistentPoint: 0, tables }
+  const loading: Generation = {
+    ...{ format: generationFormat, number, state: 'loading', slot },
+    ...{ source: identity, kafkaCluster: kafka.clusterId, consistentPoint: 0, tables },
+  }
   await ensureGenerationTopics(kafka, config, loading)
   const registered = await registerTables(schemas, tables, captured)
   // Written only now, so that whoever reads of a generation finds its topics and schemas.

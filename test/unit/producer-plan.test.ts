@@ -1,8 +1,9 @@
 // test/unit/producer-plan: generations, commit times and partitions, the producer's pure parts.
-// May know: contract, producer, test/support.
+// May know: contract, kafka, producer, test/support.
 
 import fc from 'fast-check'
 import type { Generation, GenerationState } from '../../contract/generation.ts'
+import { readGeneration } from '../../kafka/generations.ts'
 import { CommitTimes } from '../../producer/commit-times.ts'
 import { partitionOf, sameText } from '../../producer/partition.ts'
 import { planGeneration } from '../../producer/plan.ts'
@@ -12,7 +13,16 @@ import { textRow } from '../support/text-row.ts'
 const test = suite('producer-plan')
 
 function generation(number: number, state: GenerationState): Generation {
-  return { number, state, slot: `s_${number}`, source: 'x/y', consistentPoint: 0, tables: [] }
+  return {
+    format: 2,
+    number,
+    state,
+    slot: `s_${number}`,
+    source: 'x/y',
+    kafkaCluster: 'k',
+    consistentPoint: 0,
+    tables: [],
+  }
 }
 
 test('the first generation is number 1', () => {
@@ -35,6 +45,18 @@ test('a load that was cut off is given up and its number is not used again', () 
 
 test('a new generation on demand stands beside the live one', () => {
   assert.equal(planGeneration([generation(1, 'live')], true), { plan: { kind: 'begin', number: 2 }, cutOff: [] })
+})
+
+test('a record of another version is refused by name, and one of a generation that is gone only keeps its number', async () => {
+  const record = (format: number | undefined, state: GenerationState) =>
+    JSON.stringify({ ...generation(7, state), format })
+  assert.equal(readGeneration(record(2, 'live'), 'shop'), generation(7, 'live'))
+  for (const state of ['live', 'loading'] as const) {
+    const earlier = /generation 7 was recorded by an earlier version/
+    await assert.refuses(() => readGeneration(record(undefined, state), 'shop'), 'GENERATION_CHANGED', earlier)
+    await assert.refuses(() => readGeneration(record(3, state), 'shop'), 'GENERATION_CHANGED', /by a later version/)
+  }
+  assert.is(readGeneration(record(undefined, 'dropped'), 'shop').number, 7)
 })
 
 test('a commit time counts once everything up to its position is durable', () => {
