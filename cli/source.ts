@@ -1,15 +1,13 @@
 // cli/source: what the commands that write into the source have in common.
-// May know: stack, runtime.
+// May know: cli.
 
 import { InvalidArgumentError } from 'commander'
-import { up } from '../stack/up.ts'
 import type { CommandContext } from './command.ts'
+import { openServices } from './endpoints.ts'
 
-/** The embedded Postgres is started if it does not run. @throws {MillraceError} STACK_* */
+/** The embedded Postgres is started if it does not run. @throws {MillraceError} CONFIG_INVALID, STACK_* */
 export async function sourceUrl({ config, log, life }: CommandContext): Promise<string> {
-  if (config.source.url !== undefined) return config.source.url
-  const started = await up({ directory: config.directory, log, signal: life.signal, components: ['postgres'] })
-  return started.postgres!
+  return (await openServices(config, log, life.signal, ['postgres'])).postgres
 }
 
 /** Parser of an option's value. */

@@ -1,9 +1,14 @@
 // test/unit/cli.test: the command line's help, its exit codes and how it refuses.
-// May know: cli/main, run as a process.
+// May know: cli, run as a process or called.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { everything, openServices } from '../../cli/endpoints.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import type { Environment } from '../../runtime/config-file.ts'
+import type { Component } from '../../stack/component.ts'
 import { startProgram, writeFixture } from '../support/fixture.ts'
+import { quietLog } from '../support/services.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -65,6 +70,34 @@ test('config show prints what counts, secrets hidden', async () => {
   assert.is(shown.name, 'shop')
   assert.is(shown.log.level, 'warn')
   assert.is(shown.clickhouse.password, '***')
+})
+
+test('no embedded server is started beside a named one, also when the variable is empty', async () => {
+  const directory = join(writeFixture({}), 'data')
+  const source = { MILLRACE_SOURCE_URL: 'postgres://nobody@127.0.0.1:1/x' }
+  const kafka = { MILLRACE_KAFKA_BROKERS: '127.0.0.1:1' }
+  const { signal } = new AbortController()
+  const open = (env: Environment, needs: readonly Component[]) =>
+    openServices(loadConfig({ flags: { directory }, env, cwd: directory }), quietLog(), signal, needs)
+  for (const [env, needs, missing] of [
+    [source, ['postgres', 'kafka'], /but kafka\.brokers does not/],
+    [{ ...source, MILLRACE_KAFKA_BROKERS: '' }, ['postgres', 'kafka'], /but kafka\.brokers does not/],
+    [{ ...source, ...kafka }, everything, /but clickhouse\.url does not/],
+    [kafka, ['kafka', 'clickhouse'], /but clickhouse\.url does not/],
+    [kafka, ['postgres', 'kafka'], /but source\.url does not/],
+  ] as const) {
+    await assert.refuses(() => open(env, needs), 'CONFIG_INVALID', missing)
+  }
+  const { code, stderr } = await millrace(
+    'producer',
+    '--set',
+    'source.url=postgres://127.0.0.1:1/x',
+    '--data',
+    directory,
+  )
+  assert.is(code, 2)
+  assert.match(stderr, 'where: kafka.brokers, or MILLRACE_KAFKA_BROKERS in the environment')
+  assert.not.ok(existsSync(join(directory, 'stack.json')), 'nothing was started')
 })
 
 test('a configuration that cannot be used is refused on stderr with 2, its stack only on request', async () => {
