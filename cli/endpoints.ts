@@ -1,10 +1,12 @@
 // cli/endpoints: where Postgres, Kafka and ClickHouse are, starting those that the configuration does not name.
 // May know: stack, runtime.
 
+import type { ClickhouseOptions } from '../clickhouse/client.ts'
 import type { KafkaOptions } from '../kafka/cluster.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { readTlsFiles } from '../runtime/tls-files.ts'
 import { type Component, components, type Endpoints } from '../stack/component.ts'
 import { up } from '../stack/up.ts'
 
@@ -12,7 +14,7 @@ export interface Services {
   /** Postgres URL. */
   readonly postgres: string
   readonly kafka: Omit<KafkaOptions, 'clientId' | 'log'>
-  readonly clickhouse: { readonly url: string; readonly user: string; readonly password: string }
+  readonly clickhouse: Pick<ClickhouseOptions, 'url' | 'user' | 'password' | 'tls'>
 }
 
 /**
@@ -63,14 +65,16 @@ function isExternal({ source, kafka, clickhouse }: Config, name: Component): boo
 
 const describe: { [Name in Component]: (config: Config, started: Endpoints) => Services[Name] } = {
   postgres: ({ source }, started) => source.url ?? started.postgres!,
-  kafka: ({ kafka: { brokers, tls, sasl } }, started) => ({
+  kafka: ({ kafka: { brokers, tls, insecure, sasl } }, started) => ({
     brokers: brokers ?? [started.kafka!],
-    tls,
+    tls: typeof tls === 'object' ? readTlsFiles(tls, 'kafka.tls') : tls,
+    insecure,
     ...(sasl === undefined ? {} : { sasl }),
   }),
-  clickhouse: ({ clickhouse: { url, user, password } }, started) => ({
+  clickhouse: ({ clickhouse: { url, user, password, tls } }, started) => ({
     url: url ?? started.clickhouse!,
     user,
     password,
+    ...(tls === undefined ? {} : { tls: readTlsFiles(tls, 'clickhouse.tls') }),
   }),
 }

@@ -3,14 +3,18 @@
 
 import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
+import { Agent as SecureAgent } from 'node:https'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client'
+import type { TlsFiles } from '../runtime/tls-files.ts'
 import { wrapClickhouseError } from './errors.ts'
 
 export interface ClickhouseOptions {
   readonly url: string
   readonly user: string
   readonly password: string
+  /** PEM texts, for an https address. */
+  readonly tls?: TlsFiles
   /** Current database of every statement; names in a model resolve against it. */
   readonly database?: string
   /** Beginning of every statement's query id: what a client that is gone has left running is found by it. */
@@ -56,7 +60,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
     log: { level: 127 },
     ...(options.url.startsWith('http:')
       ? { http_agent: new Agent({ keepAlive: true, maxSockets: 8, noDelay: true }) }
-      : {}),
+      : { http_agent: new SecureAgent({ keepAlive: true, maxSockets: 8, noDelay: true, ...options.tls }) }),
   })
   const guarded = async <Result>(sql: string, work: () => Promise<Result>): Promise<Result> => {
     try {

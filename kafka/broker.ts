@@ -4,6 +4,7 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Log } from '../runtime/log.ts'
+import type { TlsFiles } from '../runtime/tls-files.ts'
 import {
   type Broker,
   type KafkajsConnection,
@@ -24,8 +25,8 @@ export interface LinkOptions {
   readonly host: string
   readonly port: number
   readonly clientId: string
-  /** `true`: the system's certificate authorities. The certificate is always verified. */
-  readonly tls: boolean | { readonly ca: string }
+  /** PEM texts; without `ca`, and for `true`, Node's certificate authorities. The certificate is always verified. */
+  readonly tls: boolean | TlsFiles
   readonly sasl?: SaslOptions
   readonly log: Log
 }

@@ -2,6 +2,7 @@
 // May know: kafka/broker, kafka/failure, runtime.
 
 import { MillraceError } from '../runtime/errors.ts'
+import { isLoopback } from '../runtime/insecure.ts'
 import type { Log } from '../runtime/log.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type SaslOptions } from './broker.ts'
 import { backoffMs, kafkaError, pause } from './failure.ts'
@@ -12,6 +13,8 @@ export interface KafkaOptions {
   readonly brokers: readonly string[]
   readonly clientId: string
   readonly tls: LinkOptions['tls']
+  /** Without TLS, brokers on other machines may be talked to as well: also those that only the cluster itself names. */
+  readonly insecure?: boolean
   readonly sasl?: SaslOptions
   readonly log: Log
 }
@@ -185,7 +188,8 @@ export class KafkaConnection {
   }
 
   async #open(address: Address): Promise<BrokerLink> {
-    const { clientId, tls, sasl, log } = this.#options
+    const { clientId, tls, insecure = false, sasl, log } = this.#options
+    if (tls === false && !insecure && !isLoopback(address.host)) throw exposed(address)
     const link = await BrokerLink.open({ ...address, clientId, tls, log, ...(sasl === undefined ? {} : { sasl }) })
     for (const { api, apiKey, version } of requiredVersions) {
       if (link.maxVersion(apiKey) >= version) continue
@@ -264,6 +268,14 @@ export function partitionsChanged(topic: string, expected: number, found: number
     what: `topic ${topic} has ${found} partitions, not ${expected}`,
     where: topic,
     next: 'rows of one key would stand in two partitions; start a new generation: millrace producer --new-generation',
+  })
+}
+
+function exposed({ host, port }: Address): MillraceError {
+  return new MillraceError('CONFIG_INVALID', {
+    what: `everything would go unencrypted to ${host}, where the cluster says that a broker is (advertised.listeners)`,
+    where: `${host}:${port}`,
+    next: 'set kafka.tls: true, or allow it where the network is trusted: kafka.insecure: true',
   })
 }
 

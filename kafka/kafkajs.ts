@@ -1,8 +1,9 @@
 // kafka/kafkajs: the parts inside kafkajs that we stand on; the only file that reaches for them. Its version is pinned.
-// May know: nothing.
+// May know: runtime/tls-files (types).
 
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
+import type { TlsFiles } from '../runtime/tls-files.ts'
 
 /** The requests of kafkajs' broker that are not on the hot path, in its own shapes. */
 export interface Broker {
@@ -96,7 +97,7 @@ export interface KafkajsLine {
 export interface SocketRequest {
   readonly host: string
   readonly port: number
-  readonly ssl: boolean | { readonly ca: string }
+  readonly ssl: boolean | TlsFiles
   readonly onConnect: () => void
 }
 

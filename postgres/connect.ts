@@ -1,8 +1,9 @@
 // postgres/connect: connections whose sessions print every value in one fixed form.
-// May know: postgres/failure, runtime/errors.
+// May know: postgres/failure, runtime/{errors,tls-files}.
 
 import pg from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
+import { readTlsFiles } from '../runtime/tls-files.ts'
 import { postgresFailure } from './failure.ts'
 
 export type Client = pg.Client
@@ -39,7 +40,8 @@ const keepAliveMs = 30_000
 
 /**
  * Configuration of a client. Settings that the URL itself asks for come first, so that ours win.
- * @throws {MillraceError} CONFIG_INVALID when the URL cannot be read; its text is not repeated, it may hold a password
+ * @throws {MillraceError} CONFIG_INVALID when the URL or a file that it names cannot be used; its text is not repeated, it may hold a
+ *   password
  */
 export function clientConfig(url: string): pg.ClientConfig {
   if (!URL.canParse(url)) {
@@ -50,14 +52,32 @@ export function clientConfig(url: string): pg.ClientConfig {
     })
   }
   const address = new URL(url)
+  const file = (name: string) => address.searchParams.get(name) || undefined
+  readTlsFiles({ ca: file('sslrootcert'), cert: file('sslcert'), key: file('sslkey') }, 'source.url')
   const settings = Object.entries(sessionSettings).map(([name, value]) => `-c ${name}=${value}`)
   address.searchParams.set('options', [address.searchParams.get('options') ?? '', ...settings].join(' ').trim())
-  return {
+  const config = {
     connectionString: address.href,
     fallback_application_name: 'millrace',
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
     connectionTimeoutMillis: connectTimeoutMs,
+  }
+  requireConstructible(config)
+  return config
+}
+
+/** The driver refuses combinations of TLS parameters when a client is made, which is no failure of a connection. */
+function requireConstructible(config: pg.ClientConfig): void {
+  try {
+    new pg.Client(config)
+  } catch (cause) {
+    throw new MillraceError('CONFIG_INVALID', {
+      what: `the address of Postgres cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+      where: 'source.url',
+      next: 'correct the parameters of the address; sslmode=verify-full encrypts and verifies',
+      cause,
+    })
   }
 }
 

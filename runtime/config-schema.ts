@@ -22,10 +22,17 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+const insecure = (server: string) =>
+  z
+    .boolean()
+    .default(false)
+    .describe(`Allow a connection to another machine that is not encrypted, or where nobody verifies ${server}.`)
+
 const source = z.strictObject({
   url: address('postgres:', 'postgresql:')
     .optional()
     .meta({ format: 'uri', description: 'Address of the Postgres to capture; without it an embedded one is started.' }),
+  insecure: insecure('the server'),
   readers: count(1, 64).default(4).describe('Connections that copy tables at the same time in the initial load.'),
   heartbeatSeconds: count(1, 3600)
     .default(10)
@@ -38,12 +45,20 @@ const sasl = z.strictObject({
   password: secret.describe('Password of that user.'),
 })
 
-const tls = z
-  .union([z.boolean(), z.strictObject({ ca: z.string().describe('File with the certificate authority, in PEM.') })], {
-    error: 'must be true, false or { ca: FILE }',
+const tlsFiles = z
+  .strictObject({
+    ca: z.string().min(1).optional().describe('File with the certificate authority, in PEM; without it those of Node.'),
+    cert: z.string().min(1).optional().describe('File with the certificate to show to the server, in PEM.'),
+    key: z.string().min(1).optional().describe('File with the private key of that certificate, in PEM, not encrypted.'),
   })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+    error: 'needs cert and key together, or neither',
+  })
+
+const tls = z
+  .union([z.boolean(), tlsFiles], { error: 'must be true, false or files: { ca: FILE, cert: FILE, key: FILE }' })
   .default(false)
-  .describe('Encrypt the connection to the brokers.')
+  .describe('Encrypt the connection to the brokers. Certificates are always verified.')
 
 const kafka = z.strictObject({
   brokers: z
@@ -66,6 +81,7 @@ const kafka = z.strictObject({
     .default(8_388_608)
     .describe('Largest record; a larger row is refused, never cut. New topics are created to hold it.'),
   tls,
+  insecure: insecure('the brokers or the registry'),
   sasl: sasl.optional().describe('How to log in to the brokers; without it there is no login.'),
   registry: address('http:', 'https:').optional().meta({
     format: 'uri',
@@ -80,6 +96,8 @@ const clickhouse = z.strictObject({
   }),
   user: z.string().default('default').describe('User that creates the databases and inserts.'),
   password: secret.default('').describe('Password of that user.'),
+  insecure: insecure('the server'),
+  tls: tlsFiles.optional().describe('Certificates of an https address; without it those of Node.'),
 })
 
 const table = z.strictObject({

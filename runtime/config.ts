@@ -4,12 +4,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
 import type { z } from 'zod'
+import { checkTogether } from './config-checks.ts'
 import { type ConfigFile, type Environment, readConfigText } from './config-file.ts'
 import { explainIssue, type Fault } from './config-issue.ts'
 import { assign, fromEnvironment, fromFlags } from './config-overrides.ts'
 import { configSchema } from './config-schema.ts'
 import { settings } from './config-settings.ts'
 import { MillraceError } from './errors.ts'
+import type { TlsFiles } from './tls-files.ts'
 
 /** What every part of millrace is told; config-schema has the meaning and the default of each setting. */
 export type Config = z.output<typeof configSchema>
@@ -77,7 +79,10 @@ export function loadConfig({ file, flags = {}, env, cwd }: ConfigInput): Config 
     )
   }
   const base = path === undefined ? cwd : dirname(path)
-  return withAbsolutePaths(parsed.data, key => (origins.has(key) ? cwd : base))
+  const config = withAbsolutePaths(parsed.data, key => (origins.has(key) ? cwd : base))
+  const faults = checkTogether(config, env)
+  if (faults.length > 0) throw invalid(faults, origins, read)
+  return config
 }
 
 function findFile(named: string | undefined, cwd: string): string | undefined {
@@ -109,13 +114,17 @@ function invalid(faults: readonly Fault[], origins: Map<string, string>, file: C
 }
 
 function withAbsolutePaths(config: Config, baseOf: (key: string) => string): Config {
-  const { directory, model, kafka } = config
-  const tls = typeof kafka.tls === 'object' ? { ca: resolve(baseOf('kafka.tls.ca'), kafka.tls.ca) } : kafka.tls
+  const { directory, model, kafka, clickhouse } = config
+  const files = (section: string, paths: TlsFiles) =>
+    Object.fromEntries(
+      Object.entries(paths).map(([file, path]) => [file, path && resolve(baseOf(`${section}.${file}`), path)]),
+    )
   return {
     ...config,
     directory: resolve(baseOf('directory'), directory),
     ...(model === undefined ? {} : { model: resolve(baseOf('model'), model) }),
-    kafka: { ...kafka, tls },
+    kafka: { ...kafka, tls: typeof kafka.tls === 'object' ? files('kafka.tls', kafka.tls) : kafka.tls },
+    clickhouse: clickhouse.tls ? { ...clickhouse, tls: files('clickhouse.tls', clickhouse.tls) } : clickhouse,
   }
 }
 

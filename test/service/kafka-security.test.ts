@@ -1,4 +1,4 @@
-// test/service/kafka-security: TLS with a verified certificate, both kinds of login, and permissions that are missing.
+// test/service/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
 // May know: kafka, test/support.
 
 import { ensureTopic } from '../../kafka/admin.ts'
@@ -7,9 +7,10 @@ import { openFetcher } from '../../kafka/fetch.ts'
 import { joinGroup } from '../../kafka/group.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { readTail } from '../../kafka/tail.ts'
+import { prepareCapture } from '../support/capture-run.ts'
 import { appendText, uniqueName } from '../support/kafka.ts'
 import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
-import { quietLog } from '../support/services.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('kafka security', { timeoutMs: 120_000 })
@@ -19,6 +20,7 @@ const bob = { mechanism: 'scram-sha-512', username: 'bob', password: 'secret' } 
 
 let secure: SecureKafka
 let connection: KafkaConnection
+let services: Services
 
 function connect(options: Partial<KafkaOptions>): Promise<KafkaConnection> {
   return connectKafka({
@@ -32,12 +34,14 @@ function connect(options: Partial<KafkaOptions>): Promise<KafkaConnection> {
 
 test.before(async () => {
   secure = await startSecureKafka()
+  services = await startServices(['postgres'])
   connection = await until(() => connect({ sasl: alice }), { what: 'the secured broker', timeoutMs: 60_000 })
 })
 
 test.after(async () => {
   await connection?.close()
   await secure?.stop()
+  await services?.stop()
 })
 
 test('records are written, read and committed over TLS and a login', async () => {
@@ -90,6 +94,37 @@ test('a wrong password, an unknown certificate and no TLS are told apart', async
   await assert.refuses(() => connect({ sasl: { ...bob, password: 'wrong' } }), 'KAFKA_DENIED')
   await assert.refuses(() => connect({ tls: true, sasl: alice }), 'KAFKA_UNREACHABLE', /certificate/)
   await assert.refuses(() => connect({ tls: false, sasl: alice }), 'KAFKA_UNREACHABLE')
+})
+
+test('what the cluster says of its brokers does not lead unencrypted to another machine', async () => {
+  const plain = { brokers: [secure.plain], tls: false }
+  const strict = await connect(plain)
+  const topic = { name: uniqueName('elsewhere'), partitions: 1, replication: 1, config: {} }
+  await ensureTopic(connection, topic)
+  const fetcher = openFetcher(strict)
+  await assert.refuses(() => fetcher.endOffsets(topic.name), 'CONFIG_INVALID', /unencrypted to broker\.example/)
+  fetcher.close()
+  await strict.close()
+})
+
+/** A producer as a process, with these settings of Kafka, that has brought one row into its topic. */
+async function capture(kafka: object): Promise<void> {
+  const setup = 'CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL'
+  await using run = await prepareCapture(services, { setup, kafka: { ...kafka, partitions: 1 } })
+  run.worker.start()
+  await run.sql('INSERT INTO t VALUES (1)')
+  await run.settle()
+}
+
+test('a producer reads the certificate authority from the file that its configuration names', async () => {
+  const sasl = { ...alice }
+  await capture({ brokers: [secure.broker], tls: { ca: secure.caFile }, sasl })
+})
+
+test('a producer shows a client certificate where the broker wants one', async () => {
+  const { certificate: cert, key } = secure.client
+  await capture({ brokers: [secure.mutual], tls: { ca: secure.caFile, cert, key } })
+  await assert.refuses(() => connect({ brokers: [secure.mutual] }), 'KAFKA_UNREACHABLE')
 })
 
 test.run()

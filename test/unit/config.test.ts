@@ -8,6 +8,7 @@ import { type ConfigInput, loadConfig, tableOptions } from '../../runtime/config
 import { configJsonSchema, settings } from '../../runtime/config-settings.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { redactConfig, redactUrl } from '../../runtime/redact.ts'
+import { makeCertificate } from '../support/certificate.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -59,7 +60,7 @@ test('flags count over environment over file over default', () => {
 
 test('every setting can be given by its environment variable', () => {
   const env = {
-    MILLRACE_SOURCE_URL: 'postgres://u:p@h/db',
+    MILLRACE_SOURCE_URL: 'postgres://u:p@h/db?sslmode=verify-full',
     MILLRACE_KAFKA_BROKERS: 'a:1, b:2',
     MILLRACE_KAFKA_TLS: 'true',
     MILLRACE_KAFKA_SASL_MECHANISM: 'scram-sha-512',
@@ -93,7 +94,7 @@ test('an unknown variable of ours is refused with a suggestion', () => {
 
 test('variables in the file are replaced and get the type of their setting', () => {
   const yaml = [
-    'source: { url: "${DSN}", readers: "${READERS:-9}" }',
+    'source: { url: "${DSN}", readers: "${READERS:-9}", insecure: true }',
     'kafka:',
     '  partitions: ${PARTITIONS:-3}',
     '  tls: ${TLS}',
@@ -101,12 +102,12 @@ test('variables in the file are replaced and get the type of their setting', () 
     'clickhouse: { password: ${PASSWORD}, user: "$${literal}" }',
   ].join('\n')
   const { config } = load(yaml.replaceAll(': ${PASSWORD}', ': "${PASSWORD}"'), {
-    env: { DSN: 'postgres://h/db', TLS: 'false', PASSWORD: '007', HOST: '' },
+    env: { DSN: 'postgres://h/db', TLS: 'true', PASSWORD: '007', HOST: '' },
   })
   assert.is(config.source.readers, 9)
   assert.is(config.kafka.partitions, 3)
-  assert.is(config.kafka.tls, false)
   assert.equal(config.kafka.brokers, ['h:1'])
+  assert.is(config.kafka.tls, true)
   assert.is(config.clickhouse.password, '007')
   assert.is(config.clickhouse.user, '${literal}')
 })
@@ -144,11 +145,11 @@ test('each fault has line, column, key and a suggestion, all of them at once', (
   )
   const expected = [
     'millrace.yaml:1:7 name: must be 1 to 31 of a-z',
-    'millrace.yaml:3:3 source.slto: is no setting. Known here: url, readers, heartbeatSeconds.',
+    'millrace.yaml:3:3 source.slto: is no setting. Known here: url, insecure, readers, heartbeatSeconds.',
     'millrace.yaml:4:12 source.readers: must be at least 1',
     'millrace.yaml:6:16 kafka.compression: must be one of none, gzip. Did you mean "gzip"?',
     'millrace.yaml:7:18 kafka.brokers.1: is no address such as host:9092',
-    'millrace.yaml:8:8 kafka.tls: must be true, false or { ca: FILE }',
+    'millrace.yaml:8:8 kafka.tls: must be true, false or files: { ca: FILE, cert: FILE, key: FILE }',
     'millrace.yaml:9:9 kafka.sasl.username: is missing',
     'millrace.yaml:11:3 tables.orders: is no table: write schema.table',
     'millrace.yaml:12:19 tables.public.items.partitonKey: is no setting. Did you mean "partitionKey"?',
@@ -171,10 +172,11 @@ test('broken YAML, doubled keys and a file that holds no settings are refused wi
 })
 
 test('paths count from where they are written', () => {
-  const cwd = writeFixture({ 'etc/m.yaml': 'model: sql\nkafka: { tls: { ca: ca.pem } }\n' })
+  const cwd = writeFixture({ 'etc/m.yaml': 'model: sql\nkafka: { tls: { ca: ca-certificate.pem } }\n' })
+  makeCertificate(join(cwd, 'etc'), 'ca')
   const config = loadConfig({ file: 'etc/m.yaml', flags: { directory: 'data' }, env: {}, cwd })
   assert.is(config.model, join(cwd, 'etc/sql'))
-  assert.equal(config.kafka.tls, { ca: join(cwd, 'etc/ca.pem') })
+  assert.equal(config.kafka.tls, { ca: join(cwd, 'etc/ca-certificate.pem') })
   assert.is(config.directory, join(cwd, 'data'))
   assert.is(loadConfig({ env: { MILLRACE_CONFIG: 'etc/m.yaml' }, cwd }).directory, join(cwd, 'etc/.millrace'))
 })
@@ -184,7 +186,10 @@ test('secrets are refused as arguments', () => {
   const text = refusal(undefined, { flags: { 'source.url': 'postgres://u:hush@h/db' } })
   assert.match(text, /MILLRACE_SOURCE_URL/)
   assert.not.match(text, /hush/)
-  assert.is(load(undefined, { flags: { 'source.url': 'postgres://u@h/db' } }).config.source.url, 'postgres://u@h/db')
+  assert.is(
+    load(undefined, { flags: { 'source.url': 'postgres://u@localhost/db' } }).config.source.url,
+    'postgres://u@localhost/db',
+  )
 })
 
 test('no secret is left in a redacted configuration or address', () => {
@@ -192,7 +197,7 @@ test('no secret is left in a redacted configuration or address', () => {
     MILLRACE_SOURCE_URL: 'postgres://u:hush@h/db?sslpassword=hush&sslmode=require',
     MILLRACE_CLICKHOUSE_URL: 'https://u:hush@h:8443',
     MILLRACE_CLICKHOUSE_PASSWORD: 'hush',
-    MILLRACE_KAFKA_REGISTRY: 'http://u:hush@r',
+    MILLRACE_KAFKA_REGISTRY: 'https://u:hush@r',
     MILLRACE_KAFKA_SASL_MECHANISM: 'plain',
     MILLRACE_KAFKA_SASL_USERNAME: 'u',
     MILLRACE_KAFKA_SASL_PASSWORD: 'hush',

@@ -1,11 +1,13 @@
 // test/unit/postgres-connection: what is sent before and beside the changes, and what errors mean.
 // May know: postgres, runtime, test/support.
 
-import { clientConfig, describeUrl } from '../../postgres/connect.ts'
+import pg from 'pg'
+import { clientConfig, connect, describeUrl } from '../../postgres/connect.ts'
 import { postgresFailure, streamFailure } from '../../postgres/failure.ts'
 import { standbyStatus } from '../../postgres/standby-status.ts'
 import { startCommand } from '../../postgres/stream-start.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import { postgresEndpoint } from '../../runtime/insecure.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('postgres connection')
@@ -35,6 +37,52 @@ test('an address that is none is refused without being repeated, and a good one 
   const error = await assert.refuses(() => clientConfig('postgres://u:secret@h:port/db'), 'CONFIG_INVALID')
   assert.not.match(error.toText(), /secret/)
   assert.is(describeUrl('postgres://u:secret@h:5432/db?x=secret'), 'postgres://h:5432/db')
+})
+
+test('what is said of an address before a connection is what the driver does', () => {
+  const modes = ['', 'disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
+  const parameters = ['', 'ssl=true', 'ssl=1', 'ssl=0', 'ssl=no-verify', 'sslnegotiation=direct']
+  for (const mode of modes.slice(1)) parameters.push(`sslmode=${mode}`, `sslmode=${mode}&ssl=0`)
+  for (const mode of modes.slice(1)) parameters.push(`sslmode=${mode}&uselibpqcompat=true&sslnegotiation=postgres`)
+  const before = process.env.PGSSLMODE
+  let compared = 0
+  for (const fromEnvironment of modes) {
+    for (const parameter of parameters) {
+      const url = `postgres://db.example/x?${parameter}`
+      if (parameter.includes('sslmode=verify-ca&uselibpqcompat')) continue
+      process.env.PGSSLMODE = fromEnvironment
+      const { host, ssl } = new pg.Client(clientConfig(url)) as unknown as { host: string; ssl: unknown }
+      const isVerified = !(ssl instanceof Object && ('rejectUnauthorized' in ssl || 'checkServerIdentity' in ssl))
+      const exposure = ssl === false ? 'plain' : isVerified ? undefined : 'unverified'
+      assert.equal(
+        postgresEndpoint(url, { PGSSLMODE: fromEnvironment }),
+        { host, exposure },
+        `${fromEnvironment} ${parameter}`,
+      )
+      compared += 1
+    }
+  }
+  if (before === undefined) delete process.env.PGSSLMODE
+  else process.env.PGSSLMODE = before
+  assert.ok(compared > 150, `${compared}`)
+})
+
+test('parameters that the driver refuses, and files that are not there, are faults of the configuration', async () => {
+  for (const query of [
+    'sslmode=verify-ca&uselibpqcompat=true',
+    'sslnegotiation=quick',
+    'sslmode=disable&sslnegotiation=direct',
+  ])
+    await assert.refuses(
+      () => clientConfig(`postgres://h/db?${query}`),
+      'CONFIG_INVALID',
+      /the address of Postgres cannot be used/,
+    )
+  await assert.refuses(
+    () => connect('postgres://h/db?sslmode=verify-full&sslrootcert=/nowhere.pem'),
+    'CONFIG_INVALID',
+    /\/nowhere\.pem cannot be read/,
+  )
 })
 
 test('names are quoted in the command that starts a stream', () => {
