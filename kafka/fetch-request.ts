@@ -23,7 +23,7 @@ export interface PartitionResponse {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
-  readonly highWatermark: number
+  readonly lastStableOffset: number
   readonly logStartOffset: number
   readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
   readonly records: Buffer
@@ -74,16 +74,16 @@ export function parseFetchResponse(payload: Buffer): { errorCode: number; partit
 function parsePartition(reader: WireReader, topic: string): PartitionResponse {
   const partition = reader.int32()
   const errorCode = reader.int16()
-  const highWatermark = reader.int64()
-  const lastStableOffset = 8
-  reader.offset += lastStableOffset
+  const highWatermark = 8
+  reader.offset += highWatermark
+  const lastStableOffset = reader.int64()
   const logStartOffset = reader.int64()
   const aborted = reader.array(() => ({ producerId: reader.int64(), firstOffset: reader.int64() }))
   const preferredReadReplica = 4
   reader.offset += preferredReadReplica
   const records = reader.bytes() ?? nothing
   aborted.sort((a, b) => a.firstOffset - b.firstOffset)
-  return { topic, partition, errorCode, highWatermark, logStartOffset, aborted, records }
+  return { topic, partition, errorCode, lastStableOffset, logStartOffset, aborted, records }
 }
 
 /** A topic may appear several times, so the order of positions is kept. */

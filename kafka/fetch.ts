@@ -22,8 +22,8 @@ export interface FetchedPartition {
   readonly partition: number
   /** Where it was fetched at. */
   readonly fromOffset: number
-  /** Offset after the last record that all in-sync replicas have. */
-  readonly highWatermark: number
+  /** Offset after the last record that may be read: all in-sync replicas have it, and no open transaction stands before it. */
+  readonly end: number
   /** Offset of the first record still kept. */
   readonly logStartOffset: number
   readonly records: RecordSet
@@ -139,14 +139,18 @@ export class Fetcher {
   async #collect(wanted: readonly FetchPosition[]): Promise<{ fetched: FetchedPartition[]; failure?: string }> {
     const fetched: FetchedPartition[] = []
     let failure: string | undefined
+    let offsets: Map<string, FetchPosition> | undefined
     for (const [leader, poll] of this.#polls) {
       if (!poll.isDone) continue
       this.#polls.delete(leader)
       const answer = await poll.answer
       failure ??= answer.failure
+      if (answer.partitions.length > 0) offsets ??= byPartition(wanted)
+      const positions = byPartition(poll.positions)
       for (const response of answer.partitions) {
-        const asked = poll.positions.find(isAt(response))!
-        if (!wanted.some(position => isAt(response)(position) && position.offset === asked.offset)) continue
+        const key = keyOf(response)
+        const asked = positions.get(key)!
+        if (offsets?.get(key)?.offset !== asked.offset) continue
         if (response.errorCode === 0) fetched.push(decode(response, asked))
         else failure ??= await this.#transient(errorFromCode(response.errorCode), asked)
       }
@@ -186,13 +190,17 @@ export class Fetcher {
 }
 
 function decode(response: PartitionResponse, { offset }: FetchPosition): FetchedPartition {
-  const { topic, partition, highWatermark, logStartOffset, aborted } = response
+  const { topic, partition, lastStableOffset: end, logStartOffset, aborted } = response
   const records = decodeBatches(response.records, { topic, partition, fromOffset: offset, aborted })
-  return { topic, partition, highWatermark, logStartOffset, records, fromOffset: offset }
+  return { topic, partition, end, logStartOffset, records, fromOffset: offset }
 }
 
-function isAt({ topic, partition }: PartitionResponse): (position: FetchPosition) => boolean {
-  return position => position.partition === partition && position.topic === topic
+function byPartition(positions: readonly FetchPosition[]): Map<string, FetchPosition> {
+  return new Map(positions.map(position => [keyOf(position), position]))
+}
+
+function keyOf({ topic, partition }: Pick<FetchPosition, 'topic' | 'partition'>): string {
+  return `${topic}/${partition}`
 }
 
 /** Until one of the polls has ended, however it ended. @throws the signal's reason */

@@ -1,6 +1,7 @@
 // kafka/read-range: all records of a partition between two offsets.
-// May know: kafka/{fetch,record-batch}.
+// May know: kafka/{fetch,record-batch}, runtime/errors.
 
+import { MillraceError } from '../runtime/errors.ts'
 import type { Fetcher } from './fetch.ts'
 import type { RecordSet } from './record-batch.ts'
 
@@ -14,15 +15,40 @@ export interface OffsetRange {
 
 const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
 
-/** @throws {MillraceError} as `Fetcher.fetch`; the signal's reason */
-export async function* readRange(fetcher: Fetcher, range: OffsetRange, signal: AbortSignal): AsyncGenerator<RecordSet> {
+/** A new leader may know of fewer records than the one before, for a moment. */
+export const patienceMs = 30_000
+
+/**
+ * @param patience ms for which a partition that ends below `end` is waited for
+ * @throws {MillraceError} as `Fetcher.fetch`; OFFSETS_MISSING when the partition still ends below `end`; the signal's reason
+ */
+export async function* readRange(
+  fetcher: Fetcher,
+  range: OffsetRange,
+  signal: AbortSignal,
+  patience = patienceMs,
+): AsyncGenerator<RecordSet> {
   const { topic, partition, start, end } = range
+  let heard = performance.now()
   for (let offset = start; offset < end; ) {
     const [fetched] = await fetcher.fetch([{ topic, partition, offset }], limits, signal)
     if (fetched === undefined) continue
-    // Compaction may have removed everything up to the end; the broker answers that with nothing.
-    if (fetched.records.nextOffset === offset) return
+    if (fetched.records.nextOffset === offset) {
+      // Compaction may have removed everything up to the end; the broker answers that with nothing.
+      if (fetched.end >= end) return
+      if (performance.now() - heard > patience) throw endsEarly(range, fetched.end)
+      continue
+    }
     yield fetched.records
     offset = fetched.records.nextOffset
+    heard = performance.now()
   }
+}
+
+export function endsEarly({ topic, partition, end }: OffsetRange, found: number): MillraceError {
+  return new MillraceError('OFFSETS_MISSING', {
+    what: `records up to offset ${end} (exclusive) were there, and the topic ends at ${found}`,
+    where: `topic ${topic}, partition ${partition}`,
+    next: 'the brokers have lost records; if they do not come back, start a new generation: millrace producer --new-generation',
+  })
 }

@@ -7,12 +7,13 @@ import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/fetch.ts'
 import { nextSequence } from '../../kafka/outbox.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
+import { readRange } from '../../kafka/read-range.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { readTail } from '../../kafka/tail.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('kafka fetch', { timeoutMs: 120_000 })
 const limits = { maxWaitMs: 200, minBytes: 1, maxBytes: 1024 * 1024 }
@@ -45,17 +46,17 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** All values from the position on, until the high watermark is reached. */
+/** All values from the position on, until the partition's end is reached. */
 async function readValues(position: FetchPosition): Promise<string[]> {
   const values: string[] = []
   for (let offset = position.offset; ; ) {
     const [fetched] = await fetcher.fetch([{ ...position, offset }], limits, signal)
     if (fetched === undefined) continue
-    const { records, highWatermark } = fetched
+    const { records, end } = fetched
     for (let i = 0; i < records.count; i += 1)
       values.push(records.buffer.toString('utf8', records.valueStarts[i], records.valueEnds[i]))
     offset = records.nextOffset
-    if (offset >= highWatermark) return values
+    if (offset >= end) return values
   }
 }
 
@@ -120,6 +121,28 @@ test('offsets that the topic no longer or not yet holds are refused, never repla
     assert.is(error.where, `topic ${topic}, partition 0, offset ${offset}`)
   }
   assert.equal(await readValues({ topic, partition: 0, offset: 2 }), ['c'])
+})
+
+test('a read to an end that the leader has not got yet waits for it, and names it when it does not come', async () => {
+  const topic = await makeTopic(connection, 1)
+  await send(topic, ['a'])
+  let answers = 0
+  proxy.decide = apiKey => {
+    if (apiKey === fetchKey) answers += 1
+    return 'pass'
+  }
+  const read = async (end: number, patience?: number) => {
+    let count = 0
+    for await (const records of readRange(fetcher, { topic, partition: 0, start: 0, end }, signal, patience))
+      count += records.count
+    return count
+  }
+  const reading = read(3)
+  await until(() => answers >= 3, { what: 'the read to be told twice that there is no more' })
+  await send(topic, ['b', 'c'])
+  assert.is(await reading, 3)
+  proxy.decide = () => 'pass'
+  await assert.refuses(() => read(4, 100), 'OFFSETS_MISSING', /up to offset 4 .* ends at 3/)
 })
 
 test('a lost response and a cut connection only delay', async () => {

@@ -35,7 +35,7 @@ function fetchedAt(fromOffset: number, offsets: readonly number[]) {
     valueEnds: new Int32Array(offsets.length),
     nextOffset: Math.abs(offsets.at(-1) ?? 0) + 1,
   }
-  return { topic: 't', partition: 0, highWatermark: 100, logStartOffset: 0, records, fromOffset }
+  return { topic: 't', partition: 0, end: 100, logStartOffset: 0, records, fromOffset }
 }
 
 const shape = (slice: Slice | undefined) =>
