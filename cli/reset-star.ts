@@ -66,7 +66,10 @@ async function withoutConsumers(
   work: () => Promise<void>,
 ): Promise<void> {
   const groupId = consumerGroup(config.name, number)
-  const membership = joinGroup(kafka, { groupId, groups: tables.map(({ topic }) => [topic]) })
+  const membership = joinGroup(kafka, {
+    groupId,
+    groups: tables.map(({ topic, partitions }) => ({ topics: [topic], partitions })),
+  })
   try {
     await membership.assigned(signal)
     if (!membership.soleMember) {

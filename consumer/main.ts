@@ -8,7 +8,7 @@ import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } fro
 import { tableName } from '../contract/table.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
 import { openFetcher } from '../kafka/fetch.ts'
-import { joinGroup } from '../kafka/group.ts'
+import { joinGroup, type TopicGroup } from '../kafka/group.ts'
 import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
 import type { Config } from '../runtime/config.ts'
 import { serve } from '../runtime/http.ts'
@@ -136,8 +136,10 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   }
 }
 
-function groupsOf({ tables }: Generation): string[][] {
-  const groups = new Map<string, string[]>()
-  for (const { group, topic } of tables) groups.set(group, [...(groups.get(group) ?? []), topic])
+function groupsOf({ tables }: Generation): TopicGroup[] {
+  const groups = new Map<string, TopicGroup>()
+  for (const { group, topic, partitions } of tables) {
+    groups.set(group, { topics: [...(groups.get(group)?.topics ?? []), topic], partitions })
+  }
   return [...groups.values()]
 }

@@ -2,7 +2,7 @@
 // May know: kafka/{broker,cluster,failure}, runtime/errors.
 
 import { answeredError, errorFromCode } from './broker.ts'
-import { type KafkaConnection, partitionsChanged } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { kafkaError, retrying } from './failure.ts'
 
 export interface TopicSpec {
@@ -38,8 +38,7 @@ const timeoutMs = 15_000
  */
 export async function ensureTopic(connection: KafkaConnection, topic: TopicSpec): Promise<EnsuredTopic> {
   const isNew = await createTopic(connection, topic)
-  const found = await connection.partitionCount(topic.name)
-  if (found !== topic.partitions) throw partitionsChanged(topic.name, topic.partitions, found)
+  await connection.requirePartitions(topic.name, topic.partitions)
   return { isNew, drift: isNew ? [] : await findDrift(connection, topic) }
 }
 

@@ -85,6 +85,21 @@ export function decodeOwned(subscription: Buffer): TopicPartition[] {
   return userData === null || userData.length === 0 ? [] : (JSON.parse(userData.toString()) as TopicPartition[])
 }
 
+/** A member as the coordinator names it to the leader, with the subscription that it sent. */
+export interface JoinedMember {
+  readonly memberId: string
+  readonly memberMetadata: Buffer
+}
+
+/** The leader's answer to the coordinator: what each member is told. */
+export function assignAll(joined: readonly JoinedMember[], groups: readonly TopicGroup[]) {
+  const members = joined.map(({ memberId, memberMetadata }) => ({ id: memberId, owned: decodeOwned(memberMetadata) }))
+  return [...assign(members, groups)].map(([memberId, partitions]) => ({
+    memberId,
+    memberAssignment: encodeAssignment({ partitions, members: members.length }),
+  }))
+}
+
 /** What the leader tells a member, in the form that Kafka's own tools show. */
 export function encodeAssignment({ partitions, members }: Assignment): Buffer {
   const byTopic = new Map<string, number[]>()

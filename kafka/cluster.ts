@@ -132,6 +132,12 @@ export class KafkaConnection {
     }
   }
 
+  /** The same for a topic that was made with so many partitions. @throws {MillraceError} also TOPIC_PARTITIONS_CHANGED */
+  async requirePartitions(topic: string, partitions: number, patience: Patience = {}): Promise<void> {
+    const found = await this.partitionCount(topic, patience)
+    if (found !== partitions) throw partitionsChanged(topic, partitions, found)
+  }
+
   /**
    * The node that leads the partition, as far as known; undefined asks for a `refresh`.
    * @throws {MillraceError} TOPIC_MISSING when the brokers have not known the topic for half a minute
@@ -263,7 +269,7 @@ export function topicMissing(topic: string): MillraceError {
   })
 }
 
-export function partitionsChanged(topic: string, expected: number, found: number): MillraceError {
+function partitionsChanged(topic: string, expected: number, found: number): MillraceError {
   return new MillraceError('TOPIC_PARTITIONS_CHANGED', {
     what: `topic ${topic} has ${found} partitions, not ${expected}`,
     where: topic,

@@ -4,26 +4,25 @@
 import { EventEmitter, once } from 'node:events'
 import { MillraceError } from '../runtime/errors.ts'
 import {
-  assign,
+  assignAll,
   decodeAssignment,
-  decodeOwned,
-  encodeAssignment,
   encodeSubscription,
+  type JoinedMember,
   type TopicGroup,
   type TopicPartition,
 } from './assignment.ts'
 import { answeredError, isRetriable } from './broker.ts'
-import { type KafkaConnection, partitionsChanged } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { Coordinator, fenced, type MemberIdentity, memberLost, type OffsetCommit } from './coordinator.ts'
 import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
 
-export type { TopicPartition } from './assignment.ts'
+export type { TopicGroup, TopicPartition } from './assignment.ts'
 export type { OffsetCommit } from './coordinator.ts'
 
 export interface GroupOptions {
   readonly groupId: string
-  /** Every list is of topics whose same-numbered partitions must meet at one member; they have the same partition count. */
-  readonly groups: readonly (readonly string[])[]
+  /** Topics as they were made; one that has other partitions by now is refused. */
+  readonly groups: readonly TopicGroup[]
   /** A member that is silent for so long loses its partitions; default 10 s. */
   readonly sessionTimeoutMs?: number
   /** How long a member may take to give up its partitions when others come or go; default 30 s. */
@@ -128,13 +127,14 @@ export class Membership {
 
   /**
    * All of these offsets or none. Allowed after a revocation too, until the member has joined again.
-   * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is too long
+   * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is too long; the signal's reason
    */
-  async commit(offsets: readonly OffsetCommit[]): Promise<void> {
+  async commit(offsets: readonly OffsetCommit[], signal?: AbortSignal): Promise<void> {
     const term = this.#held
     if (term === undefined) throw fenced(this.#options.groupId, { generation: -1 })
+    const over = signal === undefined ? term.over.signal : AbortSignal.any([term.over.signal, signal])
     try {
-      await this.#offsets.commit(offsets, term, term.over.signal)
+      await this.#offsets.commit(offsets, term, over)
     } catch (error) {
       if (error instanceof MillraceError && error.code === 'FENCED') this.#lose(term)
       throw error
@@ -191,7 +191,15 @@ export class Membership {
       sessionTimeout: this.#sessionTimeoutMs,
       rebalanceTimeout: this.#rebalanceTimeoutMs,
       memberId: this.#memberId,
-      groupProtocols: [{ name: protocol, metadata: encodeSubscription(groups.flat(), owned) }],
+      groupProtocols: [
+        {
+          name: protocol,
+          metadata: encodeSubscription(
+            groups.flatMap(({ topics }) => topics),
+            owned,
+          ),
+        },
+      ],
     }
     const joined = await this.#members.ask(broker => broker.joinGroup(joining))
     if (this.#current) this.#lose(this.#current)
@@ -207,22 +215,13 @@ export class Membership {
     return { generation, memberId, partitions, members, over: new AbortController(), isRevoked: false }
   }
 
-  async #share(joined: readonly { memberId: string; memberMetadata: Buffer }[]) {
-    const groups = await Promise.all(this.#options.groups.map(topics => this.#measure(topics)))
-    const members = joined.map(({ memberId, memberMetadata }) => ({ id: memberId, owned: decodeOwned(memberMetadata) }))
-    return [...assign(members, groups)].map(([memberId, partitions]) => ({
-      memberId,
-      memberAssignment: encodeAssignment({ partitions, members: members.length }),
-    }))
-  }
-
-  async #measure(topics: readonly string[]): Promise<TopicGroup> {
-    const { signal } = this.#stop
-    const counts = await Promise.all(topics.map(topic => this.#connection.partitionCount(topic, { signal })))
-    const partitions = counts[0] ?? 0
-    const odd = counts.findIndex(count => count !== partitions)
-    if (odd >= 0) throw partitionsChanged(topics[odd]!, partitions, counts[odd]!)
-    return { topics, partitions }
+  async #share(joined: readonly JoinedMember[]) {
+    const { groups } = this.#options
+    await this.#connection.refresh(groups.flatMap(({ topics }) => topics))
+    for (const { topics, partitions } of groups)
+      for (const topic of topics)
+        await this.#connection.requirePartitions(topic, partitions, { signal: this.#stop.signal })
+    return assignAll(joined, groups)
   }
 
   /** Heartbeats until the term is over, or is revoked and given up. */

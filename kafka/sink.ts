@@ -3,7 +3,7 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Compression } from './batch-builder.ts'
-import { type KafkaConnection, type Lane, partitionsChanged } from './cluster.ts'
+import type { KafkaConnection, Lane } from './cluster.ts'
 import { Courier } from './courier.ts'
 import { retrying } from './failure.ts'
 import { largestBatch, largestRequest } from './limits.ts'
@@ -67,8 +67,7 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
     const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
     const outboxes = await Promise.all(
       topics.map(async ({ name, partitions, shared = false }) => {
-        const found = await connection.partitionCount(name, { signal })
-        if (found !== partitions) throw partitionsChanged(name, partitions, found)
+        await connection.requirePartitions(name, partitions, { signal })
         const ends = await listOffsets(connection, lane, { topic: name, at: latest, signal })
         const limit = (await largestBatch(connection, name)) - batchMargin
         const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limit)

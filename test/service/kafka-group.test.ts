@@ -1,6 +1,7 @@
 // test/service/kafka-group: two members of one group share partitions, and commits of a past generation are refused.
 // May know: kafka, test/support.
 
+import { Kafka, logLevel } from 'kafkajs'
 import { deleteTopics, ensureTopic, listTopics } from '../../kafka/admin.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group.ts'
@@ -43,7 +44,11 @@ test.after.each(async () => {
 
 function join(connection: KafkaConnection, groupId: string, sessionTimeoutMs = 10_000): Membership {
   const { orders, items, other } = joined
-  const member = joinGroup(connection, { groupId, groups: [[orders, items], [other]], sessionTimeoutMs })
+  const groups = [
+    { topics: [orders, items], partitions: 4 },
+    { topics: [other], partitions: 3 },
+  ]
+  const member = joinGroup(connection, { groupId, groups, sessionTimeoutMs })
   members.push(member)
   return member
 }
@@ -155,11 +160,30 @@ test('membership survives the broker being killed and started again', async () =
   assert.equal(await a.committed(partitions), [commitOf(orders, 2, 4, 'after'), commitOf(orders, 3, 9, 'kept')])
 })
 
-test('topics of one group must have the same number of partitions', async () => {
+test('a topic must have the partitions that it was made with, alone in its group or beside others', async () => {
   const { orders, other } = joined
-  const member = joinGroup(first, { groupId: uniqueName('group'), groups: [[orders, other]] })
-  members.push(member)
-  await assert.refuses(() => member.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /3 partitions, not 4/)
+  for (const topics of [[orders, other], [other]]) {
+    const member = joinGroup(first, { groupId: uniqueName('group'), groups: [{ topics, partitions: 4 }] })
+    members.push(member)
+    await assert.refuses(() => member.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /3 partitions, not 4/)
+  }
+})
+
+test('partitions that a topic has got since are seen when the group is shared out again', async () => {
+  const topic = await makeTopic(second, 1)
+  const groupId = uniqueName('group')
+  const groups = [{ topics: [topic], partitions: 1 }]
+  const a = joinGroup(first, { groupId, groups })
+  members.push(a)
+  await a.assigned(signal)
+  const kafka = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
+  await admin.disconnect()
+  members.push(joinGroup(second, { groupId, groups }))
+  await until(() => a.assignment === -1, { what: 'the first member to be asked again' })
+  await assert.refuses(() => a.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 1/)
 })
 
 test('topics are made once, compared, listed and deleted', async () => {

@@ -60,7 +60,7 @@ test('records are written, read and committed over TLS and a login', async () =>
   const fetcher = openFetcher(connection)
   assert.is((await readTail(fetcher, topic, 0, signal))?.value?.toString(), 'confidential')
   fetcher.close()
-  const member = joinGroup(connection, { groupId: topic, groups: [[topic]] })
+  const member = joinGroup(connection, { groupId: topic, groups: [{ topics: [topic], partitions: 1 }] })
   await member.assigned(signal)
   await member.commit([{ topic, partition: 0, offset: 1, metadata: '' }])
   await member.leave()
@@ -75,7 +75,7 @@ test('SCRAM logs in, and what its user may not do is said', async () => {
     () => ensureTopic(other, { name: `${topic}-2`, partitions: 1, replication: 1, config: {} }),
     'KAFKA_DENIED',
   )
-  const member = joinGroup(other, { groupId: topic, groups: [[topic]] })
+  const member = joinGroup(other, { groupId: topic, groups: [{ topics: [topic], partitions: 1 }] })
   await assert.refuses(() => member.assigned(signal), 'KAFKA_DENIED', /GROUP_AUTHORIZATION_FAILED/)
   await member.leave()
   const open = () =>
