@@ -1,10 +1,11 @@
 // test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
-// May know: clickhouse, consumer/{insert,recover}, real ClickHouse.
+// May know: clickhouse, consumer/{insert,lifetime,recover}, real ClickHouse.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { foldQueries } from '../../consumer/insert.ts'
+import { lifetimeStatement, serverLifetime } from '../../consumer/lifetime.ts'
 import { waitForRunningInserts } from '../../consumer/recover.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
@@ -98,6 +99,22 @@ test('what a client that is gone has left running is waited for, whatever kind o
   const [row] = await clickhouse.rows<{ n: string }>('SELECT count() AS n FROM slow')
   assert.is(Number(row!.n), 15)
   await left
+})
+
+test('a server that is restarted right after its run was named is named again', async () => {
+  await clickhouse.command(lifetimeStatement)
+  let restarts = 1
+  const restarted: Clickhouse = {
+    ...clickhouse,
+    command: async (sql, settings) => {
+      await clickhouse.command(sql, settings)
+      // A table in memory is empty after a start.
+      if (restarts-- > 0) await clickhouse.command('TRUNCATE TABLE server_lifetime')
+    },
+  }
+  const named = await serverLifetime(restarted)
+  assert.match(named, /^[0-9a-f-]{36}$/)
+  assert.is(await serverLifetime(clickhouse), named)
 })
 
 test.run()
