@@ -8,6 +8,7 @@ import type { Fetcher } from '../kafka/fetch.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { retry } from '../runtime/retry.ts'
 
 const askEveryMs = 200
 
@@ -18,7 +19,7 @@ export interface GenerationSource {
   readonly log: Log
 }
 
-/** The newest generation that is live, or else being loaded; waits until the producer has begun one. */
+/** The newest generation that is live, or else being loaded; waits until Kafka answers and the producer has begun one. */
 export async function waitForGeneration(source: GenerationSource, signal: AbortSignal): Promise<Generation> {
   for (let asked = 0; ; asked++) {
     const generation = await newest(source, signal)
@@ -28,7 +29,7 @@ export async function waitForGeneration(source: GenerationSource, signal: AbortS
   }
 }
 
-/** Resolves when another generation should be folded instead; never while `current` stands. */
+/** Resolves when another generation should be folded instead; never while `current` stands, nor while Kafka does not answer. */
 export async function untilReplaced(
   source: GenerationSource,
   current: Generation,
@@ -46,11 +47,11 @@ export async function untilReplaced(
  * Pauses for a moment while that is under way.
  */
 export async function wasGivenUp(
-  { fetcher, pipeline }: GenerationSource,
+  source: GenerationSource,
   { number }: Generation,
   { error, signal }: { error: unknown; signal: AbortSignal },
 ): Promise<boolean> {
-  const generations = await readGenerations(fetcher, pipeline, signal)
+  const generations = await known(source, signal)
   const state = generations.find(generation => generation.number === number)?.state
   if (state === 'abandoned') return true
   if (state !== 'loading' || !(error instanceof MillraceError) || error.code !== 'TOPIC_MISSING') return false
@@ -58,10 +59,13 @@ export async function wasGivenUp(
   return true
 }
 
-async function newest(
-  { connection, fetcher, pipeline }: GenerationSource,
-  signal: AbortSignal,
-): Promise<Generation | undefined> {
-  if (!(await hasGenerations(connection, pipeline))) return undefined
-  return newestGeneration(await readGenerations(fetcher, pipeline, signal))
+async function newest(source: GenerationSource, signal: AbortSignal): Promise<Generation | undefined> {
+  return newestGeneration(await known(source, signal))
+}
+
+/** All generations that there are; none before the first. Asks again for as long as Kafka is away. */
+function known({ connection, fetcher, pipeline, log }: GenerationSource, signal: AbortSignal): Promise<Generation[]> {
+  const read = async () =>
+    (await hasGenerations(connection, pipeline)) ? readGenerations(fetcher, pipeline, signal) : []
+  return retry(read, { what: 'read the generations', signal, log })
 }

@@ -53,7 +53,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-consumer`, log })
   const connection = await retry(connect, { what: 'connect to Kafka', signal: life.signal, log })
   life.opened('kafka', () => connection.close())
-  const schemas = await openSchemaStore(connection, config.kafka.registry)
+  const openSchemas = () => openSchemaStore(connection, config.kafka.registry)
+  const schemas = await retry(openSchemas, { what: 'open the schemas', signal: life.signal, log })
   life.opened('schemas', () => schemas.close())
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }

@@ -34,7 +34,11 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     positions: new Map(),
     done: new Map(),
     watermarkOffset: await lastWatermark(loop),
-    server: await serverLifetime(loop.folder.inserter.clickhouse),
+    server: await retry(() => serverLifetime(loop.folder.inserter.clickhouse), {
+      what: 'ask ClickHouse which run of the server this is',
+      signal,
+      log: loop.folder.log,
+    }),
   }
   for (const [batch, ranges] of openBatches(progress)) {
     if (!ranges.some(isOwned)) continue

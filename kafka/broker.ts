@@ -146,14 +146,26 @@ interface KafkajsError extends Error {
   readonly errors?: readonly KafkajsError[]
 }
 
+/** The protocol's name of an error that a broker answered, `UNKNOWN_MEMBER_ID`, or the number of one without a name here. */
+export function describeAnswer(error: unknown): string | undefined {
+  const answered = answeredError(error)
+  return answered === unlistedCode ? (error as Error).message : answered
+}
+
 /** The protocol's name of an error that a broker answered, `UNKNOWN_MEMBER_ID`; undefined when there was no answer. */
 export function answeredError(error: unknown): string | undefined {
   const { type, errors } = error as KafkajsError
   return type ?? errors?.[0]?.type
 }
 
+/** What kafkajs calls a code that is younger than its own list. */
+const unlistedCode = 'KAFKAJS_UNKNOWN_ERROR_CODE'
+/** Answers that say nothing of how long they last: whatever went wrong inside the broker (−1), and codes that kafkajs does not list. */
+const unspecific: ReadonlySet<string | undefined> = new Set(['UNKNOWN', unlistedCode])
+
 /** Whether the same request may succeed later without anybody's help. */
 export function isRetriable(error: unknown): boolean {
+  if (unspecific.has(answeredError(error))) return true
   const { retriable, errors } = error as KafkajsError
   return errors?.[0]?.retriable ?? retriable ?? true
 }

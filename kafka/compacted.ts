@@ -15,8 +15,8 @@ export async function readCompacted(
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
   const values = new Map<string, string>()
-  const [end = 0] = await fetcher.endOffsets(topic)
-  const [start = 0] = await fetcher.startOffsets(topic)
+  const [end = 0] = await fetcher.endOffsets(topic, signal)
+  const [start = 0] = await fetcher.startOffsets(topic, signal)
   for await (const records of readRange(fetcher, { topic, partition: 0, start, end }, signal)) {
     for (let index = 0; index < records.count; index++) {
       const key = records.buffer.toString('utf8', records.keyStarts[index], records.keyEnds[index])

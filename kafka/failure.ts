@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
-import { answeredError, isRetriable } from './broker.ts'
+import { answeredError, describeAnswer, isRetriable } from './broker.ts'
 
 const firstPauseMs = 50
 const longestPauseMs = 2_000
@@ -68,7 +68,7 @@ function patient(log: Log): Log {
 
 /** The error's name in the protocol, or its message. */
 export function describe(error: unknown): string {
-  return answeredError(error) ?? (error instanceof Error ? error.message : String(error))
+  return describeAnswer(error) ?? (error instanceof Error ? error.message : String(error))
 }
 
 /** Wraps whatever a request failed with; a MillraceError passes through. */

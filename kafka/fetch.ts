@@ -83,14 +83,14 @@ export class Fetcher {
     return fetched
   }
 
-  /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED */
-  endOffsets(topic: string): Promise<number[]> {
-    return listOffsets(this.#connection, this.#lane, { topic, at: latest, signal: this.#stop.signal })
+  /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  endOffsets(topic: string, signal = this.#stop.signal): Promise<number[]> {
+    return listOffsets(this.#connection, this.#lane, { topic, at: latest, signal })
   }
 
-  /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED */
-  startOffsets(topic: string): Promise<number[]> {
-    return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal: this.#stop.signal })
+  /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  startOffsets(topic: string, signal = this.#stop.signal): Promise<number[]> {
+    return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal })
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-export type WorkerName = 'producer' | 'consumer' | 'generator'
+export type WorkerName = 'producer' | 'consumer' | 'generator' | 'start'
 
 export interface WorkerEnd {
   readonly code: number | null

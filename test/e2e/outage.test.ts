@@ -1,0 +1,48 @@
+// test/e2e/outage: Kafka and ClickHouse are away for a while, and the consumers, which nobody starts again, are there afterwards.
+// May know: everything.
+
+import { setTimeout as pause } from 'node:timers/promises'
+import { startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('outage', { timeoutMs: 180_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+/** Consumers look every two seconds whether there is another generation. */
+const awayMs = 5_000
+const setup = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
+  INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
+
+test('consumers outlast Kafka, and then ClickHouse with a takeover while it is away', async () => {
+  await using pipeline = await startPipeline(services, { setup })
+  await using second = pipeline.worker('consumer', 'consumer')
+  second.start()
+  await pipeline.until(() => /partitions assigned.*members=2/.test(second.log), { what: 'the second has joined' })
+
+  await services.kill('kafka')
+  await pipeline.sql('UPDATE counted SET n = n + 1')
+  await pause(awayMs)
+  await services.restart()
+  await pipeline.assertEqual()
+  for (const { log } of [pipeline.consumer, second])
+    assert.is(log.match(/ folding /g)?.length, 1, 'nothing is torn down')
+
+  await services.kill('clickhouse')
+  await pipeline.sql('UPDATE counted SET n = n + 1')
+  await second.stop()
+  assert.equal(second.end, { code: 0, signal: null }, second.tail())
+  const { consumer } = pipeline
+  const asked = /could not ask ClickHouse which run of the server this is, trying again/
+  await until(() => consumer.end !== undefined || asked.test(consumer.log), { what: 'the one that stays takes over' })
+  assert.is(consumer.end, undefined, consumer.tail())
+  await services.restart()
+  await pipeline.assertEqual()
+})
+
+test.run()

@@ -1,0 +1,25 @@
+// test/unit/kafka-failure: which answers of a broker are tried again, and how they are told.
+// May know: kafka.
+
+import { errorFromCode, isRetriable } from '../../kafka/broker.ts'
+import { kafkaError } from '../../kafka/failure.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('kafka failure')
+
+const codeOf = (answer: number) => kafkaError(errorFromCode(answer), 'fetch records').code
+
+test('what goes wrong inside a broker, and codes younger than the list, may pass; others that kafkajs calls final are final', () => {
+  const [unknownServerError, newLeaderElected, clusterAuthorizationFailed, topicAlreadyExists] = [-1, 108, 31, 36]
+  assert.equal([unknownServerError, newLeaderElected].map(codeOf), ['KAFKA_UNREACHABLE', 'KAFKA_UNREACHABLE'])
+  assert.equal([clusterAuthorizationFailed, topicAlreadyExists].map(codeOf), ['KAFKA_DENIED', 'KAFKA_REFUSED'])
+  // A request for several topics fails with an error that holds theirs.
+  assert.ok(isRetriable({ errors: [errorFromCode(unknownServerError)], retriable: false }))
+  assert.not.ok(isRetriable({ errors: [errorFromCode(topicAlreadyExists)], retriable: true }))
+})
+
+test('a code without a name is told by its number', () => {
+  assert.match(kafkaError(errorFromCode(108), 'fetch records').message, 'cannot fetch records: Unknown error code 108')
+})
+
+test.run()
