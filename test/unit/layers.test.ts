@@ -154,7 +154,7 @@ test('nothing is left to do and nothing is hidden from the compiler', () => {
 test('every test file stands in a layer', () => {
   const tests = sources.filter(({ path }) => path.endsWith('.test.ts'))
   none(
-    tests.map(({ path }) => path).filter(path => !/^test\/(unit|service|e2e|fault)\//.test(path)),
+    tests.map(({ path }) => path).filter(path => !/^test\/(unit|service|e2e|long)\//.test(path)),
     'the runner does not find these',
   )
 })
