@@ -12,16 +12,16 @@ interface RowField {
   readonly type: AvroSchema
   readonly pg_name: string
   readonly pg_type: string
+  /** The Avro type alone does not tell: `timestamp` and `timestamptz` share one. */
+  readonly encoding: Encoding
   /** `mask` or `hash`, for a column whose values did not leave the source as they were. */
   readonly policy?: string
   readonly doc?: string
 }
 
-interface AvroType {
-  readonly type: string
-  readonly logicalType?: string
-  readonly precision?: number
-  readonly scale?: number
+interface AvroDecimal {
+  readonly precision: number
+  readonly scale: number
 }
 
 const avroTypes: Record<Exclude<Encoding, 'decimal'>, AvroSchema> = {
@@ -111,6 +111,8 @@ export function parseValueSchema(json: string): Table {
   const before = envelope.fields?.find(field => field.name === 'before')?.type
   const row = Array.isArray(before) ? (before[1] as { fields?: RowField[] } | undefined) : undefined
   if (!row?.fields) throw new TypeError('the schema has no row record in "before"')
+  const bare = row.fields.find(field => field.encoding !== 'decimal' && !Object.hasOwn(avroTypes, field.encoding ?? ''))
+  if (bare) throw new TypeError(`the schema does not say how its field ${bare.name} is encoded`)
   const { schema, table, key, partitionKey, hashKey, comment } = JSON.parse(envelope.millrace) as {
     schema: string
     table: string
@@ -133,6 +135,7 @@ function rowField(column: Column): RowField {
     type: columnSchema(column),
     pg_name: column.name,
     pg_type: column.pgType,
+    encoding: column.encoding,
     ...(column.policy === undefined ? {} : { policy: column.policy }),
     ...(column.nullable ? { default: null } : {}),
     ...(column.comment === undefined ? {} : { doc: column.comment }),
@@ -142,28 +145,14 @@ function rowField(column: Column): RowField {
 function parseField(field: RowField): Column {
   const nullable = Array.isArray(field.type)
   const bare: unknown = nullable ? (field.type as readonly AvroSchema[])[1] : field.type
-  const about = typeof bare === 'string' ? { type: bare } : (bare as AvroType)
-  const decimal = about.logicalType === 'decimal' ? { precision: about.precision!, scale: about.scale ?? 0 } : {}
+  const { precision, scale } = bare as AvroDecimal
   return {
     name: field.pg_name,
     pgType: field.pg_type,
-    encoding: encodingOf(about, field.pg_type),
+    encoding: field.encoding,
     nullable,
-    ...decimal,
+    ...(field.encoding === 'decimal' ? { precision, scale } : {}),
     ...(field.policy === undefined ? {} : { policy: field.policy as 'mask' | 'hash' }),
     ...(field.doc === undefined ? {} : { comment: field.doc }),
-  }
-}
-
-function encodingOf(about: AvroType, pgType: string): Encoding {
-  switch (about.logicalType) {
-    case 'decimal':
-    case 'date':
-    case 'uuid':
-      return about.logicalType
-    case 'timestamp-micros':
-      return pgType.includes('with time zone') ? 'timestamptz' : 'timestamp'
-    default:
-      return about.type as Encoding
   }
 }

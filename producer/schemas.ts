@@ -49,14 +49,26 @@ export async function findRegistered(
     if (!key || !value)
       throw generationChanged(`the registry has no schema for topic ${topic}`, tableName(captured.table))
     const { guard } = captured
-    const then = new Set(parseValueSchema(value.schema).columns.map(({ name }) => name))
-    const undecided = guard?.unclassified.filter(name => then.has(name)) ?? []
+    const then = readTable(value.schema, topic)
+    const undecided = guard?.unclassified.filter(name => then.columns.some(column => column.name === name)) ?? []
     if (undecided.length > 0) throw unclassifiedError([{ name: tableName(captured.table), columns: undecided }])
-    const difference = describeDifference(parseValueSchema(value.schema), captured.table)
+    const difference = describeDifference(then, captured.table)
     if (difference !== undefined) throw generationChanged(difference, tableName(captured.table))
     registered.push({ captured, schemaIds: { key: key.id, value: value.id } })
   }
   return registered
+}
+
+/** @throws {MillraceError} GENERATION_CHANGED when somebody else has registered it */
+function readTable(schema: string, topic: string): Table {
+  try {
+    return parseValueSchema(schema)
+  } catch (error) {
+    throw generationChanged(
+      `the newest schema is none that this version has registered: ${(error as Error).message}`,
+      topic,
+    )
+  }
 }
 
 /** Comments may change; nothing else may. */

@@ -91,5 +91,17 @@ async function isLoaded(clickhouse: Clickhouse): Promise<boolean> {
 
 async function capturedTables(clickhouse: Clickhouse): Promise<Table[]> {
   const rows = await clickhouse.rows<{ value_schema: string }>('SELECT value_schema FROM captured FINAL ORDER BY topic')
-  return rows.map(row => parseValueSchema(row.value_schema))
+  return rows.map(({ value_schema }) => tableOf(value_schema))
+}
+
+function tableOf(schema: string): Table {
+  try {
+    return parseValueSchema(schema)
+  } catch (cause) {
+    throw new MillraceError('GENERATION_CHANGED', {
+      what: `the tables in ClickHouse were made by another version of millrace: ${(cause as Error).message}`,
+      next: 'start a new generation: millrace producer --new-generation',
+      cause,
+    })
+  }
 }

@@ -49,13 +49,16 @@ async function assertPrinted(run: CaptureRun): Promise<void> {
   }
 }
 
-test('loaded, inserted, updated and deleted', async () => {
+test('loaded, inserted, updated and deleted, and after every reconnect and restart', async () => {
   const setup = [valueTypes, createWide(name), fillWide(name)].join('\n')
   await using run = await prepareCapture(services, { setup })
   run.worker.start()
   await assertPrinted(run)
+  await run.sql(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${run.name}_1'`)
   await run.sql(rotateWide(`public.${name}`))
   await assertPrinted(run)
+  await run.worker.stop()
+  run.worker.start()
   await run.sql(`DELETE FROM public.${name}; ${fillWide(`public.${name}`)}`)
   await assertPrinted(run)
 })

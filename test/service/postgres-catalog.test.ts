@@ -1,8 +1,12 @@
 // test/service/postgres-catalog: what is read of tables, however they are named and built.
-// May know: postgres, contract, stack, test/support.
+// May know: postgres, producer/tables, runtime/config-schema, contract, stack, test/support.
 
+import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog.ts'
+import { captureTables } from '../../producer/tables.ts'
+import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { typeCases, valueTypes } from '../support/postgres-values.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -81,6 +85,22 @@ test('domains rest on their innermost type and its modifier; user types never pa
       ['integer[]', '_int4', 'b', -1, true],
     ],
   )
+})
+
+test('columns of any type, also behind two domains, are what the registered schema says of them', async () => {
+  const columns = typeCases.flatMap(({ type }, index) => [
+    `"a${index}" ${type}, "b${index}" ${type} NOT NULL, "c${index}" d${index}, "d${index}" dd${index}`,
+    ...(type.endsWith('[]') ? [] : [`"e${index}" ${type}[]`]),
+  ])
+  const domains = typeCases.map(
+    ({ type }, index) => `CREATE DOMAIN d${index} AS ${type}; CREATE DOMAIN dd${index} AS d${index};`,
+  )
+  await db.sql(`${valueTypes} ${domains.join(' ')} CREATE TABLE t (id int PRIMARY KEY, ${columns.join(', ')})`)
+  const config = configSchema.parse({ tables: { 'public.*': {} } })
+  const [captured] = captureTables(await readAll(), { config, serverVersion: 180_000, deferrable: new Set() })
+  const { columns: then } = parseValueSchema(JSON.stringify(valueSchema(captured!.table)))
+  assert.ok(then.length > 4 * typeCases.length)
+  assert.equal(then, captured!.table.columns)
 })
 
 test('a NOT NULL that was never validated does not promise anything', async () => {

@@ -21,6 +21,9 @@ CREATE TYPE pair AS (a int, "b c" text);
 CREATE DOMAIN cents AS numeric(12,2) CHECK (VALUE >= -1000);
 CREATE DOMAIN deeper AS cents;
 CREATE DOMAIN address AS inet;
+CREATE DOMAIN moment AS timestamptz;
+CREATE DOMAIN "moment of a row" AS moment CHECK (VALUE > '1000-01-01');
+CREATE DOMAIN millisecond AS timestamptz(3);
 CREATE TYPE span AS RANGE (subtype = float8);
 CREATE EXTENSION hstore;
 CREATE EXTENSION citext;
@@ -165,6 +168,12 @@ const times: TypeCase[] = [
     postgres: micros.replace('$', "$ AT TIME ZONE 'UTC'"),
     key: true,
   },
+  ...['moment', '"moment of a row"', 'millisecond'].map(type => ({
+    type,
+    values: quoted('2026-03-29 01:30:00+00', '1969-12-31 23:59:59.5+00', '2024-10-27 02:30:00+01'),
+    postgres: micros.replace('$', "$ AT TIME ZONE 'UTC'"),
+    key: true,
+  })),
   { type: 'time', values: quoted('24:00:00', '00:00:00', '23:59:59.999999', '12:00:00.1'), key: true },
   { type: 'time(0)', values: quoted('23:59:59.9', '01:02:03') },
   { type: 'timetz', values: quoted('24:00:00-15:59', '12:00:00.000001+15:59', '00:00:00+00') },
