@@ -5,10 +5,18 @@ import { publicationName } from '../contract/generation.ts'
 import { applySchema } from '../generator/schema.ts'
 import { query } from '../postgres/connect.ts'
 import { dropSlot } from '../postgres/slot.ts'
-import { readState } from '../stack/state.ts'
 import { drainWalsender, insertPlain, type Limits, produceWithBroker } from './limits.ts'
-import { type BenchStack, openBenchStack, Pipeline, poll, salesSettings } from './pipeline.ts'
-import { type ProcessUse, resetPeak, useOf } from './processes.ts'
+import {
+  type BenchStack,
+  mapValues,
+  openBenchStack,
+  Pipeline,
+  pidsOf,
+  poll,
+  salesSettings,
+  useOfAll,
+} from './pipeline.ts'
+import { resetPeak } from './processes.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
 export interface Load {
@@ -149,25 +157,6 @@ async function drain(
     ),
     peak_rss_mb: mapValues(use, ({ peakRssMb }) => peakRssMb),
   }
-}
-
-function pidsOf(stack: BenchStack, pipeline: Pipeline): Record<string, number> {
-  const state = readState(stack.directory)
-  return {
-    producer: pipeline.producer!.pid,
-    consumer: pipeline.consumer!.pid,
-    postgres: state.postgres!.pid!,
-    kafka: state.kafka!.pid!,
-    clickhouse: state.clickhouse!.pid!,
-  }
-}
-
-function useOfAll(stack: BenchStack, pipeline: Pipeline): Record<string, ProcessUse> {
-  return mapValues(pidsOf(stack, pipeline), useOf)
-}
-
-function mapValues<From, To>(values: Record<string, From>, map: (value: From, name: string) => To): Record<string, To> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value, name)]))
 }
 
 function round(value: number): number {

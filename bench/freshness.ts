@@ -98,7 +98,7 @@ async function watch({ clickhouse }: BenchStack, commits: readonly number[], end
   return latencies
 }
 
-function summarize(latencies: readonly number[]): Latency {
+export function summarize(latencies: readonly number[]): Latency {
   const sorted = [...latencies].sort((a, b) => a - b)
   const at = (share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!)
   return { p50: at(0.5), p99: at(0.99), max: at(1) }

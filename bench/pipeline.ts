@@ -11,7 +11,9 @@ import { type Client, connect } from '../postgres/connect.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { packagePath } from '../runtime/package.ts'
 import { askStatus } from '../runtime/presence.ts'
+import { readState } from '../stack/state.ts'
 import { down, reset, up } from '../stack/up.ts'
+import { type ProcessUse, useOf } from './processes.ts'
 
 export interface BenchStack {
   readonly directory: string
@@ -128,10 +130,35 @@ export class Pipeline {
   }
 }
 
-export async function poll(what: string, condition: () => Promise<boolean>, timeoutMs = 300_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs
+const pollTimeoutMs = 300_000
+
+export async function poll(what: string, condition: () => Promise<boolean>, everyMs = 10): Promise<void> {
+  const deadline = performance.now() + pollTimeoutMs
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`)
-    await new Promise(resolve => setTimeout(resolve, 10))
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${pollTimeoutMs / 1000} s`)
+    await new Promise(resolve => setTimeout(resolve, everyMs))
   }
+}
+
+/** Of everything that takes part: CPU time and memory by name. */
+export function useOfAll(stack: BenchStack, pipeline: Pipeline): Record<string, ProcessUse> {
+  return mapValues(pidsOf(stack, pipeline), useOf)
+}
+
+export function pidsOf(stack: BenchStack, pipeline: Pipeline): Record<string, number> {
+  const state = readState(stack.directory)
+  return {
+    producer: pipeline.producer!.pid,
+    consumer: pipeline.consumer!.pid,
+    postgres: state.postgres!.pid!,
+    kafka: state.kafka!.pid!,
+    clickhouse: state.clickhouse!.pid!,
+  }
+}
+
+export function mapValues<From, To>(
+  values: Record<string, From>,
+  map: (value: From, name: string) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value, name)]))
 }
