@@ -20,10 +20,10 @@ export class CommitTimes {
     this.#times.push(commitTimeUs)
   }
 
-  /** The latest commit time among everything up to the LSN; forgets what lies before it. */
+  /** Commit time of the last commit up to the LSN, so that a clock that is set back is followed; forgets what lies before it. */
   upTo(lsn: number): number {
     while (this.#first < this.#lsns.length && this.#lsns[this.#first]! <= lsn) {
-      this.#reached = Math.max(this.#reached, this.#times[this.#first]!)
+      this.#reached = this.#times[this.#first]!
       this.#first++
     }
     if (this.#first > compactAfter) {

@@ -1,15 +1,15 @@
 // producer/router: the stream's messages as records with positions, in the sink.
-// May know: contract, postgres/{heartbeat,pgoutput}, runtime/errors, producer. What comes out of a gate is all that anything here sees.
+// May know: contract, postgres/pgoutput, runtime/errors, producer. What comes out of a gate is all that anything here sees.
 
 import type { Change, TextRow } from '../contract/encode.ts'
 import { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
-import { heartbeatPrefix } from '../postgres/heartbeat.ts'
 import type { PgoutputHandler, Relation } from '../postgres/pgoutput.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Gate } from './gate.ts'
+import type { Heartbeats } from './heartbeats.ts'
 import { HeldRows } from './held-rows.ts'
 import type { TableOutput } from './output.ts'
 import { sameText } from './partition.ts'
@@ -18,6 +18,7 @@ import { checkRelation, newColumns } from './relation.ts'
 export interface RouterOptions {
   readonly outputs: readonly TableOutput[]
   readonly deadLetters: DeadLetters
+  readonly heartbeats: Heartbeats
   /** Every change committed before the LSN has been routed. The time is that of the last commit. */
   onCommit(lsn: number, commitTimeUs: number): void
   /** These columns of a personal table do not leave, because nobody has classified them. */
@@ -52,6 +53,8 @@ export class Router implements PgoutputHandler {
     madeAtMs: 0,
   }
   #number = 0
+  /** Commit time of the last commit, or time of the last heartbeat, whichever came later. */
+  #lastUs = 0
 
   constructor(options: RouterOptions) {
     this.#options = options
@@ -75,7 +78,7 @@ export class Router implements PgoutputHandler {
       })
     }
     this.inTransaction = false
-    this.#options.onCommit(endLsn, commitTimeUs)
+    this.#commit(endLsn, commitTimeUs)
   }
 
   /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
@@ -129,8 +132,14 @@ export class Router implements PgoutputHandler {
   }
 
   /** A heartbeat says what time it was at the source when everything before it had been committed. */
-  message(lsn: number, _transactional: boolean, prefix: string, content: Buffer): void {
-    if (prefix === heartbeatPrefix) this.#options.onCommit(lsn, Number(content.toString()))
+  message(lsn: number, transactional: boolean, prefix: string, content: Buffer): void {
+    const us = this.#options.heartbeats.timeOf({ transactional, prefix, content }, this.#lastUs)
+    if (us !== undefined) this.#commit(lsn, us)
+  }
+
+  #commit(lsn: number, us: number): void {
+    this.#lastUs = us
+    this.#options.onCommit(lsn, us)
   }
 
   #create(output: TableOutput, after: TextRow): void {

@@ -8,6 +8,7 @@ import { runHeartbeat } from '../postgres/heartbeat.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Prepared } from './generation.ts'
+import { Heartbeats } from './heartbeats.ts'
 import { Ledger } from './ledger.ts'
 import { reportHeldBack } from './personal.ts'
 import { Router } from './router.ts'
@@ -88,7 +89,8 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
     if (ledger.advance(lsn, commitTimeUs)) destination.sink.mark(lsn)
   }
   const onHeldBack = (table: string, columns: readonly string[]) => reportHeldBack(workspace, table, columns)
-  const router = new Router({ ...destination, onCommit: reach, onHeldBack })
+  const heartbeats = new Heartbeats(generation.slot, log)
+  const router = new Router({ ...destination, heartbeats, onCommit: reach, onHeldBack })
   const received = () => stream?.lastReceived() ?? 0
   progress.begin('streaming', {
     outputs: destination.outputs,
@@ -112,10 +114,16 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   ends.push(() => opened.close())
   stream.acknowledge(ledger.durable)
   destination.backPressure.attach(stream)
-  const heartbeat = runHeartbeat({ url, everyMs: config.source.heartbeatSeconds * 1000, log, signal })
+  const heartbeat = beat(workspace, heartbeats, signal)
   ends.push(() => heartbeat)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
   return { destination, watermarks, stream }
+}
+
+function beat({ config, url, log }: Workspace, heartbeats: Heartbeats, signal: AbortSignal): Promise<void> {
+  const { prefix } = heartbeats
+  const everyMs = config.source.heartbeatSeconds * 1000
+  return runHeartbeat({ url, prefix, everyMs, onWritten: us => heartbeats.written(us), log, signal })
 }
 
 function reportSuccessor({ log }: Workspace, { number, slot }: Generation, successor: Generation): void {

@@ -2,7 +2,7 @@
 // May know: postgres, stack, test/support.
 
 import { query, withClient } from '../../postgres/connect.ts'
-import { heartbeatPrefix, runHeartbeat } from '../../postgres/heartbeat.ts'
+import { runHeartbeat } from '../../postgres/heartbeat.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
 import type { Recorded } from '../support/recording-handler.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
@@ -183,8 +183,9 @@ test('a heartbeat comes through the stream of an idle database', async () => {
   const capture = await createCapture(db, [table])
   const { stream, events } = await recordStream(db, capture)
   const stopping = new AbortController()
-  const beating = runHeartbeat({ url: db.url, everyMs: 50, log: quietLog(), signal: stopping.signal })
-  const beats = () => events.filter(event => event.kind === 'message' && event.prefix === heartbeatPrefix)
+  const prefix = 'heartbeat of this test'
+  const beating = runHeartbeat({ url: db.url, prefix, everyMs: 50, log: quietLog(), signal: stopping.signal })
+  const beats = () => events.filter(event => event.kind === 'message' && event.prefix === prefix)
   await eventually('three heartbeats came', () => beats().length >= 3)
   stopping.abort()
   await beating

@@ -9,11 +9,13 @@ import type { Relation } from '../../postgres/pgoutput.ts'
 import { Tuple } from '../../postgres/tuple.ts'
 import type { CapturedTable, Guard } from '../../producer/captured.ts'
 import { DeadLetters } from '../../producer/dead-letters.ts'
+import { Heartbeats } from '../../producer/heartbeats.ts'
 import { TableOutput } from '../../producer/output.ts'
 import { partitionOf } from '../../producer/partition.ts'
 import { Router, type RouterOptions } from '../../producer/router.ts'
 import { createDecoder } from './decode.ts'
 import { MemorySink } from './memory-sink.ts'
+import { quietLog } from './services.ts'
 import { textRow } from './text-row.ts'
 
 const table: Table = {
@@ -41,6 +43,7 @@ export const partitions = 4
 
 export interface Pipe {
   readonly router: Router
+  readonly heartbeats: Heartbeats
   readonly sink: MemorySink
   readonly commits: [number, number][]
   letters(): DeadLetter[]
@@ -96,11 +99,13 @@ export function openPipe(options: PipeOptions = {}): Pipe {
   const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
   const { onHeldBack = () => {} } = options
   const onCommit = (...commit: [number, number]) => void commits.push(commit)
-  const router = new Router({ outputs: [output], deadLetters, onCommit, onHeldBack })
+  const heartbeats = new Heartbeats('t_1', quietLog())
+  const router = new Router({ outputs: [output], deadLetters, heartbeats, onCommit, onHeldBack })
   router.relation(relation)
   const decoder = createDecoder(table)
   return {
     router,
+    heartbeats,
     sink,
     commits,
     letters: () =>

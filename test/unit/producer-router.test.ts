@@ -122,6 +122,49 @@ test('a change without its whole old row is an error, never a guess', async () =
   await assert.refuses(() => router.update(relation, row, false, unsent), 'REPLICA_IDENTITY')
 })
 
+test('a heartbeat counts only when this process wrote it, outside a transaction and with a time that can be', () => {
+  const { router, heartbeats, commits } = openPipe()
+  const second = 1_000_000
+  const now = 1_700_000_000 * second
+  heartbeats.written(now)
+  const send = (text: string, prefix = heartbeats.prefix, transactional = false) =>
+    router.message(1_000 + commits.length, transactional, prefix, Buffer.from(text))
+  send(String(now))
+  assert.equal(commits, [[1_000, now]])
+  for (const forged of ['millrace.heartbeat', 'millrace.heartbeat.t_1', `${heartbeats.prefix}0`])
+    send(String(now + second), forged)
+  send(String(now + second), heartbeats.prefix, true)
+  for (const text of ['x', '', '-5', '1e3', ' 1', '99999999999999999', '99999999999999999999']) send(text)
+  for (const away of [61, 3_600, -61, -3_600]) send(String(now + away * second))
+  assert.equal(commits, [[1_000, now]])
+  send(String(now + 59 * second))
+  assert.equal(commits, [
+    [1_000, now],
+    [1_001, now + 59 * second],
+  ])
+})
+
+test('heartbeats follow the clock of the source where it is set back, and the commits while it catches up', () => {
+  const { router, heartbeats, commits } = openPipe()
+  const hour = 3_600_000_000
+  const now = 1_700_000_000_000_000
+  const beat = (us: number) => router.message(2_000, false, heartbeats.prefix, Buffer.from(String(us)))
+  const times = () => commits.map(([, us]) => us)
+  heartbeats.written(now)
+  // Ahead by an hour, and set right.
+  router.begin(100, now + hour, 77)
+  router.commit(100, 108, now + hour)
+  beat(now)
+  assert.equal(times(), [now + hour, now])
+  // Hours behind: the time lies between the last commit and the clock.
+  router.begin(108, now - 5 * hour, 78)
+  router.commit(108, 116, now - 5 * hour)
+  beat(now - 4 * hour)
+  assert.equal(times().slice(2), [now - 5 * hour, now - 4 * hour])
+  beat(now - 6 * hour)
+  assert.is(commits.length, 4)
+})
+
 test('a table that changed since it was captured stops the stream', async () => {
   const { router } = openPipe()
   const [id, order, price, note] = relation.columns
