@@ -3,11 +3,13 @@
 
 import type { Model } from '../clickhouse/model.ts'
 import { reconcile } from '../clickhouse/reconcile.ts'
+import type { FetchedPartition } from '../kafka/fetch.ts'
 import type { Log } from '../runtime/log.ts'
+import { retry } from '../runtime/retry.ts'
 import type { Freshness } from './freshness.ts'
-import { type Inserter, insertSlices } from './insert.ts'
+import { type Inserter, insertSlices, setAsideForeign } from './insert.ts'
 import { holdsAny, recoverSlices, waitForRunningInserts } from './recover.ts'
-import { countRecords, type Slice, slicesOf } from './slice.ts'
+import { countRecords, ownRuns, type Slice, slicesOf } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
 export interface Folder {
@@ -18,6 +20,18 @@ export interface Folder {
   readonly log: Log
 }
 
+/** To be called before records are cut into slices, so that their tables know them from others'. */
+export async function learnSchemas(
+  { tables, log }: Folder,
+  fetched: readonly FetchedPartition[],
+  signal: AbortSignal,
+): Promise<void> {
+  const learn = async () => {
+    for (const { topic, records } of fetched) await tables.get(topic)?.learn(records)
+  }
+  await retry(learn, { what: 'look up the schemas of records', signal, log })
+}
+
 /**
  * Inserts the slices, groups side by side, within a group table after table: each insert is a signed delta against the state of the
  * group's other tables at that moment, so nothing else may fold the same partitions of the group meanwhile.
@@ -25,9 +39,10 @@ export interface Folder {
 export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promise<void> {
   await eachGroup(folder, slices, async batch => {
     for (const [table, own] of batch) {
-      await insertSlices(folder.inserter, table, own)
-      table.folded += countRecords(own)
-      folder.freshness.observe(own)
+      await setAsideForeign(folder.inserter, table, own)
+      const inserted = await insertSlices(folder.inserter, table, own.flatMap(ownRuns))
+      table.folded += countRecords(inserted)
+      folder.freshness.observe(inserted)
     }
   })
 }
@@ -51,7 +66,9 @@ export async function recoverBatch(
   let certain = sameServer
   await eachGroup(folder, slices, async batch => {
     const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
-    for (const [table, own] of batch.slice(reached)) {
+    for (const [table, slices] of batch.slice(reached)) {
+      await setAsideForeign(folder.inserter, table, slices)
+      const own = slices.flatMap(ownRuns)
       const complete = await recoverSlices(folder.inserter, table, own, sameServer)
       folder.freshness.observe(own)
       certain &&= complete

@@ -5,21 +5,28 @@ import { createHash } from 'node:crypto'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
 import { readHead } from '../contract/head.ts'
+import { tableName } from '../contract/table.ts'
 import { readSchemaId, wireHeaderBytes } from '../contract/wire.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { countRecords, halve, type Slice } from './slice.ts'
 import type { FoldTable, RecordFormat } from './tables.ts'
 import { truncateStatement } from './truncate.ts'
 
-/** Sets one record aside; resolves when it is durable. Throws when the table's policy is to stop. */
-export type DivertRecord = (table: FoldTable, record: Slice, error: MillraceError) => Promise<void>
+/** A slice of one record, and why it cannot be inserted. */
+export interface Refused {
+  readonly record: Slice
+  readonly error: MillraceError
+}
+
+/** Sets records of a table aside; resolves when they are durable, each of them once. Throws when the table's policy is to stop. */
+export type SetAside = (table: FoldTable, refused: readonly Refused[]) => Promise<void>
 
 export interface Inserter {
   /** Its statements' query ids begin with `foldQueries` of the database. */
   readonly clickhouse: Clickhouse
   /** Generation's database: part of every token, so that a rebuild beside it never collides. */
   readonly database: string
-  readonly divert: DivertRecord
+  readonly setAside: SetAside
 }
 
 /** Beginning of the query ids of whoever folds into a generation's database. */
@@ -27,37 +34,55 @@ export function foldQueries(database: string): string {
   return `fold-${database}-`
 }
 
-/** Slices of one table, truncates included. Their order is part of the token: see `slicesOf`. */
+/** Sets aside what the slices hold besides records of the table. */
+export async function setAsideForeign(
+  { setAside }: Inserter,
+  table: FoldTable,
+  slices: readonly Slice[],
+): Promise<void> {
+  const refused = slices.flatMap(slice =>
+    [...slice.foreign].map(([index, why]) => ({
+      record: { ...slice, from: index, to: index + 1 },
+      error: foreignRecord(table, slice.partition, { offset: slice.records.offsets[index]!, why }),
+    })),
+  )
+  if (refused.length > 0) await setAside(table, refused)
+}
+
+/**
+ * Slices of one table with records of ours only, truncates included. Their order is part of the token: see `slicesOf`.
+ * @returns what was inserted of them
+ */
 export async function insertSlices(
   inserter: Inserter,
   table: FoldTable,
   slices: readonly Slice[],
   attempt = '',
-): Promise<void> {
-  const rows = slices.filter(slice => !slice.truncate)
-  for (const [format, part] of await byFormat(inserter, table, rows)) {
-    await insertOrIsolate(inserter, { table, format, attempt }, part)
+): Promise<Slice[]> {
+  const inserted: Slice[] = []
+  for (const [format, part] of byFormat(table, slices)) {
+    inserted.push(...(await insertOrIsolate(inserter, { table, format, attempt }, part)))
   }
-  for (const slice of slices) if (slice.truncate) await truncate(inserter, table, slice)
+  for (const slice of slices) {
+    if (!slice.truncate) continue
+    await truncate(inserter, table, slice)
+    inserted.push(slice)
+  }
+  return inserted
 }
 
-/** Records of each schema apart, because a container has one; records without a readable schema are set aside. */
-async function byFormat(
-  inserter: Inserter,
-  table: FoldTable,
-  slices: readonly Slice[],
-): Promise<Map<RecordFormat, Slice[]>> {
+/** Records of each schema apart, because a container has one. */
+function byFormat(table: FoldTable, slices: readonly Slice[]): Map<RecordFormat, Slice[]> {
   const parts = new Map<RecordFormat, Slice[]>()
   for (const slice of slices) {
-    let from = slice.from
+    if (slice.truncate) continue
+    let { from } = slice
     while (from < slice.to) {
       const id = schemaIdAt(slice, from)
       let to = from + 1
       while (to < slice.to && schemaIdAt(slice, to) === id) to++
-      const run = { ...slice, from, to }
-      const format = id === -1 ? undefined : await table.format(id)
-      if (format === undefined) await divertEach(inserter, table, run, unreadable(table, run, id))
-      else parts.set(format, [...(parts.get(format) ?? []), run])
+      const format = table.format(id)
+      parts.set(format, [...(parts.get(format) ?? []), { ...slice, from, to }])
       from = to
     }
   }
@@ -76,13 +101,23 @@ interface Target {
 }
 
 /** Inserts the slices whole; when ClickHouse cannot store them, halves them until the record at fault stands alone. */
-async function insertOrIsolate(inserter: Inserter, target: Target, slices: readonly Slice[]): Promise<void> {
+async function insertOrIsolate(
+  inserter: Inserter,
+  target: Target,
+  slices: readonly Slice[],
+): Promise<readonly Slice[]> {
   try {
     await insertWhole(inserter, target, slices)
+    return slices
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'CLICKHOUSE_REFUSED') throw error
-    if (countRecords(slices) === 1) return inserter.divert(target.table, slices[0]!, error)
-    for (const half of halve(slices)) await insertOrIsolate(inserter, target, half)
+    if (countRecords(slices) === 1) {
+      await inserter.setAside(target.table, [{ record: slices[0]!, error }])
+      return []
+    }
+    const inserted: Slice[] = []
+    for (const half of halve(slices)) inserted.push(...(await insertOrIsolate(inserter, target, half)))
+    return inserted
   }
 }
 
@@ -125,19 +160,10 @@ function tokenOf(database: string, topic: string, slices: readonly Slice[]): str
     .digest('hex')
 }
 
-async function divertEach(inserter: Inserter, table: FoldTable, run: Slice, error: MillraceError): Promise<void> {
-  for (let index = run.from; index < run.to; index++)
-    await inserter.divert(table, { ...run, from: index, to: index + 1 }, error)
-}
-
-function unreadable(table: FoldTable, run: Slice, schemaId: number): MillraceError {
-  const what =
-    schemaId === -1
-      ? 'the record does not have the Confluent wire format'
-      : `schema id ${schemaId} is not one of this table's`
+function foreignRecord(table: FoldTable, partition: number, { offset, why }: { offset: number; why: string }) {
   return new MillraceError('RECORD_UNREADABLE', {
-    what,
-    where: `topic ${table.topic}, partition ${run.partition}, offset ${run.records.offsets[run.from]}`,
-    next: 'find out who else writes to this topic; set onRefusal: divert for the table to move such records to the dead-letter topic',
+    what: `the record was not written by millrace for ${tableName(table.table)}: ${why}`,
+    where: `topic ${table.topic}, partition ${partition}, offset ${offset}`,
+    next: `find out who else writes to this topic, and stop that; tables.${tableName(table.table)}.onRefusal: divert moves such records to the dead-letter topic`,
   })
 }

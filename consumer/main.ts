@@ -110,7 +110,8 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   const setUp = () => openWarehouse(parts)
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
   openings.opened('clickhouse', () => warehouse.clickhouse.close())
-  const letters = await openDeadLetters(connection, deadLettersTopic(config.name, generation.number), signal)
+  const topic = deadLettersTopic(config.name, generation.number)
+  const letters = await openDeadLetters({ connection, topic, signal })
   openings.opened('dead letters', () => letters.close())
   const fetcher = openFetcher(connection)
   openings.opened('fetcher', () => fetcher.close())
@@ -119,7 +120,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   openings.opened('group', () => membership.leave())
   const { clickhouse, database, tables } = warehouse
   openings.opened('upkeep', keepMerged(connectClickhouse({ ...parts.clickhouse, database }), log))
-  const inserter = { clickhouse, database, divert: divertTo(letters.write) }
+  const inserter = { clickhouse, database, setAside: divertTo(letters, log) }
   const makeKnown = async () => {
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)

@@ -82,7 +82,10 @@ const mostWaitMs = 10_000
  * would see neither state, and what is then inserted or corrected would stand beside it.
  * @throws {MillraceError} CLICKHOUSE_BUSY (retriable) when they take long
  */
-export async function waitForRunningInserts({ clickhouse, database }: Omit<Inserter, 'divert'>): Promise<void> {
+export async function waitForRunningInserts({
+  clickhouse,
+  database,
+}: Pick<Inserter, 'clickhouse' | 'database'>): Promise<void> {
   const running = async () => {
     const rows = await clickhouse.rows<{ query_id: string }>(
       "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND startsWith(query_id, {prefix:String})",

@@ -5,7 +5,7 @@ import type { OffsetCommit } from '../kafka/coordinator.ts'
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
-import { foldBatch, recoverBatch } from './fold.ts'
+import { foldBatch, learnSchemas, recoverBatch } from './fold.ts'
 import { batchName, writeMetadata } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
@@ -42,7 +42,9 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
   let watermark = Promise.resolve()
   try {
     while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
-      const slices = collect(loop, tenure, await (next ?? fetchNext(loop, tenure, signal)))
+      const fetched = await (next ?? fetchNext(loop, tenure, signal))
+      await learnSchemas(loop.folder, fetched, signal)
+      const slices = collect(loop, tenure, fetched)
       if (slices.length > 0 || tenure.done.size > 0) await commit(loop, tenure, slices)
       advance(tenure, slices)
       next = countRecords(slices) < backlogRecords ? undefined : fetchAhead(loop, tenure, signal)
@@ -81,18 +83,24 @@ function collect(loop: FoldLoop, tenure: Tenure, fetched: readonly FetchedPartit
   const slices: Slice[] = []
   for (const part of fetched) {
     if (part.topic === loop.watermarksTopic) {
-      loop.watermarks.add(part.records)
+      reportForeign(loop, part, loop.watermarks.add(part.records))
       if (part.records.count > 0) tenure.watermarkOffset = part.records.offsets[part.records.count - 1]! + 1
       continue
     }
     const position = tenure.positions.get(partitionKey(part.topic, part.partition))!
-    const slice = firstSlice(part, position.reached)
+    const slice = firstSlice(part, loop.folder.tables.get(part.topic)!, position.reached)
     reportRepeated(loop, part, slice?.from ?? part.records.count)
     if (slice !== undefined) slices.push(slice)
     // Offsets without records, such as the marker of somebody's transaction, hold nothing to fold.
     else position.offset = Math.max(position.offset, part.records.nextOffset)
   }
   return slices
+}
+
+/** What somebody else writes into the topic of watermarks harms nobody; in a table's topic its policy decides. */
+function reportForeign({ folder }: FoldLoop, { topic, fromOffset }: FetchedPartition, records: number): void {
+  if (records === 0) return
+  folder.log.warn('somebody else writes to a topic of this pipeline', { topic, partition: 0, fromOffset, records })
 }
 
 function reportRepeated(

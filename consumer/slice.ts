@@ -1,8 +1,8 @@
 // consumer/slice: which records a batch consists of.
-// May know: contract, kafka/record-batch (the shape of fetched records). Pure.
+// May know: contract, kafka/{fetch,record-batch} (the shape of fetched records). Pure.
 
-import { readPosition } from '../contract/head.ts'
-import { comparePositions, type Position } from '../contract/position.ts'
+import type { Envelope } from '../contract/envelope.ts'
+import type { Position } from '../contract/position.ts'
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
 
@@ -21,70 +21,83 @@ export interface Slice {
   readonly to: number
   /** A TRUNCATE record; it always stands alone in its slice. */
   readonly truncate: boolean
-  /** Position of the last record; undefined when none before it had one that could be read. */
+  /** Records between `from` and `to` that millrace did not write for this table, by index: why. They are set aside, not inserted. */
+  readonly foreign: ReadonlyMap<number, string>
+  /** Position of the last record of ours; undefined when none stands before its end. */
   readonly reached: Position | undefined
 }
 
-/** Truncates are the only records without a key. */
-function isTruncate(records: RecordSet, index: number): boolean {
-  return records.keyStarts[index] === -1
+/** What is asked of the table that a topic belongs to. */
+export interface Reading {
+  readonly envelope: Envelope
+  /** Whether a foreign record stops the table: then everything before it is a slice of its own, and is folded. */
+  readonly stopsAtForeign: boolean
 }
 
-/** Undefined for a record that is not ours: it is set aside later, with a reason. */
-function positionOf({ buffer, valueStarts, valueEnds }: RecordSet, index: number): Position | undefined {
-  try {
-    return readPosition(buffer, valueStarts[index]!, valueEnds[index]!)
-  } catch {
-    return undefined
-  }
+/** Up to where, and after what. */
+interface Bounds {
+  /** Position of the last record of ours before what was fetched. */
+  readonly before: Position | undefined
+  /** No record from this offset on. */
+  readonly end: number
 }
 
-/**
- * Positions only grow within a partition. One that does not is a repetition: a producer that was killed had records on their way, which
- * the broker appended only after its successor had looked where the topic ends.
- */
-function isRepeated(position: Position | undefined, reached: Position | undefined): boolean {
-  return position !== undefined && reached !== undefined && comparePositions(position, reached) <= 0
-}
-
-/** The first record that repeats nothing; `count` when there is none. */
-function skipRepeated(records: RecordSet, reached: Position | undefined): number {
-  let index = 0
-  while (index < records.count && isRepeated(positionOf(records, index), reached)) index++
-  return index
-}
+const none: ReadonlyMap<number, string> = new Map()
 
 /**
  * The first slice of a fetched partition: up to its end, to the next truncate or to the next repetition, or a truncate alone.
  * @param before position of the last record before what was fetched
  */
-export function firstSlice(fetched: FetchedPartition, before?: Position): Slice | undefined {
-  const { topic, partition, records, fromOffset } = fetched
-  const from = skipRepeated(records, before)
-  if (from === records.count) return undefined
-  const truncate = isTruncate(records, from)
-  let reached = positionOf(records, from) ?? before
-  let to = from + 1
-  while (!truncate && to < records.count && !isTruncate(records, to)) {
-    const position = positionOf(records, to)
-    if (isRepeated(position, reached)) break
-    reached = position ?? reached
-    to++
-  }
-  const end = records.offsets[to - 1]! + 1
-  return { topic, partition, start: fromOffset, end, records, from, to, truncate, reached }
+export function firstSlice(fetched: FetchedPartition, reading: Reading, before?: Position): Slice | undefined {
+  return cut(fetched, reading, { before, end: Number.POSITIVE_INFINITY })
 }
 
 /** The offset range from where was fetched to `end`; undefined when not all of it is there yet. */
-export function sliceOfRange(fetched: FetchedPartition, end: number, before?: Position): Slice | undefined {
+export function sliceOfRange(
+  fetched: FetchedPartition,
+  { envelope }: Reading,
+  { end, before }: Bounds,
+): Slice | undefined {
   const { topic, partition, records, fromOffset: start } = fetched
   if (records.count === 0 || records.offsets[records.count - 1]! + 1 < end) return undefined
-  const from = skipRepeated(records, before)
-  let to = from
-  let reached = before
-  for (; to < records.count && records.offsets[to]! < end; to++) reached = positionOf(records, to) ?? reached
-  const truncate = to - from === 1 && isTruncate(records, from)
-  return { topic, partition, start, end, records, from, to, truncate, reached }
+  // Whether foreign records stop the table may have been changed since the range was written down.
+  const slice = cut(fetched, { envelope, stopsAtForeign: false }, { end, before })
+  const empty = { topic, partition, start, records, from: 0, to: 0, truncate: false, foreign: none, reached: before }
+  return { ...(slice ?? empty), end }
+}
+
+/**
+ * Positions only grow within a partition. A record of ours whose position does not is a repetition: a producer that was killed had it on
+ * its way, and the broker appended it only after the next producer had looked where the topic ends. A record that is not ours has no
+ * position, whatever its bytes look like.
+ */
+function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, { before, end }: Bounds) {
+  const { topic, partition, records, fromOffset: start } = fetched
+  const { count, buffer, offsets, keyStarts, keyEnds, valueStarts, valueEnds } = records
+  const foreign = new Map<number, string>()
+  let { lsn, ordinal } = before ?? { lsn: -1, ordinal: -1 }
+  let truncate = false
+  let from = -1
+  let to = 0
+  for (; to < count && offsets[to]! < end && !truncate; to++) {
+    const why = envelope.read(buffer, keyStarts[to]!, keyEnds[to]!, valueStarts[to]!, valueEnds[to]!)
+    if (why !== undefined) {
+      if (stopsAtForeign && from !== -1) break
+      foreign.set(to, why)
+    } else {
+      const isRepeated = envelope.lsn < lsn || (envelope.lsn === lsn && envelope.ordinal <= ordinal)
+      if (isRepeated && from === -1) continue
+      const isTruncate = envelope.op === 't'
+      if (isRepeated || (from !== -1 && (isTruncate || (stopsAtForeign && foreign.size > 0)))) break
+      truncate = isTruncate
+      lsn = envelope.lsn
+      ordinal = envelope.ordinal
+    }
+    if (from === -1) from = to
+  }
+  if (from === -1) return undefined
+  const reached = lsn === -1 ? undefined : { lsn, ordinal }
+  return { topic, partition, start, end: offsets[to - 1]! + 1, records, from, to, truncate, foreign, reached }
 }
 
 /**
@@ -109,16 +122,25 @@ export function halve(slices: readonly Slice[]): [Slice[], Slice[]] {
   return halves
 }
 
+/** Runs of the slice's records that are ours. */
+export function ownRuns(slice: Slice): Slice[] {
+  return runs(slice, index => !slice.foreign.has(index)).map(run => ({ ...run, foreign: none }))
+}
+
 /** Runs of the slice's records whose offsets are not in `present`. */
 export function withoutOffsets(slice: Slice, present: ReadonlySet<number>): Slice[] {
-  const runs: Slice[] = []
+  return runs(slice, index => !present.has(slice.records.offsets[index]!))
+}
+
+function runs(slice: Slice, isWanted: (index: number) => boolean): Slice[] {
+  const found: Slice[] = []
   let from = slice.from
   for (let index = slice.from; index <= slice.to; index++) {
-    if (index < slice.to && !present.has(slice.records.offsets[index]!)) continue
-    if (index > from) runs.push({ ...slice, from, to: index })
+    if (index < slice.to && isWanted(index)) continue
+    if (index > from) found.push({ ...slice, from, to: index })
     from = index + 1
   }
-  return runs
+  return found
 }
 
 export function countRecords(slices: readonly Slice[]): number {

@@ -3,9 +3,12 @@
 
 import { AvroContainer } from '../clickhouse/container.ts'
 import { insertStatement } from '../clickhouse/insert.ts'
+import { Envelope } from '../contract/envelope.ts'
 import type { GenerationTable } from '../contract/generation.ts'
 import { parseValueSchema } from '../contract/schema.ts'
-import { type Table, tableName } from '../contract/table.ts'
+import type { Table } from '../contract/table.ts'
+import { readSchemaId } from '../contract/wire.ts'
+import type { RecordSet } from '../kafka/record-batch.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
@@ -14,6 +17,9 @@ export interface RecordFormat {
   readonly container: AvroContainer
   readonly statement: string
 }
+
+/** Registries give out signed 32-bit numbers, and some fail when they are asked for others. */
+const largestSchemaId = 2 ** 31 - 1
 
 /** What the configuration says of a table that matters here. */
 export interface FoldOptions {
@@ -29,8 +35,12 @@ export class FoldTable {
   readonly onRefusal: 'stop' | 'divert'
   /** Whether every version of its rows is kept, besides the last. */
   readonly history: boolean
+  /** Reads its records; knows the schemas that `learn` has looked up. */
+  readonly envelope: Envelope
   /** Records inserted since the process started. */
   folded = 0
+  /** Records set aside since the process started. */
+  diverted = 0
   readonly #schemas: SchemaStore
   readonly #formats = new Map<number, RecordFormat | undefined>()
 
@@ -42,27 +52,34 @@ export class FoldTable {
     this.onRefusal = parts.options.onRefusal
     this.history = parts.options.history
     this.#schemas = parts.schemas
+    this.envelope = new Envelope(parts.table, id => this.#formats.get(id) !== undefined)
   }
 
-  /** Undefined when no such schema exists, or it is not one of this table's. Looked up once per id. */
-  async format(schemaId: number): Promise<RecordFormat | undefined> {
-    if (this.#formats.has(schemaId)) return this.#formats.get(schemaId)
-    const format = await this.#load(schemaId)
-    this.#formats.set(schemaId, format)
-    return format
+  get stopsAtForeign(): boolean {
+    return this.onRefusal === 'stop'
   }
 
-  async #load(schemaId: number): Promise<RecordFormat | undefined> {
-    const json = await this.#schemas.byId(schemaId)
-    const table = json === undefined ? undefined : tryParse(json)
-    if (json === undefined || table === undefined || tableName(table) !== tableName(this.table)) return undefined
-    if (JSON.stringify(table.columns) !== JSON.stringify(this.table.columns)) {
-      throw new MillraceError('SCHEMA_CHANGED', {
-        what: `records of ${tableName(table)} have a schema that its tables in ClickHouse were not made for`,
-        where: `topic ${this.topic}, schema id ${schemaId}`,
-        next: 'start a new generation: millrace producer --new-generation',
-      })
+  /** Looks up the schema ids that the records name, so that the envelope knows which of them are this table's. */
+  async learn({ count, buffer, valueStarts, valueEnds }: RecordSet): Promise<void> {
+    let last: number | undefined
+    for (let index = 0; index < count; index++) {
+      const id = readSchemaId(buffer, valueStarts[index]!, valueEnds[index]!)
+      if (id === last) continue
+      last = id
+      if (id !== -1 && !this.#formats.has(id)) this.#formats.set(id, await this.#load(id))
     }
+  }
+
+  /** How to insert records of a schema that the envelope knows. */
+  format(schemaId: number): RecordFormat {
+    return this.#formats.get(schemaId)!
+  }
+
+  /** Undefined when there is no such schema, or it is not one that a generation's records of this table have: that never changes. */
+  async #load(schemaId: number): Promise<RecordFormat | undefined> {
+    const json = schemaId > largestSchemaId ? undefined : await this.#schemas.byId(schemaId)
+    const table = json === undefined ? undefined : tryParse(json)
+    if (json === undefined || table === undefined || shapeOf(table) !== shapeOf(this.table)) return undefined
     return { container: new AvroContainer(json), statement: insertStatement(table) }
   }
 }
@@ -83,6 +100,11 @@ export async function loadFoldTable(
   }
   const table = parseValueSchema(latest.schema)
   return new FoldTable(about, { table, schemas, options: optionsOf(table.schema, table.name) })
+}
+
+/** All that its records depend on. */
+function shapeOf({ schema, name, columns, key, partitionKey }: Table): string {
+  return JSON.stringify([schema, name, columns.map(({ comment: _, ...column }) => column), key, partitionKey])
 }
 
 function tryParse(json: string): Table | undefined {

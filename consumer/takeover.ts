@@ -1,9 +1,8 @@
 // consumer/takeover: from a new assignment to known positions, completing what the previous owner left open.
 // May know: kafka, runtime, consumer.
 
-import type { Fetcher } from '../kafka/fetch.ts'
 import { retry } from '../runtime/retry.ts'
-import { recoverBatch } from './fold.ts'
+import { learnSchemas, recoverBatch } from './fold.ts'
 import { type OpenRange, openBatches, type Progress, readMetadata } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
 import { partitionKey } from './partition-key.ts'
@@ -43,7 +42,7 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
   for (const [batch, ranges] of openBatches(progress)) {
     if (!ranges.some(isOwned)) continue
     loop.folder.log.info('completing a batch that was left open', { batch, ranges: ranges.length })
-    const slices = await readRanges(loop.fetcher, ranges, signal)
+    const slices = await readRanges(loop, ranges, signal)
     const complete = async () => {
       // Asked at each attempt: the server may have been restarted since the one before.
       tenure.server = await serverLifetime(loop.folder.inserter.clickhouse)
@@ -63,13 +62,19 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
 }
 
 /** The records of exactly these offset ranges, read again from the topics. */
-async function readRanges(fetcher: Fetcher, ranges: readonly OpenRange[], signal: AbortSignal): Promise<Slice[]> {
+async function readRanges(
+  { fetcher, folder }: FoldLoop,
+  ranges: readonly OpenRange[],
+  signal: AbortSignal,
+): Promise<Slice[]> {
   const slices: Slice[] = []
   for (const { topic, partition, start, end, reached } of ranges) {
+    const table = folder.tables.get(topic)!
     for (let maxBytes = 4 * 1024 * 1024; ; maxBytes *= 2) {
       const position = { topic, partition, offset: start, maxBytes }
       const [fetched] = await fetcher.fetch([position], { maxWaitMs: 1000, minBytes: 1, maxBytes }, signal)
-      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, end, reached)
+      if (fetched !== undefined) await learnSchemas(folder, [fetched], signal)
+      const slice = fetched === undefined ? undefined : sliceOfRange(fetched, table, { end, before: reached })
       if (slice !== undefined) {
         slices.push(slice)
         break

@@ -2,7 +2,7 @@
 // May know: contract/generation, clickhouse/client.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
-import type { Generation, Watermark } from '../contract/generation.ts'
+import { type Generation, parseWatermark, type Watermark } from '../contract/generation.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
 
 /** First offset of a partition that is not yet visible. */
@@ -58,11 +58,17 @@ export class WatermarkFollower {
     return this.#pending.at(-1) ?? this.#visible
   }
 
-  add(records: RecordSet): void {
-    for (let index = 0; index < records.count; index++) {
-      const json = records.buffer.toString('utf8', records.valueStarts[index], records.valueEnds[index])
-      this.#pending.push(JSON.parse(json) as Watermark)
+  /** @returns how many of the records are no watermarks of this generation, and were left out */
+  add({ count, buffer, valueStarts, valueEnds }: RecordSet): number {
+    let foreign = 0
+    for (let index = 0; index < count; index++) {
+      const start = valueStarts[index]!
+      const value = start === -1 ? null : buffer.subarray(start, valueEnds[index])
+      const watermark = parseWatermark(value, this.#generation.tables)
+      if (watermark === undefined) foreign++
+      else this.#pending.push(watermark)
     }
+    return foreign
   }
 
   /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */

@@ -6,7 +6,7 @@
  */
 export const deadLetterPartitions = { producer: 0, consumer: 1 } as const
 
-/** Value of a record in `<name>.<generation>.dead-letters`, as JSON. */
+/** Value of a record in `<name>.<generation>.dead-letters`, as JSON. Letters with the same key are about the same image or record. */
 export interface DeadLetter {
   readonly code: string
   readonly what: string
@@ -23,12 +23,19 @@ export interface DeadLetter {
     readonly image: 'before' | 'after'
     readonly row: Readonly<Record<string, string | null>>
   }
-  /** Set by the consumer: where the record stood, and its bytes in base64. */
+  /** Set by the consumer: where the record stands, and its bytes in base64. */
   readonly record?: {
     readonly topic: string
     readonly partition: number
     readonly offset: number
     readonly key: string | null
     readonly value: string | null
+    /** Set when key and value are larger than a letter may be: they were cut after so many bytes of each, and stand whole in the topic. */
+    readonly cutAfter?: number
   }
+}
+
+/** Key of a letter of the consumer. */
+export function recordLetterKey({ topic, partition, offset }: NonNullable<DeadLetter['record']>): string {
+  return `${topic}/${partition}/${offset}`
 }

@@ -47,6 +47,21 @@ export interface Watermark {
   readonly offsets: readonly (readonly number[])[]
 }
 
+/** Undefined for a record that is not of this shape, and so not one that millrace wrote for these tables. */
+export function parseWatermark(value: Buffer | null, tables: readonly GenerationTable[]): Watermark | undefined {
+  const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0
+  try {
+    const watermark = JSON.parse(String(value)) as Watermark
+    const { lsn, commitTimeUs, offsets } = watermark
+    const isComplete =
+      offsets.length === tables.length &&
+      tables.every(({ partitions }, table) => offsets[table]!.length === partitions && offsets[table]!.every(isCount))
+    return isCount(lsn) && isCount(commitTimeUs) && isComplete ? watermark : undefined
+  } catch {
+    return undefined
+  }
+}
+
 export function generationsTopic(pipeline: string): string {
   return `${pipeline}.generations`
 }

@@ -2,7 +2,7 @@
 // May know: kafka/schema-store, runtime/errors.
 
 import { MillraceError } from '../runtime/errors.ts'
-import { type RegisteredSchema, type SchemaStore, schemaUnknown } from './schema-store.ts'
+import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
 
 const timeoutMs = 10_000
 const mediaType = 'application/vnd.schemaregistry.v1+json'
@@ -37,13 +37,12 @@ export class HttpRegistry implements SchemaStore {
     return answer.id
   }
 
-  async byId(id: number): Promise<string> {
+  async byId(id: number): Promise<string | undefined> {
     const known = this.#byId.get(id)
     if (known !== undefined) return known
     const answer = await this.#ask<{ schema: string; schemaType?: string }>('GET', `schemas/ids/${id}`)
-    if (answer === undefined) throw schemaUnknown(id, this.#base.href)
-    this.#byId.set(id, answer.schema)
-    return answer.schema
+    if (answer !== undefined) this.#byId.set(id, answer.schema)
+    return answer?.schema
   }
 
   latest(subject: string): Promise<RegisteredSchema | undefined> {

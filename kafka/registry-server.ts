@@ -1,7 +1,6 @@
 // kafka/registry-server: the read endpoints of a Confluent schema registry over our `_schemas` topic.
 // May know: kafka/registry-topic, runtime/http.
 
-import { MillraceError } from '../runtime/errors.ts'
 import { Answer, type Route } from '../runtime/http.ts'
 import type { TopicRegistry } from './registry-topic.ts'
 
@@ -46,12 +45,8 @@ export function registryRoutes(registry: TopicRegistry): Readonly<Record<string,
 }
 
 async function byId(registry: TopicRegistry, id: string, answer: (schema: string) => Answer): Promise<Answer> {
-  try {
-    return answer(await registry.byId(Number(id)))
-  } catch (error) {
-    if (!(error instanceof MillraceError) || error.code !== 'SCHEMA_UNKNOWN') throw error
-    return problem(404, notFound.schema, `Schema ${id} not found`)
-  }
+  const schema = await registry.byId(Number(id))
+  return schema === undefined ? problem(404, notFound.schema, `Schema ${id} not found`) : answer(schema)
 }
 
 function json(body: object): Answer {

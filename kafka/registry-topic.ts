@@ -6,7 +6,7 @@ import type { KafkaConnection } from './cluster.ts'
 import { type Fetcher, openFetcher } from './fetch.ts'
 import { readRange } from './read-range.ts'
 import { noopKey, recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
-import { type RegisteredSchema, type SchemaStore, schemaUnknown } from './schema-store.ts'
+import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
 import { openSink, type Sink } from './sink.ts'
 
 const topic = '_schemas'
@@ -46,11 +46,9 @@ export class TopicRegistry implements SchemaStore {
     })
   }
 
-  async byId(id: number): Promise<string> {
+  async byId(id: number): Promise<string | undefined> {
     if (this.#catalog.byId(id) === undefined) await this.refresh()
-    const schema = this.#catalog.byId(id)
-    if (schema !== undefined) return schema
-    throw schemaUnknown(id, `topic ${topic}`)
+    return this.#catalog.byId(id)
   }
 
   async latest(subject: string): Promise<RegisteredSchema | undefined> {

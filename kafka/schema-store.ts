@@ -1,7 +1,5 @@
 // kafka/schema-store: what every registry of schemas can do, wherever it keeps them.
-// May know: runtime/errors.
-
-import { MillraceError } from '../runtime/errors.ts'
+// May know: nothing.
 
 export interface RegisteredSchema {
   /** The number in every record's wire header; the same for the same text. */
@@ -18,17 +16,9 @@ export interface SchemaStore {
    * @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED
    */
   register(subject: string, schema: string): Promise<number>
-  /** @throws {MillraceError} SCHEMA_UNKNOWN, REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
-  byId(id: number): Promise<string>
+  /** Undefined for an unknown id. @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
+  byId(id: number): Promise<string | undefined>
   /** Undefined for an unknown subject. @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
   latest(subject: string): Promise<RegisteredSchema | undefined>
   close(): Promise<void>
-}
-
-export function schemaUnknown(id: number, where: string): MillraceError {
-  return new MillraceError('SCHEMA_UNKNOWN', {
-    what: `no schema has the id ${id}`,
-    where,
-    next: 'check that producer and consumer use the same kafka.registry; the record may be from another cluster',
-  })
 }

@@ -5,7 +5,7 @@ import { type DeadLetter, deadLetterPartitions } from '../contract/dead-letter.t
 import type { Change, TextRow } from '../contract/encode.ts'
 import { comparePositions, formatLsn, type Position } from '../contract/position.ts'
 import type { Refusal } from '../contract/refusal.ts'
-import { tableName } from '../contract/table.ts'
+import { type Table, tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import type { RecordSink } from './output.ts'
@@ -48,7 +48,7 @@ export class DeadLetters {
     const error = explain(refused)
     if (refused.captured.onRefusal === 'stop') throw error
     if (tail !== undefined && comparePositions(refused.change, tail) <= 0) return
-    const key = Buffer.from(letterKey(refused))
+    const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
     const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
     if (key.length + value.length > maxRecordBytes) throw error
     sink.append(
@@ -64,15 +64,24 @@ export class DeadLetters {
   }
 }
 
-/** Position of the change that a letter of the producer is about. @throws {SyntaxError} when the value is no letter */
-export function letterPosition(value: Buffer): Position | undefined {
-  const { change } = JSON.parse(value.toString()) as DeadLetter
-  return change && { lsn: change.lsn, ordinal: change.ordinal }
+/** Position of the change that a letter of the producer is about; undefined for a record that is no such letter. */
+export function letterPosition(record: {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}): Position | undefined {
+  try {
+    const { schema, table, change } = JSON.parse(String(record.value)) as DeadLetter
+    const { lsn, ordinal, image } = change!
+    const key = letterKey({ schema: schema!, name: table! }, change!, image)
+    return String(record.key) === key ? { lsn, ordinal } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The same letter has the same key at every attempt. */
-function letterKey({ captured, change, image }: RefusedImage): string {
-  return `${tableName(captured.table)}/${formatLsn(change.lsn)}/${change.ordinal}/${image}`
+function letterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Position, image: string): string {
+  return `${tableName(table)}/${formatLsn(lsn)}/${ordinal}/${image}`
 }
 
 function writeLetter({ captured, change, image, row }: RefusedImage, error: MillraceError): DeadLetter {

@@ -3,13 +3,13 @@
 
 import { AvroWriter } from '../contract/avro-writer.ts'
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
+import { Envelope } from '../contract/envelope.ts'
 import { deadLettersTopic, type Generation } from '../contract/generation.ts'
-import { readHead } from '../contract/head.ts'
 import type { Position } from '../contract/position.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
-import { readTail } from '../kafka/tail.ts'
+import { readTail, type TailRecord } from '../kafka/tail.ts'
 import type { Config } from '../runtime/config.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 import { BackPressure } from './back-pressure.ts'
@@ -41,10 +41,10 @@ export interface Destination {
 /**
  * The sink is opened before the tails are read: a record that someone else appends in between is noticed by the sink, while
  * the other way round it would be taken for ours.
- * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, RECORD_UNREADABLE
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED
  */
 export async function openDestination(options: DestinationOptions): Promise<Destination> {
-  const { config, kafka, fetcher, generation, tables, onDurable, onError, signal } = options
+  const { config, kafka, generation, tables, onDurable, onError } = options
   const letters = deadLettersTopic(config.name, generation.number)
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
   // The consumer's partition is another writer's.
@@ -56,13 +56,17 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   try {
     const outputs: TableOutput[] = []
     for (const [topicIndex, { captured, schemaIds }] of tables.entries()) {
-      const tails = await readTails(fetcher, generation.tables[topicIndex]!.topic, captured.partitions, signal)
+      const topic = generation.tables[topicIndex]!.topic
+      const envelope = new Envelope(captured.table, id => id === schemaIds.value)
+      const tails: (Position | undefined)[] = []
+      for (let partition = 0; partition < captured.partitions; partition++)
+        tails.push(await ownTail(options, { topic, partition, positionOf: record => positionOf(envelope, record) }))
       outputs.push(
         new TableOutput({ captured, topicIndex, schemaIds, maxRecordBytes, tails, sink: backPressure, writer }),
       )
     }
-    const lastLetter = (await readTail(fetcher, letters, deadLetterPartitions.producer, signal))?.value
-    const tail = lastLetter ? letterPosition(lastLetter) : undefined
+    const lastLetter = { topic: letters, partition: deadLetterPartitions.producer, positionOf: letterPosition }
+    const tail = await ownTail(options, lastLetter)
     const deadLetters = new DeadLetters({ sink: backPressure, topicIndex: tables.length, maxRecordBytes, tail })
     const endOffsets = () => sink.durable().endOffsets.slice(0, tables.length)
     return { sink, backPressure, outputs, deadLetters, endOffsets }
@@ -72,17 +76,37 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   }
 }
 
-/** Position of the last record of each partition. */
-async function readTails(
-  fetcher: Fetcher,
-  topic: string,
-  partitions: number,
-  signal: AbortSignal,
-): Promise<(Position | undefined)[]> {
-  const tails: (Position | undefined)[] = []
-  for (let partition = 0; partition < partitions; partition++) {
-    const value = (await readTail(fetcher, topic, partition, signal))?.value
-    tails.push(value ? readHead(value, 0, value.length) : undefined)
+interface TailOf {
+  readonly topic: string
+  readonly partition: number
+  /** Undefined for a record that is not ours. */
+  positionOf(record: TailRecord): Position | undefined
+}
+
+/**
+ * Position of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
+ * The consumer deals with that record by its table's policy.
+ */
+async function ownTail(
+  { kafka, fetcher, signal }: DestinationOptions,
+  { topic, partition, positionOf }: TailOf,
+): Promise<Position | undefined> {
+  const isOwn = (record: TailRecord) => positionOf(record) !== undefined
+  const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
+  if (foreign !== undefined) {
+    kafka.log.warn('somebody else writes to a topic of this pipeline', {
+      topic,
+      partition,
+      firstOffset: foreign.offset,
+      records: foreign.count,
+    })
   }
-  return tails
+  return last && positionOf(last)
+}
+
+function positionOf(envelope: Envelope, { key, value }: TailRecord): Position | undefined {
+  const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
+  const keyEnd = key?.length ?? 0
+  const why = envelope.read(buffer, key ? 0 : -1, keyEnd, value ? keyEnd : -1, buffer.length)
+  return why === undefined ? { lsn: envelope.lsn, ordinal: envelope.ordinal } : undefined
 }

@@ -69,7 +69,7 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   const watermarks = await openWatermarks({
     ...workspace,
     pipeline: config.name,
-    generation: generation.number,
+    generation,
     current: () => ledger.watermark(destination.endOffsets()),
     onError,
     signal,

@@ -1,11 +1,11 @@
 // producer/watermark: says in a topic up to where everything is durable, at most every so often.
 // May know: contract/generation, kafka.
 
-import { type Watermark, watermarksTopic } from '../contract/generation.ts'
+import { type Generation, parseWatermark, type Watermark, watermarksTopic } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
-import { readTail } from '../kafka/tail.ts'
+import { readTail, type TailRecord } from '../kafka/tail.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 
 const everyMs = 50
@@ -14,7 +14,7 @@ export interface WatermarkOptions {
   readonly kafka: KafkaConnection
   readonly fetcher: Fetcher
   readonly pipeline: string
-  readonly generation: number
+  readonly generation: Generation
   /** The newest state that may be published, asked for when the time has come; undefined while there is none. */
   current(): Watermark | undefined
   onError(error: MillraceError): void
@@ -24,15 +24,13 @@ export interface WatermarkOptions {
 /** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
 export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
   const { kafka, fetcher, pipeline, generation, signal, onError } = options
-  const name = watermarksTopic(pipeline, generation)
+  const name = watermarksTopic(pipeline, generation.number)
   const topics = [{ name, partitions: 1 }]
   const sink = await openSink(kafka, { topics, compression: 'none', onDurable: () => {}, onError })
-  const tail = await readTail(fetcher, name, 0, signal)
-  return new Watermarks(
-    sink,
-    options.current,
-    tail?.value ? (JSON.parse(tail.value.toString()) as Watermark) : undefined,
-  )
+  const parse = (record: TailRecord | undefined) => parseWatermark(record?.value ?? null, generation.tables)
+  const isOwn = (record: TailRecord) => parse(record) !== undefined
+  const { last } = await readTail(fetcher, { topic: name, partition: 0, isOwn }, signal)
+  return new Watermarks(sink, options.current, parse(last))
 }
 
 export class Watermarks {

@@ -22,7 +22,6 @@ export const errorCodes = {
   BATCH_UNREADABLE: { policy: 'stop', meaning: 'records in a topic are damaged or in a form that cannot be read' },
   REGISTRY_UNREACHABLE: { policy: 'retry', meaning: 'the schema registry does not answer' },
   REGISTRY_REFUSED: { policy: 'stop', meaning: 'the schema registry refused a request' },
-  SCHEMA_UNKNOWN: { policy: 'stop', meaning: 'a record names a schema that is not registered' },
   POSTGRES_UNREACHABLE: { policy: 'retry', meaning: 'Postgres did not answer, or the connection was lost' },
   POSTGRES_BUSY: {
     policy: 'retry',

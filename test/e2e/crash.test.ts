@@ -14,7 +14,7 @@ import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
-import { appendAgain, readTopic } from '../support/topic.ts'
+import { appendRecords, readTopic } from '../support/topic.ts'
 
 const kills = Number(process.env.TEST_KILLS ?? 2)
 const rate = 400
@@ -100,7 +100,7 @@ test('what a broker appends of a killed producer, after its successor has append
     const { endpoints } = pipeline.services
     const topic = `${pipeline.name}.1.public.counted`
     const records = await readTopic(endpoints.kafka!, topic)
-    await appendAgain(endpoints.kafka!, topic, records.slice(-20))
+    await appendRecords(endpoints.kafka!, topic, records.slice(-20))
     await pipeline.sql('UPDATE counted SET n = -n WHERE id % 7 = 0; DELETE FROM counted WHERE id % 11 = 0')
     pipeline.start()
     await pipeline.assertEqual()

@@ -9,7 +9,7 @@ import { nextSequence } from '../../kafka/outbox.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
 import { readRange } from '../../kafka/read-range.ts'
 import { openSink } from '../../kafka/sink.ts'
-import { readTail } from '../../kafka/tail.ts'
+import { readTail, type TailRecord } from '../../kafka/tail.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Services, startServices } from '../support/services.ts'
@@ -91,8 +91,8 @@ test('aborted transactions stay hidden and are passed', async () => {
   }
   await transactional.disconnect()
   assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['kept'])
-  const tail = await readTail(fetcher, topic, 0, signal)
-  assert.is(tail?.value?.toString(), 'kept')
+  const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
+  assert.is(last?.value?.toString(), 'kept')
 })
 
 test('the last record of empty, plain and long partitions', async () => {
@@ -100,10 +100,17 @@ test('the last record of empty, plain and long partitions', async () => {
   await producer.send({ topic, messages: [{ key: 'k', value: 'only', partition: 1 }] })
   const many = Array.from({ length: 5_000 }, (_, i) => ({ value: `v${i}`, partition: 2 }))
   await producer.send({ topic, messages: many })
-  assert.is(await readTail(fetcher, topic, 0, signal), undefined)
-  const only = await readTail(fetcher, topic, 1, signal)
+  const tail = (partition: number, isOwn?: (record: TailRecord) => boolean) =>
+    readTail(fetcher, { topic, partition, ...(isOwn && { isOwn }) }, signal)
+  assert.equal(await tail(0), { last: undefined, foreign: undefined })
+  const { last: only } = await tail(1)
   assert.equal([only?.offset, only?.key?.toString(), only?.value?.toString()], [0, 'k', 'only'])
-  assert.is((await readTail(fetcher, topic, 2, signal))?.value?.toString(), 'v4999')
+  const { last, foreign } = await tail(2)
+  assert.equal([last?.value?.toString(), foreign], ['v4999', undefined])
+  // What others have written behind the own last record is counted.
+  const behind = await tail(2, ({ offset, value }) => offset < 4_000 && value?.toString() !== 'v3999')
+  assert.equal([behind.last?.value?.toString(), behind.foreign], ['v3998', { offset: 3_999, count: 1_001 }])
+  assert.equal(await tail(2, () => false), { last: undefined, foreign: { offset: 0, count: 5_000 } })
 })
 
 test('offsets that the topic no longer or not yet holds are refused, never replaced', async () => {

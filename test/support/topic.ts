@@ -1,7 +1,7 @@
 // test/support/topic: everything that a topic holds, read as any other client would, and records appended by one.
 // May know: kafkajs, none of our own Kafka code.
 
-import { Kafka, logLevel, Partitioners } from 'kafkajs'
+import { Kafka, logLevel, Partitioners, type Producer, type ProducerConfig } from 'kafkajs'
 import { uniqueName } from './postgres.ts'
 
 export interface TopicRecord {
@@ -28,13 +28,43 @@ export async function readTopic(broker: string, topic: string): Promise<TopicRec
   }
 }
 
-/** Appends the records once more, each to its partition. */
-export async function appendAgain(broker: string, topic: string, records: readonly TopicRecord[]): Promise<void> {
+type NewRecord = Pick<TopicRecord, 'partition' | 'key' | 'value'>
+
+/** Appends the records as any other client would, each to its partition. */
+export function appendRecords(broker: string, topic: string, records: readonly NewRecord[]): Promise<void> {
+  return withProducer(broker, {}, async producer => {
+    await producer.send({ topic, messages: messagesOf(records) })
+  })
+}
+
+/** Appends the records in a transaction. */
+export function appendInTransaction(
+  broker: string,
+  { topic, end }: { topic: string; end: 'commit' | 'abort' },
+  records: readonly NewRecord[],
+): Promise<void> {
+  const transactional = { transactionalId: uniqueName('transaction'), idempotent: true, maxInFlightRequests: 1 }
+  return withProducer(broker, transactional, async producer => {
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: messagesOf(records) })
+    await transaction[end]()
+  })
+}
+
+function messagesOf(records: readonly NewRecord[]): NewRecord[] {
+  return records.map(({ partition, key, value }) => ({ partition, key, value }))
+}
+
+async function withProducer(
+  broker: string,
+  config: ProducerConfig,
+  work: (producer: Producer) => Promise<void>,
+): Promise<void> {
   const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
-  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  const producer = kafka.producer({ ...config, createPartitioner: Partitioners.DefaultPartitioner })
   await producer.connect()
   try {
-    await producer.send({ topic, messages: records.map(({ partition, key, value }) => ({ partition, key, value })) })
+    await work(producer)
   } finally {
     await producer.disconnect()
   }

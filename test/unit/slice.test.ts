@@ -1,59 +1,109 @@
 // test/unit/slice.test: which records a batch consists of, and how it is cut.
-// May know: consumer/{intent,slice}.
+// May know: contract, consumer/{intent,slice}.
 
 import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/intent.ts'
 import {
   countRecords,
   firstSlice,
   halve,
+  ownRuns,
   type Slice,
   sliceOfRange,
   slicesOf,
   withoutOffsets,
 } from '../../consumer/slice.ts'
+import { AvroWriter } from '../../contract/avro-writer.ts'
+import { Encoder } from '../../contract/encode.ts'
+import { Envelope } from '../../contract/envelope.ts'
+import type { Position } from '../../contract/position.ts'
+import type { Table } from '../../contract/table.ts'
 import type { RecordSet } from '../../kafka/record-batch.ts'
 import { assert, suite } from '../support/suite.ts'
+import { textRow } from '../support/text-row.ts'
 
 const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
 
 const test = suite('slice')
 
-/** Records at the given offsets; a truncate is written as a negative offset. */
+const table: Table = {
+  schema: 'public',
+  name: 'counted',
+  columns: [{ name: 'id', pgType: 'integer', encoding: 'int', nullable: false }],
+  key: ['id'],
+  partitionKey: ['id'],
+}
+const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
+const knows = (id: number) => id === 2
+const stopping = { envelope: new Envelope(table, knows), stopsAtForeign: true }
+const diverting = { envelope: new Envelope(table, knows), stopsAtForeign: false }
+
+interface Sample {
+  readonly offset: number
+  readonly lsn: number
+  readonly kind?: 'truncate' | 'foreign'
+}
+
+function fetchedRecords(samples: readonly Sample[], fromOffset = samples[0]?.offset ?? 0) {
+  const bytes = samples.flatMap(({ lsn, kind }) => {
+    const op = kind === 'truncate' ? 't' : 'c'
+    const change = { op, lsn, ordinal: 0, txId: 1, commitTimeUs: 1, snapshot: false, madeAtMs: 1 } as const
+    encoder.encode(change, undefined, op === 't' ? undefined : textRow(['7']))
+    const key = Buffer.from(encoder.writer.buffer.subarray(0, encoder.keyEnd))
+    const value = Buffer.from(encoder.writer.buffer.subarray(encoder.keyEnd, encoder.valueEnd))
+    // A position as ours, and a schema id that is not.
+    if (kind === 'foreign') value.writeUInt32BE(99, 1)
+    return [key, value]
+  })
+  const ends: number[] = []
+  for (const part of bytes) ends.push((ends.at(-1) ?? 0) + part.length)
+  const endsOf = (index: number) => Int32Array.from(samples, (_, record) => ends[record * 2 + index]!)
+  const records: RecordSet = {
+    count: samples.length,
+    buffer: Buffer.concat(bytes),
+    offsets: Float64Array.from(samples, ({ offset }) => offset),
+    timestamps: new Float64Array(samples.length),
+    keyStarts: Int32Array.from(samples, ({ kind }, record) => (kind === 'truncate' ? -1 : (ends[record * 2 - 1] ?? 0))),
+    keyEnds: endsOf(0),
+    valueStarts: endsOf(0),
+    valueEnds: endsOf(1),
+    nextOffset: (samples.at(-1)?.offset ?? 0) + 1,
+  }
+  return { topic: 't', partition: 0, end: 100, logStartOffset: 0, records, fromOffset }
+}
+
+/** Records at the given offsets, positions growing; a truncate is written as a negative offset. */
 function fetched(...offsets: number[]) {
   return fetchedAt(Math.abs(offsets[0] ?? 0), offsets)
 }
 
 function fetchedAt(fromOffset: number, offsets: readonly number[]) {
-  const records: RecordSet = {
-    count: offsets.length,
-    buffer: Buffer.alloc(0),
-    offsets: Float64Array.from(offsets, Math.abs),
-    timestamps: new Float64Array(offsets.length),
-    keyStarts: Int32Array.from(offsets, offset => (offset < 0 ? -1 : 0)),
-    keyEnds: new Int32Array(offsets.length),
-    valueStarts: new Int32Array(offsets.length),
-    valueEnds: new Int32Array(offsets.length),
-    nextOffset: Math.abs(offsets.at(-1) ?? 0) + 1,
-  }
-  return { topic: 't', partition: 0, end: 100, logStartOffset: 0, records, fromOffset }
+  const samples = offsets.map((offset, index) => ({
+    ...{ offset: Math.abs(offset), lsn: index + 1 },
+    ...(offset < 0 ? { kind: 'truncate' as const } : {}),
+  }))
+  return fetchedRecords(samples, fromOffset)
 }
+
+const first = (records: ReturnType<typeof fetched>, before?: Position) => firstSlice(records, diverting, before)
+const range = (records: ReturnType<typeof fetched>, end: number, before?: Position) =>
+  sliceOfRange(records, stopping, { end, before })
 
 const shape = (slice: Slice | undefined) =>
   slice && { start: slice.start, end: slice.end, records: slice.to - slice.from, truncate: slice.truncate }
 
 test('a slice reaches from the position to the last record', () => {
-  assert.equal(shape(firstSlice(fetchedAt(4, [5, 6, 9]))), { start: 4, end: 10, records: 3, truncate: false })
-  assert.is(firstSlice(fetched()), undefined)
+  assert.equal(shape(first(fetchedAt(4, [5, 6, 9]))), { start: 4, end: 10, records: 3, truncate: false })
+  assert.is(first(fetched()), undefined)
 })
 
 test('a truncate ends the slice before it and stands alone in its own', () => {
-  assert.equal(shape(firstSlice(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
-  assert.equal(shape(firstSlice(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
+  assert.equal(shape(first(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
+  assert.equal(shape(first(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
 })
 
 test('the slices of a topic come by partition, in whatever order they were fetched', () => {
-  const slices = [2, 0, 1].map(partition => firstSlice({ ...fetched(5), partition })!)
-  const other = firstSlice({ ...fetched(5), topic: 'other' })!
+  const slices = [2, 0, 1].map(partition => first({ ...fetched(5), partition })!)
+  const other = first({ ...fetched(5), topic: 'other' })!
   for (const order of [
     [...slices, other],
     [other, ...slices.toReversed()],
@@ -65,41 +115,58 @@ test('the slices of a topic come by partition, in whatever order they were fetch
 })
 
 test('a range is given back only when all of it is there, and without what follows', () => {
-  assert.is(sliceOfRange(fetched(5, 6), 8), undefined)
-  assert.equal(shape(sliceOfRange(fetched(5, 6, 7, 8), 8)), { start: 5, end: 8, records: 3, truncate: false })
-  assert.equal(shape(sliceOfRange(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
+  assert.is(range(fetched(5, 6), 8), undefined)
+  assert.equal(shape(range(fetched(5, 6, 7, 8), 8)), { start: 5, end: 8, records: 3, truncate: false })
+  assert.equal(shape(range(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
 })
 
 /** Records from offset 10 on, at the given LSNs. */
 function fetchedLsns(...lsns: number[]) {
-  const plain = fetchedAt(
-    10,
-    Array.from(lsns, (_, index) => 10 + index),
-  )
-  const values = lsns.map(lsn => Buffer.from([0, 0, 0, 0, 1, lsn * 2, 0]))
-  const starts = values.map((_, index) => index * 7)
-  const records: RecordSet = {
-    ...plain.records,
-    buffer: Buffer.concat(values),
-    valueStarts: Int32Array.from(starts),
-    valueEnds: Int32Array.from(starts, start => start + 7),
-  }
-  return { ...plain, records }
+  return fetchedRecords(lsns.map((lsn, index) => ({ offset: 10 + index, lsn })))
 }
 
 const at = (lsn: number) => ({ lsn, ordinal: 0 })
 
 test('records that repeat what stands before them are left out, and end a slice', () => {
   const runs = (slice: Slice | undefined) => slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn]
-  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 7), at(4))), [10, 0, 3, 13, 7])
-  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 7), at(6))), [10, 2, 3, 13, 7])
-  assert.equal(runs(firstSlice(fetchedLsns(5, 6, 5, 6, 7), at(4))), [10, 0, 2, 12, 6])
-  assert.is(firstSlice(fetchedLsns(5, 6), at(6)), undefined)
-  assert.equal(runs(sliceOfRange(fetchedLsns(5, 6, 7, 8), 13, at(5))), [10, 1, 3, 13, 7])
+  assert.equal(runs(first(fetchedLsns(5, 6, 7), at(4))), [10, 0, 3, 13, 7])
+  assert.equal(runs(first(fetchedLsns(5, 6, 7), at(6))), [10, 2, 3, 13, 7])
+  assert.equal(runs(first(fetchedLsns(5, 6, 5, 6, 7), at(4))), [10, 0, 2, 12, 6])
+  assert.is(first(fetchedLsns(5, 6), at(6)), undefined)
+  assert.equal(runs(range(fetchedLsns(5, 6, 7, 8), 13, at(5))), [10, 1, 3, 13, 7])
+})
+
+test('a foreign record has no position, whatever its bytes say, and is told apart from ours', () => {
+  const foreign = (offset: number, lsn: number) => ({ offset, lsn, kind: 'foreign' }) as const
+  const records = fetchedRecords([
+    ...[{ offset: 10, lsn: 5 }, foreign(11, 1), foreign(12, 2 ** 52), { offset: 13, lsn: 6 }, { offset: 14, lsn: 6 }],
+    foreign(15, 3),
+  ])
+  const about = (slice: Slice | undefined) =>
+    slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn, [...slice.foreign.keys()]]
+  assert.equal(about(firstSlice(records, diverting, at(4))), [10, 0, 4, 14, 6, [1, 2]])
+  assert.equal(
+    ownRuns(firstSlice(records, diverting, at(4))!).map(({ from, to }) => [from, to]),
+    [
+      [0, 1],
+      [3, 4],
+    ],
+  )
+  assert.equal(about(sliceOfRange(records, stopping, { end: 14, before: at(4) })), [10, 0, 4, 14, 6, [1, 2]])
+  // With the policy to stop, what stands before is folded first, and the foreign record stands alone.
+  assert.equal(about(firstSlice(records, stopping, at(4))), [10, 0, 1, 11, 5, []])
+  const alone = fetchedRecords([foreign(11, 2 ** 52), { offset: 12, lsn: 6 }])
+  assert.equal(about(firstSlice(alone, stopping, at(5))), [11, 0, 1, 12, 5, [0]])
+  assert.equal(about(firstSlice(fetchedRecords([foreign(0, 9)]), stopping)), [0, 0, 1, 1, undefined, [0]])
+  // A repetition ends a slice also where only foreign records stand before it.
+  assert.equal(about(firstSlice(fetchedRecords([foreign(14, 9), { offset: 15, lsn: 6 }]), diverting, at(6))), [
+    ...[14, 0, 1, 15, 6],
+    [0],
+  ])
 })
 
 test('halves hold every record once, down to single records', () => {
-  const slices = [firstSlice(fetched(1, 2, 3))!, firstSlice(fetched(10, 11, 12, 13))!]
+  const slices = [first(fetched(1, 2, 3))!, first(fetched(10, 11, 12, 13))!]
   const singles = (list: readonly Slice[]): number[] => {
     if (countRecords(list) === 1) return [list[0]!.records.offsets[list[0]!.from]!]
     return halve(list).flatMap(singles)
@@ -108,7 +175,7 @@ test('halves hold every record once, down to single records', () => {
 })
 
 test('what is present is left out, in runs', () => {
-  const slice = firstSlice(fetched(1, 2, 3, 4, 5, 6))!
+  const slice = first(fetched(1, 2, 3, 4, 5, 6))!
   const runs = withoutOffsets(slice, new Set([1, 4])).map(({ from, to }) => [from, to])
   assert.equal(runs, [
     [1, 3],
