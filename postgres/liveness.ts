@@ -12,11 +12,11 @@ export interface LivenessOptions {
   onSilence(silentMs: number): void
 }
 
-const defaultPeriodMs = 20_000
+const longestPeriodMs = 20_000
 const unansweredPings = 3
 
 /**
- * Pings at a third of the server's limit. It does not depend on reading: a stream paused by back-pressure for an hour stays
+ * Pings at a third of the server's limit, and so often that a dead peer is noticed soon where that limit is long. It does not depend on reading: a stream paused by back-pressure for an hour stays
  * connected. Silence is counted in own ticks and not by a clock, so that a process that was itself suspended is not misled.
  */
 export class Liveness {
@@ -29,7 +29,8 @@ export class Liveness {
 
   constructor(options: LivenessOptions) {
     this.options = options
-    this.periodMs = options.walSenderTimeoutMs > 0 ? options.walSenderTimeoutMs / 3 : defaultPeriodMs
+    const { walSenderTimeoutMs } = options
+    this.periodMs = walSenderTimeoutMs > 0 ? Math.min(walSenderTimeoutMs / 3, longestPeriodMs) : longestPeriodMs
     this.timer = setInterval(() => this.tick(), this.periodMs)
   }
 

@@ -3,7 +3,7 @@
 
 import { escapeIdentifier } from 'pg'
 import { parseLsn } from '../contract/position.ts'
-import { type Client, connect, liftTransactionLimit, query, withClient } from './connect.ts'
+import { backendOf, type Client, connect, cut, disconnect, liftTransactionLimit, query, withClient } from './connect.ts'
 
 export interface CreatedSlot {
   /** Every transaction committed before it is in the snapshot, every later one will be in the stream. */
@@ -29,7 +29,7 @@ export interface CreateSlotOptions {
 export async function createSlot(url: string, name: string, options: CreateSlotOptions = {}): Promise<CreatedSlot> {
   const { temporary = false, signal } = options
   signal?.throwIfAborted()
-  const client = await connect(url, 'replication')
+  const client = await connect(url, { mode: 'replication' })
   try {
     await liftTransactionLimit(client)
     const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput`
@@ -44,14 +44,17 @@ export async function createSlot(url: string, name: string, options: CreateSlotO
     return {
       consistentPoint: parseLsn(consistent_point),
       snapshotName: snapshot_name,
-      release: () => client.end(),
+      release: () => disconnect(client),
     }
   } catch (error) {
-    await client.end()
+    await disconnect(client)
     signal?.throwIfAborted()
     throw error
   }
 }
+
+/** A server that does not even cancel is left: what it may still make goes with the generation that was given up. */
+const cancelLimitMs = 2_000
 
 /** A backend that waits for other transactions does not notice that its client has gone; it has to be cancelled. */
 async function cancellable<T>(
@@ -60,11 +63,10 @@ async function cancellable<T>(
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const [backend] = await query<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid')
+  const { pid } = backendOf(client)
   const cancel = () => {
-    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [backend!.pid])).catch(() =>
-      client.connection.stream.destroy(),
-    )
+    const late = AbortSignal.timeout(cancelLimitMs)
+    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [pid]), late).catch(() => cut(client))
   }
   signal?.addEventListener('abort', cancel, { once: true })
   try {

@@ -3,7 +3,7 @@
 
 import { escapeLiteral } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
-import { type Client, connect, liftTransactionLimit, query } from './connect.ts'
+import { type Client, connect, cut, disconnect, liftTransactionLimit, query } from './connect.ts'
 import { copyOut } from './copy-out.ts'
 import { parseCopyRow } from './copy-row.ts'
 import { sqlState } from './failure.ts'
@@ -37,7 +37,7 @@ export async function copyTables(options: SnapshotOptions): Promise<void> {
   signal.throwIfAborted()
   const clients: Client[] = []
   const onAbort = () => {
-    for (const client of clients) client.connection.stream.destroy()
+    for (const client of clients) cut(client)
   }
   signal.addEventListener('abort', onAbort, { once: true })
   try {
@@ -53,20 +53,20 @@ export async function copyTables(options: SnapshotOptions): Promise<void> {
     throw error
   } finally {
     signal.removeEventListener('abort', onAbort)
-    await Promise.all(clients.map(client => client.end()))
+    await Promise.all(clients.map(disconnect))
   }
 }
 
 /** A connection in a transaction that sees exactly what the snapshot shows. */
-async function openReader({ url, snapshotName }: SnapshotOptions): Promise<Client> {
-  const client = await connect(url)
+async function openReader({ url, snapshotName, signal }: SnapshotOptions): Promise<Client> {
+  const client = await connect(url, { signal })
   try {
     await liftTransactionLimit(client)
     await query(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     await query(client, `SET TRANSACTION SNAPSHOT ${escapeLiteral(snapshotName)}`)
     return client
   } catch (error) {
-    await client.end()
+    await disconnect(client)
     const cause = error instanceof MillraceError ? error.cause : error
     if (!snapshotErrors.includes(sqlState(cause))) throw error
     throw new MillraceError('SNAPSHOT_LOST', {
@@ -122,15 +122,19 @@ async function copyPiece(client: Client, { table, statement }: Piece, options: S
 }
 
 const lockNotAvailable = '55P03'
+/** What was locked stays locked; savepoints that are kept would nest, one for each piece. */
+const release = 'RELEASE unlocked'
 
 async function lockAtOnce(client: Client, table: SnapshotTable): Promise<boolean> {
   await query(client, 'SAVEPOINT unlocked')
   try {
     await query(client, `${lockStatement([table])} NOWAIT`)
+    await query(client, release)
     return true
   } catch (error) {
     if (!(error instanceof MillraceError) || sqlState(error.cause) !== lockNotAvailable) throw error
     await query(client, 'ROLLBACK TO unlocked')
+    await query(client, release)
     return false
   }
 }

@@ -2,13 +2,11 @@
 // May know: postgres, contract/position, runtime.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Connection } from 'pg'
-import { LogicalReplicationService } from 'pg-logical-replication'
 import type { NoticeMessage } from 'pg-protocol/dist/messages.js'
-import { parseLsn } from '../contract/position.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { type Client, clientConfig } from './connect.ts'
+import { type Client, cut, disconnect, openOn } from './connect.ts'
+import { type CopyBoth, copyBoth } from './copy-both.ts'
 import { sqlState, streamFailure } from './failure.ts'
 import { Liveness } from './liveness.ts'
 import { PgoutputDecoder, type PgoutputHandler } from './pgoutput.ts'
@@ -23,7 +21,7 @@ export interface StreamOptions {
   /** The server has sent everything before `walEnd`. It may be acknowledged once all that was handed over is durable. */
   onKeepalive(walEnd: number): void
   readonly log: Log
-  /** Closes the stream. */
+  /** Ends the opening only. */
   readonly signal: AbortSignal
 }
 
@@ -59,31 +57,21 @@ export async function openStream(options: StreamOptions): Promise<ReplicationStr
   return stream
 }
 
-/** What the driver's connection can do beyond its published types. */
-interface CopyConnection extends Connection {
-  sendCopyFromChunk(chunk: Buffer): void
-  endCopyFrom(): void
-}
+/** Messages of the server: https://www.postgresql.org/docs/current/protocol-replication.html */
+const xLogData = 0x77
+const keepalive = 0x6b
+const xLogDataHead = 25
 
-/**
- * The library runs the connection; it is kept from acknowledging by itself, which it does too early and one byte too far, and
- * from starting again where it last received. No error may leave `parse`, which the library calls from the socket's event.
- */
+/** No error may leave what the driver calls from the socket's event. */
 class SlotStream implements ReplicationStream {
   readonly ended: Promise<void>
   private readonly options: StreamOptions
-  private readonly service: LogicalReplicationService
   private readonly decoder: PgoutputDecoder
   private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
-  private readonly onAbort = () => {
-    if (this.opened) void this.close()
-    else this.fail(this.options.signal.reason)
-  }
-  private opened = false
-  private connection: CopyConnection | undefined
+  private client: Client | undefined
+  private copy: CopyBoth | undefined
+  private readonly over = withResolvers()
   private liveness: Liveness | undefined
-  private subscription: Promise<unknown> = Promise.resolve()
-  private walSenderTimeoutMs = 0
   private durable = 0
   private keptAlive = 0
   private acknowledging = false
@@ -93,10 +81,6 @@ class SlotStream implements ReplicationStream {
   constructor(options: StreamOptions) {
     this.options = options
     this.decoder = new PgoutputDecoder(options.handler)
-    this.service = new LogicalReplicationService(clientConfig(options.url), {
-      acknowledge: { auto: false, timeoutSeconds: 0 },
-      flowControl: { enabled: false },
-    })
     const { promise, resolve, reject } = withResolvers()
     this.ended = promise
     this.settle = { resolve, reject }
@@ -106,30 +90,20 @@ class SlotStream implements ReplicationStream {
 
   /** Resolves when the server has begun to stream. */
   async open(): Promise<void> {
-    const { service, options } = this
-    const plugin = {
-      name: 'pgoutput',
-      options: {},
-      parse: (message: Buffer) => this.decode(message),
-      start: (client: Client) => this.start(client),
-    }
-    service.on('error', error => this.fail(this.explain(error)))
-    service.on('heartbeat', (lsn, _time, shouldRespond) => this.keepalive(parseLsn(lsn), shouldRespond))
-    options.signal.addEventListener('abort', this.onAbort, { once: true })
-    const started = new Promise<void>(resolve => service.on('start', resolve))
-    this.subscription = service.subscribe(plugin, options.slot, '0/0')
-    const over = this.subscription.then(
-      () => this.fail(this.explain(new Error('the server ended the stream'))),
-      error => this.fail(this.explain(error)),
-    )
-    await Promise.race([started, over, this.ended])
-    if (!this.live) return this.ended
-    this.opened = true
-    this.liveness = new Liveness({
-      walSenderTimeoutMs: this.walSenderTimeoutMs,
-      bytesRead: () => this.bytesRead(),
-      ping: replyRequested => this.report(replyRequested),
-      onSilence: silentMs => this.fail(this.explain(new Error(`no answer for ${Math.round(silentMs / 1000)} s`))),
+    const { url, slot, publication, signal } = this.options
+    await openOn(url, { mode: 'replication', signal }, async client => {
+      this.client = client
+      const { walSenderTimeoutMs, confirmedLsn } = await checkReadiness(client, slot, publication)
+      this.durable = confirmedLsn
+      client.on('notice', notice => this.notice(notice))
+      await Promise.race([this.start(client, startCommand(slot, publication)), this.ended])
+      if (!this.live) return this.ended
+      this.liveness = new Liveness({
+        walSenderTimeoutMs,
+        bytesRead: () => this.bytesRead(),
+        ping: replyRequested => this.report(replyRequested),
+        onSilence: silentMs => this.fail(this.explain(new Error(`no answer for ${Math.round(silentMs / 1000)} s`))),
+      })
     })
   }
 
@@ -152,12 +126,12 @@ class SlotStream implements ReplicationStream {
   }
 
   pause(): void {
-    this.connection?.stream.pause()
+    this.client?.connection.stream.pause()
     this.liveness?.setPaused(true)
   }
 
   resume(): void {
-    this.connection?.stream.resume()
+    this.client?.connection.stream.resume()
     this.liveness?.setPaused(false)
   }
 
@@ -168,23 +142,24 @@ class SlotStream implements ReplicationStream {
   close(): Promise<void> {
     if (!this.live) return this.stopped
     this.live = false
-    this.stopped = this.shutDown(async () => {
-      this.report(false)
-      this.connection?.endCopyFrom()
-      this.connection?.stream.resume()
-      await Promise.race([this.subscription.catch(() => {}), pause(goodbyeMs, undefined, { ref: false })])
-    }).then(this.settle.resolve)
+    this.stopped = this.sayGoodbye().then(this.settle.resolve)
     return this.stopped
   }
 
-  private async start(client: Client): Promise<unknown> {
-    const { slot, publication } = this.options
-    const { walSenderTimeoutMs, confirmedLsn } = await checkReadiness(client, slot, publication)
-    this.walSenderTimeoutMs = walSenderTimeoutMs
-    this.durable = confirmedLsn
-    this.connection = client.connection as CopyConnection
-    client.on('notice', notice => this.notice(notice))
-    return client.query(startCommand(slot, publication))
+  /** Resolves when the server has begun to stream. */
+  private start(client: Client, command: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.copy = copyBoth(client, command, {
+        onStart: resolve,
+        onMessage: message => this.message(message),
+        onEnd: error => {
+          const failure = this.explain(error ?? new Error('the server ended the stream'))
+          this.over.resolve()
+          this.fail(failure)
+          reject(failure)
+        },
+      })
+    })
   }
 
   /** From 18 on, Postgres leaves out the changes made while the publication did not exist, and only warns. */
@@ -193,46 +168,50 @@ class SlotStream implements ReplicationStream {
     else this.options.log.warn(`Postgres: ${notice.message}`, { slot: this.options.slot })
   }
 
-  private decode(message: Buffer): void {
+  private message(message: Buffer): void {
     if (!this.live) return
     try {
-      this.decoder.decode(message)
+      if (message[0] === xLogData) this.decoder.decode(message.subarray(xLogDataHead))
+      else if (message[0] === keepalive) this.keepalive(readLsn(message, 1), message[17] === 1)
+      else throw unknownMessage(message[0], this.options.slot)
     } catch (error) {
       this.fail(error)
     }
   }
 
   private keepalive(walEnd: number, shouldRespond: boolean): void {
-    if (!this.live) return
     this.keptAlive = Math.max(this.keptAlive, walEnd)
-    try {
-      this.options.onKeepalive(walEnd)
-      if (shouldRespond) this.report(false)
-    } catch (error) {
-      this.fail(error)
-    }
+    this.options.onKeepalive(walEnd)
+    if (shouldRespond) this.report(false)
   }
 
   private report(replyRequested: boolean): void {
-    this.connection?.sendCopyFromChunk(standbyStatus(this.durable, replyRequested))
+    this.copy?.send(standbyStatus(this.durable, replyRequested))
   }
 
   /** The first failure ends the stream: whatever arrives later is neither decoded nor acknowledged. */
   private fail(error: unknown): void {
     if (!this.live) return
     this.live = false
-    this.stopped = this.shutDown(async () => {}).then(() => this.settle.reject(error))
+    this.liveness?.stop()
+    if (this.client) cut(this.client)
+    this.settle.reject(error)
   }
 
-  private async shutDown(goodbye: () => Promise<void>): Promise<void> {
-    this.options.signal.removeEventListener('abort', this.onAbort)
+  private async sayGoodbye(): Promise<void> {
     this.liveness?.stop()
-    await goodbye()
-    await this.service.destroy()
+    this.report(false)
+    this.copy?.finish()
+    this.client?.connection.stream.resume()
+    const late = new AbortController()
+    const { signal } = late
+    await Promise.race([this.over.promise, pause(goodbyeMs, undefined, { signal }).catch(() => {})])
+    late.abort()
+    if (this.client) await disconnect(this.client)
   }
 
   private bytesRead(): number {
-    const stream = this.connection?.stream
+    const stream = this.client?.connection.stream
     return stream && 'bytesRead' in stream ? Number(stream.bytesRead) : 0
   }
 
@@ -242,6 +221,18 @@ class SlotStream implements ReplicationStream {
     if (sqlState(error) === undefinedObject) return publicationMissing(publication, error)
     return streamFailure(error, slot)
   }
+}
+
+function readLsn(message: Buffer, at: number): number {
+  return message.readUInt32BE(at) * 0x1_0000_0000 + message.readUInt32BE(at + 4)
+}
+
+function unknownMessage(kind: number | undefined, slot: string): MillraceError {
+  return new MillraceError('STREAM_CORRUPT', {
+    what: `a message of the unknown kind ${kind} stands between the changes`,
+    where: `slot ${slot}`,
+    next: 'nothing was acknowledged; report it with the version of Postgres',
+  })
 }
 
 /** Promise.withResolvers, which Node has from 22 on. */

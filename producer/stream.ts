@@ -4,7 +4,8 @@
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Generation, publicationName } from '../contract/generation.ts'
-import { runHeartbeat } from '../postgres/heartbeat.ts'
+import { heartbeat } from '../postgres/heartbeat.ts'
+import { type PeriodicTask, runPeriodically } from '../postgres/periodic.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Prepared } from './generation.ts'
@@ -42,7 +43,7 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
   } finally {
     progress.end()
     failure.abort()
-    for (const end of ends.reverse()) await end()
+    await Promise.all(ends.reverse().map(end => end()))
   }
 }
 
@@ -55,7 +56,7 @@ interface Session {
 interface SessionParts {
   readonly failure: AbortController
   readonly signal: AbortSignal
-  /** Closes what has been opened, last first. */
+  /** Closes what has been opened: begun with the last, and then all at once, since each may wait for a peer that is gone. */
   readonly ends: (() => Promise<void>)[]
 }
 
@@ -108,22 +109,21 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
     // In the middle of a transaction it speaks of what lies before it.
     onKeepalive: walEnd => router.inTransaction || reach(walEnd),
     log,
-    signal: failure.signal,
+    signal,
   })
   const opened = stream
   ends.push(() => opened.close())
   stream.acknowledge(ledger.durable)
   destination.backPressure.attach(stream)
-  const heartbeat = beat(workspace, heartbeats, signal)
-  ends.push(() => heartbeat)
+  const beside = runPeriodically({ url, tasks: [beat(workspace, heartbeats)], log, signal })
+  ends.push(() => beside)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
   return { destination, watermarks, stream }
 }
 
-function beat({ config, url, log }: Workspace, heartbeats: Heartbeats, signal: AbortSignal): Promise<void> {
-  const { prefix } = heartbeats
+function beat({ config }: Workspace, heartbeats: Heartbeats): PeriodicTask {
   const everyMs = config.source.heartbeatSeconds * 1000
-  return runHeartbeat({ url, prefix, everyMs, onWritten: us => heartbeats.written(us), log, signal })
+  return heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) })
 }
 
 function reportSuccessor({ log }: Workspace, { number, slot }: Generation, successor: Generation): void {

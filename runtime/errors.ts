@@ -28,6 +28,14 @@ export const errorCodes = {
     meaning: 'Postgres is short of connections, memory or disk, or a lock was not free',
   },
   POSTGRES_DENIED: { policy: 'stop', meaning: 'Postgres refuses the user, or the user lacks a right' },
+  POSTGRES_READ_ONLY: {
+    policy: 'retry',
+    meaning: 'Postgres takes no writes at the moment: it is a standby, as an address may lead to during a failover',
+  },
+  POSTGRES_POOLER: {
+    policy: 'stop',
+    meaning: 'a connection pooler stands before Postgres and does not keep the settings of a session',
+  },
   POSTGRES_FAILED: { policy: 'stop', meaning: 'Postgres refused a statement that it should take' },
   SLOT_ACTIVE: { policy: 'retry', meaning: 'another connection reads the replication slot' },
   DECODING_FAILED: { policy: 'retry', meaning: 'Postgres could not decode its log for the replication slot' },

@@ -2,7 +2,8 @@
 // May know: postgres, stack, test/support.
 
 import { query, withClient } from '../../postgres/connect.ts'
-import { runHeartbeat } from '../../postgres/heartbeat.ts'
+import { heartbeat } from '../../postgres/heartbeat.ts'
+import { runPeriodically } from '../../postgres/periodic.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
 import type { Recorded } from '../support/recording-handler.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
@@ -183,8 +184,10 @@ test('a heartbeat comes through the stream of an idle database', async () => {
   const capture = await createCapture(db, [table])
   const { stream, events } = await recordStream(db, capture)
   const stopping = new AbortController()
+  const { signal } = stopping
   const prefix = 'heartbeat of this test'
-  const beating = runHeartbeat({ url: db.url, prefix, everyMs: 50, log: quietLog(), signal: stopping.signal })
+  const tasks = [heartbeat({ prefix, everyMs: 50 })]
+  const beating = runPeriodically({ url: db.url, tasks, log: quietLog(), signal })
   const beats = () => events.filter(event => event.kind === 'message' && event.prefix === prefix)
   await eventually('three heartbeats came', () => beats().length >= 3)
   stopping.abort()

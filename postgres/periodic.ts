@@ -1,0 +1,46 @@
+// postgres/periodic: statements that run every so often, on one connection beside the stream.
+// May know: postgres/connect, runtime/log.
+
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Log } from '../runtime/log.ts'
+import { type Client, connect, disconnect } from './connect.ts'
+
+export interface PeriodicTask {
+  /** What is missing when it fails, for the log: "no heartbeat written". */
+  readonly complaint: string
+  readonly everyMs: number
+  run(client: Client): Promise<void>
+}
+
+export interface PeriodicOptions {
+  readonly url: string
+  readonly tasks: readonly PeriodicTask[]
+  readonly log: Log
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs each task at once and then every `everyMs`, one after the other, until the signal fires, which cuts the connection. A failure is
+ * logged, and the task has its next turn on a new connection: a task that is to end more than that must say so itself.
+ */
+export async function runPeriodically({ url, tasks, log, signal }: PeriodicOptions): Promise<void> {
+  const due = tasks.map(() => performance.now())
+  let client: Client | undefined
+  while (!signal.aborted) {
+    for (const [index, task] of tasks.entries()) {
+      if (due[index]! > performance.now()) continue
+      try {
+        client ??= await connect(url, { signal })
+        await task.run(client)
+      } catch (error) {
+        if (signal.aborted) break
+        log.warn(task.complaint, { reason: error instanceof Error ? error.message : String(error) })
+        if (client) await disconnect(client)
+        client = undefined
+      }
+      due[index] = performance.now() + task.everyMs
+    }
+    await pause(Math.max(0, Math.min(...due) - performance.now()), undefined, { signal }).catch(() => {})
+  }
+  if (client) await disconnect(client)
+}
