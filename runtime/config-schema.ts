@@ -1,7 +1,8 @@
 // runtime/config-schema: every setting with its type, default and meaning; types, environment names and docs follow from it.
-// May know: zod. `writeOnly` marks secrets, `format: uri` marks addresses whose password is hidden when printed.
+// May know: zod, time-zones. `writeOnly` marks secrets, `format: uri` marks addresses whose password is hidden when printed.
 
 import { z } from 'zod'
+import { isTimeZone, suggestTimeZone } from './time-zones.ts'
 
 const count = (least: number, most: number) => z.int().min(least).max(most)
 const port = count(0, 65_535).default(0)
@@ -11,15 +12,6 @@ function address(...protocols: string[]) {
   const example = `${protocols[0]}//host:port`
   const accepts = (text: string) => URL.canParse(text) && protocols.includes(new URL(text).protocol)
   return z.string().refine(accepts, { error: `is no address such as ${example}` })
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
-  }
 }
 
 const insecure = (server: string) =>
@@ -185,7 +177,9 @@ export const configSchema = z.strictObject({
     .describe('Directory of SQL files with reports; without it tables are only replicated.'),
   reportTimeZone: z
     .string()
-    .refine(isTimeZone, { error: 'is no time zone of the IANA list, such as Europe/Berlin' })
+    .refine(isTimeZone, {
+      error: ({ input }) => `is no time zone of the IANA list, such as Europe/Berlin.${suggestTimeZone(String(input))}`,
+    })
     .default('UTC')
     .describe('Time zone in which reports cut days.'),
   http: http.prefault({}).describe('Where the services answer for their state.'),

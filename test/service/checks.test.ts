@@ -7,6 +7,7 @@ import pg from 'pg'
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { packagePath } from '../../runtime/package.ts'
+import { timeZones } from '../../runtime/time-zones.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
@@ -54,6 +55,33 @@ async function compute({ sql }: ReportCheck): Promise<{ columns: string[]; lines
 
 test('without a single order every report is empty, except for regions without sales', async () => {
   for (const check of checks) assert.equal((await compute(check)).lines, [], check.name)
+})
+
+test('a time zone that a configuration may name cuts days alike in Postgres and ClickHouse', async () => {
+  const known = await database.sql<{ name: string }>('SELECT name FROM pg_timezone_names')
+  const alsoKnown = await clickhouse.rows<{ name: string }>('SELECT time_zone AS name FROM system.time_zones')
+  const inBoth = alsoKnown.map(({ name }) => name).filter(name => known.some(each => each.name === name))
+  const from = '2020-01-01 00:30:00'
+  // Nine days and seven hours apart, and on both sides of midnight at each change of clocks in Berlin.
+  const moments = [...Array(250).keys()].map(step => Date.parse(`${from}Z`) / 1000 + step * 220 * 3600)
+  const changes = ['2025-03-29 22:59:59', '2025-03-29 23:00:00', '2025-03-30 21:59:59', '2025-03-30 22:00:00']
+  changes.push('2025-10-25 21:59:59', '2025-10-25 22:00:00', '2025-10-26 22:59:59', '2025-10-26 23:00:00')
+  moments.push(...changes.map(text => Date.parse(`${text}Z`) / 1000))
+  const inPostgres = await database.sql<{ zone: string; days: string }>(
+    `SELECT zone, string_agg((to_timestamp(moment) AT TIME ZONE zone)::text, ',' ORDER BY place) AS days
+     FROM unnest($1::text[]) zone, unnest($2::int8[]) WITH ORDINALITY AS m (moment, place) GROUP BY zone`,
+    [inBoth, moments],
+  )
+  const inClickhouse = await clickhouse.rows<{ zone: string; days: string }>(
+    `SELECT zone, arrayStringConcat(arrayMap(moment -> toString(toDateTime(moment, 'UTC'), zone), {moments:Array(UInt32)}), ',') AS days
+     FROM (SELECT arrayJoin({zones:Array(String)}) AS zone)`,
+    { zones: inBoth, moments },
+    { allow_nonconst_timezone_arguments: 1 },
+  )
+  const days = new Map(inClickhouse.map(row => [row.zone, row.days]))
+  const alike = inPostgres.filter(row => row.days === days.get(row.zone)).map(({ zone }) => zone)
+  assert.equal(alike.filter(zone => zone !== 'Factory').sort(), [...timeZones].sort())
+  assert.equal(inBoth.filter(zone => !alike.includes(zone)).sort(), ['CET', 'EET', 'MET', 'WET'])
 })
 
 test('every check has its rows written down', () => {
