@@ -1,13 +1,12 @@
 // cli/check: `millrace check [--fix] [--json]`: whether Postgres is ready to be captured, check by check.
-// May know: postgres, runtime.
+// May know: contract/generation, postgres, producer/choice, runtime, cli.
 
 import type { Command } from 'commander'
 import { publicationName, slotName } from '../contract/generation.ts'
-import { readTables } from '../postgres/catalog.ts'
 import type { Check, CheckState } from '../postgres/check.ts'
 import { withClient } from '../postgres/connect.ts'
 import { applyFixes, preflight } from '../postgres/preflight.ts'
-import { tableOptions } from '../runtime/config.ts'
+import { chooseTables } from '../producer/choice.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
 import { openServices } from './endpoints.ts'
@@ -30,12 +29,15 @@ async function runCheck({ config, log, life }: CommandContext, { fix, json }: Ch
   const { postgres } = await openServices(config, log, life.signal, ['postgres'])
   const checks = await withClient(postgres, async client => {
     const look = async () => {
-      const tables = await readTables(client, (schema, table) => tableOptions(config, schema, table) !== undefined)
-      return preflight({ client, tables, slot: slotName(config.name, 1), publication: publicationName(config.name, 1) })
+      const { tables, leftOut } = await chooseTables(client, config)
+      const names = { slot: slotName(config.name, 1), publication: publicationName(config.name, 1) }
+      return preflight({ client, tables, leftOut, ...names })
     }
     const found = await look()
     if (!fix) return found
-    for (const statement of await applyFixes(client, found)) process.stderr.write(`done: ${statement}\n`)
+    const { done, failed } = await applyFixes(client, found)
+    for (const statement of done) process.stderr.write(`done: ${statement}\n`)
+    for (const { statement, error } of failed) process.stderr.write(`not done: ${statement}: ${error.message}\n`)
     return look()
   })
   if (json) printJson(checks)

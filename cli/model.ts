@@ -1,5 +1,5 @@
 // cli/model: `millrace model`: what the model makes of the source's tables, as a page of Markdown or as files for dbt.
-// May know: clickhouse, postgres, producer/tables, verify/checks, runtime, cli.
+// May know: clickhouse, postgres, producer/{choice,tables}, verify/checks, runtime, cli.
 
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -14,7 +14,8 @@ import { quoteName } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { withClient } from '../postgres/connect.ts'
 import { readForeignKeys } from '../postgres/foreign-keys.ts'
-import { captureTables, chooseTables } from '../producer/tables.ts'
+import { chooseTables } from '../producer/choice.ts'
+import { captureTables } from '../producer/tables.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { loadChecks } from '../verify/checks.ts'
@@ -46,11 +47,12 @@ async function describe({ config, log, life }: CommandContext, { dbt }: ModelOpt
   }
   const model = loadModel(config.model, config.reportTimeZone)
   const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
-  const { sources, foreignKeys } = await withClient(services.postgres, async client => ({
-    sources: await chooseTables(client, config),
+  const { choice, foreignKeys } = await withClient(services.postgres, async client => ({
+    choice: await chooseTables(client, config),
     foreignKeys: await readForeignKeys(client),
   }))
-  const captured = captureTables(sources, { config, serverVersion: 0, deferrable: new Set() })
+  const { tables: sources, faults } = choice
+  const captured = captureTables(sources, { config, serverVersion: 0, deferrable: new Set(), faults })
   const tables = captured.map(({ table }) => table)
   const objects = await inScratchDatabase(services.clickhouse, async clickhouse => {
     await makeTables(clickhouse, { config, model, tables })

@@ -197,6 +197,8 @@ function describe({
     lines.push(
       `held back ${name}: ${columns.join(', ')}; classify under tables.${name}.columns, since the table is personal`,
     )
+  for (const [name, reason] of Object.entries(producer?.notCaptured ?? {}))
+    lines.push(`not captured ${name}: ${reason}`)
   for (const [name, { lag_rows, lag_seconds, partitions }] of Object.entries(tables)) {
     const offsets = partitions.map(({ partition, done, end }) => `${partition}:${done}/${end}`).join(' ')
     lines.push(`  ${name.padEnd(36)} ${lag_rows} rows, ${lag_seconds} s behind   ${offsets}`)

@@ -70,17 +70,30 @@ interface ColumnRow extends Omit<SourceColumn, 'generated' | 'comment'> {
   readonly comment: string | null
 }
 
+/** What a table is called. */
+export interface Named {
+  readonly schema: string
+  readonly name: string
+}
+
 /**
- * The tables that `select` chooses, by schema and name. Partitions are part of their root when that is chosen too; the
- * system's own schemas are never offered. Everything is read in one statement, so that it fits together.
+ * The tables that `select` chooses, by name and by those of the partitioned tables that they belong to. Partitions are part of
+ * their root when that is chosen too; the system's own schemas are never offered. Everything is read in one statement, so that it
+ * fits together.
  * @throws {MillraceError} POSTGRES_*
  */
 export async function readTables(
   client: Client,
-  select: (schema: string, table: string) => boolean,
+  select: (table: Named, ancestors: readonly Named[]) => boolean,
 ): Promise<SourceTable[]> {
   const rows = await query<TableRow>(client, catalogQuery)
-  const chosen = rows.filter(({ schema, name }) => select(schema, name))
+  const byOid = new Map(rows.map(row => [row.oid, row]))
+  const chosen = rows.filter(row =>
+    select(
+      row,
+      row.ancestors.map(oid => byOid.get(oid)!),
+    ),
+  )
   const roots = new Set(chosen.map(({ oid }) => oid))
   return chosen.filter(({ ancestors }) => !ancestors.some(oid => roots.has(oid))).map(describe)
 }

@@ -1,7 +1,7 @@
 // postgres/check: what a check of the source is, and what it finds.
 // May know: postgres/{catalog,connect}.
 
-import type { SourceTable } from './catalog.ts'
+import type { Named, SourceTable } from './catalog.ts'
 import type { Client } from './connect.ts'
 
 /** `unknown`: the check itself could not be carried out, so nothing is known. */
@@ -23,9 +23,16 @@ export interface Check extends Finding {
   readonly why: string
 }
 
+/** A table that matches a pattern and cannot be captured. */
+export interface LeftOut extends Named {
+  /** A sentence about the table. */
+  readonly reason: string
+}
+
 export interface PreflightContext {
   readonly client: Client
   readonly tables: readonly SourceTable[]
+  readonly leftOut: readonly LeftOut[]
   /** Names that the pipeline has or will have. */
   readonly slot: string
   readonly publication: string
@@ -34,5 +41,7 @@ export interface PreflightContext {
 export interface CheckDefinition {
   readonly name: string
   readonly why: string
+  /** Asked before a generation begins; one that is live goes on without it. */
+  readonly onlyToBegin?: true
   run(context: PreflightContext): Promise<Finding>
 }

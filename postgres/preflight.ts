@@ -1,15 +1,25 @@
 // postgres/preflight: whether the source can be captured, as named checks, and the mending of what can be mended by SQL.
 // May know: postgres, runtime/errors.
 
-import type { Check, Finding, PreflightContext } from './check.ts'
+import type { Check, CheckDefinition, Finding, PreflightContext } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { serverChecks } from './server-checks.ts'
 import { tableChecks } from './table-checks.ts'
 
-/** Runs every check, one after the other, on one connection of the role that will capture. */
-export async function preflight(context: PreflightContext): Promise<Check[]> {
+/** Runs every check of a generation that is to begin, one after the other, on one connection of the role that will capture. */
+export function preflight(context: PreflightContext): Promise<Check[]> {
+  return runChecks([...serverChecks, ...tableChecks], context)
+}
+
+/** Runs the checks of what a live generation needs to go on. */
+export function preflightResume(client: Client, names: { slot: string; publication: string }): Promise<Check[]> {
+  const needed = serverChecks.filter(({ onlyToBegin = false }) => !onlyToBegin)
+  return runChecks(needed, { client, tables: [], leftOut: [], ...names })
+}
+
+async function runChecks(definitions: readonly CheckDefinition[], context: PreflightContext): Promise<Check[]> {
   const checks: Check[] = []
-  for (const { name, why, run } of [...serverChecks, ...tableChecks]) {
+  for (const { name, why, run } of definitions) {
     const finding = await run(context).catch(
       (error: Error): Finding => ({ state: 'unknown', found: `could not be checked: ${error.message}` }),
     )
@@ -21,14 +31,23 @@ export async function preflight(context: PreflightContext): Promise<Check[]> {
 /** Longer waits for a lock would hold up everyone who comes after in the queue. */
 const lockTimeout = '5s'
 
-/**
- * Runs the statements of all checks that did not pass, each in a transaction of its own, and gives them.
- * @throws {MillraceError} POSTGRES_DENIED, POSTGRES_BUSY; those before the failed one have taken effect
- */
-export async function applyFixes(client: Client, checks: readonly Check[]): Promise<string[]> {
-  const statements = checks.filter(({ state }) => state !== 'pass').flatMap(({ sql }) => sql ?? [])
-  for (const statement of statements) {
-    await query(client, `SELECT set_config('lock_timeout', '${lockTimeout}', true); ${statement}`)
+export interface Fixes {
+  /** Statements that have taken effect. */
+  readonly done: readonly string[]
+  readonly failed: readonly { readonly statement: string; readonly error: Error }[]
+}
+
+/** Runs the statements of all checks that did not pass, each in a transaction of its own. One that fails does not keep back the others. */
+export async function applyFixes(client: Client, checks: readonly Check[]): Promise<Fixes> {
+  const done: string[] = []
+  const failed: { statement: string; error: Error }[] = []
+  for (const statement of checks.filter(({ state }) => state !== 'pass').flatMap(({ sql }) => sql ?? [])) {
+    try {
+      await query(client, `SELECT set_config('lock_timeout', '${lockTimeout}', true); ${statement}`)
+      done.push(statement)
+    } catch (error) {
+      failed.push({ statement, error: error as Error })
+    }
   }
-  return statements
+  return { done, failed }
 }

@@ -51,6 +51,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   {
     name: 'replication slots left',
     why: 'each generation keeps its place in the WAL with a slot of its own',
+    onlyToBegin: true,
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
       const used = 'SELECT count(*)::int AS used FROM pg_replication_slots'

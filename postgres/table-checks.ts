@@ -4,23 +4,31 @@
 import { escapeIdentifier } from 'pg'
 import { tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
-import { replicatedColumns, type SourceTable } from './catalog.ts'
+import { type Named, replicatedColumns, type SourceTable } from './catalog.ts'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { serverVersion } from './publication.ts'
 
-interface NamedTable {
-  readonly schema: string
-  readonly name: string
-}
+/** Remedy for a table that is not to be captured. */
+const leaveOut = 'leave it out by `capture: false` in an entry of its own under `tables`'
 
+/** All of them are asked before a generation begins; while it is live, its tables are watched. */
 export const tableChecks: readonly CheckDefinition[] = [
   {
     name: 'kinds of table',
     why: 'only ordinary and partitioned tables have row changes in the WAL',
     async run({ tables }) {
       const faults = tables.flatMap(table => (table.unsupported ? [`${tableName(table)}: ${table.unsupported}`] : []))
-      return verdict(tables, faults, { fix: 'exclude them under `tables`, or change them as it says' })
+      return verdict(tables, faults, { fix: `${leaveOut}, or change them as it says` })
+    },
+  },
+  {
+    name: 'tables left out',
+    why: 'a table that matches a pattern and cannot be captured is left out, so that the others are captured',
+    async run({ leftOut }) {
+      const faults = leftOut.map(table => `${tableName(table)}: ${table.reason}`)
+      if (faults.length === 0) return { state: 'pass', found: 'none' }
+      return { state: 'warn', found: faults.join(', '), fix: `change them as it says, or ${leaveOut} if that is meant` }
     },
   },
   {
@@ -28,7 +36,7 @@ export const tableChecks: readonly CheckDefinition[] = [
     why: 'current state is kept by key; without one, equal rows could not be told apart',
     async run({ tables }) {
       const without = capturable(tables).filter(({ key }) => key.length === 0)
-      return verdict(tables, without.map(tableName), { fix: 'add a primary key, or exclude the table under `tables`' })
+      return verdict(tables, without.map(tableName), { fix: `add a primary key, or ${leaveOut}` })
     },
   },
   {
@@ -52,7 +60,7 @@ export const tableChecks: readonly CheckDefinition[] = [
           return fidelity === 'refused' ? [`${tableName(table)}.${name} (${pgType}): ${reason}`] : []
         }),
       )
-      return verdict(tables, faults, { fix: 'exclude the table under `tables`, or give the column another type' })
+      return verdict(tables, faults, { fix: `${leaveOut}, or give the column another type` })
     },
   },
   {
@@ -152,6 +160,6 @@ async function currentRole(client: Client): Promise<string> {
   return escapeIdentifier(row!.name)
 }
 
-function quote({ schema, name }: NamedTable): string {
+function quote({ schema, name }: Named): string {
   return `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
 }

@@ -30,6 +30,8 @@ export interface ProducerStatus {
   readonly tables: Readonly<Record<string, { readonly records: number; readonly duplicates: number }>>
   /** Columns of personal tables that do not leave until somebody classifies them, by table. */
   readonly heldBack: Readonly<Record<string, readonly string[]>>
+  /** Tables that the configuration matches and that are not captured, and why, as sentences. */
+  readonly notCaptured: Readonly<Record<string, string>>
   readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
 }
 
@@ -54,6 +56,7 @@ export class Progress {
   phase: Phase = 'starting'
   generation = 0
   slot = ''
+  notCaptured: ProducerStatus['notCaptured'] = {}
   #work: Work | undefined
   #lastError: ProducerStatus['lastError']
   /** Of attempts that are over. */
@@ -83,7 +86,7 @@ export class Progress {
   /** @returns those of the columns that are news */
   heldBack(table: string, columns: readonly string[]): string[] {
     const known = this.#heldBack.get(table) ?? []
-    this.#heldBack.set(table, [...new Set([...known, ...columns])])
+    if (columns.length > 0) this.#heldBack.set(table, [...new Set([...known, ...columns])])
     return columns.filter(column => !known.includes(column))
   }
 
@@ -111,6 +114,7 @@ export class Progress {
       deadLetters: this.#earlierLetters + (work?.deadLetters.records ?? 0),
       tables,
       heldBack: Object.fromEntries(this.#heldBack),
+      notCaptured: this.notCaptured,
       lastError: this.#lastError,
     }
   }

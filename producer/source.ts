@@ -1,7 +1,8 @@
 // producer/source: the database as it is now: whether it can be captured, and what of it is.
-// May know: contract/generation, postgres, runtime, producer/{captured,personal,tables}.
+// May know: contract, postgres, runtime, producer/{captured,choice,personal,tables}.
 
 import { publicationName, slotName } from '../contract/generation.ts'
+import { tableName } from '../contract/table.ts'
 import type { Check } from '../postgres/check.ts'
 import { connect, query, withClient } from '../postgres/connect.ts'
 import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
@@ -11,8 +12,9 @@ import { MillraceError } from '../runtime/errors.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
 import type { CapturedTable } from './captured.ts'
+import { type Choice, chooseTables } from './choice.ts'
 import { hashesAnything } from './personal.ts'
-import { captureTables, chooseTables, reportText } from './tables.ts'
+import { captureTables, reportText } from './tables.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Source {
@@ -25,22 +27,38 @@ export interface Source {
  * Runs the preflight checks for a generation and reads its tables.
  * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
  */
-export async function inspectSource({ config, url, log }: Workspace, generation: number): Promise<Source> {
+export async function inspectSource({ config, url, log, progress }: Workspace, generation: number): Promise<Source> {
   const slot = slotName(config.name, generation)
   const publication = publicationName(config.name, generation)
   const tables = await withClient(url, async client => {
-    const sources = await chooseTables(client, config)
-    judge(await preflight({ client, tables: sources, slot, publication }), log)
+    const choice = await chooseTables(client, config)
+    const { tables: sources, leftOut, noTables } = choice
+    judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
+    if (noTables.length > 0) log.info('no tables, so not captured', { views: noTables.join(', ') })
+    progress.notCaptured = Object.fromEntries(leftOut.map(table => [tableName(table), table.reason]))
     const deferrable = await findDeferrableKeys(
       client,
       sources.map(({ oid }) => oid),
     )
     const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
-    const captured = captureTables(sources, { config, serverVersion: await serverVersion(client), deferrable, hashKey })
+    const about = {
+      config,
+      serverVersion: await serverVersion(client),
+      deferrable,
+      hashKey,
+      faults: whatIsWrong(choice),
+    }
+    const captured = captureTables(sources, about)
     reportText(sources, log)
     return captured
   })
   return { identity: await identify(url), tables }
+}
+
+/** Where nothing is left, why each was left out. */
+function whatIsWrong({ tables, leftOut, faults }: Choice): string[] {
+  if (tables.length > 0) return [...faults]
+  return [...faults, ...leftOut.map(table => `${tableName(table)}: ${table.reason}`)]
 }
 
 function judge(checks: readonly Check[], log: Log): void {

@@ -4,8 +4,7 @@
 import { historyColumnNames, reservedColumns } from '../contract/names.ts'
 import { type Column, tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
-import { readTables, replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
-import type { Client } from '../postgres/connect.ts'
+import { replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
 import { type Config, type TableOptions, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { HashKey } from '../runtime/hash-key.ts'
@@ -22,18 +21,6 @@ interface Captured {
   readonly faults: readonly string[]
 }
 
-/**
- * What the configuration chooses from the database. A pattern means tables; a view that it matches as well is not meant, while
- * who names a view wants to know why not.
- * @throws {MillraceError} POSTGRES_*
- */
-export async function chooseTables(client: Client, config: Config): Promise<SourceTable[]> {
-  const sources = await readTables(client, (schema, table) => tableOptions(config, schema, table) !== undefined)
-  return sources.filter(
-    ({ kind, schema, name }) => 'rp'.includes(kind) || Object.hasOwn(config.tables, `${schema}.${name}`),
-  )
-}
-
 export interface CaptureContext {
   readonly config: Config
   /** `server_version_num` */
@@ -42,6 +29,8 @@ export interface CaptureContext {
   readonly deferrable: ReadonlySet<number>
   /** Needed where columns are hashed. */
   readonly hashKey?: HashKey | undefined
+  /** What is known to be wrong already, as sentences. */
+  readonly faults?: readonly string[]
 }
 
 /**
@@ -50,7 +39,7 @@ export interface CaptureContext {
  */
 export function captureTables(sources: readonly SourceTable[], context: CaptureContext): CapturedTable[] {
   const { config } = context
-  const faults = namedButMissing(sources, config)
+  const faults = [...(context.faults ?? [])]
   const tables: CapturedTable[] = []
   for (const source of sources) {
     const captured = capture(source, tableOptions(config, source.schema, source.name)!, context)
@@ -58,7 +47,7 @@ export function captureTables(sources: readonly SourceTable[], context: CaptureC
     tables.push(captured.table)
   }
   if (faults.length === 0) faults.push(...checkGroups(tables))
-  if (tables.length === 0) faults.push('no table of the database matches')
+  if (tables.length === 0 && faults.length === 0) faults.push('no table of the database matches')
   if (faults.length === 0) return tables
   throw new MillraceError('TABLE_NOT_CAPTURABLE', {
     what: faults.join('\n  '),
@@ -76,13 +65,6 @@ export function reportText(sources: readonly SourceTable[], log: Log): void {
       log.info('a column travels as text', { table: tableName(source), column: name, type: pgType, reason })
     }
   }
-}
-
-function namedButMissing(sources: readonly SourceTable[], config: Config): string[] {
-  const names = new Set(sources.map(tableName))
-  return Object.keys(config.tables)
-    .filter(pattern => !pattern.includes('*') && !names.has(pattern))
-    .map(name => `${name}: there is no such table`)
 }
 
 function capture(source: SourceTable, options: TableOptions, context: CaptureContext): Captured {

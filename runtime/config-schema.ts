@@ -93,6 +93,10 @@ const clickhouse = z.strictObject({
 })
 
 const table = z.strictObject({
+  capture: z
+    .boolean()
+    .optional()
+    .describe('false leaves the table out, although a wider pattern matches it. Partitions go with their root.'),
   partitionKey: z
     .array(z.string())
     .min(1)
@@ -166,7 +170,9 @@ export const configSchema = z.strictObject({
   clickhouse: clickhouse.prefault({}).describe('The ClickHouse that changes are folded in.'),
   tables: z
     .record(tablePattern, table)
-    .refine(tables => Object.keys(tables).length > 0, { error: 'captures nothing; name a table or write public.*: {}' })
+    .refine(tables => Object.values(tables).some(({ capture = true }) => capture), {
+      error: 'captures nothing; name a table or write public.*: {}',
+    })
     .prefault({ 'public.*': {} })
     .describe('What to capture: schema.table, or a pattern such as public.*; the most specific one counts.'),
   hash: hash.prefault({}).describe('The key of columns that leave as a keyed hash (HMAC-SHA-256).'),

@@ -128,16 +128,33 @@ function withAbsolutePaths(config: Config, baseOf: (key: string) => string): Con
   }
 }
 
-/** The options of the most specific entry: the exact name, else the pattern with most literal characters before its first `*`. */
-export function tableOptions(config: Config, schema: string, table: string): TableOptions | undefined {
+/** What the configuration says of a table by its most specific entry. */
+export interface TableEntry {
+  /** The entry is the table's own name, and not a pattern that it matches. */
+  readonly isNamed: boolean
+  /** False for a table that is to be left out. */
+  readonly capture: boolean
+  readonly options: TableOptions
+}
+
+/** The most specific entry: the exact name, else the pattern with most literal characters before its first `*`. */
+export function tableEntry(config: Config, schema: string, table: string): TableEntry | undefined {
   const name = `${schema}.${table}`
   const [pattern] = Object.keys(config.tables)
     .filter(candidate => candidate === name || asExpression(candidate).test(name))
     .sort((a, b) => specificity(b, name) - specificity(a, name) || b.length - a.length || (a < b ? -1 : 1))
   if (pattern === undefined) return undefined
-  const { partitions = config.kafka.partitions, personal = false, columns = {}, ...options } = config.tables[pattern]!
-  const { partitionKey, group, onRefusal, history, text } = options
-  return { partitionKey, group, onRefusal, history, text, partitions, personal, columns }
+  const entry = config.tables[pattern]!
+  const { partitions = config.kafka.partitions, personal = false, columns = {}, capture = true, ...rest } = entry
+  const { partitionKey, group, onRefusal, history, text } = rest
+  const options = { partitionKey, group, onRefusal, history, text, partitions, personal, columns }
+  return { isNamed: pattern === name, capture, options }
+}
+
+/** The options of a table that is to be captured. */
+export function tableOptions(config: Config, schema: string, table: string): TableOptions | undefined {
+  const entry = tableEntry(config, schema, table)
+  return entry?.capture ? entry.options : undefined
 }
 
 function specificity(pattern: string, name: string): number {

@@ -1,6 +1,7 @@
 // test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
 // May know: everything.
 
+import { printed } from '../support/millrace.ts'
 import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -43,9 +44,12 @@ for (const encoding of ['SQL_ASCII', 'LATIN1']) {
     ))
 }
 
-test('a table without a primary key', () =>
+test('a table without a primary key, when it is named', () =>
   assertRefused(
-    { setup: `${fine} CREATE TABLE public.keyless (id int, n int); ${full('public.keyless')}` },
+    {
+      setup: `${fine} CREATE TABLE public.keyless (id int, n int); ${full('public.keyless')}`,
+      tables: { 'public.*': {}, 'public.keyless': {} },
+    },
     'public.keyless',
     /primary key/i,
   ))
@@ -81,9 +85,10 @@ test('kinds of table that have no row changes of their own, when they are named'
     'public.a_foreign',
   ))
 
-test('tables whose changes are not in the WAL, or whose rows are in several tables', () =>
+test('tables whose changes are not in the WAL, or whose rows are in several tables, when they are named', () =>
   assertRefused(
     {
+      tables: { 'public.unlogged': {}, 'public.child': {}, 'public.fine': {} },
       setup: `${fine} CREATE UNLOGGED TABLE public.unlogged (id int PRIMARY KEY); CREATE TABLE public.child (n int) INHERITS (public.fine)`,
     },
     'public.unlogged',
@@ -91,15 +96,33 @@ test('tables whose changes are not in the WAL, or whose rows are in several tabl
     'public.fine',
   ))
 
-test('a pattern means the tables only, and no temporary ones', async () => {
-  await using pipeline = await startPipeline(services, { setup: `${kinds} CREATE TEMPORARY TABLE brief (id int)` })
+test('a pattern means the tables that can be captured; status and check name the others until they are left out', async () => {
+  const setup = `${kinds} CREATE TEMPORARY TABLE brief (id int); CREATE UNLOGGED TABLE public.quick (id int PRIMARY KEY);
+    CREATE TABLE public.keyless (id int)`
+  await using pipeline = await startPipeline(services, { setup, tables: { '*.*': {} } })
   const { tables } = await pipeline.assertEqual()
   assert.equal(Object.keys(tables), ['public.fine'])
+  assertNames(pipeline, 'public.a_view')
+  for (const command of ['status', 'check']) {
+    const text = await printed(pipeline, command)
+    assert.match(text, /public\.keyless: it has no primary key/)
+    assert.match(text, /public\.quick: it is unlogged/)
+    assert.not.match(text, /a_view|held back/)
+  }
+  await pipeline.producer.stop()
+  const tablesNow = { '*.*': {}, 'public.keyless': { capture: false }, 'public.quick': { capture: false } }
+  await pipeline.configure({ tables: tablesNow })
+  pipeline.producer.start()
+  await pipeline.assertEqual()
+  for (const command of ['status', 'check']) {
+    assert.not.match(await printed(pipeline, command), /keyless|quick|held back/)
+  }
 })
 
 test('virtual generated columns, which Postgres cannot log', () =>
   assertRefused(
     {
+      tables: { 'public.made': {} },
       setup: `CREATE TABLE public.made (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) VIRTUAL); ${full('public.made')}`,
     },
     'public.made',

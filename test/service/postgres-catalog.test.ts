@@ -26,7 +26,7 @@ test.after(() => services.stop())
 const readAll = () => readTables(db.client, () => true)
 
 async function readOne(name: string): Promise<SourceTable> {
-  const [table] = await readTables(db.client, (_, each) => each === name)
+  const [table] = await readTables(db.client, each => each.name === name)
   if (!table) throw new Error(`no table ${name}`)
   return table
 }
@@ -168,7 +168,7 @@ test('partitions are part of their root, unless only they were chosen', async ()
       ['low', 'f'],
     ],
   )
-  const alone = await readTables(db.client, (_, name) => name === 'low')
+  const alone = await readTables(db.client, ({ name }) => name === 'low')
   assert.equal(
     alone.map(({ name, unsupported }) => [name, unsupported]),
     [['low', undefined]],

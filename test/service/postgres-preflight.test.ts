@@ -1,11 +1,13 @@
 // test/service/postgres-preflight: what keeps a source from being captured is named, and mended where SQL can.
-// May know: postgres, stack, test/support.
+// May know: postgres, producer/choice, runtime/config-schema, stack, test/support.
 
 import { readTables } from '../../postgres/catalog.ts'
 import type { Check } from '../../postgres/check.ts'
 import { connect, query } from '../../postgres/connect.ts'
 import { applyFixes, preflight } from '../../postgres/preflight.ts'
 import { dropPublication, ensurePublication } from '../../postgres/publication.ts'
+import { chooseTables } from '../../producer/choice.ts'
+import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -24,8 +26,8 @@ test.after.each(() => db.drop())
 test.after(() => services.stop())
 
 async function check(client = db.client): Promise<Record<string, Check>> {
-  const tables = await readTables(db.client, schema => schema === 'public')
-  const checks = await preflight({ client, tables, slot: 'no_slot', publication: 'none' })
+  const tables = await readTables(db.client, ({ schema }) => schema === 'public')
+  const checks = await preflight({ client, tables, leftOut: [], slot: 'no_slot', publication: 'none' })
   return Object.fromEntries(checks.map(each => [each.name, each]))
 }
 
@@ -62,20 +64,71 @@ test('replica identity is mended, of odd names and of partitions too', async () 
   await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10)')
   const before = await check()
   assert.is(before['replica identity']!.state, 'fail')
-  const applied = await applyFixes(db.client, Object.values(before))
-  assert.is(applied.length, 3)
+  assert.is((await applyFixes(db.client, Object.values(before))).done.length, 3)
   assert.is((await check())['replica identity']!.state, 'pass')
-  assert.equal(await applyFixes(db.client, Object.values(await check())), [])
+  assert.equal(await applyFixes(db.client, Object.values(await check())), { done: [], failed: [] })
 })
 
-test('a table that others hold locked is not waited for', async () => {
-  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+test('a table that others hold locked is not waited for, and the others are mended', async () => {
+  await db.sql(
+    'CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE keyless (id int)',
+  )
   const checks = Object.values(await check())
   const other = await db.connect()
-  await other.query('BEGIN; SELECT * FROM t')
-  const error = await assert.refuses(() => applyFixes(db.client, checks), 'POSTGRES_BUSY')
-  assert.ok(error.retriable)
+  await other.query('BEGIN; SELECT * FROM a')
+  const { done, failed } = await applyFixes(db.client, checks)
   await other.query('ROLLBACK')
+  assert.equal(
+    done,
+    ['b', 'keyless'].map(name => `ALTER TABLE "public"."${name}" REPLICA IDENTITY FULL`),
+  )
+  assert.equal(
+    failed.map(({ statement }) => statement),
+    ['ALTER TABLE "public"."a" REPLICA IDENTITY FULL'],
+  )
+  assert.match(failed[0]!.error.message, /lock timeout/)
+  const left = await check()
+  assert.equal([left['replica identity']!.found, left['primary keys']!.found], ['public.a', 'public.keyless'])
+})
+
+test('a pattern means the tables that can be captured; what is named, or left out, is meant so', async () => {
+  await db.sql(`
+    CREATE TABLE fine (id int PRIMARY KEY); CREATE TABLE keyless (id int); CREATE UNLOGGED TABLE quick (id int PRIMARY KEY);
+    CREATE VIEW a_view AS SELECT 1 AS id; CREATE MATERIALIZED VIEW a_matview AS SELECT 1 AS id;
+    CREATE TEMPORARY TABLE brief (id int PRIMARY KEY);
+    CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+    CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (9);
+    CREATE TABLE high PARTITION OF parts FOR VALUES FROM (9) TO (99)`)
+  const choose = async (tables: Record<string, object>) => {
+    const { tables: chosen, leftOut, noTables, faults } = await chooseTables(db.client, configSchema.parse({ tables }))
+    const reasons = leftOut.map(({ name, reason }) => `${name}: ${reason.slice(0, 22)}`)
+    const views = noTables.map(name => name.replace(/pg_temp_\d+/, 'pg_temp'))
+    return { chosen: chosen.map(({ name }) => name), reasons, views, faults }
+  }
+  const views = ['pg_temp.brief', 'public.a_matview', 'public.a_view']
+  const reasons = ['keyless: it has no primary key,', 'quick: it is unlogged, so tha']
+  assert.equal(await choose({ '*.*': {} }), { chosen: ['fine', 'parts'], reasons, views, faults: [] })
+  const out = { capture: false }
+  assert.equal(
+    await choose({
+      '*.*': {},
+      'public.q*': out,
+      'public.keyless': out,
+      'public.gone': out,
+      '*.a_*': out,
+      '*.brief': out,
+    }),
+    { chosen: ['fine', 'parts'], reasons: [], views: [], faults: [] },
+  )
+  assert.equal(await choose({ 'public.keyless': {}, 'public.a_view': {}, 'public.quick': {}, 'public.gone': {} }), {
+    ...{ chosen: ['a_view', 'keyless', 'quick'], reasons: [], views: [] },
+    faults: ['public.gone: there is no such table'],
+  })
+  assert.equal((await choose({ 'public.*': {}, 'public.parts': out })).chosen, ['fine'])
+  assert.equal((await choose({ 'public.*': {}, 'public.parts': out, 'public.low': {} })).chosen, ['fine', 'low'])
+  assert.equal((await choose({ 'public.*': {}, 'public.low': out })).faults, [
+    'public.low: it is a partition of public.parts, which is captured with all of them',
+  ])
 })
 
 test('a role without rights is told each of them', async () => {

@@ -30,7 +30,7 @@ type Row = readonly (string | null | undefined)[]
 
 /** Rows of each table by name, as of the snapshot. */
 async function load(snapshotName: string, overrides: Partial<SnapshotOptions> = {}): Promise<Record<string, Row[]>> {
-  const found = await readTables(db.client, schema => schema === 'public')
+  const found = await readTables(db.client, ({ schema }) => schema === 'public')
   const tables = found.map(table => ({ ...table, columns: table.columns.map(({ name }) => name) }))
   const rows: Record<string, Row[]> = {}
   const done: string[] = []

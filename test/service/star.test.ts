@@ -10,7 +10,7 @@ import { quoteName } from '../../clickhouse/quote.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { readForeignKeys } from '../../postgres/foreign-keys.ts'
-import { chooseTables } from '../../producer/tables.ts'
+import { chooseTables } from '../../producer/choice.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
@@ -243,7 +243,7 @@ test('whatever is published has comments; what tools read has types that all of 
 test('docs/model.md is the model', async () => {
   const config = loadConfig({ file: `${model.directory}/millrace.yaml`, env: {}, cwd: model.directory })
   const objects = await describeModel(clickhouse, await salesTables(database))
-  const sources = await chooseTables(database.client, config)
+  const { tables: sources } = await chooseTables(database.client, config)
   const foreignKeys = await readForeignKeys(database.client)
   const page = modelPage({ config, model, sources, foreignKeys, objects })
   assert.is(readFileSync(packagePath('docs/model.md'), 'utf8'), page, 'run: npm run docs')

@@ -22,6 +22,22 @@ export async function millrace({ directory }: Pipeline, ...args: string[]): Prom
   }
 }
 
+/** What the command prints on stdout. @throws {MillraceError} as above */
+export async function printed(pipeline: Pipeline, ...args: string[]): Promise<string> {
+  const { write } = process.stdout
+  let text = ''
+  process.stdout.write = (chunk: string | Uint8Array) => {
+    text += chunk.toString()
+    return true
+  }
+  try {
+    await millrace(pipeline, ...args)
+    return text
+  } finally {
+    process.stdout.write = write
+  }
+}
+
 /** What `millrace generations` lists: number, state, and which of topics and database there are. */
 export async function listGenerations({ directory }: Pipeline): Promise<string[]> {
   const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })

@@ -9,7 +9,8 @@ import { insertSettings } from '../../clickhouse/insert.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { type Table, tableName } from '../../contract/table.ts'
 import type { Random } from '../../generator/random.ts'
-import { captureTables, chooseTables } from '../../producer/tables.ts'
+import { chooseTables } from '../../producer/choice.ts'
+import { captureTables } from '../../producer/tables.ts'
 import { loadConfig, tableOptions } from '../../runtime/config.ts'
 import { createHashKey } from '../../runtime/hash-key.ts'
 import { packagePath } from '../../runtime/package.ts'
@@ -64,7 +65,7 @@ interface Noted {
 /** The tables of model/sales/millrace.yaml, as the producer would capture them. */
 export async function salesTables(database: TestDatabase): Promise<Table[]> {
   const hashKey = createHashKey('k1', randomUUID())
-  const sources = await chooseTables(database.client, config)
+  const { tables: sources } = await chooseTables(database.client, config)
   return captureTables(sources, { config, serverVersion: 180_000, deferrable: new Set(), hashKey }).map(
     ({ table }) => table,
   )

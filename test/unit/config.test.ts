@@ -260,6 +260,19 @@ test('the most specific table entry counts', () => {
   })
 })
 
+test('a table is left out by an entry of its own, or by a narrower pattern', () => {
+  const tables = {
+    'public.*': {},
+    'public.tmp_*': { capture: false },
+    'public.tmp_kept': {},
+    'public.log': { capture: false },
+  }
+  const { config } = load(JSON.stringify({ tables }))
+  const captured = ['orders', 'log', 'tmp_a', 'tmp_kept'].filter(name => tableOptions(config, 'public', name))
+  assert.equal(captured, ['orders', 'tmp_kept'])
+  assert.match(refusal('tables: { public.log: { capture: false } }\n'), /tables: captures nothing/)
+})
+
 test('a pattern is literal but for its stars, and what none matches is not captured', () => {
   const { config } = load(JSON.stringify({ tables: { 'public.a.b': {}, 'public.(x*': {}, 'Ünï.t ä*': {} } }))
   assert.is(tableOptions(config, 'public', 'a_b'), undefined)

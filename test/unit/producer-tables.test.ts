@@ -68,7 +68,6 @@ test('a table takes keys, partitions and group from its configuration or from it
 test('everything that is wrong is named at once', async () => {
   const tables = {
     'public.*': {},
-    'public.gone': {},
     'public.lines': { partitionKey: ['bill'], text: ['nothing'] },
     'public.other': { partitionKey: ['missing'], history: true },
   }
@@ -82,7 +81,6 @@ test('everything that is wrong is named at once', async () => {
     'TABLE_NOT_CAPTURABLE',
   )
   assert.equal(error.message.split('\n  '), [
-    'public.gone: there is no such table',
     'public.lines: text names column nothing, which it does not have',
     'public.lines: its partition key has column bill, which may be NULL',
     'public.other: its key names column missing, which is not there or not replicated',
