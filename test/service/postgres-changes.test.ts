@@ -1,11 +1,16 @@
 // test/service/postgres-changes: every kind of row change as a real Postgres sends it.
 // May know: postgres, stack, test/support.
 
+import { isDeepStrictEqual } from 'node:util'
+import { Random } from '../../generator/random.ts'
 import { query, withClient } from '../../postgres/connect.ts'
 import { heartbeat } from '../../postgres/heartbeat.ts'
 import { runPeriodically } from '../../postgres/periodic.ts'
+import { readWithLibrary } from '../support/library-stream.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
+import { runTransaction } from '../support/random-transaction.ts'
 import type { Recorded } from '../support/recording-handler.ts'
+import { testSeed } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { type Capture, createCapture, recordStream, type Transaction } from '../support/stream.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -195,6 +200,31 @@ test('a heartbeat comes through the stream of an idle database', async () => {
   const last = beats().at(-1)
   assert.ok(last?.kind === 'message' && !last.transactional && last.lsn <= stream.lastReceived())
   await stream.close()
+})
+
+test('another decoder reads the same changes from the same log', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY, v text, n int)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  const ours = await createCapture(db, [table])
+  const theirs = await createCapture(db, [table])
+  const random = new Random(testSeed(), 'two decoders')
+  const key = () => random.integer(1, 20)
+  const word = () => random.pick(["'a'", 'NULL', "''", "'ä€😀'", "repeat('x', 10000)"])
+  const statement = () =>
+    random.pick([
+      () => `INSERT INTO public.t VALUES (${key()}, ${word()}, ${key()})`,
+      () => `UPDATE public.t SET n = n + 1 WHERE id < ${key()}`,
+      () => `UPDATE public.t SET id = id + 20, v = ${word()} WHERE id = ${key()}`,
+      () => `DELETE FROM public.t WHERE id > ${key() + 10}`,
+      () => 'TRUNCATE public.t',
+    ])()
+  for (let count = 0; count < 100; count++) await runTransaction(db.client, random, statement)
+  await db.sql("INSERT INTO public.t VALUES (1000, 'last', 1)")
+  const { stream, transactions } = await recordStream(db, ours)
+  const last = insert('1000', 'last', '1')
+  await eventually('the last row came', () => transactions.some(each => isDeepStrictEqual(changesOf(each), [last])))
+  await stream.close()
+  assert.equal(await readWithLibrary(db, theirs, transactions.length), transactions.map(changesOf))
 })
 
 test.run()
