@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander'
 import { dropDatabase, findDatabases, findStableViews } from '../clickhouse/databases.ts'
-import { generationDatabase, slotName } from '../contract/generation.ts'
+import { type GenerationState, generationDatabase, slotName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
 import { listTopics } from '../kafka/admin.ts'
 import { newestGeneration } from '../kafka/generations.ts'
@@ -18,7 +18,7 @@ import { type CommandWorkspace, knownGenerations, openWorkspace } from './worksp
 export interface GenerationReport {
   readonly number: number
   /** `serving` is the live one that analysts see; `live` has been replaced, or is still being folded. */
-  readonly state: 'loading' | 'live' | 'serving' | 'abandoned' | 'dropped' | 'unknown'
+  readonly state: GenerationState | 'serving' | 'unknown'
   readonly slot: { readonly name: string; readonly active: boolean; readonly wal_held_bytes: number } | undefined
   readonly topics: readonly string[]
   readonly database: { readonly name: string; readonly bytes: number } | undefined
@@ -97,9 +97,10 @@ async function findDroppable(workspace: CommandWorkspace, text: string): Promise
     new MillraceError('USAGE', { what, where: `generation ${text}`, next })
   if (!report) throw refused('there is no such generation', 'millrace generations lists them')
   const newest = newestGeneration(await knownGenerations(workspace))
-  if (report.number === newest?.number || report.state === 'serving' || report.state === 'loading') {
+  const isLoading = report.state === 'announced' || report.state === 'loading'
+  if (report.number === newest?.number || report.state === 'serving' || isLoading) {
     throw refused(
-      `it is ${report.state === 'loading' ? 'being loaded' : 'the one that serves, or is about to'}`,
+      `it is ${isLoading ? 'being loaded' : 'the one that serves, or is about to'}`,
       'a younger one has to be loaded first (millrace producer --new-generation); millrace reset destroys the last one',
     )
   }

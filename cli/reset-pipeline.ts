@@ -18,7 +18,7 @@ import { type CommandWorkspace, knownGenerations } from './workspace.ts'
 export async function retireGenerations(workspace: CommandWorkspace): Promise<void> {
   const { config, kafka, log } = workspace
   for (const generation of await knownGenerations(workspace)) {
-    if (generation.state !== 'live' && generation.state !== 'loading') continue
+    if (!['announced', 'loading', 'live'].includes(generation.state)) continue
     await dropGeneration(workspace, generation)
     log.info('generation dropped', { generation: generation.number })
   }

@@ -4,10 +4,11 @@
 import { generationPrefix } from './names.ts'
 
 /**
- * `loading` until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off; `dropped` when it was live and somebody
- * has removed it. A number is never used again.
+ * `announced` before anything of it is made, so that nothing of it ever stands there without a record; `loading` from when its topics and
+ * schemas stand until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off; `dropped` when it was live and
+ * somebody has removed it. A number is never used again.
  */
-export type GenerationState = 'loading' | 'live' | 'abandoned' | 'dropped'
+export type GenerationState = 'announced' | 'loading' | 'live' | 'abandoned' | 'dropped'
 
 /** Of the records below; one of another format was written by another version of millrace. */
 export const generationFormat = 2
@@ -16,6 +17,8 @@ export const generationFormat = 2
 export interface Generation {
   readonly format: typeof generationFormat
   readonly number: number
+  /** Random: tells it from another generation of this number, in case the topic that counts them was lost. */
+  readonly id: string
   readonly state: GenerationState
   readonly slot: string
   /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
@@ -68,6 +71,14 @@ export function generationsTopic(pipeline: string): string {
 
 export function watermarksTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}watermarks`
+}
+
+/** Every topic of a generation. */
+export function generationTopics(
+  pipeline: string,
+  { number, tables }: Pick<Generation, 'number' | 'tables'>,
+): string[] {
+  return [...tables.map(({ topic }) => topic), watermarksTopic(pipeline, number), deadLettersTopic(pipeline, number)]
 }
 
 export function deadLettersTopic(pipeline: string, generation: number): string {

@@ -139,26 +139,40 @@ function metadataTooLarge(groupId: string, cause: unknown): MillraceError {
   return kafkaError(cause, `commit offsets of group ${groupId}; raise the brokers' offset.metadata.max.bytes`, groupId)
 }
 
-const deleteTimeoutMs = 30_000
+const adminTimeoutMs = 30_000
+
+/** Number of the group's members, 0 where only its offsets are left; undefined when there is no such group. @throws {MillraceError} */
+export function groupMembers(connection: KafkaConnection, groupId: string): Promise<number | undefined> {
+  return asking(connection, groupId, `describe consumer group ${groupId}`, async broker => {
+    const { groups } = await broker.describeGroups({ groupIds: [groupId] })
+    const [group] = groups
+    return group === undefined || group.state === 'Dead' ? undefined : group.members.length
+  })
+}
 
 /**
  * Deletes the group and its offsets; one that is not there is no error. Waits a while for the members of before to be gone.
  * @throws {MillraceError} GROUP_ACTIVE when they stay; KAFKA_REFUSED, KAFKA_DENIED
  */
-export async function deleteGroup(connection: KafkaConnection, groupId: string): Promise<void> {
-  const coordinator = new Coordinator(connection, groupId)
-  const attempt = async () => {
-    const { results } = await coordinator.ask(broker => broker.deleteGroups([groupId]))
+export function deleteGroup(connection: KafkaConnection, groupId: string): Promise<void> {
+  return asking(connection, groupId, `delete consumer group ${groupId}`, async broker => {
+    const { results } = await broker.deleteGroups([groupId])
     const code = results[0]?.errorCode ?? 0
     if (code === nonEmptyGroup) throw groupActive(groupId)
     if (code !== 0 && code !== groupNotFound) throw errorFromCode(code)
-  }
+  })
+}
+
+async function asking<T>(
+  connection: KafkaConnection,
+  groupId: string,
+  doing: string,
+  request: (broker: Broker) => Promise<T>,
+): Promise<T> {
+  const coordinator = new Coordinator(connection, groupId)
   try {
-    await retrying(attempt, {
-      doing: `delete consumer group ${groupId}`,
-      log: connection.log,
-      timeoutMs: deleteTimeoutMs,
-    })
+    const options = { doing, log: connection.log, timeoutMs: adminTimeoutMs }
+    return await retrying(() => coordinator.ask(request), options)
   } finally {
     coordinator.close()
   }

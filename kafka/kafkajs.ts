@@ -28,6 +28,9 @@ export interface Broker {
     timeout: number
   }): Promise<unknown>
   deleteGroups(groupIds: string[]): Promise<{ results: { groupId: string; errorCode: number }[] }>
+  describeGroups(request: {
+    groupIds: string[]
+  }): Promise<{ groups: readonly { groupId: string; state: string; members: readonly { clientId: string }[] }[] }>
   deleteTopics(request: { topics: string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: {
     resources: { type: number; name: string; configNames: string[] }[]

@@ -1,8 +1,8 @@
-// postgres/publication: which tables Postgres sends, kept at exactly what is wanted.
+// postgres/publication: which tables Postgres sends: made with its owner's mark, and dropped.
 // May know: postgres/connect, runtime/errors.
 
 import { setTimeout } from 'node:timers/promises'
-import { escapeIdentifier } from 'pg'
+import { escapeIdentifier, escapeLiteral } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Client, query } from './connect.ts'
 
@@ -13,20 +13,23 @@ export interface PublishedTable {
   readonly kind: string
 }
 
+export interface NewPublication {
+  readonly name: string
+  readonly tables: readonly PublishedTable[]
+  readonly comment: string
+}
+
 /** A transaction that has run for longer is hardly in the middle of looking up a publication. */
 const writersLimitMs = 5000
 
 /**
- * Creates the publication, or alters it to exactly these tables, whole, all operations included. Must be done before the
- * slot is made: a slot's changes are looked up in the publication as it was when they were made.
- * @returns whether anything was changed
- * @throws {MillraceError} POSTGRES_DENIED without the right to; POSTGRES_FAILED when it publishes all tables or whole schemas
+ * Creates the publication of these tables, whole, all operations included. Must be done before the slot is made: a slot's changes are
+ * looked up in the publication as it was when they were made.
+ * @param comment says whose it is, from the first moment on
+ * @throws {MillraceError} POSTGRES_DENIED without the right to; POSTGRES_FAILED when there is one of this name
  * @see https://www.postgresql.org/docs/current/sql-createpublication.html
  */
-export async function ensurePublication(
-  client: Client,
-  { name, tables }: { readonly name: string; readonly tables: readonly PublishedTable[] },
-): Promise<boolean> {
+export async function createPublication(client: Client, { name, tables, comment }: NewPublication): Promise<void> {
   if (tables.length === 0) {
     throw new MillraceError('CONFIG_INVALID', {
       what: 'there is no table to publish',
@@ -35,25 +38,17 @@ export async function ensurePublication(
     })
   }
   const quoted = escapeIdentifier(name)
-  const version = await serverVersion(client)
   const wanted = tables.map(quoteTable).join(', ')
-  const found = await findPublication(client, name)
-  if (!found) {
-    await query(client, `CREATE PUBLICATION ${quoted} FOR TABLE ${wanted} WITH (${options(version)})`)
-    return true
-  }
-  if (found.all_tables || (version >= 150_000 && (await publishesSchemas(client, name)))) {
-    throw new MillraceError('POSTGRES_FAILED', {
-      what: 'the publication publishes all tables or whole schemas, so it is not ours to narrow down',
-      where: `publication ${name}`,
-      next: `configure another name, or run DROP PUBLICATION ${quoted} if nobody else reads it`,
-    })
-  }
-  const same = await publishesExactly(client, name, tables)
-  // First, since Postgres refuses updates of a table whose generated columns are not published but part of its identity.
-  if (!found.complete) await query(client, `ALTER PUBLICATION ${quoted} SET (${options(version)})`)
-  if (!same) await query(client, `ALTER PUBLICATION ${quoted} SET TABLE ${wanted}`)
-  return !same || !found.complete
+  const create = `CREATE PUBLICATION ${quoted} FOR TABLE ${wanted} WITH (${options(await serverVersion(client))})`
+  // One query of two statements is one transaction.
+  await query(client, `${create}; COMMENT ON PUBLICATION ${quoted} IS ${escapeLiteral(comment)}`)
+}
+
+/** The database's publications whose names begin with `prefix`, with their comments, by name. */
+export function findPublications(client: Client, prefix: string): Promise<{ name: string; comment: string | null }[]> {
+  const statement = `SELECT pubname AS name, obj_description(oid, 'pg_publication') AS comment FROM pg_publication
+    WHERE starts_with(pubname, $1) ORDER BY pubname`
+  return query(client, statement, [prefix])
 }
 
 /**
@@ -105,47 +100,13 @@ function quoteTable({ schema, name, kind }: PublishedTable): string {
   return `${kind === 'p' ? '' : 'ONLY '}${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
 }
 
-/** Columns that older servers lack are looked up in the row as JSON. */
-async function findPublication(
-  client: Client,
-  name: string,
-): Promise<{ all_tables: boolean; complete: boolean } | undefined> {
-  const [found] = await query<{ all_tables: boolean; complete: boolean }>(
-    client,
-    `SELECT puballtables AS all_tables,
-       pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot
-         AND coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's' AS complete
-     FROM pg_publication p WHERE pubname = $1`,
-    [name],
-  )
-  return found
-}
-
-async function publishesSchemas(client: Client, name: string): Promise<boolean> {
-  const rows = await query<object>(
-    client,
-    `SELECT FROM pg_publication_namespace n JOIN pg_publication p ON p.oid = n.pnpubid WHERE pubname = $1`,
-    [name],
-  )
-  return rows.length > 0
-}
-
-/** `whole`: without a row filter, and with all columns. */
-function publishedTables(client: Client, name: string): Promise<(PublishedTable & { oid: number; whole: boolean })[]> {
+function publishedTables(client: Client, name: string): Promise<(PublishedTable & { oid: number })[]> {
   return query(
     client,
-    `SELECT c.oid, nspname AS schema, relname AS name, relkind AS kind,
-       to_jsonb(r) ->> 'prqual' IS NULL AND to_jsonb(r) ->> 'prattrs' IS NULL AS whole
+    `SELECT c.oid, nspname AS schema, relname AS name, relkind AS kind
      FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
        JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE pubname = $1`,
     [name],
   )
-}
-
-async function publishesExactly(client: Client, name: string, tables: readonly PublishedTable[]): Promise<boolean> {
-  const rows = await publishedTables(client, name)
-  const identify = (table: { schema: string; name: string }) => JSON.stringify([table.schema, table.name])
-  const wanted = new Set(tables.map(identify))
-  return rows.length === wanted.size && rows.every(row => row.whole && wanted.has(identify(row)))
 }

@@ -5,7 +5,7 @@ import { escapeIdentifier } from 'pg'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { serverVersion } from './publication.ts'
-import { slotState } from './slot.ts'
+import { slotState, slotsOfServer } from './slot.ts'
 
 const oldestVersion = 140_000
 
@@ -91,7 +91,7 @@ export const serverChecks: readonly CheckDefinition[] = [
     why: 'it holds the WAL that was not yet passed on, and nothing else can bring lost changes back',
     async run({ client, slot }) {
       const state = await slotState(client, slot)
-      if (!state) return { state: 'pass', found: `${slot} does not exist yet` }
+      if (!state) return slotElsewhere(client, slot)
       const found = `${slot} holds ${Math.ceil(state.heldBytes / 1e6)} MB of WAL`
       if (state.walStatus === 'lost') {
         const fix = 'begin a new generation with `millrace producer --new-generation`'
@@ -105,6 +105,15 @@ export const serverChecks: readonly CheckDefinition[] = [
     },
   },
 ]
+
+/** A slot is decoded in one database, but its name is taken on the whole server. */
+async function slotElsewhere(client: Client, slot: string): Promise<Finding> {
+  const taken = (await slotsOfServer(client, slot)).find(({ name }) => name === slot)
+  if (taken === undefined) return { state: 'pass', found: `${slot} does not exist yet` }
+  const whose = taken.database === null ? 'a physical slot' : `a slot of the database ${taken.database}`
+  const fix = `give this pipeline another name; or, if nobody needs it any more, run SELECT pg_drop_replication_slot('${slot}')`
+  return { state: 'fail', found: `${slot} is ${whose}`, fix }
+}
 
 async function setting(client: Client, name: string): Promise<string> {
   const [row] = await query<{ value: string }>(client, 'SELECT current_setting($1) AS value', [name])

@@ -138,12 +138,19 @@ export async function slotState(client: Client, name: string): Promise<SlotState
   return (await findSlots(client, name)).find(slot => slot.name === name)
 }
 
+/** The server's slots whose names begin with `prefix`, in whichever database: a name is taken for all of them. */
+export function slotsOfServer(client: Client, prefix: string): Promise<{ name: string; database: string | null }[]> {
+  const statement =
+    'SELECT slot_name AS name, database FROM pg_replication_slots WHERE starts_with(slot_name, $1) ORDER BY slot_name'
+  return query(client, statement, [prefix])
+}
+
 /**
- * Drops a slot; one that is not there is no error.
+ * Drops a slot of this database; one that is not there is no error.
  * @throws {MillraceError} SLOT_ACTIVE while a connection reads it
  */
 export async function dropSlot(client: Client, name: string): Promise<void> {
-  await query(client, 'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1', [
-    name,
-  ])
+  const statement = `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+    WHERE slot_name = $1 AND database = current_database()`
+  await query(client, statement, [name])
 }

@@ -1,26 +1,44 @@
 // producer/cleanup: takes back what a generation holds in Postgres and Kafka, because it never came to life or is no longer wanted.
 // May know: contract/generation, kafka, postgres, producer.
 
-import { consumerGroup, type Generation, publicationName, slotName } from '../contract/generation.ts'
+import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
+import { readOwner } from '../contract/owner.ts'
+import { deleteTopics } from '../kafka/admin.ts'
 import { deleteGroup } from '../kafka/coordinator.ts'
-import { writeGeneration } from '../kafka/generations.ts'
+import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
-import { dropPublication } from '../postgres/publication.ts'
+import { dropPublication, findPublications } from '../postgres/publication.ts'
 import { dropSlot } from '../postgres/slot.ts'
 import { takeLock } from './lock.ts'
-import { deleteGenerationTopics } from './topics.ts'
+import { identify } from './source.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
 export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'>
 
-/** Drops its slot, its publication and its topics; what is not there is no error. */
-export async function removeGeneration({ config, url, kafka }: Place, number: number): Promise<void> {
+/**
+ * Drops a generation's slot, publication and topics; what is not there is no error. The record that names them has to say already that they go.
+ * The publication is the last in Postgres, since its mark says whose the slot is; with another mark, both are left alone.
+ */
+export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
+  const { config, url, kafka, log } = place
+  const { number, slot } = generation
+  const identity = await identify(url)
+  const publication = publicationName(config.name, number)
   await withClient(url, async client => {
-    await dropSlot(client, slotName(config.name, number))
-    await dropPublication(client, publicationName(config.name, number))
+    const found = (await findPublications(client, publication)).find(({ name }) => name === publication)
+    const isForeign = found !== undefined && readOwner(found.comment)?.id !== generation.id
+    if (isForeign || identity !== generation.source) {
+      const whose = isForeign
+        ? (found.comment ?? 'says nothing of who made it')
+        : `the generation's are in ${generation.source}`
+      log.warn('the slot and publication of this name are left alone: they are not of this generation', { slot, whose })
+      return
+    }
+    await dropSlot(client, slot)
+    await dropPublication(client, publication)
   })
-  await deleteGenerationTopics(kafka, config.name, number)
+  await deleteTopics(kafka, generationTopics(config.name, generation))
 }
 
 /**
@@ -33,7 +51,7 @@ export async function dropGeneration(place: Place, generation: Generation): Prom
   try {
     // First, so that nobody takes up what is half removed.
     await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' })
-    await removeGeneration(place, generation.number)
+    await removeGeneration(place, generation)
     await deleteGroup(kafka, consumerGroup(config.name, generation.number))
   } finally {
     await lock.release()
@@ -47,7 +65,10 @@ export async function dropGeneration(place: Place, generation: Generation): Prom
 export async function abandon(workspace: Workspace, generation: Generation): Promise<void> {
   const lock = await takeLock(workspace.url, generation.slot)
   try {
-    await removeGeneration(workspace, generation.number)
+    // Whoever had the lock before may have completed it.
+    const known = await readGenerations(workspace.fetcher, workspace.config.name, workspace.signal)
+    if (known.find(({ number }) => number === generation.number)?.state === 'live') return
+    await removeGeneration(workspace, generation)
     await writeAbandoned(workspace, generation)
   } finally {
     await lock.release()

@@ -1,6 +1,7 @@
 // producer/generation: the generation to stream: resumed after checks, or begun and loaded.
 // May know: contract, kafka, postgres, runtime, producer.
 
+import { randomUUID } from 'node:crypto'
 import {
   type Generation,
   type GenerationTable,
@@ -10,10 +11,11 @@ import {
   type Watermark,
 } from '../contract/generation.ts'
 import { topicName } from '../contract/names.ts'
+import { ownerMark } from '../contract/owner.ts'
 import { tableName } from '../contract/table.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
-import { ensurePublication } from '../postgres/publication.ts'
+import { createPublication } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import { generationChanged } from './changed.ts'
@@ -21,7 +23,8 @@ import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
 import { loadTables } from './load.ts'
 import { type Lock, takeLock } from './lock.ts'
 import { reportHeldBack, unclassifiedError } from './personal.ts'
-import { planGeneration } from './plan.ts'
+import { type Plan, planGeneration } from './plan.ts'
+import { refuseRemains } from './remains.ts'
 import { findRegistered, type RegisteredTable, registerTables } from './schemas.ts'
 import { inspectSource } from './source.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from './topics.ts'
@@ -46,21 +49,37 @@ export async function withGeneration(
   fresh: boolean,
   work: (prepared: Prepared, lost: Promise<never>) => Promise<void>,
 ): Promise<void> {
-  const { config, kafka, fetcher, signal, url, progress } = workspace
+  const { config, kafka, url, progress } = workspace
   await ensureGenerationsTopic(kafka, config)
-  const { plan, cutOff } = planGeneration(await readGenerations(fetcher, config.name, signal), fresh)
+  const { plan, cutOff } = planGeneration(await knownGenerations(workspace), fresh)
   for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
   progress.slot = slotName(config.name, number)
   const lock = await takeLock(url, progress.slot)
   try {
+    refuseOvertaken(plan, planGeneration(await knownGenerations(workspace), fresh).plan)
     const prepared =
       plan.kind === 'begin' ? await begin(workspace, number, lock) : await resume(workspace, plan.generation)
     await work(prepared, lock.lost)
   } finally {
     await lock.release()
   }
+}
+
+function knownGenerations({ fetcher, config, signal }: Workspace): Promise<Generation[]> {
+  return readGenerations(fetcher, config.name, signal)
+}
+
+/** Another producer may have had the lock since the plan was made, and begun, loaded or dropped what it is about. */
+function refuseOvertaken(plan: Plan, now: Plan): void {
+  const numberOf = (each: Plan) => (each.kind === 'begin' ? each.number : each.generation.number)
+  if (plan.kind === now.kind && numberOf(plan) === numberOf(now)) return
+  throw new MillraceError('PRODUCER_RUNNING', {
+    what: 'another producer has worked on the generations meanwhile',
+    where: `generation ${numberOf(plan)}`,
+    next: 'none: this one looks again at what there is to do',
+  })
 }
 
 /** Beside a live generation, another process may be loading the next one. */
@@ -76,8 +95,11 @@ async function giveUp(workspace: Workspace, generation: Generation, isOptional: 
 async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
   const { identity, tables } = await inspectSource(workspace, generation.number)
   if (identity !== generation.source) {
-    const what = `the generation was loaded from ${generation.source}, and this database is ${identity}`
-    throw generationChanged(what, `generation ${generation.number}`)
+    throw new MillraceError('GENERATION_CHANGED', {
+      what: `the generation was loaded from ${generation.source}, and this database is ${identity}`,
+      where: `generation ${generation.number} of pipeline ${workspace.config.name}`,
+      next: 'correct source.url, or give the pipeline of this database another name; if this database has taken the place of the other for good, load it: millrace producer --new-generation',
+    })
   }
   if (workspace.kafka.clusterId !== generation.kafkaCluster) {
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
@@ -101,19 +123,21 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
   const { config, kafka, schemas, log } = workspace
   const { identity, tables: captured } = await inspectSource(workspace, number)
   refuseUnclassified(captured)
-  await removeGeneration(workspace, number)
-  await publish(workspace, number, captured)
+  await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity })
   const tables = captured.map(table => describeTable(config.name, number, table))
   const slot = slotName(config.name, number)
-  const loading: Generation = {
-    ...{ format: generationFormat, number, state: 'loading', slot },
+  const announced: Generation = {
+    ...{ format: generationFormat, number, id: randomUUID(), state: 'announced', slot },
     ...{ source: identity, kafkaCluster: kafka.clusterId, consistentPoint: 0, tables },
   }
-  await ensureGenerationTopics(kafka, config, loading)
-  const registered = await registerTables(schemas, tables, captured)
-  // Written only now, so that whoever reads of a generation finds its topics and schemas.
-  await writeGeneration(kafka, config.name, loading)
+  await writeGeneration(kafka, config.name, announced)
   try {
+    await publish(workspace, announced, captured)
+    await ensureGenerationTopics(kafka, config, announced)
+    const registered = await registerTables(schemas, tables, captured)
+    // Written only now, so that whoever reads of a load finds its topics and schemas.
+    const loading: Generation = { ...announced, state: 'loading' }
+    await writeGeneration(kafka, config.name, loading)
     const loaded = await loadTables(workspace, { generation: loading, tables: registered, lost: lock.lost })
     const generation: Generation = { ...loading, state: 'live', consistentPoint: loaded.lsn }
     await writeGeneration(kafka, config.name, generation)
@@ -122,8 +146,8 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
   } catch (error) {
     // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
     const undo = async () => {
-      await removeGeneration(workspace, number)
-      await writeAbandoned(workspace, loading)
+      await removeGeneration(workspace, announced)
+      await writeAbandoned(workspace, announced)
     }
     await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
     throw error
@@ -131,10 +155,15 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
 }
 
 /** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
-async function publish({ config, url }: Workspace, number: number, captured: readonly CapturedTable[]): Promise<void> {
+async function publish(
+  { config, url }: Workspace,
+  generation: Generation,
+  captured: readonly CapturedTable[],
+): Promise<void> {
   const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
-  const name = publicationName(config.name, number)
-  await withClient(url, client => ensurePublication(client, { name, tables }))
+  const name = publicationName(config.name, generation.number)
+  const comment = ownerMark(config.name, generation)
+  await withClient(url, client => createPublication(client, { name, tables, comment }))
 }
 
 function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {

@@ -20,7 +20,7 @@ export interface Known {
 export function planGeneration(generations: readonly Generation[], fresh: boolean): Known {
   const byNumber = generations.toSorted((a, b) => b.number - a.number)
   const live = byNumber.find(({ state }) => state === 'live')
-  const cutOff = byNumber.filter(({ state }) => state === 'loading')
+  const cutOff = byNumber.filter(({ state }) => state === 'announced' || state === 'loading')
   if (live && !fresh) return { plan: { kind: 'resume', generation: live }, cutOff }
   return { plan: { kind: 'begin', number: (byNumber[0]?.number ?? 0) + 1 }, cutOff }
 }

@@ -74,8 +74,11 @@ function judge(checks: readonly Check[], log: Log): void {
   })
 }
 
-/** @see https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM) */
-async function identify(url: string): Promise<string> {
+/**
+ * As in `Generation.source`.
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM)
+ */
+export async function identify(url: string): Promise<string> {
   const client = await connect(url, { mode: 'replication' })
   try {
     const [system] = await query<{ systemid: string; dbname: string }>(client, 'IDENTIFY_SYSTEM')

@@ -3,8 +3,7 @@
 
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
 import { deadLettersTopic, type Generation, generationsTopic, watermarksTopic } from '../contract/generation.ts'
-import { generationPrefix } from '../contract/names.ts'
-import { deleteTopics, ensureTopic, listTopics, type TopicSpec } from '../kafka/admin.ts'
+import { ensureTopic, type TopicSpec } from '../kafka/admin.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Config } from '../runtime/config.ts'
 
@@ -67,11 +66,6 @@ export async function ensureGenerationTopics(
       })
     }
   }
-}
-
-/** Deletes whatever carries the generation's prefix. */
-export async function deleteGenerationTopics(kafka: KafkaConnection, pipeline: string, number: number): Promise<void> {
-  await deleteTopics(kafka, await listTopics(kafka, generationPrefix(pipeline, number)))
 }
 
 function minInSync(config: Config): string {

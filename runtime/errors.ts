@@ -52,6 +52,10 @@ export const errorCodes = {
   SERVICES_RUNNING: { policy: 'stop', meaning: 'a service works on what is to be destroyed' },
   HASH_KEY: { policy: 'stop', meaning: 'the key of hashed columns is missing, or is not the one they were made with' },
   GENERATION_CHANGED: { policy: 'stop', meaning: 'what is to be captured is no longer what the generation holds' },
+  GENERATION_UNKNOWN: {
+    policy: 'stop',
+    meaning: 'a generation is there of which the records of this Kafka say nothing, or something else',
+  },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },
   CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk or parts' },

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
-import { deleteGenerationTopics } from '../../producer/topics.ts'
+import { deleteTopics, listTopics } from '../../kafka/admin.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { connectTo } from '../support/kafka.ts'
 import { killEach, targets } from '../support/nemesis.ts'
@@ -65,7 +65,7 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   await pipeline.sql('DELETE FROM public.many WHERE id % 2 = 0')
   // The consumer takes it up while it is half removed, and must not wait for its topics once there is another.
   const kafka = await connectTo(services.endpoints.kafka!)
-  await deleteGenerationTopics(kafka, pipeline.name, 1)
+  await deleteTopics(kafka, await listTopics(kafka, `${pipeline.name}.1.`))
   await kafka.close()
   pipeline.consumer.start()
   await until(() => /started.*started.*folding/s.test(pipeline.consumer.log), { what: 'it is taken up again' })

@@ -1,11 +1,15 @@
 // test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held against the tables.
-// May know: contract, stack, test/support.
+// May know: contract, kafka, stack, test/support.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
+import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import type { Column, Encoding, Table } from '../../contract/table.ts'
+import { deleteTopics, listTopics } from '../../kafka/admin.ts'
+import { writeGeneration } from '../../kafka/generations.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
+import { readTopic } from '../support/topic.ts'
 
 const test = suite('producer-changes', { timeoutMs: 120_000 })
 let services: Services
@@ -204,6 +208,84 @@ test('a lost slot is reported and never made anew', async () => {
   run.worker.start()
   assert.is((await run.worker.untilEnd()).code, 2)
   assert.match(run.worker.log, /SLOT_LOST/)
+})
+
+/** What a producer that knows nothing of generation 1 must leave as it is. */
+async function heldBy(run: CaptureRun): Promise<unknown> {
+  const slots = await run.sql(
+    `SELECT slot_name::text, database::text, restart_lsn::text, confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '${run.name}_1'`,
+  )
+  const publications = await run.sql(`SELECT oid::text, pubname::text FROM pg_publication`)
+  const records = await readTopic(services.endpoints.kafka!, `${run.name}.1.public.t`)
+  return { slots, publications, records: records.map(({ value }) => value!.toString('hex')).sort() }
+}
+
+async function refusedStart(run: CaptureRun): Promise<string> {
+  run.worker.start()
+  assert.equal(await run.worker.untilEnd(), { code: 2, signal: null })
+  return run.worker.tail()
+}
+
+const oneTable =
+  'CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1), (2)'
+
+test('a live generation that this Kafka has no record of is named and left as it is', async () => {
+  await using run = await prepareCapture(services, { setup: oneTable })
+  run.worker.start()
+  await run.settle()
+  await run.worker.stop()
+  const [generation] = await run.generations()
+  await run.kafka(kafka => deleteTopics(kafka, [generationsTopic(run.name)]))
+  const before = await heldBy(run)
+  const text = await refusedStart(run)
+  assert.match(text, 'GENERATION_UNKNOWN')
+  for (const part of [
+    `replication slot ${run.name}_1 of the database ${run.database.name}`,
+    `publication ${run.name}_1, made by millrace: pipeline ${run.name}, generation 1, id ${generation!.id}, Kafka cluster ${generation!.kafkaCluster}`,
+    `3 topics such as ${run.name}.1.dead-letters`,
+    'correct kafka.brokers',
+    'millrace reset topics',
+  ]) {
+    assert.ok(text.includes(part), `${part} is named in\n${text}`)
+  }
+  assert.not.match(text, /in Postgres:/)
+  assert.equal(await heldBy(run), before)
+
+  await run.sql(`COMMENT ON PUBLICATION ${run.name}_1 IS 'made by millrace: of another Kafka'`)
+  const other = await refusedStart(run)
+  const statements = `SELECT pg_drop_replication_slot('${run.name}_1'); DROP PUBLICATION "${run.name}_1";`
+  assert.ok(other.includes(`in Postgres: ${statements}`), other)
+  assert.equal(await heldBy(run), before)
+  await run.sql(statements)
+  await run.kafka(async kafka => deleteTopics(kafka, await listTopics(kafka, `${run.name}.`)))
+  run.worker.start()
+  await run.settle()
+})
+
+test('a slot of the name in another database is named and left as it is', async () => {
+  await using run = await prepareCapture(services, { setup: oneTable })
+  await using other = await prepareCapture(services, { setup: oneTable })
+  await other.sql(`SELECT pg_create_logical_replication_slot('${run.name}_1', 'pgoutput')`)
+  const before = await heldBy(run)
+  assert.match(await refusedStart(run), new RegExp(`${run.name}_1 is a slot of the database ${other.database.name}`))
+  assert.equal(await heldBy(run), before)
+  assert.equal(await run.generations(), [])
+})
+
+test('a load that was cut off takes nothing with it that has another owner by now', async () => {
+  await using run = await prepareCapture(services, { setup: oneTable })
+  run.worker.start()
+  await run.settle()
+  await run.worker.stop()
+  const [live] = await run.generations()
+  const cutOff: Generation = { ...live!, id: 'of-before', state: 'loading' }
+  await run.kafka(kafka => writeGeneration(kafka, run.name, cutOff))
+  const { slots, publications } = (await heldBy(run)) as { slots: unknown; publications: unknown }
+  const text = await refusedStart(run)
+  assert.match(run.worker.log, /the slot and publication of this name are left alone/)
+  assert.match(text, 'GENERATION_UNKNOWN')
+  const after = (await heldBy(run)) as { slots: unknown; publications: unknown }
+  assert.equal([after.slots, after.publications], [slots, publications])
 })
 
 test.run()

@@ -5,7 +5,8 @@ import { readTables } from '../../postgres/catalog.ts'
 import type { Check } from '../../postgres/check.ts'
 import { connect, query } from '../../postgres/connect.ts'
 import { applyFixes, preflight } from '../../postgres/preflight.ts'
-import { dropPublication, ensurePublication } from '../../postgres/publication.ts'
+import { createPublication, dropPublication, findPublications } from '../../postgres/publication.ts'
+import { dropSlot, findSlots } from '../../postgres/slot.ts'
 import { chooseTables } from '../../producer/choice.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
@@ -142,7 +143,7 @@ test('a role without rights is told each of them', async () => {
   const client = await connect(url.href)
   const checks = await check(client)
   await assert.refuses(
-    () => ensurePublication(client, { name: 'p', tables: [{ schema: 'public', name: 't', kind: 'r' }] }),
+    () => createPublication(client, { name: 'p', tables: [{ schema: 'public', name: 't', kind: 'r' }], comment: '' }),
     'POSTGRES_DENIED',
   )
   await client.end()
@@ -167,30 +168,43 @@ test('a check that cannot be carried out is unknown and does not keep the others
   assert.is(checks['primary keys']!.state, 'pass')
 })
 
-const published = () =>
-  db.sql<{ name: string }>(`SELECT tablename AS name FROM pg_publication_tables WHERE pubname = 'A "p"' ORDER BY 1`)
+test('a slot of the name that stands in another database is named, and survives that its name is dropped here', async () => {
+  const other = await createDatabase(services.endpoints.postgres!)
+  const slot = uniqueName('slot')
+  await other.sql('SELECT pg_create_logical_replication_slot($1, $2)', [slot, 'pgoutput'])
+  const checks = await preflight({ client: db.client, tables: [], leftOut: [], slot, publication: 'none' })
+  const { state, found, fix } = checks.find(({ name }) => name === 'slot')!
+  assert.equal([state, found], ['fail', `${slot} is a slot of the database ${other.name}`])
+  await dropSlot(db.client, slot)
+  assert.is((await findSlots(other.client, slot)).length, 1, 'it is still there')
+  await db.sql(/SELECT .*/.exec(fix!)![0])
+  assert.equal(await findSlots(other.client, slot), [], 'what the check says removes it')
+  await other.drop()
+})
 
-test('the publication is brought to exactly the wanted tables and settings, and then left alone', async () => {
+test('the publication has exactly the wanted tables and settings, says whose it is, and is never made over another', async () => {
   for (const name of ['a', 'B "x"', 'c'])
     await db.sql(`CREATE TABLE "${name.replaceAll('"', '""')}" (id int PRIMARY KEY, v int)`)
   const name = 'A "p"'
   const tables = (...names: string[]) => names.map(each => ({ schema: 'public', name: each, kind: 'r' }))
-  assert.is(await ensurePublication(db.client, { name, tables: tables('a', 'B "x"') }), true)
-  assert.is(await ensurePublication(db.client, { name, tables: tables('B "x"', 'a') }), false)
-  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), true)
-  assert.equal(await published(), [{ name: 'a' }, { name: 'c' }])
-  await db.sql(`ALTER PUBLICATION "A ""p""" SET TABLE a WHERE (id > 5), c (id)`)
-  await db.sql(`ALTER PUBLICATION "A ""p""" SET (publish = 'insert', publish_generated_columns = none)`)
-  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), true)
-  assert.is(await ensurePublication(db.client, { name, tables: tables('c', 'a') }), false)
+  const comment = `O'Hara's \\ and "more"`
+  await createPublication(db.client, { name, tables: tables('c', 'a'), comment })
+  const published = 'SELECT tablename AS name FROM pg_publication_tables WHERE pubname = $1 ORDER BY 1'
+  assert.equal(await db.sql(published, [name]), [{ name: 'a' }, { name: 'c' }])
+  assert.equal(await findPublications(db.client, 'A "'), [{ name, comment }])
   const [row] = await query<object>(
     db.client,
     `SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, pubgencols FROM pg_publication`,
   )
   const all = { pubinsert: true, pubupdate: true, pubdelete: true, pubtruncate: true }
   assert.equal(row, { ...all, pubviaroot: true, pubgencols: 's' })
+  const again = () => createPublication(db.client, { name, tables: tables('B "x"'), comment: 'mine' })
+  await assert.refuses(again, 'POSTGRES_FAILED', /already exists/)
+  assert.equal(await findPublications(db.client, 'A "'), [{ name, comment }])
   await dropPublication(db.client, name)
   await dropPublication(db.client, name)
+  const nothing = () => createPublication(db.client, { name, tables: [], comment })
+  await assert.refuses(nothing, 'CONFIG_INVALID', /there is no table to publish/)
 })
 
 test('a publication goes only when those who write to its tables have done so, and holds nobody up', async () => {
@@ -203,7 +217,7 @@ test('a publication goes only when those who write to its tables have done so, a
   ]
   const count = async (from: string) => (await db.sql<{ n: number }>(`SELECT count(*)::int AS n FROM ${from}`))[0]!.n
   for (const written of ['t', 'part']) {
-    await ensurePublication(db.client, { name: 'p', tables })
+    await createPublication(db.client, { name: 'p', tables, comment: '' })
     const writer = await db.connect()
     await writer.query(`BEGIN; INSERT INTO ${written} VALUES (1)`)
     const dropped = dropPublication(db.client, 'p')
@@ -215,17 +229,6 @@ test('a publication goes only when those who write to its tables have done so, a
     assert.is(await count('pg_publication'), 0)
     await db.sql('DELETE FROM parts')
   }
-})
-
-test('a publication of all tables or of a schema is not taken over', async () => {
-  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
-  const wanted = [{ schema: 'public', name: 't', kind: 'r' }]
-  await db.sql('CREATE PUBLICATION everything FOR ALL TABLES')
-  await db.sql('CREATE PUBLICATION whole FOR TABLES IN SCHEMA public')
-  for (const name of ['everything', 'whole']) {
-    await assert.refuses(() => ensurePublication(db.client, { name, tables: wanted }), 'POSTGRES_FAILED', /not ours/)
-  }
-  await assert.refuses(() => ensurePublication(db.client, { name: 'p', tables: [] }), 'CONFIG_INVALID')
 })
 
 test.run()

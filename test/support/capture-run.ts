@@ -15,9 +15,11 @@ import {
 import { parseLsn } from '../../contract/position.ts'
 import { parseValueSchema } from '../../contract/schema.ts'
 import type { Table } from '../../contract/table.ts'
+import type { KafkaConnection } from '../../kafka/cluster.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
 import { askStatus } from '../../runtime/presence.ts'
 import { createDecoder, type DecodedRecord, type TextValues } from './decode.ts'
+import { connectTo } from './kafka.ts'
 import { createDatabase, type TestDatabase, uniqueName } from './postgres.ts'
 import type { Services } from './services.ts'
 import { until } from './suite.ts'
@@ -99,6 +101,12 @@ export class CaptureRun {
     } catch (cause) {
       throw new Error(`${(cause as Error).message}\n${this.worker.tail()}`, { cause })
     }
+  }
+
+  /** Does something in its Kafka behind its back. */
+  async kafka(work: (kafka: KafkaConnection) => Promise<void>): Promise<void> {
+    const kafka = await connectTo(this.#broker)
+    await work(kafka).finally(() => kafka.close())
   }
 
   /** The last word on every generation. */

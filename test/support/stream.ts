@@ -1,7 +1,7 @@
 // test/support/stream: a slot's changes collected for a test to wait for and compare.
 // May know: postgres, test/support.
 
-import { ensurePublication } from '../../postgres/publication.ts'
+import { createPublication } from '../../postgres/publication.ts'
 import { openStream, type ReplicationStream, type StreamOptions } from '../../postgres/stream.ts'
 import { eventually, type TestDatabase, uniqueName } from './postgres.ts'
 import { type Recorded, recordingHandler } from './recording-handler.ts'
@@ -16,7 +16,7 @@ export interface Capture {
 export async function createCapture(db: TestDatabase, tables: readonly string[], kind = 'r'): Promise<Capture> {
   const capture = { slot: uniqueName('slot'), publication: uniqueName('pub') }
   const published = tables.map(table => ({ schema: table.split('.')[0]!, name: table.split('.')[1]!, kind }))
-  await ensurePublication(db.client, { name: capture.publication, tables: published })
+  await createPublication(db.client, { name: capture.publication, tables: published, comment: 'of a test' })
   await db.sql('SELECT pg_create_logical_replication_slot($1, $2)', [capture.slot, 'pgoutput'])
   return capture
 }

@@ -3,6 +3,7 @@
 
 import fc from 'fast-check'
 import type { Generation, GenerationState } from '../../contract/generation.ts'
+import { ownerMark, readOwner } from '../../contract/owner.ts'
 import { readGeneration } from '../../kafka/generations.ts'
 import { CommitTimes } from '../../producer/commit-times.ts'
 import { partitionOf, sameText } from '../../producer/partition.ts'
@@ -16,6 +17,7 @@ function generation(number: number, state: GenerationState): Generation {
   return {
     format: 2,
     number,
+    id: `id${number}`,
     state,
     slot: `s_${number}`,
     source: 'x/y',
@@ -41,6 +43,19 @@ test('a load that was cut off is given up and its number is not used again', () 
     plan: { kind: 'begin', number: 3 },
     cutOff: [loading],
   })
+})
+
+test('a load that was only announced is given up as well', () => {
+  const announced = generation(1, 'announced')
+  assert.equal(planGeneration([announced], false), { plan: { kind: 'begin', number: 2 }, cutOff: [announced] })
+})
+
+test("the mark of an owner is read as it was written, and every other comment is nobody's", () => {
+  const source = '7412/a, "b" id x'
+  const { id, kafkaCluster } = generation(4, 'live')
+  const mark = ownerMark('shop', { ...generation(4, 'live'), source })
+  assert.equal(readOwner(mark), { pipeline: 'shop', number: 4, id, kafkaCluster, source })
+  for (const comment of [null, '', 'made by hand', `${mark.slice(0, 40)}`]) assert.is(readOwner(comment), undefined)
 })
 
 test('a new generation on demand stands beside the live one', () => {
