@@ -23,15 +23,15 @@ export interface PartitionResponse {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
-  readonly lastStableOffset: number
+  readonly highWatermark: number
   readonly logStartOffset: number
-  readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
   readonly records: Buffer
 }
 
 const fetchApi = { apiKey: 1, apiVersion: 11, apiName: 'Fetch' } as const
 const consumer = -1
-const readCommitted = 1
+/** Of others' transactions too: an open one would hold up what stands behind it, and none of ours are in one. */
+const readUncommitted = 0
 const noSession = { id: 0, epoch: -1 }
 const unknown = -1
 const answerMarginMs = 20_000
@@ -40,7 +40,7 @@ const nothing = Buffer.alloc(0)
 /** The broker fills up the response in the order of the positions. @see https://kafka.apache.org/protocol.html#The_Messages_Fetch */
 export function fetchRequest(positions: readonly FetchPosition[], limits: FetchLimits): RawRequest {
   const writer = new WireWriter(64 + positions.length * 64)
-  writer.int32(consumer).int32(limits.maxWaitMs).int32(limits.minBytes).int32(limits.maxBytes).int8(readCommitted)
+  writer.int32(consumer).int32(limits.maxWaitMs).int32(limits.minBytes).int32(limits.maxBytes).int8(readUncommitted)
   writer.int32(noSession.id).int32(noSession.epoch)
   writer.array(runsOfTopics(positions), run => {
     writer.string(run[0]!.topic).array(run, ({ partition, offset, maxBytes }) => {
@@ -74,16 +74,18 @@ export function parseFetchResponse(payload: Buffer): { errorCode: number; partit
 function parsePartition(reader: WireReader, topic: string): PartitionResponse {
   const partition = reader.int32()
   const errorCode = reader.int16()
-  const highWatermark = 8
-  reader.offset += highWatermark
-  const lastStableOffset = reader.int64()
+  const highWatermark = reader.int64()
+  const lastStableOffset = 8
+  reader.offset += lastStableOffset
   const logStartOffset = reader.int64()
-  const aborted = reader.array(() => ({ producerId: reader.int64(), firstOffset: reader.int64() }))
+  const abortedTransaction = 8 + 8
+  reader.array(() => {
+    reader.offset += abortedTransaction
+  })
   const preferredReadReplica = 4
   reader.offset += preferredReadReplica
   const records = reader.bytes() ?? nothing
-  aborted.sort((a, b) => a.firstOffset - b.firstOffset)
-  return { topic, partition, errorCode, lastStableOffset, logStartOffset, aborted, records }
+  return { topic, partition, errorCode, highWatermark, logStartOffset, records }
 }
 
 /** A topic may appear several times, so the order of positions is kept. */

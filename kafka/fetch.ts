@@ -190,8 +190,8 @@ export class Fetcher {
 }
 
 function decode(response: PartitionResponse, { offset }: FetchPosition): FetchedPartition {
-  const { topic, partition, lastStableOffset: end, logStartOffset, aborted } = response
-  const records = decodeBatches(response.records, { topic, partition, fromOffset: offset, aborted })
+  const { topic, partition, highWatermark: end, logStartOffset } = response
+  const records = decodeBatches(response.records, { topic, partition, fromOffset: offset })
   return { topic, partition, end, logStartOffset, records, fromOffset: offset }
 }
 

@@ -10,7 +10,8 @@ export const latest = -1
 /** Asks for the offset of the first record still kept. */
 export const earliest = -2
 
-const readCommitted = 1
+/** Up to the last record that all in-sync replicas have, whether or not somebody's transaction is still open before it. */
+const readUncommitted = 0
 
 interface OffsetsWanted {
   readonly topic: string
@@ -52,7 +53,7 @@ async function listOnce(
     [...byLeader].map(async ([leader, partitions]) => {
       const link = await lane.to(leader)
       const topics = [{ topic, partitions: partitions.map(partition => ({ partition, timestamp: at })) }]
-      const request = { replicaId: -1, isolationLevel: readCommitted, topics }
+      const request = { replicaId: -1, isolationLevel: readUncommitted, topics }
       const { responses } = await link.call(broker => broker.listOffsets(request))
       for (const { partition, offset } of responses[0]?.partitions ?? []) offsets[partition] = Number(offset)
     }),

@@ -29,7 +29,6 @@ export const gzipAttribute = 1
 
 const compressionBits = 0b111
 const logAppendTimeBit = 0b1000
-const transactionalBit = 0b1_0000
 const controlBit = 0b10_0000
 const compressionNames = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
@@ -53,8 +52,6 @@ export interface DecodeOptions {
   readonly partition: number
   /** Records below are left out: a batch is fetched whole even when it begins earlier. */
   readonly fromOffset: number
-  /** Transactions whose records must not be seen, ascending by first offset, as the fetch response lists them. */
-  readonly aborted?: readonly { readonly producerId: number; readonly firstOffset: number }[]
 }
 
 /** Records of one batch: `bytes[start, end)`, decompressed. */
@@ -90,7 +87,6 @@ export function decodeBatches(source: Buffer, options: DecodeOptions): RecordSet
 
 function splitBatches(source: Buffer, options: DecodeOptions): { sections: Section[]; nextOffset: number } {
   const sections: Section[] = []
-  const isAborted = abortedFilter(options.aborted ?? [])
   let nextOffset = options.fromOffset
   for (let at = 0; at + batchLayout.records <= source.length; ) {
     const end = at + batchLayout.leaderEpoch + source.readInt32BE(at + batchLayout.length)
@@ -100,8 +96,8 @@ function splitBatches(source: Buffer, options: DecodeOptions): { sections: Secti
     const attributes = header.readInt16BE(batchLayout.attributes)
     const baseOffset = readInt64(header, batchLayout.baseOffset)
     const lastOffset = baseOffset + header.readInt32BE(batchLayout.lastOffsetDelta)
-    const hidden = isAborted(header, baseOffset) || (attributes & controlBit) !== 0
-    if (!hidden && lastOffset >= options.fromOffset) sections.push(openSection(source, at, end, options))
+    const isControl = (attributes & controlBit) !== 0
+    if (!isControl && lastOffset >= options.fromOffset) sections.push(openSection(source, at, end, options))
     nextOffset = Math.max(nextOffset, lastOffset + 1)
     at = end
   }
@@ -133,22 +129,6 @@ function openSection(source: Buffer, at: number, end: number, options: DecodeOpt
     return { bytes, start: 0, end: bytes.length, header }
   } catch (error) {
     throw unreadable(options, header, 'its gzip data is damaged', error)
-  }
-}
-
-/** Whether a batch belongs to an aborted transaction; to be asked for every batch in order. */
-function abortedFilter(
-  aborted: NonNullable<DecodeOptions['aborted']>,
-): (header: Buffer, baseOffset: number) => boolean {
-  const active = new Set<number>()
-  let next = 0
-  return (header, baseOffset) => {
-    if (aborted.length === 0) return false
-    while (next < aborted.length && aborted[next]!.firstOffset <= baseOffset) active.add(aborted[next++]!.producerId)
-    const attributes = header.readInt16BE(batchLayout.attributes)
-    const producerId = readInt64(header, batchLayout.producerId)
-    if (attributes & controlBit) active.delete(producerId)
-    return (attributes & transactionalBit) !== 0 && active.has(producerId)
   }
 }
 

@@ -76,23 +76,26 @@ test("another client's batches are read, from the middle of a batch too", async 
   assert.equal(await fetcher.endOffsets(topic), [6])
 })
 
-test('aborted transactions stay hidden and are passed', async () => {
+test("records of others' transactions are given like any others, also while one is open; their markers are passed", async () => {
   const topic = await makeTopic(connection, 1)
   const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
   await transactional.connect()
-  for (const [value, isKept] of [
-    ['lost', false],
-    ['kept', true],
-    ['lost too', false],
-  ] as const) {
+  for (const end of ['abort', 'commit', 'open'] as const) {
     const transaction = await transactional.transaction()
-    await transaction.send({ topic, messages: [{ value, partition: 0 }] })
-    await (isKept ? transaction.commit() : transaction.abort())
+    await transaction.send({ topic, messages: [{ value: end, partition: 0 }] })
+    if (end !== 'open') {
+      await transaction[end]()
+      continue
+    }
+    await send(topic, ['plain'])
+    assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['abort', 'commit', 'open', 'plain'])
+    const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
+    assert.is(last?.value?.toString(), 'plain')
+    await transaction.abort()
   }
   await transactional.disconnect()
-  assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['kept'])
-  const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
-  assert.is(last?.value?.toString(), 'kept')
+  const markers = 3
+  assert.equal(await fetcher.endOffsets(topic), [4 + markers])
 })
 
 test('the last record of empty, plain and long partitions', async () => {

@@ -133,18 +133,6 @@ test('control batches are passed over but moved past', () => {
   assert.is(records.nextOffset, 2)
 })
 
-test('records of an aborted transaction stay hidden, later ones of the same producer do not', () => {
-  const transactional = 0b1_0000
-  const control = 0b11_0000
-  const log = [
-    withAttributes(numbered(2, 0), transactional),
-    withAttributes(numbered(1, 2), control),
-    withAttributes(numbered(1, 3), transactional),
-  ]
-  const aborted = [{ producerId: identity.producerId, firstOffset: 0 }]
-  assert.equal(texts(decodeBatches(Buffer.concat(log), { ...place, aborted })), ['v3'])
-})
-
 test('damage anywhere in a batch is noticed', async () => {
   const whole = numbered(3, 0)
   for (const at of [batchLayout.attributes, batchLayout.count, batchLayout.records, whole.length - 1]) {
