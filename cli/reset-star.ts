@@ -6,6 +6,7 @@ import { storageName } from '../clickhouse/ddl.ts'
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { reconcile } from '../clickhouse/reconcile.ts'
+import { endLifetime } from '../consumer/lifetime.ts'
 import { openWarehouse, publishWarehouse } from '../consumer/setup.ts'
 import { engineTables } from '../consumer/watermark.ts'
 import { consumerGroup, type Generation } from '../contract/generation.ts'
@@ -31,6 +32,7 @@ export async function rebuildStar({ log }: CommandContext, workspace: CommandWor
     const parts = { config, clickhouse: services.clickhouse, generation, schemas }
     const bare = await openWarehouse({ ...parts, model: undefined })
     const own = [...bare.tables.values()].map(({ table }) => storageName(table.schema, table.name))
+    await endLifetime(bare.clickhouse)
     await dropModelObjects(bare.clickhouse, own)
     await bare.clickhouse.close()
     const warehouse = await openWarehouse({ ...parts, model })

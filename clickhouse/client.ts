@@ -28,7 +28,10 @@ export interface Clickhouse {
   command(sql: string, settings?: ClickHouseSettings): Promise<void>
   /** The result of a SELECT with a FORMAT as the server writes it. It has succeeded as a whole before the first byte comes. */
   stream(sql: string, settings: ClickHouseSettings, signal: AbortSignal): Promise<ResultStream>
-  /** Sends `chunks` as the body of an `INSERT … FORMAT …`; resolves once the server has finished the statement. */
+  /**
+   * Sends `chunks` as the data of an `INSERT INTO … FORMAT …`; resolves once the server has finished the statement.
+   * @throws {MillraceError} CLICKHOUSE_REFUSED when the data cannot be stored
+   */
   insert(sql: string, chunks: readonly Buffer[], settings: ClickHouseSettings): Promise<void>
   close(): Promise<void>
 }
@@ -62,11 +65,11 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       ? { http_agent: new Agent({ keepAlive: true, maxSockets: 8, noDelay: true }) }
       : { http_agent: new SecureAgent({ keepAlive: true, maxSockets: 8, noDelay: true, ...options.tls }) }),
   })
-  const guarded = async <Result>(sql: string, work: () => Promise<Result>): Promise<Result> => {
+  const guarded = async <Result>(sql: string, work: () => Promise<Result>, carriesRecords = false): Promise<Result> => {
     try {
       return await work()
     } catch (error) {
-      throw wrapClickhouseError(error, options.url, sql)
+      throw wrapClickhouseError(error, options.url, sql, carriesRecords)
     }
   }
   const named = () => ({ query_id: `${options.queryPrefix ?? ''}${randomUUID()}` })
@@ -81,6 +84,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
           clickhouse_settings: {
             output_format_json_quote_64bit_integers: 1,
             output_format_json_quote_decimals: 1,
+            ...roomFor(sql),
             ...settings,
           },
         })
@@ -88,19 +92,12 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       }),
     command: (sql, settings = {}) =>
       guarded(sql, async () => {
-        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, ...settings }, ...named() })
+        const clickhouse_settings = { wait_end_of_query: 1, ...roomFor(sql), ...settings } as const
+        await client.command({ query: sql, clickhouse_settings, ...named() })
       }),
     stream: (sql, settings, signal) => guarded(sql, () => openStream(client, sql, settings, signal)),
     insert: (sql, chunks, settings) =>
-      guarded(sql, async () => {
-        const { stream } = await client.exec({
-          query: sql,
-          values: Readable.from(chunks, { objectMode: false }),
-          clickhouse_settings: { wait_end_of_query: 1, ...settings },
-          ...named(),
-        })
-        await drain(stream)
-      }),
+      guarded(sql, () => insertRecords(client, { sql, chunks, settings, ...named() }), true),
     close: () => client.close(),
   }
 }
@@ -111,9 +108,42 @@ async function openStream(
   settings: ClickHouseSettings,
   signal: AbortSignal,
 ): Promise<ResultStream> {
-  const clickhouse_settings = { ...wholeResult, ...settings }
+  const clickhouse_settings = { ...wholeResult, ...roomFor(query), ...settings }
   const { stream, summary } = await client.exec({ query, abort_signal: signal, clickhouse_settings })
   return { body: stream, rows: Number(summary?.result_rows ?? 0) }
+}
+
+/** The table's name, quoted or not, with what stands before it. */
+const beforeColumns = /^INSERT INTO (?:`(?:\\.|[^`\\])*`|[\w.])+/
+
+/** What the client sends as the query goes into the address, which must stay short. The server takes the body as its continuation. */
+async function insertRecords(
+  client: ClickHouseClient,
+  {
+    sql,
+    chunks,
+    settings,
+    query_id,
+  }: { sql: string; chunks: readonly Buffer[]; settings: ClickHouseSettings; query_id: string },
+): Promise<void> {
+  const start = beforeColumns.exec(sql)?.[0] ?? ''
+  const { stream } = await client.exec({
+    query: start,
+    values: Readable.from([Buffer.from(`${sql.slice(start.length)}\n`), ...chunks], { objectMode: false }),
+    clickhouse_settings: { wait_end_of_query: 1, ...roomFor(sql), ...settings },
+    query_id,
+  })
+  await drain(stream)
+}
+
+/** From this length on, a statement is given the room that it needs, beyond ClickHouse's defaults. */
+const longStatement = 50_000
+
+/** A statement over hundreds of columns is larger than ClickHouse takes by default; it has fewer elements than letters. */
+function roomFor(sql: string): ClickHouseSettings {
+  if (sql.length < longStatement) return {}
+  const room = String(2 * Buffer.byteLength(sql))
+  return { max_query_size: room, max_ast_elements: room, max_expanded_ast_elements: String(500_000 + 2 * sql.length) }
 }
 
 async function drain(stream: Readable): Promise<void> {

@@ -1,39 +1,57 @@
-// clickhouse/errors: what a failed statement means for the data.
-// May know: runtime.
+// clickhouse/errors: what a failed statement means for the data, and what to do about it.
+// May know: runtime, clickhouse/error-codes.
 
 import { ClickHouseError } from '@clickhouse/client'
-import { MillraceError } from '../runtime/errors.ts'
+import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
+import { type Trouble, troubleOf } from './error-codes.ts'
+
+interface Advice {
+  readonly code: ErrorCode
+  readonly next: string
+}
+
+const busy = (next: string): Advice => ({ code: 'CLICKHOUSE_BUSY', next: `millrace keeps trying; ${next}` })
+const denied = (next: string): Advice => ({ code: 'CLICKHOUSE_DENIED', next: `${next}, then start again` })
+const failed = (next: string): Advice => ({ code: 'CLICKHOUSE_FAILED', next })
+
+const advices: Record<Trouble, Advice> = {
+  value: failed(
+    'look at the value in the view, report or table that the message names, and mend what makes or reads it',
+  ),
+  memory: busy("if it lasts, raise the server's max_server_memory_usage, or run less beside it"),
+  disk: busy("look at the free space, the open files and the rights of ClickHouse's data directory"),
+  load: busy('if it lasts, look in system.processes, system.parts and system.merges at what the server is busy with'),
+  network: busy('look at the network between ClickHouse and what the message names'),
+  keeper: busy("look at ClickHouse's Keeper and at its replicas"),
+  quota: busy('it goes on with the next interval of the quota; if that takes too long, raise the quota of this user'),
+  cancelled: busy('the statement was cancelled; somebody may have ended it with KILL QUERY'),
+  login: denied('check clickhouse.user and clickhouse.password, and from where this user may connect'),
+  right: denied(
+    'give the user a profile without readonly, and what the message names of CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, ALTER, OPTIMIZE, SELECT and INSERT, and SELECT on system.*',
+  ),
+  setting: denied('let this user change the setting that the message names: its profile or a constraint forbids that'),
+  schema: failed(
+    'a database, table or view was changed, dropped or made by hand: put it back, or build ClickHouse anew (millrace reset warehouse), then start again',
+  ),
+  limit: failed("raise the limit that the message names, in the server's settings or in the profile of this user"),
+  damage: failed(
+    "data on ClickHouse's disk is damaged: look for the part with CHECK TABLE; millrace reset warehouse builds everything anew from Kafka",
+  ),
+  statement: failed(
+    'mend the SQL if it is of your model or of your condition; otherwise this version of ClickHouse is none that millrace supports',
+  ),
+}
+const unknown = failed("look for the message in ClickHouse's own log, mend what it names, and start again")
+
+/** What ClickHouse says of a value must not get into a log, which has other readers than the warehouse. */
+const quoted = /'(?:\\.|[^'\\])*'/g
+const valuesOfRow = /Column values: .*/s
 
 /**
- * Codes that say the bytes themselves cannot be stored; sending them again changes nothing.
- * @see https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+ * Our error for whatever a statement failed with; the statement's text is cut.
+ * @param carriesRecords rows are sent with it: then values are left out of the message, and one that cannot be stored is CLICKHOUSE_REFUSED
  */
-const poisonCodes = new Set([
-  6, // CANNOT_PARSE_TEXT
-  26, // CANNOT_PARSE_QUOTED_STRING
-  27, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
-  32, // ATTEMPT_TO_READ_AFTER_EOF
-  33, // CANNOT_READ_ALL_DATA
-  38, // CANNOT_PARSE_DATE
-  41, // CANNOT_PARSE_DATETIME
-  69, // ARGUMENT_OUT_OF_BOUND
-  70, // CANNOT_CONVERT_TYPE
-  72, // CANNOT_PARSE_NUMBER
-  117, // INCORRECT_DATA
-  131, // TOO_LARGE_STRING_SIZE
-  321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
-  349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
-  376, // CANNOT_PARSE_UUID
-  407, // DECIMAL_OVERFLOW
-  636, // CANNOT_EXTRACT_TABLE_STRUCTURE
-  1001, // STD_EXCEPTION, which is how the Avro reader reports corrupt data
-])
-
-/** Codes after which the same statement may succeed: no room, no time, too many parts, shutting down. */
-const busyCodes = new Set([159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 473])
-
-/** Our error for whatever a statement failed with; the statement's text is cut, and row values never enter the message. */
-export function wrapClickhouseError(error: unknown, url: string, sql: string): MillraceError {
+export function wrapClickhouseError(error: unknown, url: string, sql: string, carriesRecords = false): MillraceError {
   if (error instanceof MillraceError) return error
   const where = `${url}, statement: ${sql.replace(/\s+/g, ' ').slice(0, 120)}`
   const code = codeOf(error)
@@ -45,28 +63,24 @@ export function wrapClickhouseError(error: unknown, url: string, sql: string): M
       cause: error,
     })
   }
+  const { message } = error as Error
   const type = error instanceof ClickHouseError ? (error.type ?? code) : code
-  const summary = (error as Error).message.split('\n')[0]!.slice(0, 500)
-  if (poisonCodes.has(code)) {
+  const shown = carriesRecords ? message.replace(valuesOfRow, '').replace(quoted, "'…'") : message
+  const summary = shown.split('\n')[0]!.slice(0, 500).trimEnd()
+  const trouble = troubleOf(code, message)
+  if (trouble === 'value' && carriesRecords) {
     return new MillraceError('CLICKHOUSE_REFUSED', {
       what: `ClickHouse cannot store the data (${type}): ${summary}`,
       where,
-      next: 'the record is isolated next; see the dead-letter topic or the following message',
+      next: 'the record at fault is looked for next',
       cause: error,
     })
   }
-  if (busyCodes.has(code)) {
-    return new MillraceError('CLICKHOUSE_BUSY', {
-      what: `ClickHouse could not take the statement now (${type}): ${summary}`,
-      where,
-      next: 'millrace keeps trying; look at memory, disk and the number of parts if it lasts',
-      cause: error,
-    })
-  }
-  return new MillraceError('CLICKHOUSE_FAILED', {
-    what: `ClickHouse refused a statement (${type}): ${summary}`,
+  const advice = trouble === undefined ? unknown : advices[trouble]
+  return new MillraceError(advice.code, {
+    what: `ClickHouse ${advice.code === 'CLICKHOUSE_BUSY' ? 'could not take a statement now' : 'refused a statement'} (${type}): ${summary}`,
     where,
-    next: 'a table may have been changed or dropped by hand, or a right is missing; mend it and start again',
+    next: advice.next,
     cause: error,
   })
 }

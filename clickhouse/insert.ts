@@ -47,15 +47,16 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
 /**
  * `INSERT … SELECT … FROM input(…) FORMAT Avro` for records made by AvroContainer: an update becomes two rows (−1 before, +1 after), a
  * delete one (−1), anything else one (+1). The database's Avro reader decodes; this process never does.
+ * @param target a table with a changelog's columns
  */
-export function insertStatement(table: Table): string {
+export function insertStatement(table: Table, target = changelogName(table)): string {
   const row = `Tuple(${table.columns.map(column => `${quoteName(avroName(column.name))} ${clickhouseType(column)}`).join(', ')})`
   const source =
     'Tuple(lsn UInt64, ordinal UInt64, txId Int64, ts_us Int64, snapshot Bool, schema String, `table` String)'
   const structure = `partition Int32, offset UInt64, record Tuple(source ${source}, op String, ts_ms Int64, before ${row}, after ${row})`
   const own = table.columns.map(column => `tupleElement(_image.2, ${quoteString(avroName(column.name))})`)
   const names = [...table.columns.map(column => column.name), ...changelogColumns.map(([name]) => name)]
-  return `INSERT INTO ${quoteName(changelogName(table))} (${names.map(quoteName).join(', ')})
+  return `INSERT INTO ${quoteName(target)} (${names.map(quoteName).join(', ')})
 SELECT ${own.join(', ')},
   _image.1, record.op, record.source.lsn, record.source.ordinal,
   bitOr(bitShiftLeft(toUInt128(record.source.lsn), 64), toUInt128(record.source.ordinal)),

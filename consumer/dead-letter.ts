@@ -7,7 +7,7 @@ import { openFetcher } from '../kafka/fetch.ts'
 import { largestBatch } from '../kafka/limits.ts'
 import { readRange } from '../kafka/read-range.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
-import { MillraceError } from '../runtime/errors.ts'
+import type { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Refused, SetAside } from './insert.ts'
 import type { FoldTable } from './tables.ts'
@@ -134,7 +134,7 @@ export function divertTo(letters: DeadLetters, log: Log): SetAside {
   return async (table, refused) => {
     const [first] = refused
     if (first === undefined) return
-    if (table.onRefusal === 'stop') throw stopError(table, first)
+    if (table.onRefusal === 'stop') throw first.error
     await letters.write(refused.map(each => letterOf(table, each)))
     table.diverted += refused.length
     log.warn('records were moved to the dead-letter topic', {
@@ -143,17 +143,6 @@ export function divertTo(letters: DeadLetters, log: Log): SetAside {
       reason: first.error.message,
     })
   }
-}
-
-function stopError(table: FoldTable, refused: Refused): MillraceError {
-  const { topic, partition, offset } = placeOf(table, refused)
-  const { error } = refused
-  return new MillraceError('RECORD_UNREADABLE', {
-    what: error.message,
-    where: `topic ${topic}, partition ${partition}, offset ${offset}`,
-    next: error.next,
-    cause: error,
-  })
 }
 
 function placeOf({ topic }: FoldTable, { record: { partition, records, from } }: Refused) {
@@ -173,6 +162,7 @@ function letterOf(table: FoldTable, refused: Refused): RecordLetter {
     table: table.table.name,
     record: {
       ...placeOf(table, refused),
+      ...(refused.image === undefined ? {} : { image: refused.image }),
       key: bytes(records.keyStarts[from]!, records.keyEnds[from]!),
       value: bytes(records.valueStarts[from]!, records.valueEnds[from]!),
     },

@@ -6,15 +6,19 @@ import type { Clickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
 import { readHead } from '../contract/head.ts'
 import { tableName } from '../contract/table.ts'
-import { readSchemaId, wireHeaderBytes } from '../contract/wire.ts'
+import { readSchemaId } from '../contract/wire.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { countRecords, halve, type Slice } from './slice.ts'
+import type { Image } from './images.ts'
+import { isolate, mostRefused, notTheRecords } from './isolate.ts'
+import { sendRecords } from './send.ts'
+import { countRecords, type Slice } from './slice.ts'
 import type { FoldTable, RecordFormat } from './tables.ts'
 import { truncateStatement } from './truncate.ts'
 
-/** A slice of one record, and why it cannot be inserted. */
+/** A slice of one record, and why it, or one image of it, cannot be inserted. */
 export interface Refused {
   readonly record: Slice
+  readonly image?: Image
   readonly error: MillraceError
 }
 
@@ -100,24 +104,25 @@ interface Target {
   readonly attempt: string
 }
 
-/** Inserts the slices whole; when ClickHouse cannot store them, halves them until the record at fault stands alone. */
+/** Inserts the slices whole, or without what ClickHouse cannot store, which is set aside. @returns what was inserted */
 async function insertOrIsolate(
   inserter: Inserter,
   target: Target,
   slices: readonly Slice[],
 ): Promise<readonly Slice[]> {
+  const { table, format } = target
+  const { clickhouse } = inserter
   try {
     await insertWhole(inserter, target, slices)
+    table.refusedInARow = 0
     return slices
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'CLICKHOUSE_REFUSED') throw error
-    if (countRecords(slices) === 1) {
-      await inserter.setAside(target.table, [{ record: slices[0]!, error }])
-      return []
-    }
-    const inserted: Slice[] = []
-    for (const half of halve(slices)) inserted.push(...(await insertOrIsolate(inserter, target, half)))
-    return inserted
+    const { refused, rest } = await isolate({ clickhouse, table, format, slices, error })
+    table.refusedInARow += refused.length
+    if (table.refusedInARow > mostRefused) throw notTheRecords(error)
+    if (refused.length > 0) await inserter.setAside(table, refused)
+    return rest.length === 0 ? [] : insertOrIsolate(inserter, target, rest)
   }
 }
 
@@ -126,16 +131,9 @@ async function insertWhole(
   { table, format, attempt }: Target,
   slices: readonly Slice[],
 ): Promise<void> {
-  const { container, statement } = format
-  container.reset()
-  for (const { partition, records, from, to } of slices) {
-    const { buffer, offsets, valueStarts, valueEnds } = records
-    for (let index = from; index < to; index++) {
-      container.append(partition, offsets[index]!, buffer, valueStarts[index]! + wireHeaderBytes, valueEnds[index]!)
-    }
-  }
   const token = `${tokenOf(inserter.database, table.topic, slices)}${attempt}`
-  await inserter.clickhouse.insert(statement, container.chunks(), insertSettings(token, container.count))
+  const settings = insertSettings(token, countRecords(slices))
+  await sendRecords(inserter.clickhouse, format.container, { statement: format.statement, settings }, slices)
 }
 
 async function truncate(inserter: Inserter, table: FoldTable, slice: Slice): Promise<void> {
@@ -152,8 +150,8 @@ async function truncate(inserter: Inserter, table: FoldTable, slice: Slice): Pro
 /** A function of the records alone: whoever repeats the insert names it alike. */
 function tokenOf(database: string, topic: string, slices: readonly Slice[]): string {
   const ranges = slices.map(
-    ({ partition, records, from, to }) =>
-      `${partition}:${records.offsets[from]}-${records.offsets[to - 1]}#${to - from}`,
+    ({ partition, records, from, to, image = '' }) =>
+      `${partition}:${records.offsets[from]}-${records.offsets[to - 1]}#${to - from}${image}`,
   )
   return createHash('sha256')
     .update(`${database}\n${topic}\n${ranges.join('\n')}`)

@@ -19,3 +19,11 @@ export async function serverLifetime(clickhouse: Clickhouse): Promise<string> {
     await clickhouse.command('INSERT INTO server_lifetime VALUES (generateUUIDv4())', { async_insert: 0 })
   }
 }
+
+/**
+ * Has the next one who asks take the server for restarted. Whoever empties tables that views fill calls it first: they no longer know the
+ * tokens of a batch that is open, and would take its rows a second time if all of it were sent again.
+ */
+export async function endLifetime(clickhouse: Clickhouse): Promise<void> {
+  await clickhouse.command('TRUNCATE TABLE server_lifetime')
+}

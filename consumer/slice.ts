@@ -23,6 +23,8 @@ export interface Slice {
   readonly truncate: boolean
   /** Records between `from` and `to` that millrace did not write for this table, by index: why. They are set aside, not inserted. */
   readonly foreign: ReadonlyMap<number, string>
+  /** Set where the one record is only this image of an update. */
+  readonly image?: 'before' | 'after'
   /** Position of the last record of ours; undefined when none stands before its end. */
   readonly reached: Position | undefined
 }

@@ -39,6 +39,8 @@ export class FoldTable {
   readonly envelope: Envelope
   /** Records inserted since the process started. */
   folded = 0
+  /** Images that ClickHouse has refused since it took a record of this table. */
+  refusedInARow = 0
   /** Records set aside since the process started. */
   diverted = 0
   readonly #schemas: SchemaStore

@@ -30,12 +30,14 @@ export interface DeadLetter {
     readonly offset: number
     readonly key: string | null
     readonly value: string | null
+    /** Set when only this image of the record was set aside, since ClickHouse cannot store it; otherwise the record is not ours at all. */
+    readonly image?: 'before' | 'after'
     /** Set when key and value are larger than a letter may be: they were cut after so many bytes of each, and stand whole in the topic. */
     readonly cutAfter?: number
   }
 }
 
 /** Key of a letter of the consumer. */
-export function recordLetterKey({ topic, partition, offset }: NonNullable<DeadLetter['record']>): string {
-  return `${topic}/${partition}/${offset}`
+export function recordLetterKey({ topic, partition, offset, image }: NonNullable<DeadLetter['record']>): string {
+  return [topic, partition, offset, ...(image ? [image] : [])].join('/')
 }

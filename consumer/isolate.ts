@@ -1,0 +1,83 @@
+// consumer/isolate: what of a refused insert ClickHouse cannot store, told without storing anything.
+// May know: runtime/errors, consumer/{images,slice,tables,trial,view-failure}.
+
+import { tableName } from '../contract/table.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { halfOf, type Image, imagesOf } from './images.ts'
+import { countRecords, type Slice, withoutOffsets } from './slice.ts'
+import type { FoldTable } from './tables.ts'
+import { findRefused, type RefusedInsert, type Trial, withTrial } from './trial.ts'
+import { viewFailure } from './view-failure.ts'
+
+/** An image of a record that cannot be stored. */
+export interface RefusedImage {
+  readonly record: Slice
+  readonly image: Image
+  readonly error: MillraceError
+}
+
+export interface Isolated {
+  readonly refused: readonly RefusedImage[]
+  /** What remains of the slices: other records, and the other images of these. */
+  readonly rest: readonly Slice[]
+}
+
+/** So many records may be at fault themselves, one after the other; when it is more, something else is. */
+export const mostRefused = 20
+
+/**
+ * Tries the insert on the bare table, whole and in halves, so that nothing is stored twice whatever is found. Whether an image can be
+ * stored depends on the image alone. So what was set aside when it came to be is set aside again when it ceases to be, and no sum is wrong
+ * for it.
+ * @throws {MillraceError} VIEW_FAILED when the table can store all of it, and a view behind it is what fails; CLICKHOUSE_FAILED when
+ *   too much is refused for the records to be at fault
+ */
+export async function isolate(insert: RefusedInsert): Promise<Isolated> {
+  const isolated = await withTrial(insert, async trial => {
+    if ((await trial.fails(insert.slices)) === undefined) return undefined
+    const records = await findRefused(trial, insert.slices, mostRefused)
+    const isAll = records.length === countRecords(insert.slices)
+    if (records.length === 0 || records.length > mostRefused || (isAll && (await trial.fails([])) !== undefined))
+      throw notTheRecords(insert.error)
+    return byImages(trial, insert, records)
+  })
+  return isolated ?? Promise.reject(await viewFailure(insert))
+}
+
+async function byImages(trial: Trial, { table, slices }: RefusedInsert, records: readonly Slice[]): Promise<Isolated> {
+  const { envelope } = table
+  const refused: RefusedImage[] = []
+  const halves: Slice[] = []
+  for (const record of records) {
+    const images = imagesOf(record, envelope)
+    for (const image of images) {
+      const alone = images.length === 1 ? record : halfOf(record, image, envelope)
+      const error = await trial.fails([alone])
+      if (error === undefined) halves.push(alone)
+      else refused.push({ record, image, error: refusedImage(table, { record, image, error }) })
+    }
+  }
+  const offsets = (partition: number) =>
+    new Set(records.filter(each => each.partition === partition).map(each => each.records.offsets[each.from]!))
+  const others = slices.flatMap(slice => withoutOffsets(slice, offsets(slice.partition)))
+  return { refused, rest: [...others, ...halves] }
+}
+
+function refusedImage({ topic, table }: FoldTable, { record, image, error }: RefusedImage): MillraceError {
+  const { partition, records, from } = record
+  return new MillraceError('CLICKHOUSE_REFUSED', {
+    what: `${image === 'before' ? 'the old row' : 'the new row'} of the record: ${error.message}`,
+    where: `topic ${topic}, partition ${partition}, offset ${records.offsets[from]}`,
+    next: `mend what the message names in ClickHouse; tables.${tableName(table)}.onRefusal: divert moves such rows to the dead-letter topic`,
+    cause: error,
+  })
+}
+
+export function notTheRecords(error: MillraceError): MillraceError {
+  return new MillraceError('CLICKHOUSE_FAILED', {
+    what: `ClickHouse refuses so much of a table that its records are hardly at fault: ${error.message}`,
+    ...(error.where === undefined ? {} : { where: error.where }),
+    next: 'look whether the changelog that the statement names was changed by hand, or whether this version of ClickHouse is one that millrace supports; mend that and start again, nothing was set aside',
+    cause: error,
+  })
+}
