@@ -107,7 +107,7 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
 /** What it has opened is among the openings also when it fails later. */
 async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: Openings): Promise<FoldLoop> {
   const { connection, generation, config, log, model } = parts
-  const setUp = () => openWarehouse(parts)
+  const setUp = () => openWarehouse({ ...parts, patience: { signal, log } })
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
   openings.opened('clickhouse', () => warehouse.clickhouse.close())
   const topic = deadLettersTopic(config.name, generation.number)

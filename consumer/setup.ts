@@ -5,6 +5,7 @@ import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
 import { applyModel, type Model } from '../clickhouse/model.ts'
+import { patient } from '../clickhouse/patient.ts'
 import { type PublishedView, publish } from '../clickhouse/publish.ts'
 import { quoteName, quoteString } from '../clickhouse/quote.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
@@ -13,6 +14,7 @@ import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
@@ -35,13 +37,16 @@ export async function openWarehouse(parts: {
   generation: Generation
   schemas: SchemaStore
   model: Model | undefined
+  /** Each statement is tried again until it passes; without it, the first failure is thrown. */
+  patience?: { readonly signal: AbortSignal; readonly log: Log }
 }): Promise<Warehouse> {
   const { config, generation, schemas, model } = parts
   const database = generationDatabase(config.name, generation.number)
   const bare = connectClickhouse(parts.clickhouse)
   await bare.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)} ENGINE = Atomic`)
   await bare.close()
-  const clickhouse = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
+  const connected = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
+  const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
   const tables = new Map<string, FoldTable>()
   for (const about of generation.tables) {
     const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
@@ -57,7 +62,7 @@ export async function openWarehouse(parts: {
     checkRequirements(model, [...tables.values()])
     await applyModel(clickhouse, model)
   }
-  return { clickhouse, database, tables }
+  return { clickhouse: connected, database, tables }
 }
 
 /**

@@ -1,0 +1,16 @@
+// clickhouse/patient: a connection whose statements are each tried again until they pass.
+// May know: runtime/{log,retry}, clickhouse/client. For statements that may be repeated, as those are that make what is not there yet.
+
+import type { Log } from '../runtime/log.ts'
+import { retry } from '../runtime/retry.ts'
+import type { Clickhouse } from './client.ts'
+
+/** A quota may be smaller than all statements together, so that to begin again from the first would never come to an end. */
+export function patient(clickhouse: Clickhouse, { signal, log }: { signal: AbortSignal; log: Log }): Clickhouse {
+  const again = <T>(work: () => Promise<T>) => retry(work, { what: 'prepare ClickHouse', signal, log })
+  return {
+    ...clickhouse,
+    rows: (...args) => again(() => clickhouse.rows(...args)),
+    command: (...args) => again(() => clickhouse.command(...args)),
+  }
+}

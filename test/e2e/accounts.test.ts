@@ -1,0 +1,47 @@
+// test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do everything.
+// May know: everything.
+
+import { startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('accounts of ClickHouse', { timeoutMs: 240_000 })
+let services: Services
+
+const user = (profile: string) =>
+  `<password>x</password><networks><ip>127.0.0.1</ip></networks><profile>${profile}</profile><quota>default</quota>`
+const users = `<clickhouse>
+  <profiles><one><readonly>1</readonly></one><two><readonly>2</readonly></two></profiles>
+  <users>
+    <reader>${user('one')}</reader>
+    <looker>${user('two')}</looker>
+  </users>
+</clickhouse>`
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'], { 'clickhouse.users.d/test.xml': users })
+})
+test.after(() => services?.stop())
+
+const setup = Array.from(
+  { length: 6 },
+  (
+    _,
+    index,
+  ) => `CREATE TABLE public.t${index} (id int PRIMARY KEY, n int); ALTER TABLE public.t${index} REPLICA IDENTITY FULL;
+    INSERT INTO public.t${index} SELECT g, g FROM generate_series(1, 10) g;`,
+).join('')
+
+test('a user that may only read ends the consumer, which says what it needs', async () => {
+  await using pipeline = await startPipeline(services, { setup, start: false })
+  for (const name of ['reader', 'looker']) {
+    const clickhouse = { url: services.endpoints.clickhouse, user: name, password: 'x' }
+    await pipeline.configure({ tables: { 'public.*': {} }, clickhouse })
+    pipeline.start()
+    assert.is((await pipeline.consumer.untilEnd()).code, 2, name)
+    for (const part of ['CLICKHOUSE_DENIED', 'READONLY', 'a profile without readonly', 'CREATE DATABASE'])
+      assert.ok(pipeline.consumer.log.includes(part), `${name}: ${part}\n${pipeline.consumer.tail()}`)
+  }
+})
+
+test.run()
