@@ -1,4 +1,4 @@
-// test/support/tcp-proxy: stands between a client and a server, byte by byte, and freezes or moves as a network does.
+// test/support/tcp-proxy: stands between a client and a server, byte by byte, and loses the server as a network does.
 // May know: node only.
 
 import { once } from 'node:events'
@@ -12,14 +12,15 @@ export interface TcpProxy {
   rewriteFirst: (chunk: Buffer) => Buffer
   /** Everything the clients have sent, as text. */
   readonly sent: () => string
-  /** Connections that are open now and are not frozen. */
+  /** Connections that are open and carry something. */
   readonly open: () => number
-  /** The connections that are open now carry nothing any more, in either direction, and stay open; new ones work. */
+  /**
+   * The host behind the connections that are open now has gone without a word: clients' ends stay open and carry nothing, and their
+   * sessions are over. New connections work, as they do when another host has taken the address over.
+   */
   freeze(): void
-  /** From now on, connections are taken and carry nothing, until `thaw`. */
-  freezeAll(): void
-  /** New connections work again. Frozen ones stay as they are. */
-  thaw(): void
+  /** Freezes once a client has sent this; resolves when it has. */
+  freezeAt(text: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -33,10 +34,16 @@ interface Pair {
 export async function startTcpProxy(target: number): Promise<TcpProxy> {
   const pairs = new Set<Pair>()
   let sent = ''
-  let takesNew = true
+  let awaited: { readonly text: string; readonly reached: () => void } | undefined
+  const freeze = () => {
+    for (const pair of pairs) {
+      pair.frozen = true
+      pair.upstream.destroy()
+    }
+  }
   const server = createServer({ allowHalfOpen: true }, client => {
     const upstream = connect({ port: proxy.target, host: '127.0.0.1', allowHalfOpen: true })
-    const pair: Pair = { client, upstream, frozen: !takesNew }
+    const pair: Pair = { client, upstream, frozen: false }
     let isFirst = true
     pairs.add(pair)
     const forget = () => {
@@ -49,14 +56,16 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
       const passed = isFirst ? proxy.rewriteFirst(chunk) : chunk
       isFirst = false
       sent += passed.toString('latin1')
+      if (awaited && sent.includes(awaited.text)) {
+        awaited.reached()
+        awaited = undefined
+        freeze()
+      }
       return passed
     })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const freeze = () => {
-    for (const pair of pairs) pair.frozen = true
-  }
   const proxy: TcpProxy = {
     port: (server.address() as AddressInfo).port,
     target,
@@ -64,12 +73,11 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
     sent: () => sent,
     open: () => [...pairs].filter(({ frozen }) => !frozen).length,
     freeze,
-    freezeAll() {
-      takesNew = false
-      freeze()
-    },
-    thaw() {
-      takesNew = true
+    freezeAt(text) {
+      sent = ''
+      return new Promise(reached => {
+        awaited = { text, reached }
+      })
     },
     async close() {
       const closed = once(server, 'close')
@@ -84,7 +92,7 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
   return proxy
 }
 
-/** A network that is gone does not pass on that one end has closed either. */
+/** A host that is gone does not say that one end has closed either. */
 function relay(pair: Pair, from: Socket, to: Socket, pass = (chunk: Buffer): Buffer => chunk): void {
   from.on('data', chunk => {
     if (!pair.frozen) to.write(pass(chunk))

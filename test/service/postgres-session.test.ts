@@ -1,0 +1,118 @@
+// test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on for ever.
+// May know: postgres, stack, test/support.
+
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { connect, disconnect, query } from '../../postgres/connect.ts'
+import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+const test = suite('postgres session')
+let services: Services
+let db: TestDatabase
+let proxy: TcpProxy
+let proxied: string
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+test.before.each(async () => {
+  db = await createDatabase(services.endpoints.postgres!)
+  const address = new URL(db.url)
+  proxy = await startTcpProxy(Number(address.port))
+  address.port = String(proxy.port)
+  proxied = address.href
+})
+test.after.each(async () => {
+  await proxy.close()
+  await db.drop()
+})
+test.after(() => services.stop())
+
+test('a statement may take as long as its backend is at work on it, and no longer', async () => {
+  await db.sql('CREATE TABLE t (id int)')
+  const holder = await db.connect()
+  await holder.query('BEGIN; LOCK TABLE t')
+  const lost = await connect(proxied)
+  const sleeping = await connect(db.url)
+  const waiting = await connect(db.url)
+  await query(waiting, 'BEGIN')
+  proxy.freeze()
+  const slept = query(sleeping, 'SELECT 1 AS one FROM pg_sleep(14)')
+  const locked = query(waiting, 'LOCK TABLE public.t')
+  const error = await assert.refuses(() => query(lost, 'SELECT 1'), 'POSTGRES_UNREACHABLE', /no answer/)
+  assert.is(error.where, 'SELECT 1')
+  assert.equal(await slept, [{ one: 1 }])
+  await holder.query('COMMIT')
+  await locked
+  await assert.refuses(() => query(lost, 'SELECT 1'), 'POSTGRES_UNREACHABLE')
+  for (const client of [lost, sleeping, waiting]) await disconnect(client)
+})
+
+test('a goodbye to a host that is gone ends soon, and so does what the signal cuts', async () => {
+  const stopping = new AbortController()
+  const lost = await connect(proxied)
+  const busy = await connect(proxied, { signal: stopping.signal })
+  proxy.freeze()
+  const asked = query(busy, 'SELECT 1')
+  const started = performance.now()
+  setTimeout(() => stopping.abort(), 100)
+  await assert.refuses(() => asked, 'POSTGRES_UNREACHABLE')
+  await disconnect(lost)
+  assert.ok(performance.now() - started < 5_000)
+})
+
+/** A startup packet without one of its parameters. @see https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage) */
+function withoutParameter(packet: Buffer, left: string): Buffer {
+  const words = packet.toString('utf8', 8).split('\0')
+  const at = words.indexOf(left)
+  const body = Buffer.from([...words.slice(0, at), ...words.slice(at + 2)].join('\0'))
+  const head = Buffer.from(packet.subarray(0, 8))
+  head.writeInt32BE(8 + body.length)
+  return Buffer.concat([head, body])
+}
+
+test('a pooler that keeps the settings of a session to itself is named on the first connection', async () => {
+  proxy.rewriteFirst = packet => withoutParameter(packet, 'options')
+  for (const mode of ['sql', 'replication'] as const) {
+    const error = await assert.refuses(() => connect(proxied, { mode }), 'POSTGRES_POOLER', /search_path is /)
+    assert.match(error.next, /address of Postgres itself/)
+    assert.not.ok(error.retriable)
+  }
+  await until(() => proxy.open() === 0, { what: 'the refused connections are closed' })
+  proxy.rewriteFirst = packet => packet
+  await disconnect(await connect(proxied))
+})
+
+test('a pooler that refuses the settings is named as well', async () => {
+  // As PgBouncer answers: protocol_violation, and the parameter's name.
+  const refusal = Buffer.from('SFATAL\0C08P01\0Munsupported startup parameter: options\0\0')
+  const pooler = createServer(socket => {
+    socket.once('data', () => {
+      const head = Buffer.from('E0000')
+      head.writeInt32BE(4 + refusal.length, 1)
+      socket.end(Buffer.concat([head, refusal]))
+    })
+  }).listen(0, '127.0.0.1')
+  await once(pooler, 'listening')
+  const { port } = pooler.address() as AddressInfo
+  await assert.refuses(
+    () => connect(`postgres://u@127.0.0.1:${port}/d`),
+    'POSTGRES_POOLER',
+    /startup parameter: options/,
+  )
+  pooler.close()
+})
+
+test('Postgres gives up a session soon whose host has died', async () => {
+  const settings = ['tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout']
+  const [row] = await query<object>(
+    db.client,
+    `SELECT ${settings.map(name => `current_setting('${name}') AS ${name}`)}`,
+  )
+  assert.equal(Object.values(row!), ['10', '5', '3', '0'])
+})
+
+test.run()
