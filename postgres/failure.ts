@@ -6,6 +6,8 @@ import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
 const remedies = {
   POSTGRES_UNREACHABLE: 'check that Postgres runs and that the address is right; it is tried again by itself',
   POSTGRES_BUSY: 'it is tried again by itself; if it lasts, give Postgres what the message names',
+  POSTGRES_READ_ONLY:
+    'it is tried again by itself; if it lasts, set source.url to the primary server, or have it take writes again',
   POSTGRES_DENIED: 'have an administrator mend what the message names; `millrace check` prints the statements',
   POSTGRES_FAILED: 'mend what the message names, then start again',
   SLOT_ACTIVE:
@@ -15,10 +17,11 @@ const remedies = {
 /** SQLSTATEs and their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const codesBySqlState: Readonly<Record<string, keyof typeof remedies>> = {
   '08': 'POSTGRES_UNREACHABLE',
-  '57P01': 'POSTGRES_UNREACHABLE',
-  '57P02': 'POSTGRES_UNREACHABLE',
-  '57P03': 'POSTGRES_UNREACHABLE',
-  '57P05': 'POSTGRES_UNREACHABLE',
+  '57': 'POSTGRES_UNREACHABLE',
+  '57014': 'POSTGRES_BUSY',
+  '58000': 'POSTGRES_BUSY',
+  '58030': 'POSTGRES_BUSY',
+  '25006': 'POSTGRES_READ_ONLY',
   '40': 'POSTGRES_BUSY',
   '53': 'POSTGRES_BUSY',
   '55P03': 'POSTGRES_BUSY',

@@ -8,7 +8,15 @@ import { MillraceError } from '../runtime/errors.ts'
 const textKind = 0x74
 /** Kind and length of a column, before its bytes. */
 const headBytes = 5
+/** Of all tables together. */
 const mostBytes = 128 * 1024 * 1024
+/** What a row costs beside its text: a string's head, an entry of the map and its share of the map's empty places. */
+const rowBytes = 100
+
+/** What is held at the moment, in the tables that share it. */
+export interface HeldBytes {
+  bytes: number
+}
 
 /**
  * With a deferrable primary key, a row may take a key before the row that had it leaves it. Told in that order, the later
@@ -19,18 +27,21 @@ export class HeldRows {
   readonly #table: Table
   /** Whole rows as Latin-1 text, which keeps every byte, and how many rows look so. */
   readonly #rows = new Map<string, number>()
+  readonly #shared: HeldBytes
   #bytes = 0
 
-  constructor(table: Table) {
+  /** @param shared by all tables of one stream */
+  constructor(table: Table, shared: HeldBytes) {
     this.#table = table
+    this.#shared = shared
   }
 
   /** @throws {MillraceError} TRANSACTION_TOO_LARGE */
   hold(row: TextRow): void {
     const text = pack(row)
     this.#rows.set(text, (this.#rows.get(text) ?? 0) + 1)
-    this.#bytes += text.length
-    if (this.#bytes > mostBytes) throw tooLarge(this.#table, this.#rows.size)
+    this.#count(text.length + rowBytes)
+    if (this.#shared.bytes > mostBytes) throw tooLarge(this.#table, this.#rows.size)
   }
 
   /** Takes a row back that looks so; false when none is held. */
@@ -41,13 +52,18 @@ export class HeldRows {
     if (count === undefined) return false
     if (count > 1) this.#rows.set(text, count - 1)
     else this.#rows.delete(text)
-    this.#bytes -= text.length
+    this.#count(-text.length - rowBytes)
     return true
   }
 
   clear(): void {
     this.#rows.clear()
-    this.#bytes = 0
+    this.#count(-this.#bytes)
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes
+    this.#shared.bytes += bytes
   }
 
   /** Hands over what is held, in the order in which it came to be, and holds nothing afterwards. */

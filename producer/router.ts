@@ -41,7 +41,8 @@ export class Router implements PgoutputHandler {
   changes = 0
   inTransaction = false
   readonly #options: RouterOptions
-  readonly #routes = new Map<Relation, Route>()
+  /** By oid: a table is announced again after nearly every change of the catalog, for as long as the connection lasts. */
+  readonly #routes = new Map<number, Route>()
   readonly #held: ReadonlyMap<TableOutput, HeldRows>
   readonly #change = {
     op: 'c' as Change['op'],
@@ -59,7 +60,8 @@ export class Router implements PgoutputHandler {
   constructor(options: RouterOptions) {
     this.#options = options
     const deferrable = options.outputs.filter(({ captured }) => captured.deferrableKey)
-    this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table)]))
+    const shared = { bytes: 0 }
+    this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table, shared)]))
   }
 
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
@@ -86,7 +88,7 @@ export class Router implements PgoutputHandler {
     const output = checkRelation(relation, this.#options.outputs)
     if (!output) return
     const gate = output.gate(relation.columns.map(({ name }) => name))
-    this.#routes.set(relation, { output, gate })
+    this.#routes.set(relation.oid, { output, gate })
     const heldBack = gate ? newColumns(relation, output.captured) : []
     if (heldBack.length > 0) this.#options.onHeldBack?.(tableName(relation), heldBack)
   }
@@ -161,7 +163,7 @@ export class Router implements PgoutputHandler {
   }
 
   #routeOf(relation: Relation): Route {
-    const route = this.#routes.get(relation)
+    const route = this.#routes.get(relation.oid)
     if (route) return route
     throw new MillraceError('SCHEMA_CHANGED', {
       what: 'the publication sends rows of a table that is not captured',

@@ -1,9 +1,14 @@
 // test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
 // May know: postgres, test/support.
 
+import { setImmediate as turn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Relation } from '../../postgres/pgoutput.ts'
-import { openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
+import { HeldRows } from '../../producer/held-rows.ts'
+import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
+import { textRow } from '../support/text-row.ts'
 
 const test = suite('producer-router')
 
@@ -181,6 +186,51 @@ test('a table that changed since it was captured stops the stream', async () => 
   router.relation(partition)
   router.begin(100, 5_000, 77)
   await assert.refuses(() => router.insert(partition, tuple('1', '9', null, null)), 'SCHEMA_CHANGED', /not captured/)
+})
+
+/** Bytes in use after everything that can be collected has been. */
+async function bytesInUse(): Promise<number> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let round = 0; round < 3; round++) {
+    collect()
+    await turn()
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+test('a table that is announced again and again costs no more memory', async () => {
+  const { router } = openPipe({ guard: guarded })
+  const announce = (times: number) => {
+    for (let left = times; left > 0; left--) router.relation({ ...relation, columns: [...relation.columns] })
+  }
+  announce(1_000)
+  const before = await bytesInUse()
+  announce(10_000)
+  const grown = (await bytesInUse()) - before
+  assert.ok(grown < 5_000_000, `${grown} bytes more`)
+})
+
+test('rows that are held count with what they cost in memory, and all tables together', async () => {
+  const shared = { bytes: 0 }
+  const table = { schema: 'public', name: 't', columns: [], key: [], partitionKey: [] }
+  const [a, b] = [new HeldRows(table, shared), new HeldRows(table, shared)]
+  a.hold(textRow(['gone']))
+  assert.ok(a.take(textRow(['gone'])))
+  assert.is(shared.bytes, 0)
+  let held = 0
+  const fill = () => {
+    for (;;) {
+      ;(held % 2 === 0 ? a : b).hold(textRow([String(held)]))
+      held++
+    }
+  }
+  await assert.refuses(fill, 'TRANSACTION_TOO_LARGE')
+  assert.ok(held > 1_000_000 && held < (128 * 1024 * 1024) / 100, `${held} rows`)
+  a.clear()
+  b.drain(() => {})
+  assert.is(shared.bytes, 0)
 })
 
 test.run()
