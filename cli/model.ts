@@ -14,7 +14,7 @@ import { quoteName } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { withClient } from '../postgres/connect.ts'
 import { readForeignKeys } from '../postgres/foreign-keys.ts'
-import { chooseTables } from '../producer/choice.ts'
+import { chooseTables, faultsOf } from '../producer/choice.ts'
 import { captureTables } from '../producer/tables.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -51,8 +51,8 @@ async function describe({ config, log, life }: CommandContext, { dbt }: ModelOpt
     choice: await chooseTables(client, config),
     foreignKeys: await readForeignKeys(client),
   }))
-  const { tables: sources, faults } = choice
-  const captured = captureTables(sources, { config, serverVersion: 0, deferrable: new Set(), faults })
+  const sources = choice.tables
+  const captured = captureTables(sources, { config, serverVersion: 0, deferrable: new Set(), faults: faultsOf(choice) })
   const tables = captured.map(({ table }) => table)
   const objects = await inScratchDatabase(services.clickhouse, async clickhouse => {
     await makeTables(clickhouse, { config, model, tables })

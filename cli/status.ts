@@ -199,6 +199,8 @@ function describe({
     )
   for (const [name, reason] of Object.entries(producer?.notCaptured ?? {}))
     lines.push(`not captured ${name}: ${reason}`)
+  for (const [name, warnings] of Object.entries(producer?.warnings ?? {}))
+    for (const what of warnings) lines.push(`warning ${name}: ${what}`)
   for (const [name, { lag_rows, lag_seconds, partitions }] of Object.entries(tables)) {
     const offsets = partitions.map(({ partition, done, end }) => `${partition}:${done}/${end}`).join(' ')
     lines.push(`  ${name.padEnd(36)} ${lag_rows} rows, ${lag_seconds} s behind   ${offsets}`)

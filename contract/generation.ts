@@ -78,11 +78,17 @@ export function generationTopics(
   pipeline: string,
   { number, tables }: Pick<Generation, 'number' | 'tables'>,
 ): string[] {
-  return [...tables.map(({ topic }) => topic), watermarksTopic(pipeline, number), deadLettersTopic(pipeline, number)]
+  const own = [watermarksTopic, deadLettersTopic, catalogTopic].map(name => name(pipeline, number))
+  return [...tables.map(({ topic }) => topic), ...own]
 }
 
 export function deadLettersTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}dead-letters`
+}
+
+/** What the source's catalog said of each captured table; the producer alone reads and writes it. */
+export function catalogTopic(pipeline: string, generation: number): string {
+  return `${generationPrefix(pipeline, generation)}catalog`
 }
 
 /** The publication of a generation: its own, so that another generation's choice of tables never changes this one's stream. */

@@ -81,7 +81,7 @@ export const tableChecks: readonly CheckDefinition[] = [
     async run({ tables }) {
       const partitioned = capturable(tables).filter(({ kind }) => kind === 'p')
       const fix =
-        'after one of these run `millrace verify`, and rebuild the table if it differs; delete rows by DELETE instead'
+        'delete rows by DELETE instead; after one of these the producer stops, and the table has to be loaded anew'
       return verdict(tables, partitioned.map(tableName), { fix }, 'warn')
     },
   },

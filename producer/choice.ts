@@ -12,8 +12,8 @@ export interface Choice {
   readonly leftOut: readonly LeftOut[]
   /** Views and the like that match a pattern, which means tables only. */
   readonly noTables: readonly string[]
-  /** What the configuration names and the database does not have, as sentences. */
-  readonly faults: readonly string[]
+  /** Why what the configuration names cannot be had, by name. */
+  readonly misnamed: Readonly<Record<string, string>>
 }
 
 /**
@@ -33,7 +33,7 @@ export async function chooseTables(client: Client, config: Config): Promise<Choi
     else noTables.push(tableName(source))
     return false
   })
-  return { tables, leftOut, noTables, faults: misnamed(config, sources) }
+  return { tables, leftOut, noTables, misnamed: findMisnamed(config, sources) }
 }
 
 /** A table that is left out takes its partitions with it, but for those that are named. */
@@ -51,14 +51,21 @@ function whyKeyless({ key }: SourceTable): string | undefined {
   return key.length > 0 ? undefined : 'it has no primary key, by which current state could be kept; add one'
 }
 
-function misnamed(config: Config, sources: readonly SourceTable[]): string[] {
-  const faults: string[] = []
+function findMisnamed(config: Config, sources: readonly SourceTable[]): Record<string, string> {
+  const found: Record<string, string> = {}
   const rootOf = new Map(sources.flatMap(root => root.partitions.map(leaf => [tableName(leaf), tableName(root)])))
   const names = new Set(sources.map(tableName))
   for (const [name, { capture = true }] of Object.entries(config.tables)) {
     const root = rootOf.get(name)
-    if (root !== undefined) faults.push(`${name}: it is a partition of ${root}, which is captured with all of them`)
-    else if (capture && !name.includes('*') && !names.has(name)) faults.push(`${name}: there is no such table`)
+    if (root !== undefined) found[name] = `it is a partition of ${root}, which is captured with all of them`
+    else if (capture && !name.includes('*') && !names.has(name)) found[name] = 'there is no such table'
   }
-  return faults
+  return found
+}
+
+/** Why the configuration cannot be captured as it is, as sentences. */
+export function faultsOf({ tables, leftOut, misnamed }: Choice): string[] {
+  const reasons = Object.entries(misnamed)
+  if (tables.length === 0) reasons.push(...leftOut.map((table): [string, string] => [tableName(table), table.reason]))
+  return reasons.map(([name, reason]) => `${name}: ${reason}`)
 }

@@ -18,22 +18,27 @@ import { withClient } from '../postgres/connect.ts'
 import { createPublication } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
+import { writeCatalog } from './catalog.ts'
 import { generationChanged } from './changed.ts'
 import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
 import { loadTables } from './load.ts'
 import { type Lock, takeLock } from './lock.ts'
-import { reportHeldBack, unclassifiedError } from './personal.ts'
+import { unclassifiedError } from './personal.ts'
 import { type Plan, planGeneration } from './plan.ts'
+import { recordCatalog } from './recording.ts'
 import { refuseRemains } from './remains.ts'
-import { findRegistered, type RegisteredTable, registerTables } from './schemas.ts'
-import { inspectSource } from './source.ts'
+import { resumeTables } from './resume.ts'
+import { type RegisteredTable, registerTables } from './schemas.ts'
+import { identify, inspectSource } from './source.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from './topics.ts'
+import { Watch } from './watch.ts'
 import type { Workspace } from './workspace.ts'
 
 /** A live generation that nobody else works on while the lock is held. */
 export interface Prepared {
   readonly generation: Generation
   readonly tables: readonly RegisteredTable[]
+  readonly watch: Watch
   /** What the initial load has made true, when it has just been done. */
   readonly loaded?: Watermark
 }
@@ -93,7 +98,7 @@ async function giveUp(workspace: Workspace, generation: Generation, isOptional: 
 }
 
 async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
-  const { identity, tables } = await inspectSource(workspace, generation.number)
+  const identity = await identify(workspace.url)
   if (identity !== generation.source) {
     throw new MillraceError('GENERATION_CHANGED', {
       what: `the generation was loaded from ${generation.source}, and this database is ${identity}`,
@@ -105,11 +110,10 @@ async function resume(workspace: Workspace, generation: Generation): Promise<Pre
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
     throw generationChanged(what, `generation ${generation.number}`)
   }
-  const inOrder = matchTables(generation, tables)
-  const registered = await findRegistered(workspace.schemas, generation.tables, inOrder)
-  for (const { table, guard } of inOrder) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
-  workspace.log.info('resuming', { generation: generation.number, tables: tables.length, slot: generation.slot })
-  return { generation, tables: registered }
+  const resumed = await resumeTables(workspace, generation)
+  const { number, slot, tables } = generation
+  workspace.log.info('resuming', { generation: number, tables: tables.length, slot })
+  return { generation, ...resumed }
 }
 
 /** A load would show the rest of the table without them; while a generation is live, they are only held back. */
@@ -120,8 +124,8 @@ function refuseUnclassified(captured: readonly CapturedTable[]): void {
 }
 
 async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
-  const { config, kafka, schemas, log } = workspace
-  const { identity, tables: captured } = await inspectSource(workspace, number)
+  const { config, kafka, schemas, log, url } = workspace
+  const { identity, tables: captured, sources } = await inspectSource(workspace, number)
   refuseUnclassified(captured)
   await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity })
   const tables = captured.map(table => describeTable(config.name, number, table))
@@ -134,15 +138,20 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
   try {
     await publish(workspace, announced, captured)
     await ensureGenerationTopics(kafka, config, announced)
+    const publication = publicationName(config.name, number)
+    const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }))
+    await writeCatalog(workspace, announced, catalog)
     const registered = await registerTables(schemas, tables, captured)
     // Written only now, so that whoever reads of a load finds its topics and schemas.
     const loading: Generation = { ...announced, state: 'loading' }
     await writeGeneration(kafka, config.name, loading)
     const loaded = await loadTables(workspace, { generation: loading, tables: registered, lost: lock.lost })
+    const watch = new Watch(workspace, loading, { catalog, captured })
+    await withClient(url, client => watch.requireUnchanged(client))
     const generation: Generation = { ...loading, state: 'live', consistentPoint: loaded.lsn }
     await writeGeneration(kafka, config.name, generation)
     log.info('live', { generation: number, slot })
-    return { generation, tables: registered, loaded }
+    return { generation, tables: registered, watch, loaded }
   } catch (error) {
     // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
     const undo = async () => {
@@ -169,28 +178,4 @@ async function publish(
 function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {
   const topic = topicName(pipeline, number, table.schema, table.name)
   return { schema: table.schema, table: table.name, topic, partitions, group }
-}
-
-/** The captured tables in the generation's order. @throws {MillraceError} GENERATION_CHANGED */
-function matchTables(generation: Generation, captured: readonly CapturedTable[]): CapturedTable[] {
-  const byName = new Map(captured.map(table => [tableName(table.table), table]))
-  const matched = generation.tables.map(({ schema, table, partitions, group }) => {
-    const name = tableName({ schema, name: table })
-    const found = byName.get(name)
-    byName.delete(name)
-    if (!found) throw generationChanged('the table is no longer there, or no longer configured', `table ${name}`)
-    if (found.partitions !== partitions) {
-      throw generationChanged(
-        `it has ${partitions} partitions and is configured with ${found.partitions}`,
-        `table ${name}`,
-      )
-    }
-    if (found.group !== group) {
-      throw generationChanged(`it is in group ${group} and is configured for ${found.group}`, `table ${name}`)
-    }
-    return found
-  })
-  const [added] = byName.keys()
-  if (added !== undefined) throw generationChanged('the table is not part of the generation', `table ${added}`)
-  return matched
 }

@@ -42,6 +42,8 @@ export class TableOutput {
   records = 0
   /** Records left out because their partition had them. */
   duplicates = 0
+  /** TRUNCATEs of the table so far, whether their records were appended or not. */
+  truncates = 0
   readonly #options: OutputOptions
   readonly #encoder: Encoder
 
@@ -83,6 +85,7 @@ export class TableOutput {
 
   /** Appends a truncate to every partition; its key is null. */
   truncate(change: Change): void {
+    this.truncates++
     this.#encoder.encode(change, undefined, undefined)
     for (let partition = 0; partition < this.captured.partitions; partition++) this.#append(change, partition, -1)
   }

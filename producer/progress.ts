@@ -32,6 +32,10 @@ export interface ProducerStatus {
   readonly heldBack: Readonly<Record<string, readonly string[]>>
   /** Tables that the configuration matches and that are not captured, and why, as sentences. */
   readonly notCaptured: Readonly<Record<string, string>>
+  /** Changes that were passed over, by table: it is in the publication and not captured. */
+  readonly foreignChanges: Readonly<Record<string, number>>
+  /** What was altered of captured tables and will stop them unless somebody acts, as sentences by table. */
+  readonly warnings: Readonly<Record<string, readonly string[]>>
   readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
 }
 
@@ -63,6 +67,8 @@ export class Progress {
   readonly #earlier = new Map<string, Counts>()
   #earlierLetters = 0
   readonly #heldBack = new Map<string, readonly string[]>()
+  readonly #foreign = new Map<string, number>()
+  readonly #warnings = new Map<string, readonly string[]>()
   #sample = { at: performance.now(), records: 0, perSecond: 0 }
 
   begin(phase: Phase, work: Work): void {
@@ -90,6 +96,21 @@ export class Progress {
     return columns.filter(column => !known.includes(column))
   }
 
+  /** A change has been passed over. @returns whether it is the first of the table */
+  foreign(table: string): boolean {
+    const count = this.#foreign.get(table) ?? 0
+    this.#foreign.set(table, count + 1)
+    return count === 0
+  }
+
+  /** What there is to warn of now. @returns what is news of it */
+  warned(table: string, warnings: readonly string[]): string[] {
+    const known = this.#warnings.get(table) ?? []
+    if (warnings.length > 0) this.#warnings.set(table, warnings)
+    else this.#warnings.delete(table)
+    return warnings.filter(warning => !known.includes(warning))
+  }
+
   failed(error: unknown): void {
     const code = error instanceof MillraceError ? error.code : 'INTERNAL'
     const what = error instanceof Error ? error.message : String(error)
@@ -115,6 +136,8 @@ export class Progress {
       tables,
       heldBack: Object.fromEntries(this.#heldBack),
       notCaptured: this.notCaptured,
+      foreignChanges: Object.fromEntries(this.#foreign),
+      warnings: Object.fromEntries(this.#warnings),
       lastError: this.#lastError,
     }
   }

@@ -1,25 +1,25 @@
 // producer/relation: what the stream says of a table, held against what was captured.
-// May know: contract/table, postgres/pgoutput, runtime/errors, producer/{captured,output}.
+// May know: contract/table, postgres/{pgoutput,widened}, runtime/errors, producer/{captured,output}.
 
 import { tableName } from '../contract/table.ts'
 import type { Relation } from '../postgres/pgoutput.ts'
+import { type DeclaredType, isWidened } from '../postgres/widened.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable, Guard } from './captured.ts'
 import type { TableOutput } from './output.ts'
 
 /**
- * The output of the announced table; undefined for one that is not captured, such as a partition announced beside its root.
- * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns; REPLICA_IDENTITY for a
- *   partition whose old rows would arrive as keys, although the root's identity says that they are whole
+ * The output of the announced table; undefined for one that is not captured itself, such as a partition announced behind its root.
+ * @param outputs by oid of the table
+ * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
  */
-export function checkRelation(relation: Relation, outputs: readonly TableOutput[]): TableOutput | undefined {
+export function checkRelation(relation: Relation, outputs: ReadonlyMap<number, TableOutput>): TableOutput | undefined {
   const name = tableName(relation)
-  const output = outputs.find(({ captured }) => captured.oid === relation.oid)
+  const output = outputs.get(relation.oid)
   if (!output) {
-    if (outputs.some(({ captured }) => tableName(captured.table) === name)) {
-      throw changed(name, 'it was replaced by another table of the same name')
+    for (const { captured } of outputs.values()) {
+      if (tableName(captured.table) === name) throw changed(name, 'it was replaced by another table of the same name')
     }
-    if (relation.replicaIdentity !== 'f') throw keyOnly(name)
     return undefined
   }
   const known = tableName(output.captured.table)
@@ -32,25 +32,31 @@ export function checkRelation(relation: Relation, outputs: readonly TableOutput[
   return output
 }
 
+/** A column that has more room than before has the same values. */
+function hasOtherType(was: DeclaredType, is: DeclaredType): boolean {
+  const same = was.typeOid === is.typeOid && was.typeModifier === is.typeModifier
+  return !same && !isWidened(was, is)
+}
+
 function compareColumns(relation: Relation, captured: CapturedTable): string | undefined {
   const known = captured.columns
   const missing = known.find(({ name }) => !relation.columns.some(column => column.name === name))
   if (missing) return `column ${missing.name} is gone`
   const added = relation.columns.find(({ name }) => !known.some(column => column.name === name))
   if (added) return `column ${added.name} is new`
-  const different = known.find(({ name, typeOid, typeModifier }, index) => {
-    const column = relation.columns[index]!
-    return column.name !== name || column.typeOid !== typeOid || column.typeModifier !== typeModifier
+  const different = known.find((was, index) => {
+    const is = relation.columns[index]!
+    return is.name !== was.name || hasOtherType(was, is)
   })
   return different && `column ${different.name} has another type or place`
 }
 
 /** A gate takes columns by name, wherever they stand; what it does not know stays behind, unless it was to leave as it is. */
 function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: Guard): string | undefined {
-  for (const { name, typeOid, typeModifier } of columns) {
-    const column = relation.columns.find(candidate => candidate.name === name)
-    if (!column) return `column ${name} is gone`
-    if (column.typeOid !== typeOid || column.typeModifier !== typeModifier) return `column ${name} has another type`
+  for (const was of columns) {
+    const is = relation.columns.find(({ name }) => name === was.name)
+    if (!is) return `column ${was.name} is gone`
+    if (hasOtherType(was, is)) return `column ${was.name} has another type`
   }
   const [added] = guard.personal ? [] : newColumns(relation, { columns, guard })
   return added === undefined ? undefined : `column ${added} is new`
@@ -70,11 +76,14 @@ function changed(name: string, difference: string): MillraceError {
   })
 }
 
-/** A partition made after the load does not inherit its root's identity, and its changes are sent under the root's name. */
-function keyOnly(name: string): MillraceError {
+/**
+ * For a change of a partitioned table while one of its partitions logs keys instead of old rows: the change does not say which partition
+ * it is of, and its announcement says that its old rows are whole.
+ */
+export function keyOnlyPartition(partition: string): MillraceError {
   return new MillraceError('REPLICA_IDENTITY', {
-    what: 'a partition was added without REPLICA IDENTITY FULL, so that its old rows would arrive incomplete',
-    where: `partition ${name}`,
-    next: `ALTER TABLE ${name} REPLICA IDENTITY FULL, then start a new generation: millrace producer --new-generation`,
+    what: 'a partition without REPLICA IDENTITY FULL has been written to, so that the old row of this update or delete may be incomplete',
+    where: `partition ${partition}`,
+    next: 'set REPLICA IDENTITY FULL on all partitions (millrace check --fix), then start a new generation: millrace producer --new-generation',
   })
 }

@@ -13,7 +13,7 @@ import type { Heartbeats } from './heartbeats.ts'
 import { HeldRows } from './held-rows.ts'
 import type { TableOutput } from './output.ts'
 import { sameText } from './partition.ts'
-import { checkRelation, newColumns } from './relation.ts'
+import { checkRelation, keyOnlyPartition, newColumns } from './relation.ts'
 
 export interface RouterOptions {
   readonly outputs: readonly TableOutput[]
@@ -23,6 +23,8 @@ export interface RouterOptions {
   onCommit(lsn: number, commitTimeUs: number): void
   /** These columns of a personal table do not leave, because nobody has classified them. */
   onHeldBack?(table: string, columns: readonly string[]): void
+  /** A change of a table that is neither captured nor a partition of a captured one is passed over. */
+  onForeign?(table: string): void
 }
 
 interface Route {
@@ -41,8 +43,13 @@ export class Router implements PgoutputHandler {
   changes = 0
   inTransaction = false
   readonly #options: RouterOptions
-  /** By oid: a table is announced again after nearly every change of the catalog, for as long as the connection lasts. */
+  readonly #outputs: ReadonlyMap<number, TableOutput>
+  /** By oid of the table, as it was announced last. */
   readonly #routes = new Map<number, Route>()
+  /** A partitioned table that was announced just now; the partition that a row is in comes right behind it. */
+  #root: TableOutput | undefined
+  /** Partitions that log keys instead of old rows, by oid. */
+  readonly #keyOnly = new Map<number, { readonly root: TableOutput; readonly name: string }>()
   readonly #held: ReadonlyMap<TableOutput, HeldRows>
   readonly #change = {
     op: 'c' as Change['op'],
@@ -59,6 +66,7 @@ export class Router implements PgoutputHandler {
 
   constructor(options: RouterOptions) {
     this.#options = options
+    this.#outputs = new Map(options.outputs.map(output => [output.captured.oid, output]))
     const deferrable = options.outputs.filter(({ captured }) => captured.deferrableKey)
     const shared = { bytes: 0 }
     this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table, shared)]))
@@ -85,8 +93,13 @@ export class Router implements PgoutputHandler {
 
   /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
   relation(relation: Relation): void {
-    const output = checkRelation(relation, this.#options.outputs)
-    if (!output) return
+    const root = this.#root
+    const output = checkRelation(relation, this.#outputs)
+    this.#root = output?.captured.kind === 'p' ? output : undefined
+    if (!output) {
+      if (root) this.#partition(relation, root)
+      return
+    }
     const gate = output.gate(relation.columns.map(({ name }) => name))
     this.#routes.set(relation.oid, { output, gate })
     const heldBack = gate ? newColumns(relation, output.captured) : []
@@ -94,13 +107,16 @@ export class Router implements PgoutputHandler {
   }
 
   insert(relation: Relation, after: Tuple): void {
-    const { output, gate } = this.#next(relation)
-    this.#create(output, gate ? gate.after(after) : after)
+    const route = this.#next(relation)
+    if (route) this.#create(route.output, route.gate ? route.gate.after(after) : after)
   }
 
   update(relation: Relation, old: Tuple | undefined, oldIsKeyOnly: boolean, fresh: Tuple): void {
-    const { output, gate } = this.#next(relation)
+    const route = this.#next(relation)
+    if (!route) return
+    const { output, gate } = route
     if (old === undefined || oldIsKeyOnly || hasUnchanged(fresh)) throw identityMissing(relation)
+    if (this.#keyOnly.size > 0) this.#requireWhole(output)
     const before = gate ? gate.before(old) : old
     const after = gate ? gate.after(fresh) : fresh
     const held = this.#held.get(output)
@@ -116,15 +132,20 @@ export class Router implements PgoutputHandler {
   }
 
   delete(relation: Relation, old: Tuple, oldIsKeyOnly: boolean): void {
-    const { output, gate } = this.#next(relation)
+    const route = this.#next(relation)
+    if (!route) return
+    const { output, gate } = route
     if (oldIsKeyOnly) throw identityMissing(relation)
+    if (this.#keyOnly.size > 0) this.#requireWhole(output)
     const before = gate ? gate.before(old) : old
     if (!this.#held.get(output)?.take(before)) this.#half(output, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position; each has a topic of its own. */
   truncate(relations: readonly Relation[]): void {
-    const outputs = relations.map(relation => this.#routeOf(relation).output)
+    this.#root = undefined
+    const outputs = relations.flatMap(relation => this.#routeOf(relation)?.output ?? [])
+    if (outputs.length === 0) return
     this.#step()
     this.#change.op = 't'
     for (const output of outputs) {
@@ -150,9 +171,9 @@ export class Router implements PgoutputHandler {
     else this.#half(output, 'c', undefined, after)
   }
 
-  #next(relation: Relation): Route {
+  #next(relation: Relation): Route | undefined {
     const route = this.#routeOf(relation)
-    this.#step()
+    if (route) this.#step()
     return route
   }
 
@@ -162,14 +183,21 @@ export class Router implements PgoutputHandler {
     this.changes++
   }
 
-  #routeOf(relation: Relation): Route {
+  /** Undefined for a table that is not captured: somebody has added it to the publication. */
+  #routeOf(relation: Relation): Route | undefined {
     const route = this.#routes.get(relation.oid)
-    if (route) return route
-    throw new MillraceError('SCHEMA_CHANGED', {
-      what: 'the publication sends rows of a table that is not captured',
-      where: `table ${tableName(relation)}`,
-      next: 'remove the table from the publication, or capture it: millrace producer --new-generation',
-    })
+    if (!route) this.#options.onForeign?.(tableName(relation))
+    return route
+  }
+
+  /** Its rows come under the root's name, and without their old values where it does not log them. */
+  #partition(relation: Relation, root: TableOutput): void {
+    if (relation.replicaIdentity === 'f') this.#keyOnly.delete(relation.oid)
+    else this.#keyOnly.set(relation.oid, { root, name: tableName(relation) })
+  }
+
+  #requireWhole(output: TableOutput): void {
+    for (const { root, name } of this.#keyOnly.values()) if (root === output) throw keyOnlyPartition(name)
   }
 
   /** One record for an update; false when it has to be told in two. */

@@ -1,18 +1,19 @@
 // producer/source: the database as it is now: whether it can be captured, and what of it is.
 // May know: contract, postgres, runtime, producer/{captured,choice,personal,tables}.
 
-import { publicationName, slotName } from '../contract/generation.ts'
+import { type Generation, publicationName, slotName } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
+import type { SourceTable } from '../postgres/catalog.ts'
 import type { Check } from '../postgres/check.ts'
-import { connect, query, withClient } from '../postgres/connect.ts'
+import { type Client, connect, query, withClient } from '../postgres/connect.ts'
 import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
-import { preflight } from '../postgres/preflight.ts'
+import { preflight, preflightResume } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
 import type { CapturedTable } from './captured.ts'
-import { type Choice, chooseTables } from './choice.ts'
+import { chooseTables, faultsOf } from './choice.ts'
 import { hashesAnything } from './personal.ts'
 import { captureTables, reportText } from './tables.ts'
 import type { Workspace } from './workspace.ts'
@@ -21,6 +22,8 @@ export interface Source {
   /** As in `Generation.source`. */
   readonly identity: string
   readonly tables: readonly CapturedTable[]
+  /** The same tables as the catalog has them. */
+  readonly sources: readonly SourceTable[]
 }
 
 /**
@@ -30,7 +33,7 @@ export interface Source {
 export async function inspectSource({ config, url, log, progress }: Workspace, generation: number): Promise<Source> {
   const slot = slotName(config.name, generation)
   const publication = publicationName(config.name, generation)
-  const tables = await withClient(url, async client => {
+  const found = await withClient(url, async client => {
     const choice = await chooseTables(client, config)
     const { tables: sources, leftOut, noTables } = choice
     judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
@@ -46,19 +49,22 @@ export async function inspectSource({ config, url, log, progress }: Workspace, g
       serverVersion: await serverVersion(client),
       deferrable,
       hashKey,
-      faults: whatIsWrong(choice),
+      faults: faultsOf(choice),
     }
     const captured = captureTables(sources, about)
     reportText(sources, log)
-    return captured
+    return { tables: captured, sources }
   })
-  return { identity: await identify(url), tables }
+  return { identity: await identify(url), ...found }
 }
 
-/** Where nothing is left, why each was left out. */
-function whatIsWrong({ tables, leftOut, faults }: Choice): string[] {
-  if (tables.length > 0) return [...faults]
-  return [...faults, ...leftOut.map(table => `${tableName(table)}: ${table.reason}`)]
+/** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */
+export async function checkToResume(
+  { config, log }: Workspace,
+  client: Client,
+  { number, slot }: Generation,
+): Promise<void> {
+  judge(await preflightResume(client, { slot, publication: publicationName(config.name, number) }), log)
 }
 
 function judge(checks: readonly Check[], log: Log): void {

@@ -1,5 +1,5 @@
 // producer/stream: a live generation's changes from its slot into its topics, until asked to stop or until something breaks.
-// May know: contract, kafka, postgres, producer.
+// May know: contract, kafka, postgres, runtime/errors, producer.
 
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -7,12 +7,14 @@ import { type Generation, publicationName } from '../contract/generation.ts'
 import { heartbeat } from '../postgres/heartbeat.ts'
 import { type PeriodicTask, runPeriodically } from '../postgres/periodic.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Prepared } from './generation.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { Ledger } from './ledger.ts'
+import { newcomers } from './newcomers.ts'
 import { reportHeldBack } from './personal.ts'
-import { Router } from './router.ts'
+import { Router, type RouterOptions } from './router.ts'
 import { untilSucceeded } from './successor.ts'
 import { openWatermarks, type Watermarks } from './watermark.ts'
 import type { Workspace } from './workspace.ts'
@@ -31,8 +33,9 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
   const signal = AbortSignal.any([workspace.signal, failure.signal])
   const { progress } = workspace
   const ends: (() => Promise<void>)[] = []
+  let session: Session | undefined
   try {
-    const session = await openSession(workspace, prepared, { failure, signal, ends })
+    session = await openSession(workspace, prepared, { failure, signal, ends })
     const succeeded = untilSucceeded(workspace, prepared.generation, signal)
     succeeded.catch(() => {})
     const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
@@ -40,6 +43,10 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
     failure.signal.throwIfAborted()
     if (successor) reportSuccessor(workspace, prepared.generation, successor)
     await sayFarewell(session)
+  } catch (error) {
+    // What was read before is right, and is not read on its own again.
+    if (session && error instanceof MillraceError && !error.retriable) await sayFarewell(session).catch(() => {})
+    throw error
   } finally {
     progress.end()
     failure.abort()
@@ -63,8 +70,8 @@ interface SessionParts {
 async function openSession(workspace: Workspace, prepared: Prepared, parts: SessionParts): Promise<Session> {
   const { config, url, log, progress } = workspace
   const { generation, tables, loaded } = prepared
-  const { failure, signal, ends } = parts
-  const onError = (error: unknown) => failure.abort(error)
+  const { signal, ends } = parts
+  const onError = (error: unknown) => parts.failure.abort(error)
   let stream: ReplicationStream | undefined
 
   const watermarks = await openWatermarks({
@@ -89,14 +96,12 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   const reach = (lsn: number, commitTimeUs?: number) => {
     if (ledger.advance(lsn, commitTimeUs)) destination.sink.mark(lsn)
   }
-  const onHeldBack = (table: string, columns: readonly string[]) => reportHeldBack(workspace, table, columns)
   const heartbeats = new Heartbeats(generation.slot, log)
-  const router = new Router({ ...destination, heartbeats, onCommit: reach, onHeldBack })
-  const received = () => stream?.lastReceived() ?? 0
+  const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(workspace) })
   progress.begin('streaming', {
     outputs: destination.outputs,
     deadLetters: destination.deadLetters,
-    received,
+    received: () => stream?.lastReceived() ?? 0,
     durable: () => ledger.durable,
     commitTimeUs: () => ledger.commitTimeUs,
     pendingBytes: () => destination.sink.pendingBytes,
@@ -115,7 +120,9 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   ends.push(() => opened.close())
   stream.acknowledge(ledger.durable)
   destination.backPressure.attach(stream)
-  const beside = runPeriodically({ url, tasks: [beat(workspace, heartbeats)], log, signal })
+  const watched = { ...destination, durable: () => ledger.durable, fail: onError }
+  const tasks = [beat(workspace, heartbeats), prepared.watch.beside(watched), newcomers(workspace, generation, tables)]
+  const beside = runPeriodically({ url, tasks, log, signal })
   ends.push(() => beside)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
   return { destination, watermarks, stream }
@@ -124,6 +131,21 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
 function beat({ config }: Workspace, heartbeats: Heartbeats): PeriodicTask {
   const everyMs = config.source.heartbeatSeconds * 1000
   return heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) })
+}
+
+function reporters(workspace: Workspace): Required<Pick<RouterOptions, 'onHeldBack' | 'onForeign'>> {
+  return {
+    onHeldBack: (table, columns) => reportHeldBack(workspace, table, columns),
+    onForeign: table => reportForeign(workspace, table),
+  }
+}
+
+function reportForeign({ log, config, progress }: Workspace, table: string): void {
+  if (!progress.foreign(table)) return
+  log.warn('changes of a table that is not captured are passed over', {
+    table,
+    next: `it was added to a publication of ${config.name}; capture it by a new generation, or take it out by ALTER PUBLICATION … DROP TABLE`,
+  })
 }
 
 function reportSuccessor({ log }: Workspace, { number, slot }: Generation, successor: Generation): void {

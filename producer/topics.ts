@@ -2,7 +2,13 @@
 // May know: contract, kafka/admin, runtime/config.
 
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
-import { deadLettersTopic, type Generation, generationsTopic, watermarksTopic } from '../contract/generation.ts'
+import {
+  catalogTopic,
+  deadLettersTopic,
+  type Generation,
+  generationsTopic,
+  watermarksTopic,
+} from '../contract/generation.ts'
 import { ensureTopic, type TopicSpec } from '../kafka/admin.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Config } from '../runtime/config.ts'
@@ -10,6 +16,8 @@ import type { Config } from '../runtime/config.ts'
 /** Records are told apart from batch and request framing by this much. */
 const batchOverhead = 64 * 1024
 const dayMs = 86_400_000
+/** 1,600 columns, or 100,000 partitions. */
+const largestCatalogRecord = 16 * 1024 * 1024
 
 /** Makes the topic of generations. It is compacted, so that the last word on each stays. */
 export async function ensureGenerationsTopic(kafka: KafkaConnection, config: Config): Promise<void> {
@@ -54,6 +62,15 @@ export async function ensureGenerationTopics(
     replication,
     // Only the newest matters; what is older is kept for a look back.
     config: { 'cleanup.policy': 'delete', 'retention.ms': String(7 * dayMs), 'min.insync.replicas': minInSync(config) },
+  })
+  specs.push({
+    name: catalogTopic(config.name, number),
+    partitions: 1,
+    replication,
+    config: {
+      ...{ 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) },
+      'max.message.bytes': String(largestCatalogRecord),
+    },
   })
   for (const spec of specs) {
     const { drift } = await ensureTopic(kafka, spec)

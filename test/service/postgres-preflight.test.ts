@@ -101,14 +101,19 @@ test('a pattern means the tables that can be captured; what is named, or left ou
     CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (9);
     CREATE TABLE high PARTITION OF parts FOR VALUES FROM (9) TO (99)`)
   const choose = async (tables: Record<string, object>) => {
-    const { tables: chosen, leftOut, noTables, faults } = await chooseTables(db.client, configSchema.parse({ tables }))
+    const {
+      tables: chosen,
+      leftOut,
+      noTables,
+      misnamed,
+    } = await chooseTables(db.client, configSchema.parse({ tables }))
     const reasons = leftOut.map(({ name, reason }) => `${name}: ${reason.slice(0, 22)}`)
     const views = noTables.map(name => name.replace(/pg_temp_\d+/, 'pg_temp'))
-    return { chosen: chosen.map(({ name }) => name), reasons, views, faults }
+    return { chosen: chosen.map(({ name }) => name), reasons, views, misnamed }
   }
   const views = ['pg_temp.brief', 'public.a_matview', 'public.a_view']
   const reasons = ['keyless: it has no primary key,', 'quick: it is unlogged, so tha']
-  assert.equal(await choose({ '*.*': {} }), { chosen: ['fine', 'parts'], reasons, views, faults: [] })
+  assert.equal(await choose({ '*.*': {} }), { chosen: ['fine', 'parts'], reasons, views, misnamed: {} })
   const out = { capture: false }
   assert.equal(
     await choose({
@@ -119,17 +124,17 @@ test('a pattern means the tables that can be captured; what is named, or left ou
       '*.a_*': out,
       '*.brief': out,
     }),
-    { chosen: ['fine', 'parts'], reasons: [], views: [], faults: [] },
+    { chosen: ['fine', 'parts'], reasons: [], views: [], misnamed: {} },
   )
   assert.equal(await choose({ 'public.keyless': {}, 'public.a_view': {}, 'public.quick': {}, 'public.gone': {} }), {
     ...{ chosen: ['a_view', 'keyless', 'quick'], reasons: [], views: [] },
-    faults: ['public.gone: there is no such table'],
+    misnamed: { 'public.gone': 'there is no such table' },
   })
   assert.equal((await choose({ 'public.*': {}, 'public.parts': out })).chosen, ['fine'])
   assert.equal((await choose({ 'public.*': {}, 'public.parts': out, 'public.low': {} })).chosen, ['fine', 'low'])
-  assert.equal((await choose({ 'public.*': {}, 'public.low': out })).faults, [
-    'public.low: it is a partition of public.parts, which is captured with all of them',
-  ])
+  assert.equal((await choose({ 'public.*': {}, 'public.low': out })).misnamed, {
+    'public.low': 'it is a partition of public.parts, which is captured with all of them',
+  })
 })
 
 test('a role without rights is told each of them', async () => {

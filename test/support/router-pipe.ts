@@ -59,6 +59,10 @@ interface PipeOptions {
   readonly deferrableKey?: boolean
   readonly guard?: Guard
   readonly onHeldBack?: RouterOptions['onHeldBack']
+  readonly onForeign?: RouterOptions['onForeign']
+  /** As they were captured. */
+  readonly columns?: Relation['columns']
+  readonly kind?: 'r' | 'p'
 }
 
 /** A personal table whose note is masked. */
@@ -77,8 +81,8 @@ export function openPipe(options: PipeOptions = {}): Pipe {
   const captured: CapturedTable = {
     table,
     oid: 7,
-    kind: 'r',
-    columns: relation.columns,
+    kind: options.kind ?? 'r',
+    columns: options.columns ?? relation.columns,
     identityColumns: [0, 1],
     partitionColumns: [1],
     partitions,
@@ -97,11 +101,11 @@ export function openPipe(options: PipeOptions = {}): Pipe {
     writer: new AvroWriter(),
   })
   const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
-  const { onHeldBack = () => {} } = options
+  const { onHeldBack = () => {}, onForeign = () => {} } = options
   const onCommit = (...commit: [number, number]) => void commits.push(commit)
   const heartbeats = new Heartbeats('t_1', quietLog())
-  const router = new Router({ outputs: [output], deadLetters, heartbeats, onCommit, onHeldBack })
-  router.relation(relation)
+  const router = new Router({ outputs: [output], deadLetters, heartbeats, onCommit, onHeldBack, onForeign })
+  if (!options.columns) router.relation(relation)
   const decoder = createDecoder(table)
   return {
     router,

@@ -182,10 +182,73 @@ test('a table that changed since it was captured stops the stream', async () => 
   await assert.refuses(announce({ columns: [...relation.columns, added] }), 'SCHEMA_CHANGED', /added is new/)
   await assert.refuses(announce({ columns: [id!, order!, price!, other] }), 'SCHEMA_CHANGED', /note has another type/)
   await assert.refuses(announce({ columns: [order!, id!, price!, note!] }), 'SCHEMA_CHANGED', /another type or place/)
-  const partition = { ...relation, oid: 9, name: 'items_1' }
-  router.relation(partition)
+})
+
+test('a column with more room than before holds the same values, any other type does not', async () => {
+  const [varchar, text] = [1043, 25]
+  const announced = (typeOid: number, typeModifier: number) => ({
+    ...relation,
+    columns: relation.columns.map((column, index) => (index === 3 ? { ...column, typeOid, typeModifier } : column)),
+  })
+  const widen = (...types: [number, number][]) => {
+    const [was, is] = types.map(type => announced(...type))
+    const { router } = openPipe({ columns: was!.columns })
+    router.relation(is!)
+  }
+  widen([varchar, 24], [varchar, 44])
+  widen([varchar, 24], [varchar, -1])
+  widen([varchar, 24], [text, -1])
+  widen([text, -1], [varchar, -1])
+  widen([1184, 3], [1184, 6])
+  for (const is of [
+    [varchar, 14],
+    [25 + 1, -1],
+    [1042, 24],
+  ] as [number, number][]) {
+    await assert.refuses(() => widen([varchar, 24], is), 'SCHEMA_CHANGED', /another type/)
+  }
+  await assert.refuses(() => widen([varchar, -1], [varchar, 24]), 'SCHEMA_CHANGED')
+  await assert.refuses(() => widen([1700, 589_830], [1700, 786_438]), 'SCHEMA_CHANGED')
+})
+
+test('changes of a table that is not captured are passed over and take no position', () => {
+  const foreign: string[] = []
+  const { router, records } = openPipe({ onForeign: table => void foreign.push(table) })
+  const other = { ...relation, oid: 9, name: 'other', replicaIdentity: 'd' as const }
   router.begin(100, 5_000, 77)
-  await assert.refuses(() => router.insert(partition, tuple('1', '9', null, null)), 'SCHEMA_CHANGED', /not captured/)
+  router.relation(other)
+  router.insert(other, tuple('1', '9', null, null))
+  router.update(other, undefined, false, tuple('1', '9', null, null))
+  router.delete(other, tuple('1', '9', null, null), true)
+  router.truncate([other])
+  router.insert(relation, tuple('1', '9', null, null))
+  router.truncate([other, relation])
+  assert.equal(
+    records().map(([op, , , ordinal]) => [op, ordinal]),
+    [['c', 0], ...[0, 1, 2, 3].map(() => ['t', 2])],
+  )
+  assert.equal(foreign, Array(5).fill('public.other'))
+})
+
+test('a partition without whole old rows takes inserts, and stops at the first update or delete of its root', async () => {
+  const { router, records } = openPipe({ kind: 'p' })
+  const leaf = (identity: 'd' | 'f') => ({ ...relation, oid: 9, name: 'items_1', replicaIdentity: identity })
+  const row = tuple('1', '9', null, null)
+  const announce = (identity: 'd' | 'f') => {
+    router.relation(relation)
+    router.relation(leaf(identity))
+  }
+  router.begin(100, 5_000, 77)
+  announce('d')
+  router.insert(relation, row)
+  await assert.refuses(() => router.update(relation, row, false, row), 'REPLICA_IDENTITY', /partition/)
+  await assert.refuses(() => router.delete(relation, row, false), 'REPLICA_IDENTITY', /partition/)
+  announce('f')
+  router.delete(relation, row, false)
+  assert.equal(
+    records().map(([op]) => op),
+    ['c', 'd'],
+  )
 })
 
 /** Bytes in use after everything that can be collected has been. */
