@@ -20,6 +20,7 @@ const settings: Readonly<Record<string, string>> = {
   timezone: 'UTC',
   intervalstyle: 'iso_8601',
   extra_float_digits: '3',
+  lc_monetary: 'C',
   bytea_output: 'hex',
   search_path: '',
   quote_all_identifiers: 'off',
