@@ -74,7 +74,8 @@ async function timeReports(shops: Shops): Promise<ReportsResult['reports_ms']> {
   const published = ({ database }: Shop) => `${database}_analytics`
   for (const shop of Object.values(shops)) {
     const own = views.map(view => ({ ...view, database: published(shop) }))
-    await publish(shop.clickhouse, shop.database, own)
+    const publisher = { pipeline: shop.database, kafkaCluster: 'none' }
+    await publish(shop.clickhouse, { generation: shop.database, views: own, publisher })
   }
   const taken: Record<string, AtBothSizes> = {}
   for (const { name } of views) {

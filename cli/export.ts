@@ -8,9 +8,9 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Command, Option } from 'commander'
 import { connectClickhouse } from '../clickhouse/client.ts'
-import { findStableViews } from '../clickhouse/databases.ts'
 import { wrapClickhouseError } from '../clickhouse/errors.ts'
 import { type ExportFormat, exportFormats, openExport } from '../clickhouse/export.ts'
+import { findStableViews } from '../clickhouse/stable-views.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import { didYouMean } from '../runtime/suggest.ts'
@@ -51,7 +51,9 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
   const services = await openServices(config, log, life.signal, ['clickhouse'])
   const clickhouse = connectClickhouse(services.clickhouse)
   life.opened('clickhouse', () => clickhouse.close())
-  const names = (await findStableViews(clickhouse, config.name)).map(({ database, name }) => `${database}.${name}`)
+  const names = (await findStableViews(clickhouse, { pipeline: config.name })).map(
+    ({ database, name }) => `${database}.${name}`,
+  )
   if (!names.includes(view!)) throw unknownView(view!, names)
   const [database, ...rest] = view!.split('.')
   try {

@@ -2,7 +2,8 @@
 // May know: clickhouse, contract, kafka, postgres, producer, cli.
 
 import type { Command } from 'commander'
-import { dropDatabase, findDatabases, findStableViews } from '../clickhouse/databases.ts'
+import { dropDatabase, findDatabases } from '../clickhouse/databases.ts'
+import { findStableViews } from '../clickhouse/stable-views.ts'
 import { type GenerationState, generationDatabase, slotName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
 import { listTopics } from '../kafka/admin.ts'
@@ -78,8 +79,9 @@ export async function reportGenerations(workspace: CommandWorkspace): Promise<Ge
   return reports
 }
 
-async function servingDatabases({ clickhouse, config }: CommandWorkspace): Promise<Set<string>> {
-  return new Set((await findStableViews(clickhouse, config.name)).map(({ shows }) => shows))
+async function servingDatabases({ clickhouse, config, kafka }: CommandWorkspace): Promise<Set<string>> {
+  const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
+  return new Set((await findStableViews(clickhouse, publisher)).map(({ shows }) => shows))
 }
 
 function describe({ number, state, slot, topics, database }: GenerationReport): string {

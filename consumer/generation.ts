@@ -2,7 +2,7 @@
 // May know: contract/generation, kafka, runtime.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Generation } from '../contract/generation.ts'
+import { type Generation, generationsTopic } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
@@ -11,6 +11,8 @@ import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
 
 const askEveryMs = 200
+/** Brokers may deny a topic for a moment when they have only just started. */
+const missingToleranceMs = 30_000
 
 export interface GenerationSource {
   readonly connection: KafkaConnection
@@ -29,17 +31,34 @@ export async function waitForGeneration(source: GenerationSource, signal: AbortS
   }
 }
 
-/** Resolves when another generation should be folded instead; never while `current` stands, nor while Kafka does not answer. */
+/**
+ * Resolves when another generation should be folded instead; never while `current` stands, nor while Kafka does not answer.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the topic of generations was lost, or made anew
+ */
 export async function untilReplaced(
   source: GenerationSource,
   current: Generation,
   signal: AbortSignal,
 ): Promise<Generation> {
+  let seenAt = performance.now()
   for (;;) {
-    const generation = await newest(source, signal)
+    const generations = await readKnown(source, signal)
+    if (generations !== undefined) seenAt = performance.now()
+    const isGone = performance.now() - seenAt > missingToleranceMs
+    const own = generations?.find(({ number }) => number === current.number)
+    if (isGone || (generations !== undefined && own?.id !== current.id)) throw recordLost(source, current)
+    const generation = newestGeneration(generations ?? [])
     if (generation !== undefined && generation.number !== current.number) return generation
     await pause(askEveryMs * 10, undefined, { signal })
   }
+}
+
+function recordLost({ pipeline }: GenerationSource, { number, id }: Generation): MillraceError {
+  return new MillraceError('GENERATION_UNKNOWN', {
+    what: `the record of generation ${number}, id ${id}, which is being folded, is no longer there, or is of another generation`,
+    where: `topic ${generationsTopic(pipeline)}`,
+    next: 'restore the topic, or run millrace reset topics, after which everything is loaded anew into another database',
+  })
 }
 
 /**
@@ -63,9 +82,17 @@ async function newest(source: GenerationSource, signal: AbortSignal): Promise<Ge
   return newestGeneration(await known(source, signal))
 }
 
-/** All generations that there are; none before the first. Asks again for as long as Kafka is away. */
-function known({ connection, fetcher, pipeline, log }: GenerationSource, signal: AbortSignal): Promise<Generation[]> {
+/** All generations that there are; none before the first. */
+export async function known(source: GenerationSource, signal: AbortSignal): Promise<Generation[]> {
+  return (await readKnown(source, signal)) ?? []
+}
+
+/** Undefined when there is no topic of them. Asks again for as long as Kafka is away. */
+function readKnown(
+  { connection, fetcher, pipeline, log }: GenerationSource,
+  signal: AbortSignal,
+): Promise<Generation[] | undefined> {
   const read = async () =>
-    (await hasGenerations(connection, pipeline)) ? readGenerations(fetcher, pipeline, signal) : []
+    (await hasGenerations(connection, pipeline)) ? readGenerations(fetcher, pipeline, signal) : undefined
   return retry(read, { what: 'read the generations', signal, log })
 }

@@ -2,6 +2,7 @@
 // May know: contract, kafka, clickhouse, runtime, consumer.
 
 import { connectClickhouse } from '../clickhouse/client.ts'
+import { findDatabases } from '../clickhouse/databases.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
@@ -11,18 +12,20 @@ import { openFetcher } from '../kafka/fetch.ts'
 import { joinGroup, type TopicGroup } from '../kafka/group.ts'
 import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
 import type { Config } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import { serve } from '../runtime/http.ts'
 import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { Openings } from '../runtime/openings.ts'
 import { announce, withdraw } from '../runtime/presence.ts'
 import { retry } from '../runtime/retry.ts'
+import { checkBelonging } from './belonging.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
-import { type GenerationSource, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
+import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
 import { Others } from './others.ts'
 import { runFold } from './run.ts'
-import { openWarehouse, publishWarehouse } from './setup.ts'
+import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
 import type { FoldLoop } from './tenure.ts'
 import { keepMerged } from './upkeep.ts'
@@ -59,6 +62,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
   while (!life.signal.aborted) {
+    await refuseStrangers(options, source)
     const generation = await waitForGeneration(source, life.signal)
     const started = (loop: FoldLoop) => {
       status = () => statusOf(loop)
@@ -86,9 +90,13 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
   log.info('folding', { generation: generation.number, tables: generation.tables.length })
   const replaced = new AbortController()
   const signal = AbortSignal.any([life.signal, replaced.signal])
+  let lost: unknown
   const watch = untilReplaced(source, generation, signal).then(
     () => replaced.abort(),
-    error => replaced.abort(error),
+    error => {
+      lost = error
+      replaced.abort(error)
+    },
   )
   const openings = new Openings()
   try {
@@ -102,6 +110,24 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
     await watch
     await openings.close()
   }
+  if (lost instanceof MillraceError) throw lost
+}
+
+/** Asks again for as long as ClickHouse is away. @throws {MillraceError} GENERATION_UNKNOWN, GENERATION_CHANGED */
+async function refuseStrangers(
+  { config, clickhouse, log, life }: ConsumerOptions,
+  source: GenerationSource,
+): Promise<void> {
+  const { name: pipeline } = config
+  const bare = connectClickhouse(clickhouse)
+  try {
+    const find = () => findDatabases(bare, pipeline)
+    const databases = await retry(find, { what: 'look for databases', signal: life.signal, log })
+    const generations = await known(source, life.signal)
+    checkBelonging({ pipeline, kafkaCluster: source.connection.clusterId, generations, databases })
+  } finally {
+    await bare.close()
+  }
 }
 
 /** What it has opened is among the openings also when it fails later. */
@@ -110,6 +136,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   const setUp = () => openWarehouse({ ...parts, patience: { signal, log } })
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
   openings.opened('clickhouse', () => warehouse.clickhouse.close())
+  await retry(() => checkStableNames(warehouse, model), { what: 'look at the stable names', signal, log })
   const topic = deadLettersTopic(config.name, generation.number)
   const letters = await openDeadLetters({ connection, topic, signal })
   openings.opened('dead letters', () => letters.close())

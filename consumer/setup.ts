@@ -2,12 +2,14 @@
 // May know: contract, clickhouse, kafka/registry, consumer/{insert,lifetime,tables,watermark}.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
+import { claimDatabase } from '../clickhouse/databases.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
 import { applyModel, type Model } from '../clickhouse/model.ts'
 import { patient } from '../clickhouse/patient.ts'
-import { type PublishedView, publish } from '../clickhouse/publish.ts'
-import { quoteName, quoteString } from '../clickhouse/quote.ts'
+import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
+import { quoteString } from '../clickhouse/quote.ts'
+import type { Publisher } from '../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
 import { valueSchema } from '../contract/schema.ts'
 import { tableName } from '../contract/table.ts'
@@ -22,6 +24,7 @@ import { watermarkStatements } from './watermark.ts'
 
 export interface Warehouse {
   readonly clickhouse: Clickhouse
+  readonly publisher: Publisher
   readonly database: string
   /** By topic. */
   readonly tables: ReadonlyMap<string, FoldTable>
@@ -30,7 +33,10 @@ export interface Warehouse {
 /** A table of the generation that the configuration no longer names is folded all the same. */
 const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
 
-/** Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's. */
+/**
+ * Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one
+ */
 export async function openWarehouse(parts: {
   config: Config
   clickhouse: { url: string; user: string; password: string }
@@ -43,8 +49,7 @@ export async function openWarehouse(parts: {
   const { config, generation, schemas, model } = parts
   const database = generationDatabase(config.name, generation.number)
   const bare = connectClickhouse(parts.clickhouse)
-  await bare.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)} ENGINE = Atomic`)
-  await bare.close()
+  await claimDatabase(bare, config.name, generation).finally(() => bare.close())
   const connected = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
   const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
   const tables = new Map<string, FoldTable>()
@@ -62,25 +67,37 @@ export async function openWarehouse(parts: {
     checkRequirements(model, [...tables.values()])
     await applyModel(clickhouse, model)
   }
-  return { clickhouse: connected, database, tables }
+  const publisher = { pipeline: config.name, kafkaCluster: generation.kafkaCluster }
+  return { clickhouse: connected, publisher, database, tables }
+}
+
+/**
+ * Looks whether the stable names are free or ours already, which is better known before a long load than after it.
+ * @throws {MillraceError} CONFIG_INVALID when two views would have one name; NAME_TAKEN when something else has it
+ */
+export async function checkStableNames(warehouse: Warehouse, model: Model | undefined): Promise<void> {
+  await checkNames(warehouse.clickhouse, stableViews(warehouse, model), warehouse.publisher)
 }
 
 /**
  * Points the stable names at this generation: each table under its own schema and name, its history beside it, and what the model
  * publishes.
- * @throws {MillraceError} CONFIG_INVALID when two of them would have one name
+ * @throws {MillraceError} CONFIG_INVALID, NAME_TAKEN
  */
 export async function publishWarehouse(warehouse: Warehouse, model: Model | undefined): Promise<void> {
+  const { clickhouse, database: generation, publisher } = warehouse
+  await publish(clickhouse, { generation, views: stableViews(warehouse, model), publisher })
+}
+
+function stableViews(warehouse: Warehouse, model: Model | undefined): PublishedView[] {
   const views = [...[...warehouse.tables.values()].flatMap(tableViews), ...(model?.publish ?? [])]
   const twice = views.find((view, index) => views.slice(0, index).some(other => isSameName(view, other)))
-  if (twice !== undefined) {
-    throw new MillraceError('CONFIG_INVALID', {
-      what: `${twice.database}.${twice.name} is to show ${twice.source}, but something else has that name already`,
-      where: model?.directory ?? 'tables in the configuration',
-      next: 'publish it under another name in model.yaml, or leave out the table or its history',
-    })
-  }
-  await publish(warehouse.clickhouse, warehouse.database, views)
+  if (twice === undefined) return views
+  throw new MillraceError('CONFIG_INVALID', {
+    what: `${twice.database}.${twice.name} is to show ${twice.source}, but something else has that name already`,
+    where: model?.directory ?? 'tables in the configuration',
+    next: 'publish it under another name in model.yaml, or leave out the table or its history',
+  })
 }
 
 function tableViews({ table, history }: FoldTable): PublishedView[] {

@@ -163,6 +163,14 @@ export function deleteGroup(connection: KafkaConnection, groupId: string): Promi
   })
 }
 
+/** Waits a while for the members of before to be gone. @throws {MillraceError} GROUP_ACTIVE when they stay; KAFKA_REFUSED, KAFKA_DENIED */
+export function requireNoMembers(connection: KafkaConnection, groupId: string): Promise<void> {
+  return asking(connection, groupId, `see consumer group ${groupId} empty`, async broker => {
+    const { groups } = await broker.describeGroups({ groupIds: [groupId] })
+    if (groups.some(({ members }) => members.length > 0)) throw groupActive(groupId)
+  })
+}
+
 async function asking<T>(
   connection: KafkaConnection,
   groupId: string,

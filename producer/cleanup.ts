@@ -4,7 +4,7 @@
 import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
 import { readOwner } from '../contract/owner.ts'
 import { deleteTopics } from '../kafka/admin.ts'
-import { deleteGroup } from '../kafka/coordinator.ts'
+import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
@@ -48,11 +48,14 @@ export async function removeGeneration(place: Place, generation: Generation): Pr
 export async function dropGeneration(place: Place, generation: Generation): Promise<void> {
   const { config, kafka, url } = place
   const lock = await takeLock(url, generation.slot)
+  const group = consumerGroup(config.name, generation.number)
   try {
-    // First, so that nobody takes up what is half removed.
-    await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' })
+    await requireNoMembers(kafka, group)
+    // First, so that nobody takes up what is half removed. One that is gone already may be removed only in part: a call before was cut off.
+    const isGone = generation.state === 'abandoned' || generation.state === 'dropped'
+    if (!isGone) await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' })
     await removeGeneration(place, generation)
-    await deleteGroup(kafka, consumerGroup(config.name, generation.number))
+    await deleteGroup(kafka, group)
   } finally {
     await lock.release()
   }

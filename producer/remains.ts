@@ -1,15 +1,18 @@
 // producer/remains: what carries a generation's names in Postgres and Kafka although no record of this Kafka says that it is ours.
 // May know: contract, kafka, postgres, runtime, producer/workspace.
 
+import { randomUUID } from 'node:crypto'
 import { escapeIdentifier, escapeLiteral } from 'pg'
-import { consumerGroup, type Generation } from '../contract/generation.ts'
+import { consumerGroup, type Generation, generationFormat, slotName } from '../contract/generation.ts'
 import { type Owner, ownerMark, readOwner } from '../contract/owner.ts'
 import { listTopics } from '../kafka/admin.ts'
 import { groupMembers } from '../kafka/coordinator.ts'
+import { writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { findPublications } from '../postgres/publication.ts'
 import { slotsOfServer } from '../postgres/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { ensureGenerationsTopic } from './topics.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Remains {
@@ -127,4 +130,33 @@ export async function refuseRemains(place: Place, knowledge: Knowledge): Promise
     where: `pipeline ${config.name}, source ${knowledge.identity}, Kafka cluster ${kafka.clusterId}`,
     next: `correct kafka.brokers if this pipeline belongs to another Kafka, or give it another name if the name is taken; only what nobody needs may be removed: ${remedies.join(', and ')}`,
   })
+}
+
+/**
+ * Writes down what is ours, or stands in this Kafka, as dropped: so that it can be removed, and its numbers are not used again.
+ * @returns the records
+ */
+export async function adoptRemains(place: Place, knowledge: Knowledge): Promise<Generation[]> {
+  const { config, kafka } = place
+  const { publications, topics, groups } = await findRemains(place, knowledge)
+  const owners = new Map(
+    publications
+      .filter(({ owner }) => isOurs(owner, place, knowledge.identity))
+      .map(({ number, owner }) => [number, owner!]),
+  )
+  const numbers = new Set([...owners.keys(), ...topics.map(({ number }) => number), ...groups])
+  if (numbers.size > 0) await ensureGenerationsTopic(kafka, config)
+  const adopted: Generation[] = []
+  for (const number of [...numbers].sort((a, b) => a - b)) {
+    const owner = owners.get(number)
+    const generation: Generation = {
+      ...{ format: generationFormat, number, id: owner?.id ?? randomUUID(), state: 'dropped' },
+      // Without a source of its own, nothing in Postgres counts as its.
+      ...{ slot: slotName(config.name, number), source: owner?.source ?? '', kafkaCluster: kafka.clusterId },
+      ...{ consistentPoint: 0, tables: [] },
+    }
+    await writeGeneration(kafka, config.name, generation)
+    adopted.push(generation)
+  }
+  return adopted
 }

@@ -57,6 +57,7 @@ export const errorCodes = {
     meaning: 'a generation is there of which the records of this Kafka say nothing, or something else',
   },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
+  NAME_TAKEN: { policy: 'stop', meaning: 'a stable view is to have a name in ClickHouse that something else has' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },
   CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk, parts or quota' },
   CLICKHOUSE_DENIED: { policy: 'stop', meaning: 'ClickHouse refuses the user, or the user lacks a right' },

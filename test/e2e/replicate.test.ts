@@ -106,4 +106,46 @@ test('analysts read the tables under their own names, with their comments', asyn
   assert.equal(about, [{ comment: "vier Zeichen, it's padded" }])
 })
 
+test('names in ClickHouse that others have stop the consumer before it folds; once they are free, it goes on', async () => {
+  const setup = (note: string) => `CREATE SCHEMA crm; CREATE TABLE crm.orders (id int PRIMARY KEY, note text);
+    CREATE TABLE crm.people (id int PRIMARY KEY, note text); INSERT INTO crm.orders VALUES (1, '${note}');
+    ALTER TABLE crm.orders REPLICA IDENTITY FULL; ALTER TABLE crm.people REPLICA IDENTITY FULL`
+  const ask = async (text: string) => {
+    const response = await fetch(services.endpoints.clickhouse!, { method: 'POST', body: text })
+    return (await response.text()).trim()
+  }
+  await ask('CREATE DATABASE crm')
+  await ask("CREATE TABLE crm.people ENGINE = MergeTree ORDER BY id AS SELECT 1 AS id, 'of the DBA' AS note")
+  await using first = await startPipeline(services, { setup: setup('first'), tables: { 'crm.orders': {} } })
+  await using second = await startPipeline(services, { setup: setup('second'), tables: { 'crm.*': {} }, start: false })
+  second.start()
+  const refused = async () => {
+    assert.equal(await second.consumer.untilEnd(60_000), { code: 2, signal: null })
+    const text = second.consumer.tail()
+    for (const part of [
+      'NAME_TAKEN',
+      'crm.orders, a view',
+      'crm.people, a table (MergeTree)',
+      'RENAME TABLE `crm`.`people`',
+    ])
+      assert.ok(text.includes(part), `${part} is named in\n${text}`)
+  }
+  await refused()
+  second.consumer.start()
+  await refused()
+  await first.assertEqual()
+  assert.is(await ask('SELECT note FROM crm.orders'), 'first')
+  assert.is(await ask('SELECT note FROM crm.people'), 'of the DBA')
+  for (const statement of [
+    'RENAME TABLE crm.orders TO crm.orders_of_first',
+    'RENAME TABLE crm.people TO crm.people_of_dba',
+  ])
+    assert.is(await ask(statement), '')
+  second.start()
+  await second.assertEqual()
+  assert.is(await ask('SELECT note FROM crm.orders'), 'second')
+  assert.is(await ask('SELECT note FROM crm.people_of_dba'), 'of the DBA')
+  await ask('DROP DATABASE crm')
+})
+
 test.run()

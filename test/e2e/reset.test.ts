@@ -122,6 +122,31 @@ test('topics: the next start loads a new generation, and analysts see the old on
   assert.equal(await generations(), ['2 serving slot topics database'])
 })
 
+test('a topic of generations that was lost stops both services by name, at each start, until reset topics', async () => {
+  await pipeline.producer.stop()
+  const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  await admin.deleteTopics({ topics: [`${pipeline.name}.generations`] })
+  await admin.disconnect()
+  const ends = async (worker: Worker) => {
+    assert.equal(await worker.untilEnd(60_000), { code: 2, signal: null })
+    assert.match(worker.tail(), 'GENERATION_UNKNOWN')
+    assert.match(worker.tail(), 'millrace reset topics')
+  }
+  pipeline.producer.start()
+  await ends(pipeline.producer)
+  await ends(pipeline.consumer)
+  pipeline.consumer.start()
+  await ends(pipeline.consumer)
+  await reset('topics')
+  assert.equal(await generations(), ['2 dropped database'])
+  assert.equal(await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()'), [])
+  assert.equal(await pipeline.sql('SELECT pubname FROM pg_publication'), [])
+  await goOn()
+  assert.equal(await generations(), ['2 dropped database', '3 serving slot topics database'])
+  assert.is(await millrace(pipeline, 'generations', 'drop', '2'), 0)
+})
+
 test('source: its tables are empty, and so is everything that comes of them', async () => {
   await stop()
   await reset('source', 'shop')
@@ -139,7 +164,7 @@ test('all: as on the first day', async () => {
   await goOn()
   await fill()
   await pipeline.assertEqual()
-  assert.equal(await generations(), ['4 serving slot topics database'])
+  assert.equal(await generations(), ['5 serving slot topics database'])
 })
 
 test.run()

@@ -39,11 +39,8 @@ test.before(async () => {
     `CREATE TABLE ${generation}.nothing (id UInt32, text Nullable(String)) ENGINE = MergeTree ORDER BY id`,
   ])
     await clickhouse.command(statement)
-  await publish(
-    clickhouse,
-    generation,
-    ['sales', 'big', 'nothing'].map(name => ({ database: 'reports', name, source: name })),
-  )
+  const views = ['sales', 'big', 'nothing'].map(name => ({ database: 'reports', name, source: name }))
+  await publish(clickhouse, { generation, views, publisher: { pipeline: 'exports', kafkaCluster: 'none' } })
 })
 test.after(async () => {
   await clickhouse?.close()

@@ -222,11 +222,26 @@ export class Pipeline {
     return [this.producer, this.consumer].map(worker => `${worker.name}:\n${worker.tail()}`).join('\n\n')
   }
 
+  /** Its stable views too: the next pipeline has tables of the same names. A server that is down keeps them. */
+  async #dropWarehouse(): Promise<void> {
+    const statement = async (text: string) => {
+      const response = await fetch(this.services.endpoints.clickhouse!, { method: 'POST', body: text }).catch(
+        () => undefined,
+      )
+      return response?.ok ? (await response.text()).split('\n').filter(Boolean) : []
+    }
+    const views = `SELECT concat('\`', database, '\`.\`', name, '\`') FROM system.tables WHERE position(as_select, 'pipeline ${this.name},') > 0 FORMAT TSVRaw`
+    for (const view of await statement(views)) await statement(`DROP VIEW ${view}`)
+    const databases = `SELECT name FROM system.databases WHERE match(name, '^${this.name}_[0-9]+$') FORMAT TSVRaw`
+    for (const name of await statement(databases)) await statement(`DROP DATABASE ${name}`)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const running = [this.producer, this.consumer].filter(worker => worker.running)
     await Promise.all(running.map(worker => worker.stop()))
     await Promise.all(this.#clients.map(client => client.end().catch(() => {})))
     await this.#database.drop()
+    await this.#dropWarehouse()
     await rm(this.directory, { recursive: true, force: true })
     const unclean = running.filter(({ end }) => end?.code !== 0)
     if (unclean.length > 0) throw new Error(`${unclean.map(({ name }) => name)} did not stop cleanly\n${this.logs()}`)

@@ -58,7 +58,8 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   await fold.drain()
   await database.sql("UPDATE shop.customers SET city = 'Somewhere Else' WHERE customer_id % 3 = 0")
   await fold.drain()
-  await publish(admin, generation, model.publish)
+  const publisher = { pipeline: 'sales', kafkaCluster: 'none' }
+  await publish(admin, { generation, views: model.publish, publisher })
   const passwords = {
     ...Object.fromEntries(roles.map(({ name }) => [name, password])),
     grafana: password,

@@ -1,0 +1,78 @@
+// clickhouse/stable-views: what stands under the names that analysts use, and which of it a pipeline has published.
+// May know: clickhouse/{client,quote}.
+
+import type { Clickhouse } from './client.ts'
+import { quotePath, quoteString } from './quote.ts'
+
+/** Who publishes; pipelines of one name are told apart by the Kafka that counts their generations. */
+export interface Publisher {
+  readonly pipeline: string
+  readonly kafkaCluster: string
+}
+
+export interface Taken {
+  readonly database: string
+  readonly name: string
+  readonly engine: string
+  readonly as_select: string
+}
+
+export interface StableView {
+  readonly database: string
+  readonly name: string
+  /** Database of the generation that it shows. */
+  readonly shows: string
+}
+
+/** Whatever has one of the names. */
+export async function objectsNamed(
+  clickhouse: Clickhouse,
+  names: readonly { readonly database: string; readonly name: string }[],
+): Promise<Taken[]> {
+  const wanted = new Set(names.map(({ database, name }) => quotePath(database, name)))
+  const rows = await clickhouse.rows<Taken>(
+    'SELECT database, name, engine, as_select FROM system.tables WHERE database IN {databases:Array(String)} ORDER BY database, name',
+    { databases: [...new Set(names.map(({ database }) => database))] },
+  )
+  return rows.filter(({ database, name }) => wanted.has(quotePath(database, name)))
+}
+
+/**
+ * The last setting in the query of a stable view. It changes nothing, and no tool shows it: what a view's comment says is for people, and anybody
+ * may make a view that reads a generation.
+ */
+export function publisherMark({ pipeline, kafkaCluster }: Publisher): string {
+  return `stable view of millrace: pipeline ${pipeline}, Kafka cluster ${kafkaCluster}`
+}
+
+export function isStableView(
+  { engine, as_select }: Pick<Taken, 'engine' | 'as_select'>,
+  publisher: Publisher,
+): boolean {
+  return engine === 'View' && as_select.endsWith(`log_comment = ${quoteString(publisherMark(publisher))}`)
+}
+
+/** The views that analysts read, wherever they are, with the generation that each shows. Without a cluster, those of every one. */
+export async function findStableViews(
+  clickhouse: Clickhouse,
+  { pipeline, kafkaCluster }: Pick<Publisher, 'pipeline'> & Partial<Publisher>,
+): Promise<StableView[]> {
+  const mark = publisherMark({ pipeline, kafkaCluster: '' })
+  const rows = await clickhouse.rows<Taken>(
+    `SELECT database, name, engine, as_select FROM system.tables WHERE engine = 'View' AND position(as_select, {mark:String}) > 0`,
+    { mark },
+  )
+  return rows
+    .filter(row => kafkaCluster === undefined || isStableView(row, { pipeline, kafkaCluster }))
+    .flatMap(({ database, name, as_select }) => {
+      const shows = /^SELECT \* FROM `?(\w+)`?\./.exec(as_select.replace(/\s+/g, ' '))?.[1]
+      return shows === undefined ? [] : [{ database, name, shows }]
+    })
+}
+
+/** Databases stay, also empty ones: others may have made them, or mean to use them. */
+export async function dropStableViews(clickhouse: Clickhouse, views: readonly StableView[]): Promise<void> {
+  for (const { database, name } of views) {
+    await clickhouse.command(`DROP VIEW IF EXISTS ${quotePath(database, name)} SYNC`)
+  }
+}

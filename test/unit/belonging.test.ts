@@ -1,0 +1,47 @@
+// test/unit/belonging.test: records and databases that do not belong together are named before anything is folded.
+// May know: consumer/belonging, contract.
+
+import { checkBelonging } from '../../consumer/belonging.ts'
+import type { Generation } from '../../contract/generation.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('belonging')
+
+function generation(number: number, more: Partial<Generation> = {}): Generation {
+  const about = { format: 2, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
+  return { ...about, source: '7/x', kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
+}
+
+function database(number: number, more: Partial<Generation> = {}) {
+  const { id, source, kafkaCluster } = generation(number, more)
+  return { number, name: `shop_${number}`, bytes: 1, owner: { pipeline: 'shop', number, id, source, kafkaCluster } }
+}
+
+const check = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
+  checkBelonging({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
+
+test('databases of recorded generations, gone or not, belong here, and those of others are not asked about', () => {
+  check([], [])
+  check([generation(1, { state: 'dropped' }), generation(2)], [database(1), database(2)])
+  check([generation(1)], [database(1), database(7, { kafkaCluster: 'K2' })])
+  check([generation(1)], [{ ...database(2), owner: { ...database(2).owner, pipeline: 'other' } }])
+})
+
+test('a database without its record, or with one of another generation of its number, is named', async () => {
+  const lost = await assert.refuses(
+    () => check([], [database(1), database(2)]),
+    'GENERATION_UNKNOWN',
+    /database shop_2/,
+  )
+  assert.match(lost.next, /reset topics/)
+  const counted = () => check([generation(1, { id: 'another' })], [database(1)])
+  await assert.refuses(counted, 'GENERATION_UNKNOWN', /generation 1, id id1,/)
+})
+
+test('records that another Kafka cluster has written are not gone on from', async () => {
+  const moved = () => check([generation(1, { kafkaCluster: 'K9' })], [])
+  await assert.refuses(moved, 'GENERATION_CHANGED', /made in the Kafka cluster K9/)
+  check([generation(1, { kafkaCluster: 'K9', state: 'dropped' })], [])
+})
+
+test.run()
