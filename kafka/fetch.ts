@@ -84,12 +84,12 @@ export class Fetcher {
   }
 
   /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
-  endOffsets(topic: string, signal = this.#stop.signal): Promise<number[]> {
+  endOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
     return listOffsets(this.#connection, this.#lane, { topic, at: latest, signal })
   }
 
   /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
-  startOffsets(topic: string, signal = this.#stop.signal): Promise<number[]> {
+  startOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
     return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal })
   }
 
