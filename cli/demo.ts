@@ -147,11 +147,11 @@ FROM analytics.territory_top_customers WHERE rank <= 2 AND sales_territory_id <=
 }
 
 async function finish({ context, services, seconds }: Demo, generator: Child, asJson: boolean): Promise<number> {
-  const { config, life } = context
+  const { config, log, life } = context
   const status = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
   await generator.stop()
   const { changes } = JSON.parse(generator.lastLine()) as { changes: number }
-  const verification = await verify({ config, services, signal: life.signal })
+  const verification = await verify({ config, services, log, signal: life.signal })
   const result = demoResult(verification, { seconds: Math.round(seconds()), freshness_ms: status?.freshness, changes })
   if (asJson) printJson(result)
   else process.stdout.write(`${title(verification)} after ${result.seconds} s and ${changes} changes\n`)

@@ -39,8 +39,10 @@ export function storageName(schema: string, table: string): string {
   return onDisk <= longestFileName ? name : `${Array.from(name).slice(0, 15).join('')}~${fingerprint(name)}`
 }
 
+export const changelogSuffix = '.changelog'
+
 export function changelogName(table: Table): string {
-  return `${storageName(table.schema, table.name)}.changelog`
+  return `${storageName(table.schema, table.name)}${changelogSuffix}`
 }
 
 export function currentName(table: Table): string {

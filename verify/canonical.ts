@@ -5,27 +5,40 @@ import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
 import { asLeft } from './policies.ts'
 
-/** SQL expressions over one row, in both dialects: text of the key, and a digest of the whole row in 32 hex digits. */
+/** SQL expressions over one row, in both dialects. */
 export interface RowSql {
+  /** Text of the key. */
   readonly key: string
+  /** First 64 bits of the MD5 of all columns' texts, as a signed integer. */
   readonly digest: string
 }
 
 export function postgresRow(table: Table): RowSql {
-  const columns = new Map(table.columns.map(column => [column.name, column]))
+  // A chain of `||` would be as deep as the table is wide, and Postgres' stack is not.
+  const joined = (all: readonly Column[]) => `array_to_string(ARRAY[${all.map(postgresPiece).join(', ')}], ',')`
   return {
-    key: table.key.map(name => postgresPiece(columns.get(name)!)).join(` || ',' || `),
-    digest: `md5(${table.columns.map(postgresPiece).join(` || ',' || `)})`,
+    key: joined(keyColumns(table)),
+    digest: `('x' || left(md5(${joined(table.columns)}), 16))::bit(64)::bigint`,
   }
 }
 
 export function clickhouseRow(table: Table): RowSql {
-  const columns = new Map(table.columns.map(column => [column.name, column]))
   const joined = (all: readonly Column[]) => `concat(${all.map(clickhousePiece).join(`, ',', `)}, '')`
   return {
-    key: joined(table.key.map(name => columns.get(name)!)),
-    digest: `lower(hex(MD5(${joined(table.columns)})))`,
+    key: joined(keyColumns(table)),
+    digest: `reinterpretAsInt64(reverse(substring(MD5(${joined(table.columns)}), 1, 8)))`,
   }
+}
+
+/** Beginning of the key's MD5 in hex digits: ranges of it are even, and free of any collation. */
+export const keyRange = {
+  postgres: (key: string, digits: number): string => `left(md5(${key}), ${digits})`,
+  clickhouse: (key: string, digits: number): string => `substring(lower(hex(MD5(${key}))), 1, ${digits})`,
+}
+
+function keyColumns({ columns, key }: Table): Column[] {
+  const byName = new Map(columns.map(column => [column.name, column]))
+  return key.map(name => byName.get(name)!)
 }
 
 /** `bytes:text`, or `~` for NULL, so that no two rows are spelled alike. */
@@ -49,8 +62,11 @@ function plainPostgresText(column: Column): string {
   switch (column.encoding) {
     case 'boolean':
       return `${name}::int::text`
-    case 'decimal':
-      return `round(${name}::numeric, ${column.scale})::text`
+    case 'decimal': {
+      // Only filled up with zeros: digits that ClickHouse does not hold must show.
+      const [exact, rounded] = [`${name}::numeric`, `round(${name}::numeric, ${column.scale})`]
+      return `CASE WHEN ${exact} = ${rounded} THEN ${rounded} ELSE ${exact} END::text`
+    }
     case 'float':
       return `CASE WHEN ${name} = 'NaN' THEN 'NaN' ELSE encode(float4send(${name}), 'hex') END`
     case 'double':

@@ -11,8 +11,8 @@ import { asLeft } from './policies.ts'
 export interface ReportCheck {
   /** Of the published view and of the file. */
   readonly name: string
-  /** Name of what the view shows, in the database of a generation. */
-  readonly source: string
+  /** That the view is published into. */
+  readonly database: string
   /** Columns that identify a row of the report. */
   readonly key: readonly string[]
   /**
@@ -24,7 +24,7 @@ export interface ReportCheck {
 
 /**
  * Reads all of `checks/<view>.sql`, in order of name; the first line names the key columns: `-- key: date`.
- * @throws {MillraceError} CONFIG_INVALID for a check without key columns, or of a view that is not published
+ * @throws {MillraceError} CONFIG_INVALID for a check without key columns, or of a view that is not published once
  */
 export function loadChecks(
   { directory, publish }: Pick<Model, 'directory' | 'publish'>,
@@ -32,20 +32,20 @@ export function loadChecks(
 ): ReportCheck[] {
   const folder = join(directory, 'checks')
   if (!existsSync(folder)) return []
-  const sources = new Map(publish.map(({ name, source }) => [name, source]))
   const files = readdirSync(folder).filter(file => file.endsWith('.sql'))
   return files.sort().map(file => {
     const where = join(folder, file)
     const name = file.slice(0, -'.sql'.length)
-    const source = sources.get(name)
-    if (source === undefined) {
+    const [view, other] = publish.filter(each => each.name === name)
+    if (view === undefined || other !== undefined) {
+      const fault = view === undefined ? 'does not publish' : 'publishes in more than one database'
       throw new MillraceError('CONFIG_INVALID', {
-        what: `the check is of a view that the model does not publish: ${name}`,
+        what: `the check is of a view that the model ${fault}: ${name}`,
         where,
-        next: 'list the view under `publish` in model.yaml, or delete the check',
+        next: 'list the view once under `publish` in model.yaml, or delete the check',
       })
     }
-    return { name, source, ...readCheck(where, timeZone) }
+    return { name, database: view.database, ...readCheck(where, timeZone) }
   })
 }
 
@@ -61,11 +61,15 @@ export function withPolicies(checks: readonly ReportCheck[], tables: readonly Ta
   return checks.map(check => ({ ...check, sql: check.sql.replace(/\{(\w+)\.(\w+)\.(\w+)\}/g, fill) }))
 }
 
-/** Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. */
+/**
+ * Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. Where no view
+ * has one, all of them.
+ */
 export function uncheckedViews({ publish }: Pick<Model, 'publish'>, checks: readonly ReportCheck[]): string[] {
   const checked = new Set(checks.map(({ name }) => name))
   const databases = new Set(publish.filter(({ name }) => checked.has(name)).map(({ database }) => database))
-  return publish.filter(({ database, name }) => databases.has(database) && !checked.has(name)).map(({ name }) => name)
+  const concerned = publish.filter(({ database }) => checks.length === 0 || databases.has(database))
+  return concerned.filter(({ name }) => !checked.has(name)).map(({ name }) => name)
 }
 
 function readCheck(file: string, timeZone: string): Pick<ReportCheck, 'key' | 'sql'> {

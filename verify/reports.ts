@@ -1,18 +1,19 @@
 // verify/reports: one look at a report in ClickHouse, beside an independent computation in Postgres.
-// May know: postgres, clickhouse, verify/{checks,spelling}.
+// May know: postgres, clickhouse, verify/{checks,reading,spelling}.
 
 import { type CustomTypesConfig, escapeLiteral, type FieldDef } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { quoteName } from '../clickhouse/quote.ts'
+import { quotePath } from '../clickhouse/quote.ts'
 import type { Client } from '../postgres/connect.ts'
 import { postgresFailure } from '../postgres/failure.ts'
 import type { ReportCheck } from './checks.ts'
+import { readRows } from './reading.ts'
 import { type Kind, kindOf, spell } from './spelling.ts'
 
 export interface DifferingRow {
   /** Values of the key columns as literals: `'country', 'DE', NULL, 2025-01-01`. */
   readonly key: string
-  readonly state: 'missing' | 'unexpected' | 'different'
+  readonly state: 'missing' | 'unexpected' | 'different' | 'repeated'
   /** Columns that differ, where both sides have the row: what Postgres computes, and what ClickHouse shows. */
   readonly columns?: Readonly<Record<string, readonly [postgres: string, clickhouse: string]>>
 }
@@ -36,7 +37,7 @@ const clickhouseSettings = { date_time_output_format: 'iso', output_format_json_
 const textOnly = { getTypeParser: () => (text: string) => text } as CustomTypesConfig
 
 /**
- * Reads the view first, and lets Postgres compute it as of the snapshot that its client is in.
+ * Reads the view first, by the name that people use, and lets Postgres compute it as of the snapshot that its client is in.
  * @throws {MillraceError} CLICKHOUSE_* or POSTGRES_* when one of the two refuses
  */
 export async function compareReport(parts: {
@@ -45,7 +46,12 @@ export async function compareReport(parts: {
   check: ReportCheck
 }): Promise<Look> {
   const { postgres, clickhouse, check } = parts
-  const shown = await clickhouse.rows<Row>(`SELECT * FROM ${quoteName(check.source)}`, {}, clickhouseSettings)
+  const shown = await readRows<Row>(
+    clickhouse,
+    `SELECT * FROM ${quotePath(check.database, check.name)}`,
+    {},
+    clickhouseSettings,
+  )
   const sql = check.sql.replaceAll('{as_of}', `timestamptz ${escapeLiteral(await asOf(clickhouse, shown))}`)
   const computed = await selectText(postgres, sql, check.name)
   const kinds = new Map(computed.fields.map(({ name, dataTypeID }) => [name, kindOf(dataTypeID)]))
@@ -57,7 +63,7 @@ export async function compareReport(parts: {
 /** The moment that the view's own rows are of; without rows, now. */
 async function asOf(clickhouse: Clickhouse, shown: readonly Row[]): Promise<string> {
   if (shown[0]?.as_of !== undefined) return String(shown[0].as_of)
-  const [now] = await clickhouse.rows<{ as_of: string }>('SELECT now() AS as_of', {}, clickhouseSettings)
+  const [now] = await readRows<{ as_of: string }>(clickhouse, 'SELECT now() AS as_of', {}, clickhouseSettings)
   return now!.as_of
 }
 
@@ -76,41 +82,42 @@ interface Spelling {
 
 function differingRows(expected: Side, actual: Side, spelling: Spelling): Map<string, DifferingRow> {
   const columns = [...new Set([...expected.columns, ...actual.columns])]
-  const [left, right] = [expected, actual].map(({ rows }) => byKey(rows, columns, spelling))
+  const [left, right] = [expected, actual].map(({ rows }) => byKey(rows, columns, spelling)) as [ByKey, ByKey]
   const differing = new Map<string, DifferingRow>()
-  for (const [key, row] of left!) {
-    const other = right!.get(key)
-    if (other === undefined) differing.set(key, { key, state: 'missing' })
-    else if (other.text !== row.text) {
-      differing.set(key, { key, state: 'different', columns: differingColumns(row, other, columns) })
-    }
+  for (const key of new Set([...left.keys(), ...right.keys()])) {
+    const state = stateOf(left.get(key) ?? [], right.get(key) ?? [])
+    if (state === undefined) continue
+    const shown = { columns: differingColumns(left.get(key)?.[0] ?? [], right.get(key)?.[0] ?? [], columns) }
+    differing.set(key, { key, state, ...(state === 'different' ? shown : {}) })
   }
-  for (const key of right!.keys()) if (!left!.has(key)) differing.set(key, { key, state: 'unexpected' })
   return differing
 }
 
-interface Spelled {
-  readonly values: readonly string[]
-  readonly text: string
-}
+/** The values of a row, column by column. */
+type Spelled = readonly string[]
+type ByKey = ReadonlyMap<string, readonly Spelled[]>
 
-/** Rows that share a key, which a report must not have, make one with the values of all of them. */
-function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }: Spelling): Map<string, Spelled> {
-  const spelled = new Map<string, Spelled>()
+function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }: Spelling): ByKey {
+  const spelled = new Map<string, Spelled[]>()
   const spellOf = (row: Row, name: string) => spell(kinds.get(name) ?? 'text', row[name])
   for (const row of rows) {
     const own = key.map(name => spellOf(row, name)).join(', ')
     const values = columns.map(name => (name in row ? spellOf(row, name) : 'no such column'))
-    const before = spelled.get(own)
-    const all = before === undefined ? values : values.map((value, index) => `${before.values[index]} and ${value}`)
-    spelled.set(own, { values: all, text: all.join('\n') })
+    spelled.set(own, [...(spelled.get(own) ?? []), values])
   }
   return spelled
 }
 
+/** Of the rows of one key, of which a report must not have several. */
+function stateOf(left: readonly Spelled[], right: readonly Spelled[]): DifferingRow['state'] | undefined {
+  if (left.length > 1 || right.length > 1) return 'repeated'
+  const [ours, theirs] = [left[0], right[0]]
+  if (theirs === undefined) return 'missing'
+  if (ours === undefined) return 'unexpected'
+  return ours.every((value, index) => value === theirs[index]) ? undefined : 'different'
+}
+
 function differingColumns(left: Spelled, right: Spelled, columns: readonly string[]): Record<string, [string, string]> {
-  const pairs = columns.map(
-    (name, index) => [name, [left.values[index]!, right.values[index]!]] as [string, [string, string]],
-  )
+  const pairs = columns.map((name, index) => [name, [left[index]!, right[index]!]] as [string, [string, string]])
   return Object.fromEntries(pairs.filter(([, [postgres, clickhouse]]) => postgres !== clickhouse))
 }

@@ -20,6 +20,15 @@ const kinds: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [builtins.DATE, 'date'],
 ])
 
+const booleans: Readonly<Record<string, string>> = {
+  true: 'true',
+  t: 'true',
+  1: 'true',
+  false: 'false',
+  f: 'false',
+  0: 'false',
+}
+
 /** How values of a Postgres type (its OID) are compared; types that are not listed as their text. */
 export function kindOf(oid: number): Kind {
   return kinds.get(oid) ?? 'text'
@@ -38,7 +47,7 @@ export function spell(kind: Kind, value: unknown): string {
     case 'float':
       return String(Number(text.replace(/^(-?)inf$/, '$1Infinity')))
     case 'boolean':
-      return String(text === 'true' || text === 't' || text === '1')
+      return booleans[text] ?? text
     case 'time':
       return spellTime(text)
     case 'date':

@@ -1,130 +1,104 @@
-// verify/tables: one table in Postgres against the same in ClickHouse, by checksums that narrow down to rows.
-// May know: contract, clickhouse, verify/{asof,canonical}.
+// verify/tables: everything there is to say of one captured table: its rows, its images, its key, and what its stable name shows.
+// May know: contract, postgres/connect, clickhouse/ddl, runtime, verify.
 
-import type { Client } from 'pg'
-import type { Clickhouse } from '../clickhouse/client.ts'
-import type { Table } from '../contract/table.ts'
-import { asOfSelect } from './asof.ts'
-import { clickhouseRow, postgresName, postgresRow } from './canonical.ts'
+import { changelogName, currentName } from '../clickhouse/ddl.ts'
+import { parseLsn } from '../contract/position.ts'
+import { type Table, tableName } from '../contract/table.ts'
+import type { Client } from '../postgres/connect.ts'
+import type { Config } from '../runtime/config.ts'
+import { attempt, type Failure, isFailure } from './attempt.ts'
+import { checkChangelog, fromTheFuture, highestLsn, type Place } from './changelog.ts'
+import { type ComparedRows, compareRows, type RowComparison, total } from './rows.ts'
+import { clickhouseSide, countRows, emptySide, postgresSide, type Side } from './sides.ts'
+import type { SourceSnapshot } from './snapshot.ts'
+import { columnsLeftBehind, comparable, endOfLog, readSource, type Source } from './source.ts'
+import { checkRowsShown } from './stable-names.ts'
+import type { OpenedWarehouse } from './warehouse.ts'
 
-export interface TableComparison {
-  /** Rows on either side. */
-  readonly postgres: number
-  readonly clickhouse: number
-  readonly differing: number
-  /** Keys of up to `shownKeys` differing rows, and how they differ. */
-  readonly keys: readonly { key: string; state: 'missing' | 'unexpected' | 'different' }[]
+export interface TableComparison extends RowComparison {
+  /** `failed`: it could not be compared whole, and what was compared is equal. */
+  readonly state: 'equal' | 'different' | 'failed'
+  /** What else differs than rows, in sentences. */
+  readonly problems: readonly string[]
+  /** Columns that Postgres has and ClickHouse has not, although nobody said so. Not compared. */
+  readonly leftBehind: readonly string[]
+  /** Why something of it could not be compared. */
+  readonly failures: readonly Failure[]
 }
 
-/** A key range is all keys whose MD5 starts with the same digits: even, and free of any collation. */
-interface RangeSum {
-  readonly range: string
-  readonly rows: string
-  readonly sum: string
+interface Moment {
+  readonly warehouse: OpenedWarehouse
+  readonly snapshot: SourceSnapshot
+  readonly source: Source
+  readonly config: Config
+  /** Stable names that show something else, which is said elsewhere. */
+  readonly misnamed: Readonly<Record<string, string>>
+  readonly signal: AbortSignal
 }
-
-const shownKeys = 20
-/** Hex digits of the key's digest per level: 256 ranges, then 65,536, then rows. */
-const levels = [2, 4] as const
 
 /**
- * Compares all rows as of `lsn`. `postgres` must be in a transaction whose snapshot is exactly the commits before it, in a session
- * that can compute the table's hashes (giveKey).
+ * Compares all tables as of the snapshot's LSN, up to which ClickHouse must show everything.
+ * @returns the comparisons by `schema.table`, and the tables that the configuration names and that are not captured
+ * @throws {MillraceError} *_UNREACHABLE; the signal's reason
  */
-export async function compareTable(parts: {
-  postgres: Client
-  clickhouse: Clickhouse
-  table: Table
-  lsn: number
-}): Promise<TableComparison> {
-  const sides = [
-    postgresSide(parts.postgres, parts.table),
-    clickhouseSide(parts.clickhouse, parts.table, parts.lsn),
-  ] as const
-  let suspects: string[] | undefined
-  let counts: [number, number] = [0, 0]
-  for (const digits of levels) {
-    const [left, right] = await Promise.all(sides.map(side => side.sums(digits, suspects)))
-    if (suspects === undefined) counts = [total(left!), total(right!)]
-    suspects = differingRanges(left!, right!)
-    if (suspects.length === 0) return { postgres: counts[0], clickhouse: counts[1], differing: 0, keys: [] }
+export async function compareTables(
+  moment: Omit<Moment, 'source'>,
+): Promise<{ tables: Record<string, TableComparison>; uncaptured: readonly string[] }> {
+  const captured = moment.warehouse.tables
+  const source = await readSource(moment.snapshot.client, moment.config, captured)
+  const tables: Record<string, TableComparison> = {}
+  for (const table of captured) tables[tableName(table)] = await compareTable({ ...moment, source }, table)
+  return { tables, uncaptured: source.uncaptured }
+}
+
+async function compareTable(moment: Moment, table: Table): Promise<TableComparison> {
+  const first = await lookAt(moment, table)
+  // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
+  return first.state === 'different' ? lookAt(moment, table) : first
+}
+
+const nothingCompared: RowComparison = { postgres: 0, clickhouse: 0, differing: 0, exact: false, keys: [] }
+
+async function lookAt(moment: Moment, captured: Table): Promise<TableComparison> {
+  const { snapshot, source, config, misnamed, signal } = moment
+  const { clickhouse, objects } = moment.warehouse
+  const { client, lsn } = snapshot
+  const found = source.tables.get(tableName(captured))
+  const { rows, table, problems: changes } = comparable(captured, found)
+  const absent = [changelogName(captured), currentName(captured)].filter(name => !objects.has(name))
+  const problems = [...changes, ...absent.map(name => `there is no table ${name} in ClickHouse`)]
+  const failures: Failure[] = []
+  const tried = async <Result extends object>(work: () => Promise<Result>): Promise<Result | undefined> => {
+    const result = await attempt(client, signal, work)
+    if (!isFailure(result)) return result
+    failures.push(result)
+    return undefined
   }
-  const [left, right] = await Promise.all(sides.map(side => side.rows(suspects!)))
-  const keys = differingKeys(left!, right!)
-  return { postgres: counts[0], clickhouse: counts[1], differing: keys.length, keys: keys.slice(0, shownKeys) }
-}
-
-interface Side {
-  sums(digits: number, within: readonly string[] | undefined): Promise<RangeSum[]>
-  /** Key text → row digest. */
-  rows(within: readonly string[]): Promise<Map<string, string>>
-}
-
-function postgresSide(client: Client, table: Table): Side {
-  const row = postgresRow(table)
-  const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM ${postgresName(table.schema)}.${postgresName(table.name)}) AS r`
-  const filter = (within: readonly string[] | undefined) =>
-    within === undefined ? '' : `WHERE left(md5(k), ${within[0]!.length}) = ANY($1)`
-  return {
-    sums: async (digits, within) => {
-      const sql = `SELECT left(md5(k), ${digits}) AS range, count(*)::text AS rows, sum(('x' || left(d, 16))::bit(64)::bigint)::text AS sum ${from} ${filter(within)} GROUP BY 1`
-      return (await client.query<RangeSum>(sql, within === undefined ? [] : [within])).rows
-    },
-    rows: async within => {
-      const { rows } = await client.query<{ k: string; d: string }>(`SELECT k, d ${from} ${filter(within)}`, [within])
-      return new Map(rows.map(({ k, d }) => [k, d]))
-    },
+  const left = rows === 'none' ? emptySide : postgresSide(client, table)
+  const right = absent.length === 0 ? clickhouseSide(clickhouse, table, lsn) : emptySide
+  const compared = await tried(() => (rows === 'count' ? countSides(client, table, right) : compareRows(left, right)))
+  if (absent.length === 0) {
+    const place = { clickhouse, table, lsn }
+    if (compared !== undefined)
+      problems.push(...((await tried(() => checkChangelog(place, compared.clickhouse))) ?? []))
+    problems.push(...((await tried(() => checkEnd(client, place))) ?? []))
+    if (!(tableName(captured) in misnamed))
+      problems.push(...((await tried(() => checkRowsShown(clickhouse, captured))) ?? []))
   }
+  const comparison = compared?.comparison ?? nothingCompared
+  const leftBehind = found === undefined ? [] : columnsLeftBehind(config, captured, found)
+  const isEqual = problems.length === 0 && comparison.differing === 0 && comparison.postgres === comparison.clickhouse
+  const state = isEqual ? (failures.length === 0 ? 'equal' : 'failed') : 'different'
+  return { ...comparison, state, problems, leftBehind, failures }
 }
 
-function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
-  const row = clickhouseRow(table)
-  const [k, d] = ['k', 'd'].map(name => freeName(table, name))
-  const from = `FROM (SELECT ${row.key} AS ${k}, ${row.digest} AS ${d} FROM (${asOfSelect(table, lsn)}))`
-  const hash = `lower(hex(MD5(${k})))`
-  const filter = (within: readonly string[] | undefined) =>
-    within === undefined ? '' : `WHERE has({within:Array(String)}, substring(${hash}, 1, ${within[0]!.length}))`
-  return {
-    sums: (digits, within) =>
-      clickhouse.rows<RangeSum>(
-        `SELECT substring(${hash}, 1, ${digits}) AS range, toString(count()) AS rows, toString(sum(toInt128(reinterpretAsInt64(reverse(unhex(substring(${d}, 1, 16))))))) AS sum ${from} ${filter(within)} GROUP BY range`,
-        within === undefined ? {} : { within },
-      ),
-    rows: async within => {
-      const rows = await clickhouse.rows<{ k: string; d: string }>(
-        `SELECT ${k} AS k, ${d} AS d ${from} ${filter(within)}`,
-        { within },
-      )
-      return new Map(rows.map(({ k, d }) => [k, d]))
-    },
-  }
+/** Of a table whose key column is gone. */
+async function countSides(client: Client, table: Table, right: Side): Promise<ComparedRows> {
+  const [postgres, clickhouse] = [await countRows(client, table), total(await right.ranges(2, undefined))]
+  return { comparison: { ...nothingCompared, postgres, clickhouse: clickhouse.rows }, clickhouse }
 }
 
-/** ClickHouse takes an alias for the column of the same name, also inside the expression that the alias stands for. */
-function freeName(table: Table, name: string): string {
-  return table.columns.some(column => column.name === name) ? freeName(table, `${name}_`) : name
-}
-
-function total(ranges: readonly RangeSum[]): number {
-  return ranges.reduce((sum, { rows }) => sum + Number(rows), 0)
-}
-
-function differingRanges(left: readonly RangeSum[], right: readonly RangeSum[]): string[] {
-  const spelled = (ranges: readonly RangeSum[]) =>
-    new Map(ranges.map(({ range, rows, sum }) => [range, `${rows} ${sum}`]))
-  const [a, b] = [spelled(left), spelled(right)]
-  return [...new Set([...a.keys(), ...b.keys()])].filter(range => a.get(range) !== b.get(range))
-}
-
-function differingKeys(
-  left: ReadonlyMap<string, string>,
-  right: ReadonlyMap<string, string>,
-): { key: string; state: 'missing' | 'unexpected' | 'different' }[] {
-  const keys: { key: string; state: 'missing' | 'unexpected' | 'different' }[] = []
-  for (const [key, digest] of left) {
-    const other = right.get(key)
-    if (other !== digest) keys.push({ key, state: other === undefined ? 'missing' : 'different' })
-  }
-  for (const key of right.keys()) if (!left.has(key)) keys.push({ key, state: 'unexpected' })
-  return keys
+async function checkEnd(client: Client, place: Place): Promise<string[]> {
+  const highest = await highestLsn(place)
+  return fromTheFuture(highest, parseLsn(await endOfLog(client)))
 }

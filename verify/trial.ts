@@ -1,10 +1,11 @@
 // verify/trial: what several looks at a report say together, while the source may move between and during them.
-// May know: verify/reports.
+// May know: verify/{attempt,reports}.
 
+import type { Failure } from './attempt.ts'
 import type { DifferingRow, Look } from './reports.ts'
 
-/** Undecided: some rows were never found equal, nor was the source ever at rest while they differed. */
-export type ReportState = 'equal' | 'different' | 'undecided'
+/** Undecided: some rows were never found equal, nor was the source ever at rest while they differed. Failed: it could not be compared. */
+export type ReportState = 'equal' | 'different' | 'undecided' | 'failed'
 
 export interface ReportComparison {
   readonly state: ReportState
@@ -13,6 +14,7 @@ export interface ReportComparison {
   /** Rows that differ or, of an undecided report, that changed during every look. */
   readonly differing: number
   readonly keys: readonly DifferingRow[]
+  readonly failure?: Failure
 }
 
 const shownRows = 20
@@ -23,6 +25,7 @@ export class Trial {
   /** Rows that no look so far has found equal. */
   #suspects: ReadonlyMap<string, DifferingRow> | undefined
   #state: ReportState = 'undecided'
+  #failure: Failure | undefined
 
   get state(): ReportState {
     return this.#state
@@ -38,8 +41,20 @@ export class Trial {
     else if (quiet) this.#state = 'different'
   }
 
+  /** It could not be looked at, which the next look need not try again. */
+  fail(failure: Failure): void {
+    this.#state = 'failed'
+    this.#failure = failure
+  }
+
   result(): ReportComparison {
     const suspects = [...(this.#suspects?.values() ?? [])]
-    return { state: this.#state, rows: this.#rows, differing: suspects.length, keys: suspects.slice(0, shownRows) }
+    const result = {
+      state: this.#state,
+      rows: this.#rows,
+      differing: suspects.length,
+      keys: suspects.slice(0, shownRows),
+    }
+    return this.#failure === undefined ? result : { ...result, failure: this.#failure }
   }
 }

@@ -1,30 +1,35 @@
-// verify/verify: Postgres and ClickHouse at one LSN, every table and every report.
+// verify/verify: Postgres and ClickHouse at one LSN, every table, every report and every name that people read.
 // May know: contract, clickhouse, runtime, verify.
 
-import { loadModel } from '../clickhouse/model.ts'
+import { loadModel, type Model } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
-import { tableName } from '../contract/table.ts'
 import type { Config } from '../runtime/config.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
+import type { Log } from '../runtime/log.ts'
 import { loadChecks, type ReportCheck, uncheckedViews, withPolicies } from './checks.ts'
+import { compareReports } from './looks.ts'
 import { giveKey } from './policies.ts'
-import { compareReport } from './reports.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
-import { compareTable, type TableComparison } from './tables.ts'
-import { type ReportComparison, Trial } from './trial.ts'
-import { changedSince, type OpenedWarehouse, openLiveWarehouse, untilVisible } from './warehouse.ts'
+import { checkStableNames } from './stable-names.ts'
+import { compareTables, type TableComparison } from './tables.ts'
+import type { ReportComparison } from './trial.ts'
+import { type OpenedWarehouse, openLiveWarehouse, strayChangelogs, untilVisible } from './warehouse.ts'
 
 export type Outcome = 'equal' | 'different' | 'undecided'
 
 export interface Verification {
   /** Everything is equal. */
   readonly ok: boolean
-  /** Different when anything is; undecided when else a report could not be judged, because the source never rested. */
+  /** Different when anything is; undecided when else something could not be compared, or a report moved during every look. */
   readonly outcome: Outcome
   /** Where the tables were compared. */
   readonly lsn: string
   readonly tables: Readonly<Record<string, TableComparison>>
   readonly reports: Readonly<Record<string, ReportComparison>>
+  /** Names in ClickHouse that are not what they should be: what follows the name in a sentence. */
+  readonly names: Readonly<Record<string, string>>
+  /** Tables that the configuration names and that are not captured. */
+  readonly uncaptured: readonly string[]
   /** Published views of the model that have no check. */
   readonly unchecked: readonly string[]
 }
@@ -32,104 +37,78 @@ export interface Verification {
 export interface VerifyOptions {
   readonly config: Config
   readonly services: { readonly postgres: string; readonly clickhouse: { url: string; user: string; password: string } }
+  readonly log: Log
   readonly signal: AbortSignal
 }
 
-/** How often a report that differs while the source moves is looked at, at most, and how long at all. */
-const looks = 5
-const patienceMs = 15_000
-
 /**
  * Compares as of one LSN, while changes keep flowing. Tables are exact at any time; reports, which show the present, row by row in
- * several looks (see Trial).
- * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, CONFIG_INVALID for a check that cannot be read
+ * several looks (see Trial). What cannot be compared is an answer for its table or report, and hides no other.
+ * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, CONFIG_INVALID for a check that cannot be read; the signal's reason, at once
  */
 export async function verify(options: VerifyOptions): Promise<Verification> {
-  const { checks, unchecked } = checksOf(options.config)
-  const warehouse = await openLiveWarehouse(options.services.clickhouse, options.config.name)
+  const { config, signal } = options
+  const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
+  const checks = model === undefined ? [] : loadChecks(model, config.reportTimeZone)
+  const warehouse = await openLiveWarehouse(options.services.clickhouse, config.name)
+  const close = () => warehouse.clickhouse.close()
+  signal.addEventListener('abort', close, { once: true })
   try {
-    const { lsn, tables } = await withSnapshot(options, warehouse, snapshot => compareTables(warehouse, snapshot))
-    const reports = await compareReports(options, warehouse, withPolicies(checks, warehouse.tables))
-    const outcome = outcomeOf(Object.values(tables), Object.values(reports))
-    return { ok: outcome === 'equal', outcome, lsn: formatLsn(lsn), tables, reports, unchecked }
+    const { names, ...compared } = await compare(options, warehouse, { model, checks })
+    const outcome = outcomeOf(compared, names)
+    const unchecked = model === undefined ? [] : uncheckedViews(model, checks)
+    return { ok: outcome === 'equal', outcome, ...compared, names, unchecked }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
   } finally {
-    await warehouse.clickhouse.close()
+    signal.removeEventListener('abort', close)
+    await close()
   }
 }
 
-function checksOf({ model: directory, reportTimeZone }: Config): { checks: ReportCheck[]; unchecked: string[] } {
-  if (directory === undefined) return { checks: [], unchecked: [] }
-  const model = loadModel(directory, reportTimeZone)
-  const checks = loadChecks(model, reportTimeZone)
-  return { checks, unchecked: uncheckedViews(model, checks) }
+interface Subject {
+  readonly model: Model | undefined
+  readonly checks: readonly ReportCheck[]
 }
 
-function outcomeOf(tables: readonly TableComparison[], reports: readonly ReportComparison[]): Outcome {
-  if (tables.some(({ differing }) => differing > 0)) return 'different'
-  const states = reports.map(({ state }) => state)
-  if (states.includes('different')) return 'different'
-  return states.includes('undecided') ? 'undecided' : 'equal'
-}
-
-async function compareTables({ clickhouse, tables: all }: OpenedWarehouse, { client: postgres, lsn }: SourceSnapshot) {
-  const tables: Record<string, TableComparison> = {}
-  for (const table of all) {
-    const compare = () => compareTable({ postgres, clickhouse, table, lsn })
-    const first = await compare()
-    // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
-    tables[tableName(table)] = first.differing === 0 ? first : await compare()
+async function compare(options: VerifyOptions, warehouse: OpenedWarehouse, { model, checks }: Subject) {
+  const { config, log, signal } = options
+  const names = {
+    ...(await checkStableNames({ ...warehouse, views: model?.publish ?? [] })),
+    ...strayChangelogs(warehouse),
   }
-  return { lsn, tables }
+  const { lsn, tables, uncaptured } = await withSnapshot(options, warehouse, async snapshot => ({
+    lsn: formatLsn(snapshot.lsn),
+    ...(await compareTables({ warehouse, snapshot, config, misnamed: names, signal })),
+  }))
+  const inSnapshot = (work: (snapshot: SourceSnapshot) => Promise<void>) => withSnapshot(options, warehouse, work)
+  const reports = await compareReports(
+    { warehouse, log, signal, inSnapshot },
+    withPolicies(checks, warehouse.tables).filter(({ database, name }) => names[`${database}.${name}`] === undefined),
+  )
+  return { lsn, tables, reports, names, uncaptured }
 }
 
-/** All reports at one snapshot, then those that moved at snapshots of their own, which are read sooner. */
-async function compareReports(
-  options: VerifyOptions,
-  warehouse: OpenedWarehouse,
-  checks: readonly ReportCheck[],
-): Promise<Record<string, ReportComparison>> {
-  const trials = new Map(checks.map(check => [check, new Trial()]))
-  const undecided = () => checks.filter(check => trials.get(check)!.state === 'undecided')
-  const until = performance.now() + patienceMs
-  for (let look = 1; look <= looks && undecided().length > 0; look++) {
-    const groups = look === 1 ? [checks] : undecided().map(check => [check])
-    for (const group of groups) {
-      if (look > 1 && performance.now() > until) break
-      await withSnapshot(options, warehouse, async snapshot => {
-        for (const check of group) await lookAt(check, trials.get(check)!, { warehouse, snapshot })
-      })
-    }
-  }
-  return Object.fromEntries(checks.map(check => [check.name, trials.get(check)!.result()]))
-}
+type Compared = Pick<Verification, 'tables' | 'reports'>
 
-interface Moment {
-  readonly warehouse: OpenedWarehouse
-  readonly snapshot: SourceSnapshot
-}
-
-async function lookAt(check: ReportCheck, trial: Trial, { warehouse, snapshot }: Moment): Promise<void> {
-  const compare = () => compareReport({ postgres: snapshot.client, clickhouse: warehouse.clickhouse, check })
-  const moved = () => changedSince(warehouse, snapshot.lsn)
-  const first = await compare()
-  trial.add(first, false)
-  if (first.differing.size === 0 || (await moved())) return
-  // An aggregate's part may be visible just before the changelog's part that tells of the change: a second look is past that moment.
-  const second = await compare()
-  trial.add(second, !(await moved()))
+function outcomeOf({ tables, reports }: Compared, names: Verification['names']): Outcome {
+  const states = [...Object.values(tables), ...Object.values(reports)].map(({ state }) => state)
+  if (states.includes('different') || Object.keys(names).length > 0) return 'different'
+  return states.every(state => state === 'equal') ? 'equal' : 'undecided'
 }
 
 async function withSnapshot<Result>(
-  { config, services, signal }: VerifyOptions,
+  { config, services, log, signal }: VerifyOptions,
   warehouse: OpenedWarehouse,
   work: (snapshot: SourceSnapshot) => Promise<Result>,
 ): Promise<Result> {
-  const snapshot = await openSnapshot(services.postgres)
+  const snapshot = await openSnapshot(services.postgres, { log, signal })
   try {
     for (const table of warehouse.tables) {
       await giveKey(snapshot.client, table, () => loadHashKey(config, { make: false }))
     }
-    await untilVisible(warehouse, snapshot.lsn, signal)
+    await untilVisible(warehouse, snapshot.lsn, { log, signal })
     return await work(snapshot)
   } finally {
     await snapshot.close()

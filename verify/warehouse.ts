@@ -1,19 +1,24 @@
 // verify/warehouse: the generation that analysts see, found from ClickHouse alone.
-// May know: contract, clickhouse, runtime.
+// May know: contract, clickhouse, runtime, verify/reading.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
-import { changelogName } from '../clickhouse/ddl.ts'
+import { changelogName, changelogSuffix } from '../clickhouse/ddl.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { formatLsn } from '../contract/position.ts'
 import { parseValueSchema } from '../contract/schema.ts'
 import type { Table } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { readRows } from './reading.ts'
 
 export interface OpenedWarehouse {
   /** Its current database is the generation's. */
   readonly clickhouse: Clickhouse
   readonly database: string
   readonly tables: readonly Table[]
+  /** Names of everything in the database. */
+  readonly objects: ReadonlySet<string>
 }
 
 /** How long ClickHouse may take to reach a snapshot's LSN. */
@@ -34,7 +39,10 @@ export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: st
     )
     for (const { name } of found) {
       const clickhouse = connectClickhouse({ ...options, database: name })
-      if (await isLoaded(clickhouse)) return { clickhouse, database: name, tables: await capturedTables(clickhouse) }
+      const objects = await objectsOf(clickhouse)
+      if (objects.has('watermark') && (await visibleLsn(clickhouse)) > 0) {
+        return { clickhouse, database: name, objects, tables: await capturedTables(clickhouse, name) }
+      }
       await clickhouse.close()
     }
   } finally {
@@ -47,33 +55,57 @@ export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: st
   })
 }
 
+/** When the log says what is waited for. */
+const usualMs = 5_000
+
 /**
  * Waits until everything below the LSN is visible.
- * @throws {MillraceError} NOT_CAUGHT_UP when that takes too long
+ * @throws {MillraceError} NOT_CAUGHT_UP when that takes too long; the signal's reason
  */
-export async function untilVisible({ clickhouse }: OpenedWarehouse, lsn: number, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + catchUpMs
-  for (;;) {
+export async function untilVisible(
+  { clickhouse }: OpenedWarehouse,
+  lsn: number,
+  { log, signal }: { log: Log; signal: AbortSignal },
+): Promise<void> {
+  const started = performance.now()
+  for (let said = false; ; ) {
     const visible = await visibleLsn(clickhouse)
     if (visible >= lsn) return
-    signal.throwIfAborted()
-    if (performance.now() > deadline) {
+    const waited = performance.now() - started
+    if (waited > catchUpMs) {
       throw new MillraceError('NOT_CAUGHT_UP', {
         what: `ClickHouse shows everything up to ${formatLsn(visible)} and did not reach ${formatLsn(lsn)} in ${catchUpMs / 1000} s`,
         next: 'millrace status shows where it waits; check that the producer and the consumer run',
       })
     }
-    await new Promise(resolve => setTimeout(resolve, pollMs))
+    if (!said && waited > usualMs) {
+      log.info('waiting until ClickHouse shows what was committed', {
+        visible: formatLsn(visible),
+        until: formatLsn(lsn),
+      })
+      said = true
+    }
+    await pause(pollMs, undefined, { signal })
   }
 }
 
 /** Whether any captured table has a change at or after the LSN. */
-export async function changedSince({ clickhouse, tables }: OpenedWarehouse, lsn: number): Promise<boolean> {
+export async function changedSince({ clickhouse, tables, objects }: OpenedWarehouse, lsn: number): Promise<boolean> {
   for (const table of tables) {
-    const [row] = await clickhouse.rows(`SELECT 1 FROM ${quoteName(changelogName(table))} WHERE _lsn >= ${lsn} LIMIT 1`)
+    const changes = `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE _lsn >= ${lsn} LIMIT 1`
+    const [row] = objects.has(changelogName(table)) ? await readRows(clickhouse, changes) : []
     if (row !== undefined) return true
   }
   return false
+}
+
+/** Changelogs of the generation that belong to none of the tables that it says it holds, in the form of `Verification.names`. */
+export function strayChangelogs({ database, tables, objects }: OpenedWarehouse): Record<string, string> {
+  const known = new Set(tables.map(changelogName))
+  const stray = [...objects].filter(name => name.endsWith(changelogSuffix) && !known.has(name))
+  return Object.fromEntries(
+    stray.map(name => [`${database}.${name}`, 'belongs to no table that the generation says it holds']),
+  )
 }
 
 /** The newest LSN below which everything is visible; 0 while nothing is. */
@@ -82,26 +114,24 @@ async function visibleLsn(clickhouse: Clickhouse): Promise<number> {
   return Number(row?.lsn ?? 0)
 }
 
-async function isLoaded(clickhouse: Clickhouse): Promise<boolean> {
-  const [table] = await clickhouse.rows(
-    `SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'watermark'`,
+async function objectsOf(clickhouse: Clickhouse): Promise<Set<string>> {
+  const rows = await readRows<{ name: string }>(
+    clickhouse,
+    'SELECT name FROM system.tables WHERE database = currentDatabase()',
   )
-  return table !== undefined && (await visibleLsn(clickhouse)) > 0
+  return new Set(rows.map(({ name }) => name))
 }
 
-async function capturedTables(clickhouse: Clickhouse): Promise<Table[]> {
-  const rows = await clickhouse.rows<{ value_schema: string }>('SELECT value_schema FROM captured FINAL ORDER BY topic')
-  return rows.map(({ value_schema }) => tableOf(value_schema))
-}
-
-function tableOf(schema: string): Table {
-  try {
-    return parseValueSchema(schema)
-  } catch (cause) {
-    throw new MillraceError('GENERATION_CHANGED', {
-      what: `the tables in ClickHouse were made by another version of millrace: ${(cause as Error).message}`,
-      next: 'start a new generation: millrace producer --new-generation',
-      cause,
-    })
-  }
+/** Without it nothing would be compared, and nothing found to differ. */
+async function capturedTables(clickhouse: Clickhouse, database: string): Promise<Table[]> {
+  const rows = await readRows<{ value_schema: string }>(
+    clickhouse,
+    'SELECT value_schema FROM captured FINAL ORDER BY topic',
+  )
+  if (rows.length > 0) return rows.map(row => parseValueSchema(row.value_schema))
+  throw new MillraceError('NOTHING_LOADED', {
+    what: 'the generation does not say which tables it holds',
+    where: `table captured in database ${database}`,
+    next: 'start the consumer once, which writes it down',
+  })
 }

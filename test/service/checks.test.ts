@@ -31,7 +31,7 @@ const test = suite('checks of the sales reports')
 test.before(async () => {
   services = await startServices(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
-  clickhouse = await createWarehouse(services, uniqueName('checks'))
+  clickhouse = await createWarehouse(services, warehouse)
   await applySchema(database.url, quietLog())
 })
 test.after(async () => {
@@ -105,7 +105,8 @@ for (const check of checks) {
   })
 }
 
-const check = (sql: string): ReportCheck => ({ name: 'shown', source: 'shown', key: ['kind', 'day'], sql })
+const warehouse = uniqueName('checks')
+const check = (sql: string): ReportCheck => ({ name: 'shown', database: warehouse, key: ['kind', 'day'], sql })
 
 /** What is shown in ClickHouse, beside what Postgres computes; rows as `kind, day, amount, at`. */
 async function compare(shown: string, sql: string) {
@@ -132,15 +133,7 @@ test('rows that are missing, unexpected, different or double are told by key and
     differing: [
       { key: 'NULL, 2025-01-01', state: 'missing' },
       { key: "'b', 2025-01-01", state: 'different', columns: { amount: ['2', '2.01'] } },
-      {
-        key: "'c', 2025-01-02",
-        state: 'different',
-        columns: {
-          kind: ["'c'", "'c' and 'c'"],
-          day: ['2025-01-02', '2025-01-02 and 2025-01-02'],
-          amount: ['3', '3 and 3'],
-        },
-      },
+      { key: "'c', 2025-01-02", state: 'repeated' },
       { key: "'NULL', 2025-01-01", state: 'unexpected' },
     ],
   })

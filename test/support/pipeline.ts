@@ -11,7 +11,7 @@ import { parseLsn } from '../../contract/position.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { type Verification, verify } from '../../verify/verify.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
-import type { Services } from './services.ts'
+import { quietLog, type Services } from './services.ts'
 import { until } from './suite.ts'
 import { readTopic } from './topic.ts'
 import { Worker, type WorkerName } from './worker.ts'
@@ -189,7 +189,7 @@ export class Pipeline {
     })
     const services = { postgres: this.psqlUrl, clickhouse }
     try {
-      return await Promise.race([verify({ config, services, signal }), late])
+      return await Promise.race([verify({ config, services, log: quietLog(), signal }), late])
     } catch (error) {
       throw new Error(`verify failed\n${this.logs()}`, { cause: error })
     }
@@ -199,8 +199,11 @@ export class Pipeline {
   async assertEqual(timeoutMs?: number): Promise<Verification> {
     await this.settle(timeoutMs)
     const result = await this.verify()
-    const differing = Object.entries({ ...result.tables, ...result.reports }).filter(([, each]) => each.differing > 0)
-    const lines = differing.map(([name, each]) => `${name}: ${JSON.stringify(each)}`)
+    const compared = Object.entries({ ...result.tables, ...result.reports })
+    const differing = compared.filter(([, { state }]) => state !== 'equal')
+    const lines = [...differing, ...Object.entries(result.names)].map(
+      ([name, each]) => `${name}: ${JSON.stringify(each)}`,
+    )
     if (!result.ok) throw new Error(`${result.outcome} at ${result.lsn}:\n${lines.join('\n')}\n${this.logs()}`)
     if (Object.keys(result.tables).length === 0) throw new Error('nothing was compared')
     return result

@@ -38,6 +38,7 @@ test('times, booleans and floats are equal however they are printed', () => {
     ['t', true, 1, 'f', false, 0].map(value => spell('boolean', value)),
     [...['true', 'true', 'true'], ...['false', 'false', 'false']],
   )
+  assert.is.not(spell('boolean', 'f'), spell('boolean', 2))
   assert.is(spell('float', '1e-07'), spell('float', 1e-7))
   assert.is(spell('float', '-Infinity'), spell('float', '-inf'))
 })
@@ -103,7 +104,7 @@ test('personal columns are computed as they left, whatever the check is of', () 
   const column = (name: string, policy?: 'mask' | 'hash') => ({ name, ...(policy && { policy }) }) as Column
   const columns = [column('id'), column('name', 'mask'), column('email', 'hash')]
   const sql = '{s.people.id} {s.people.name} {s.people.email} {s.people.phone} {s.other.name} {as_of}'
-  const check = { name: 'a', source: 'a', key: ['id'], sql }
+  const check = { name: 'a', database: 'reports', key: ['id'], sql }
   const [filled] = withPolicies([check], [{ schema: 's', name: 'people', columns } as unknown as Table])
   assert.match(
     filled!.sql,
@@ -111,13 +112,20 @@ test('personal columns are computed as they left, whatever the check is of', () 
   )
 })
 
-test('a check that names no key, or of a view that nobody sees, is refused', async () => {
+test('where no view has a check, none of them is checked', () => {
+  assert.equal(uncheckedViews({ publish: [...published('a', 'x'), ...published('b', 'y')] }, []), ['x', 'y'])
+})
+
+test('a check that names no key, or of a view that nobody sees or that is in two databases, is refused', async () => {
   const directory = writeFixture({ 'checks/a.sql': 'SELECT 1' })
   await assert.refuses(
     () => loadChecks({ directory, publish: published('reports', 'a') }, 'UTC'),
     'CONFIG_INVALID',
     /key columns/,
   )
+  const twice = [...published('raw', 'a'), ...published('reports', 'a')]
+  await assert.refuses(() => loadChecks({ directory, publish: twice }, 'UTC'), 'CONFIG_INVALID', /more than one/)
+  await assert.refuses(() => loadChecks({ directory, publish: [] }, 'UTC'), 'CONFIG_INVALID', /does not publish/)
 })
 
 const equal: ReportComparison = { state: 'equal', rows: 7, differing: 0, keys: [] }
@@ -129,8 +137,10 @@ const undecided: ReportComparison = {
 }
 
 function verification(outcome: Verification['outcome'], reports: Verification['reports']): Verification {
-  const table = { postgres: 3, clickhouse: 3, differing: 0, keys: [] }
-  return { ok: outcome === 'equal', outcome, lsn: '0/1', tables: { 't.t': table }, reports, unchecked: [] }
+  const rows = { postgres: 3, clickhouse: 3, differing: 0, exact: true, keys: [] }
+  const table = { ...rows, state: 'equal', problems: [], leftBehind: [], failures: [] } as const
+  const nothing = { names: {}, uncaptured: [], unchecked: [] }
+  return { ok: outcome === 'equal', outcome, lsn: '0/1', tables: { 't.t': table }, reports, ...nothing }
 }
 
 test('under load the tables and what was equal are told, and the rest is neither right nor wrong', () => {

@@ -1,0 +1,40 @@
+// verify/attempt: one comparison in a transaction of Postgres, whose failure is an answer and hides no other.
+// May know: postgres/connect, runtime/errors.
+
+import { type Client, query } from '../postgres/connect.ts'
+import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
+
+/** Why something could not be compared. */
+export interface Failure {
+  readonly code: ErrorCode
+  readonly what: string
+  readonly next: string
+}
+
+/** After these nothing else can be compared either. */
+const lost: readonly ErrorCode[] = ['POSTGRES_UNREACHABLE', 'CLICKHOUSE_UNREACHABLE']
+
+/**
+ * A statement that Postgres refuses spoils the rest of a transaction, so each attempt has a savepoint of its own.
+ * @throws {MillraceError} *_UNREACHABLE; the signal's reason; whatever is no MillraceError
+ */
+export async function attempt<Result>(
+  client: Client,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result | Failure> {
+  await query(client, 'SAVEPOINT attempt')
+  try {
+    return await work()
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof MillraceError) || lost.includes(error.code)) throw error
+    await query(client, 'ROLLBACK TO SAVEPOINT attempt')
+    const { code, message, where, next } = error
+    return { code, what: where === undefined ? message : `${message} (${where})`, next }
+  }
+}
+
+export function isFailure<Result extends object>(result: Result | Failure): result is Failure {
+  return 'code' in result && 'next' in result
+}

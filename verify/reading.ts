@@ -1,0 +1,56 @@
+// verify/reading: how verification reads from ClickHouse: all of it, or an error.
+// May know: clickhouse/client, runtime/errors. A user's profile may cut results short or leave rows out; nothing of that may look like equality.
+
+import type { ClickHouseSettings } from '@clickhouse/client'
+import type { Clickhouse } from '../clickhouse/client.ts'
+import { MillraceError } from '../runtime/errors.ts'
+
+const everyRow: ClickHouseSettings = {
+  limit: '0',
+  offset: '0',
+  final: 0,
+  read_overflow_mode: 'throw',
+  read_overflow_mode_leaf: 'throw',
+  group_by_overflow_mode: 'throw',
+  sort_overflow_mode: 'throw',
+  result_overflow_mode: 'throw',
+  distinct_overflow_mode: 'throw',
+  set_overflow_mode: 'throw',
+  join_overflow_mode: 'throw',
+  timeout_overflow_mode: 'throw',
+  transform_null_in: 0,
+}
+
+/** A statement is as long as its table is wide, which may have 1,600 columns, and runs as long as the table is large. */
+const anySize: ClickHouseSettings = {
+  max_query_size: String(64 * 1024 * 1024),
+  max_ast_elements: '5000000',
+  max_expanded_ast_elements: '5000000',
+  send_progress_in_http_headers: 1,
+  http_headers_progress_interval_ms: '30000',
+  cancel_http_readonly_queries_on_client_close: 1,
+}
+
+/** Rows of a SELECT. @throws {MillraceError} CLICKHOUSE_* */
+export async function readRows<Row>(
+  clickhouse: Clickhouse,
+  sql: string,
+  parameters: Record<string, unknown> = {},
+  settings: ClickHouseSettings = {},
+): Promise<Row[]> {
+  try {
+    return await clickhouse.rows<Row>(sql, parameters, { ...everyRow, ...anySize, ...settings })
+  } catch (error) {
+    throw error instanceof MillraceError && error.code === 'CLICKHOUSE_REFUSED' ? unreadable(error) : error
+  }
+}
+
+/** What is said of a record that cannot be stored does not hold of a view that cannot be read. */
+function unreadable(cause: MillraceError): MillraceError {
+  return new MillraceError('CLICKHOUSE_FAILED', {
+    what: cause.message.replace('cannot store the data', 'cannot compute a value'),
+    ...(cause.where === undefined ? {} : { where: cause.where }),
+    next: 'a value does not fit the type that the view gives it; give the column a wider type in the model, or mend the row in the source',
+    cause,
+  })
+}

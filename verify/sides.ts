@@ -1,0 +1,85 @@
+// verify/sides: one table in either database, as sums over ranges of keys and as single keys.
+// May know: contract, postgres/connect, clickhouse, verify/{asof,canonical,reading}.
+
+import type { Clickhouse } from '../clickhouse/client.ts'
+import { quoteString } from '../clickhouse/quote.ts'
+import type { Table } from '../contract/table.ts'
+import { type Client, query } from '../postgres/connect.ts'
+import { asOfSelect } from './asof.ts'
+import { clickhouseRow, keyRange, postgresName, postgresRow } from './canonical.ts'
+import { readRows } from './reading.ts'
+
+/** Rows of one key, or of all keys in a range: their number, and the sum of their digests as decimal text. */
+export interface Sum {
+  /** The key's text, or the beginning of its MD5 in hex digits. */
+  readonly of: string
+  readonly rows: number
+  readonly sum: string
+}
+
+/** Both sides give equal sums exactly where they have equal rows. */
+export interface Side {
+  /** By ranges of so many digits; `within` are shorter ranges to look into, undefined means everywhere. */
+  ranges(digits: number, within: readonly string[] | undefined): Promise<Sum[]>
+  keys(within: readonly string[]): Promise<Sum[]>
+}
+
+/** A table that is not there. */
+export const emptySide: Side = { ranges: async () => [], keys: async () => [] }
+
+interface SumRow {
+  readonly of: string
+  readonly rows: string
+  readonly sum: string
+}
+
+const numbered = ({ of, rows, sum }: SumRow): Sum => ({ of, rows: Number(rows), sum })
+
+/** Rows of a table in Postgres. */
+export async function countRows(client: Client, table: Table): Promise<number> {
+  const [row] = await query<{ rows: string }>(client, `SELECT count(*)::text AS rows FROM ${postgresPath(table)}`)
+  return Number(row!.rows)
+}
+
+function postgresPath({ schema, name }: Table): string {
+  return `${postgresName(schema)}.${postgresName(name)}`
+}
+
+/** In the transaction of the client, whose session can compute the table's hashes (giveKey). */
+export function postgresSide(client: Client, table: Table): Side {
+  const row = postgresRow(table)
+  const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM ${postgresPath(table)}) AS r`
+  const select = async (of: string, within: readonly string[] | undefined) => {
+    const filter = within === undefined ? '' : `WHERE ${keyRange.postgres('k', within[0]!.length)} = ANY($1)`
+    const sql = `SELECT ${of} AS of, count(*)::text AS rows, sum(d)::text AS sum ${from} ${filter} GROUP BY 1`
+    return (await query<SumRow>(client, sql, within === undefined ? undefined : [within])).map(numbered)
+  }
+  return {
+    ranges: (digits, within) => select(keyRange.postgres('k', digits), within),
+    keys: within => select('k', within),
+  }
+}
+
+/** As of the LSN. */
+export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
+  const row = clickhouseRow(table)
+  const [k, d] = ['k', 'd'].map(name => freeName(table, name)) as [string, string]
+  const from = `FROM (SELECT ${row.key} AS ${k}, ${row.digest} AS ${d} FROM (${asOfSelect(table, lsn)}))`
+  const select = async (of: string, within: readonly string[] | undefined) => {
+    const filter =
+      within === undefined
+        ? ''
+        : `WHERE ${keyRange.clickhouse(k, within[0]!.length)} IN (${within.map(quoteString).join(', ')})`
+    const sql = `SELECT ${of} AS of, toString(count()) AS rows, toString(sum(toInt128(${d}))) AS sum ${from} ${filter} GROUP BY of`
+    return (await readRows<SumRow>(clickhouse, sql)).map(numbered)
+  }
+  return {
+    ranges: (digits, within) => select(keyRange.clickhouse(k, digits), within),
+    keys: within => select(k, within),
+  }
+}
+
+/** ClickHouse takes an alias for the column of the same name, also inside the expression that the alias stands for. */
+export function freeName(table: Table, name: string): string {
+  return table.columns.some(column => column.name === name) ? freeName(table, `${name}_`) : name
+}

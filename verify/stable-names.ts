@@ -1,0 +1,135 @@
+// verify/stable-names: whether what analysts read by its stable name is the generation that is verified, and all of it.
+// May know: contract/table, clickhouse/{client,ddl,history,publish,quote}, verify/reading.
+
+import type { Clickhouse } from '../clickhouse/client.ts'
+import { currentName, storageName } from '../clickhouse/ddl.ts'
+import { historyName } from '../clickhouse/history.ts'
+import type { PublishedView } from '../clickhouse/publish.ts'
+import { quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
+import type { Table } from '../contract/table.ts'
+import { readRows } from './reading.ts'
+
+interface View {
+  readonly database: string
+  readonly name: string
+  /** What its SELECT must be, up to its settings. */
+  readonly select: string
+}
+
+interface Definition {
+  readonly database: string
+  readonly name: string
+  readonly engine: string
+  readonly as_select: string
+}
+
+/** The generation's database, which is also the connection's own. */
+export interface Published {
+  readonly clickhouse: Clickhouse
+  readonly database: string
+  readonly tables: readonly Table[]
+  /** What the model publishes. */
+  readonly views: readonly PublishedView[]
+}
+
+/**
+ * Problems by name, as what follows the name in a sentence: `public.orders` → `is not there`.
+ * @throws {MillraceError} CLICKHOUSE_*
+ */
+export async function checkStableNames(published: Published): Promise<Record<string, string>> {
+  const { clickhouse, database } = published
+  const inside = await readRows<{ name: string }>(
+    clickhouse,
+    'SELECT name FROM system.tables WHERE database = currentDatabase()',
+  )
+  const own = new Set(inside.map(({ name }) => name))
+  const views = [...published.tables.flatMap(table => tableViews(database, table, own)), ...modelViews(published)]
+  if (views.length === 0) return {}
+  const [expected, found] = [await formatted(clickhouse, views), await definitions(clickhouse, views)]
+  const problems: Record<string, string> = {}
+  for (const [index, view] of views.entries()) {
+    const name = `${view.database}.${view.name}`
+    const problem = compare(found.get(name), expected[index]!)
+    if (problem !== undefined) problems[name] = problem
+  }
+  return problems
+}
+
+/** The stable views of a table, and the view inside the generation that the first of them shows. */
+function tableViews(database: string, table: Table, own: ReadonlySet<string>): View[] {
+  const live = storageName(table.schema, table.name)
+  const columns = table.columns.map(({ name }) => quoteName(name)).join(', ')
+  const stable = (name: string, source: string) => ({
+    database: table.schema,
+    name,
+    select: `SELECT * FROM ${quotePath(database, source)}`,
+  })
+  return [
+    stable(table.name, live),
+    { database, name: live, select: `SELECT ${columns} FROM ${quotePath(database, currentName(table))} FINAL` },
+    ...(own.has(historyName(table)) ? [stable(`${table.name}.history`, historyName(table))] : []),
+  ]
+}
+
+function modelViews({ database, views }: Published): View[] {
+  return views.map(view => ({ ...view, select: `SELECT * FROM ${quotePath(database, view.source)}` }))
+}
+
+/** As ClickHouse writes the definitions down. */
+async function formatted(clickhouse: Clickhouse, views: readonly View[]): Promise<string[]> {
+  const [row] = await readRows<{ texts: string[] }>(
+    clickhouse,
+    `SELECT arrayMap(text -> formatQuerySingleLine(text), [${views.map(({ select }) => quoteString(select)).join(', ')}]) AS texts`,
+  )
+  return row!.texts.map(oneLine)
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ')
+}
+
+async function definitions(clickhouse: Clickhouse, views: readonly View[]): Promise<Map<string, Definition>> {
+  const names = views.map(({ database, name }) => `(${quoteString(database)}, ${quoteString(name)})`)
+  const rows = await readRows<Definition>(
+    clickhouse,
+    `SELECT database, name, engine, as_select FROM system.tables WHERE (database, name) IN (${names.join(', ')})`,
+  )
+  return new Map(rows.map(row => [`${row.database}.${row.name}`, row]))
+}
+
+function compare(found: Definition | undefined, expected: string): string | undefined {
+  if (found === undefined) return 'is not there'
+  if (found.engine !== 'View') return `is no view of this pipeline, but a ${found.engine}`
+  const select = oneLine(found.as_select)
+  if (select === expected || select.startsWith(`${expected} SETTINGS `)) return undefined
+  return `shows something else than ${expected}: ${select.slice(0, 200)}`
+}
+
+const looks = 5
+
+/**
+ * Whether the stable view of a table shows as many rows as the current state holds. Only looks between which nothing changed count; a view
+ * that is never seen at rest is judged by its definition alone.
+ * @throws {MillraceError} CLICKHOUSE_* also when the view cannot be read
+ */
+export async function checkRowsShown(clickhouse: Clickhouse, table: Table): Promise<string[]> {
+  const held = () =>
+    readRows<{ rows: string; newest: string }>(
+      clickhouse,
+      `SELECT toString(count()) AS rows, toString(max(_version)) AS newest FROM ${quoteName(currentName(table))} FINAL`,
+    ).then(([row]) => row!)
+  let before = await held()
+  for (let look = 0; look < looks; look++) {
+    const [shown] = await readRows<{ rows: string }>(
+      clickhouse,
+      `SELECT toString(count()) AS rows FROM ${quotePath(table.schema, table.name)}`,
+    )
+    const after = await held()
+    if (shown!.rows === before.rows || shown!.rows === after.rows) return []
+    if (before.newest === after.newest && before.rows === after.rows) {
+      return [`${table.schema}.${table.name} shows ${shown!.rows} rows, and the current state holds ${after.rows}`]
+    }
+    before = after
+  }
+  return []
+}
