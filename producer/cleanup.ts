@@ -7,10 +7,10 @@ import { deleteTopics } from '../kafka/admin.ts'
 import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
+import { identify } from '../postgres/identity.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
 import { dropSlot } from '../postgres/slot.ts'
 import { takeLock } from './lock.ts'
-import { identify } from './source.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What it takes to remove a generation, also outside a producer. */

@@ -5,8 +5,9 @@ import { type Generation, publicationName, slotName } from '../contract/generati
 import { tableName } from '../contract/table.ts'
 import type { SourceTable } from '../postgres/catalog.ts'
 import type { Check } from '../postgres/check.ts'
-import { type Client, connect, query, withClient } from '../postgres/connect.ts'
+import { type Client, withClient } from '../postgres/connect.ts'
 import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
+import { identify } from '../postgres/identity.ts'
 import { preflight, preflightResume } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -78,18 +79,4 @@ function judge(checks: readonly Check[], log: Log): void {
     where: 'the source database',
     next: `${failed.map(({ fix }) => fix).join('; ')}; millrace check --fix does what can be done by SQL`,
   })
-}
-
-/**
- * As in `Generation.source`.
- * @see https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM)
- */
-export async function identify(url: string): Promise<string> {
-  const client = await connect(url, { mode: 'replication' })
-  try {
-    const [system] = await query<{ systemid: string; dbname: string }>(client, 'IDENTIFY_SYSTEM')
-    return `${system!.systemid}/${system!.dbname}`
-  } finally {
-    await client.end().catch(() => {})
-  }
 }

@@ -1,9 +1,11 @@
 // verify/verify: Postgres and ClickHouse at one LSN, every table, every report and every name that people read.
-// May know: contract, clickhouse, runtime, verify.
+// May know: contract, clickhouse, postgres/identity, runtime, verify.
 
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
+import { identify } from '../postgres/identity.ts'
 import type { Config } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
 import { loadChecks, type ReportCheck, uncheckedViews, withPolicies } from './checks.ts'
@@ -44,7 +46,7 @@ export interface VerifyOptions {
 /**
  * Compares as of one LSN, while changes keep flowing. Tables are exact at any time; reports, which show the present, row by row in
  * several looks (see Trial). What cannot be compared is an answer for its table or report, and hides no other.
- * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, CONFIG_INVALID for a check that cannot be read; the signal's reason, at once
+ * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, GENERATION_CHANGED for another source, CONFIG_INVALID for a check that cannot be read; the signal's reason, at once
  */
 export async function verify(options: VerifyOptions): Promise<Verification> {
   const { config, signal } = options
@@ -54,6 +56,7 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
   const close = () => warehouse.clickhouse.close()
   signal.addEventListener('abort', close, { once: true })
   try {
+    requireSameSource(warehouse, await identify(options.services.postgres, signal))
     const { names, ...compared } = await compare(options, warehouse, { model, checks })
     const outcome = outcomeOf(compared, names)
     const unchecked = model === undefined ? [] : uncheckedViews(model, checks)
@@ -65,6 +68,16 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
     signal.removeEventListener('abort', close)
     await close()
   }
+}
+
+/** Rows that are alike by chance, or copied, prove nothing of another database. */
+function requireSameSource({ database, source, clickhouse }: OpenedWarehouse, identity: string): void {
+  if (source === identity) return
+  throw new MillraceError('GENERATION_CHANGED', {
+    what: `ClickHouse holds what was loaded from ${source}, and this database is ${identity} (system identifier and name), so nothing was compared`,
+    where: `${clickhouse.url}, database ${database}`,
+    next: 'correct source.url or clickhouse.url; if that database is gone for good, load this one: millrace producer --new-generation',
+  })
 }
 
 interface Subject {

@@ -3,6 +3,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
+import { findDatabases } from '../clickhouse/databases.ts'
 import { changelogName, changelogSuffix } from '../clickhouse/ddl.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { formatLsn } from '../contract/position.ts'
@@ -16,6 +17,8 @@ export interface OpenedWarehouse {
   /** Its current database is the generation's. */
   readonly clickhouse: Clickhouse
   readonly database: string
+  /** As in `Generation.source`: what it was loaded from. */
+  readonly source: string
   readonly tables: readonly Table[]
   /** Names of everything in the database. */
   readonly objects: ReadonlySet<string>
@@ -27,21 +30,25 @@ const catchUpMs = 60_000
 const pollMs = 10
 
 /**
- * The highest generation whose initial load is visible.
+ * The highest generation whose initial load is visible. A database that no pipeline of this name has made is none.
  * @throws {MillraceError} NOTHING_LOADED when there is none
  */
 export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: string): Promise<OpenedWarehouse> {
   const bare = connectClickhouse(options)
   try {
-    const found = await bare.rows<{ name: string }>(
-      `SELECT name FROM system.databases WHERE match(name, {pattern:String}) ORDER BY toUInt32(extract(name, '[0-9]+$')) DESC`,
-      { pattern: `^${pipeline}_[0-9]+$` },
-    )
-    for (const { name } of found) {
+    const found = await findDatabases(bare, pipeline)
+    for (const { name, number, owner } of found.toReversed()) {
+      if (owner?.pipeline !== pipeline || owner.number !== number) continue
       const clickhouse = connectClickhouse({ ...options, database: name })
       const objects = await objectsOf(clickhouse)
       if (objects.has('watermark') && (await visibleLsn(clickhouse)) > 0) {
-        return { clickhouse, database: name, objects, tables: await capturedTables(clickhouse, name) }
+        return {
+          clickhouse,
+          database: name,
+          source: owner.source,
+          objects,
+          tables: await capturedTables(clickhouse, name),
+        }
       }
       await clickhouse.close()
     }

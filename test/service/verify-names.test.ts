@@ -4,8 +4,10 @@
 import { describe } from '../../cli/verify.ts'
 import { storageName } from '../../clickhouse/ddl.ts'
 import { versionsName } from '../../clickhouse/history.ts'
-import { quoteName, quotePath } from '../../clickhouse/quote.ts'
+import { quoteName, quotePath, quoteString } from '../../clickhouse/quote.ts'
+import { ownerMark } from '../../contract/owner.ts'
 import { describeTransaction, endingStatement } from '../../postgres/blocking.ts'
+import { identify } from '../../postgres/identity.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { openSnapshot } from '../../verify/snapshot.ts'
 import type { Verification } from '../../verify/verify.ts'
@@ -142,6 +144,20 @@ test('a generation that does not say what it holds, or leaves a table out, is no
   })
   await clickhouse.command('TRUNCATE TABLE captured')
   await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /does not say which tables it holds/)
+})
+
+test('equal rows of another database prove nothing, and a database that no pipeline made is none of its generations', async () => {
+  await using standing = await startStanding(services, { setup: parts('parts') })
+  const { clickhouse, generation, config } = standing
+  const claim = (mark: string) => clickhouse.command(`ALTER DATABASE ${generation} MODIFY COMMENT ${quoteString(mark)}`)
+  const mark = (source: string) => ownerMark(config.name, { number: 1, id: 'standing', kafkaCluster: 'none', source })
+  await claim(mark('7000000000000000001/shop'))
+  const refused = /loaded from 7000000000000000001\/shop, and this database is \d+\/\w+ .*nothing was compared/
+  await assert.refuses(() => standing.verify(), 'GENERATION_CHANGED', refused)
+  await claim(mark(await identify(standing.database.url)))
+  assertEqual(await standing.verify())
+  await claim('made by hand')
+  await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /holds no loaded generation/)
 })
 
 test('settings of a user that cut results short cannot make a difference disappear', async () => {

@@ -1,18 +1,19 @@
 // test/support/clickhouse: a database of a test's own.
-// May know: clickhouse/client, test/support/services.
+// May know: clickhouse/{client,quote}, test/support/services.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../../clickhouse/client.ts'
+import { quoteString } from '../../clickhouse/quote.ts'
 import type { Services } from './services.ts'
 
 /** Creates the database and gives a connection whose statements run in it. */
 export async function createWarehouse(
   { endpoints }: Services,
   database: string,
-  options: Pick<ClickhouseOptions, 'queryPrefix'> = {},
+  { comment = '', ...options }: Pick<ClickhouseOptions, 'queryPrefix'> & { readonly comment?: string } = {},
 ): Promise<Clickhouse> {
   const account = { url: endpoints.clickhouse!, user: 'default', password: '' }
   const bare = connectClickhouse(account)
-  await bare.command(`CREATE DATABASE ${database} ENGINE = Atomic`)
+  await bare.command(`CREATE DATABASE ${database} ENGINE = Atomic COMMENT ${quoteString(comment)}`)
   await bare.close()
   return connectClickhouse({ ...account, ...options, database })
 }

@@ -12,9 +12,11 @@ import { publish } from '../../clickhouse/publish.ts'
 import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import { watermarkStatements } from '../../consumer/watermark.ts'
 import { generationDatabase } from '../../contract/generation.ts'
+import { ownerMark } from '../../contract/owner.ts'
 import { parseLsn } from '../../contract/position.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import { type Table, tableName } from '../../contract/table.ts'
+import { identify } from '../../postgres/identity.ts'
 import { chooseTables } from '../../producer/choice.ts'
 import { captureTables } from '../../producer/tables.ts'
 import { type Config, loadConfig, tableOptions } from '../../runtime/config.ts'
@@ -78,10 +80,11 @@ export async function startStanding(services: Services, options: StandingOptions
   writeFileSync(file, fill(JSON.stringify({ name, directory, ...endpoints, tables, ...options.settings })))
   const config = loadConfig({ file, env: {}, cwd: directory })
   const generation = generationDatabase(name, 1)
-  const clickhouse = await createWarehouse(services, generation)
+  const about = { number: 1, id: 'standing', kafkaCluster: 'none', source: await identify(database.url) }
+  const clickhouse = await createWarehouse(services, generation, { comment: ownerMark(name, about) })
   const choice = await chooseTables(database.client, config)
-  const about = { config, serverVersion: 180_000, deferrable: new Set<number>() }
-  const captured = captureTables(choice.tables, about).map(({ table }) => table)
+  const server = { config, serverVersion: 180_000, deferrable: new Set<number>() }
+  const captured = captureTables(choice.tables, server).map(({ table }) => table)
   const table = (wanted: string) => captured.find(each => each.name === wanted)!
   const write = writer(clickhouse, table)
   await createTables(clickhouse, config, captured)
