@@ -1,0 +1,30 @@
+// test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any other.
+// May know: verify, test/support, real Postgres and ClickHouse.
+
+import { type Services, startServices } from '../support/services.ts'
+import { assertEqual, read, startStanding } from '../support/standing-warehouse.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('verify, many columns', { timeoutMs: 180_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+test('1,500 columns are compared, and one wrong value among them is found', async () => {
+  const names = Array.from(
+    { length: 1_500 },
+    (_, index) => `attribute_${String(index).padStart(4, '0')}_of_the_customer_x`,
+  )
+  const types = ['text', 'int', 'numeric(18, 4)', 'timestamptz']
+  const setup = `CREATE TABLE {schema}.wide (id int PRIMARY KEY, ${names.map((name, index) => `${name} ${types[index % 4]}`).join(', ')});
+      INSERT INTO {schema}.wide (id, ${names[0]}, ${names[1]}) SELECT g, 'text ' || g, g FROM generate_series(1, 50) g`
+  await using standing = await startStanding(services, { setup })
+  assertEqual(await standing.verify())
+  await standing.database.sql(`UPDATE ${standing.schema}.wide SET ${names.at(-1)} = now() WHERE id = 7`)
+  assert.equal(read(await standing.verify(), standing, 'wide').rows, ['different 1:7'])
+})
+
+test.run()
