@@ -2,7 +2,7 @@
 // May know: clickhouse, contract, kafka, postgres, producer, cli.
 
 import type { Command } from 'commander'
-import { dropDatabase, findDatabases } from '../clickhouse/databases.ts'
+import { dropDatabase, findDatabases, type GenerationDatabase, isOfPipeline } from '../clickhouse/databases.ts'
 import { findStableViews } from '../clickhouse/stable-views.ts'
 import { type GenerationState, generationDatabase, slotName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
@@ -52,11 +52,11 @@ export function generationsCommand(program: Command): void {
     )
 }
 
-/** Whatever is left of the pipeline's generations, be it only a database that was left behind. */
+/** Whatever is left of the pipeline's generations, be it only a database that was left behind. Databases of others are not listed. */
 export async function reportGenerations(workspace: CommandWorkspace): Promise<GenerationReport[]> {
-  const { config, kafka, clickhouse, url } = workspace
+  const { config, kafka, url } = workspace
   const known = new Map((await knownGenerations(workspace)).map(generation => [generation.number, generation]))
-  const databases = new Map((await findDatabases(clickhouse, config.name)).map(each => [each.number, each]))
+  const databases = new Map((await databasesByOwner(workspace)).own.map(each => [each.number, each]))
   const slots = await withClient(url, client => findSlots(client, `${config.name}_`))
   const serving = await servingDatabases(workspace)
   const numbers = [...new Set([...known.keys(), ...databases.keys()])].sort((a, b) => a - b)
@@ -77,6 +77,14 @@ export async function reportGenerations(workspace: CommandWorkspace): Promise<Ge
     })
   }
   return reports
+}
+
+/** Databases that have the name of a generation's, by whether this pipeline made them. */
+async function databasesByOwner({ clickhouse, config, kafka }: CommandWorkspace) {
+  const found = await findDatabases(clickhouse, config.name)
+  const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
+  const isOwn = (database: GenerationDatabase) => isOfPipeline(database, publisher)
+  return { own: found.filter(isOwn), others: found.filter(database => !isOwn(database)) }
 }
 
 async function servingDatabases({ clickhouse, config, kafka }: CommandWorkspace): Promise<Set<string>> {
@@ -109,7 +117,10 @@ async function findDroppable(workspace: CommandWorkspace, text: string): Promise
   return report.number
 }
 
-/** Waits for a while until producer and consumer have gone over to a younger one. @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE */
+/**
+ * Waits for a while until producer and consumer have gone over to a younger one. A database of its name that this pipeline has not made stays.
+ * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
+ */
 export async function dropOne(workspace: CommandWorkspace, number: number): Promise<void> {
   const { config, clickhouse, log, signal } = workspace
   const generation = (await knownGenerations(workspace)).find(each => each.number === number)
@@ -117,6 +128,11 @@ export async function dropOne(workspace: CommandWorkspace, number: number): Prom
     const drop = () => dropGeneration(workspace, generation)
     await retry(drop, { what: `drop generation ${number}`, signal, log, limitMs: handOverMs })
   }
-  await dropDatabase(clickhouse, generationDatabase(config.name, number))
+  const { own, others } = await databasesByOwner(workspace)
+  const isOfNumber = (database: GenerationDatabase) => database.number === number
+  if (own.some(isOfNumber)) await dropDatabase(clickhouse, generationDatabase(config.name, number))
+  for (const { name } of others.filter(isOfNumber)) {
+    log.warn('the database is left alone: nothing says that this pipeline made it', { database: name })
+  }
   log.info('generation dropped', { generation: number })
 }

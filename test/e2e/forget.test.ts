@@ -168,7 +168,16 @@ test('generations are listed and dropped, except the one that serves', async () 
   const drop = (number: string) => millrace(pipeline, 'generations', 'drop', number)
   await assert.refuses(() => drop('2'), 'USAGE', /the one that serves/)
   await assert.refuses(() => drop('9'), 'USAGE', /there is no such generation/)
+  const database = `${pipeline.name}_1`
+  for (const statement of [
+    `DROP DATABASE ${database} SYNC`,
+    `CREATE DATABASE ${database} COMMENT 'a copy for the auditors'`,
+  ])
+    await fetch(services.endpoints.clickhouse!, { method: 'POST', body: statement })
   assert.is(await drop('1'), 0)
+  const left = await pipeline.clickhouse(`SELECT comment FROM system.databases WHERE name = '${database}'`)
+  assert.equal(left, [{ comment: 'a copy for the auditors' }], 'a database that the pipeline has not made stays')
+  await assert.refuses(() => drop('1'), 'USAGE', /there is no such generation/)
   assert.equal(await listGenerations(pipeline), ['2 serving slot topics database'])
   await pipeline.sql('INSERT INTO public.t VALUES (2)')
   await pipeline.assertEqual()
