@@ -48,6 +48,8 @@ export interface Watermark {
   /** Commit time of the last transaction covered, µs since the Unix epoch, by the source's clock. */
   readonly commitTimeUs: number
   readonly offsets: readonly (readonly number[])[]
+  /** Of partitioned tables that were truncated as a whole: their numbers, and the LSN of the last TRUNCATE that has been read. */
+  readonly truncated?: readonly (readonly [table: number, lsn: number])[]
 }
 
 /** Undefined for a record that is not of this shape, and so not one that millrace wrote for these tables. */
@@ -55,11 +57,12 @@ export function parseWatermark(value: Buffer | null, tables: readonly Generation
   const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0
   try {
     const watermark = JSON.parse(String(value)) as Watermark
-    const { lsn, commitTimeUs, offsets } = watermark
+    const { lsn, commitTimeUs, offsets, truncated = [] } = watermark
     const isComplete =
       offsets.length === tables.length &&
       tables.every(({ partitions }, table) => offsets[table]!.length === partitions && offsets[table]!.every(isCount))
-    return isCount(lsn) && isCount(commitTimeUs) && isComplete ? watermark : undefined
+    const isPair = (pair: readonly number[]) => pair.length === 2 && pair.every(isCount)
+    return isCount(lsn) && isCount(commitTimeUs) && isComplete && truncated.every(isPair) ? watermark : undefined
   } catch {
     return undefined
   }

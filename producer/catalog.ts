@@ -17,6 +17,8 @@ export interface CatalogRecord {
   readonly facts: TableFacts
   /** Rows of older transactions were there when the facts were read. */
   readonly seen: Xid
+  /** LSN of the last TRUNCATE that the stream had told by then; 0 without one. */
+  readonly truncatedAt: number
 }
 
 export interface Catalog {

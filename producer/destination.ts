@@ -4,7 +4,7 @@
 import { AvroWriter } from '../contract/avro-writer.ts'
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
 import { Envelope } from '../contract/envelope.ts'
-import { deadLettersTopic, type Generation } from '../contract/generation.ts'
+import { deadLettersTopic, type Generation, type Watermark } from '../contract/generation.ts'
 import type { Position } from '../contract/position.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
@@ -24,6 +24,8 @@ export interface DestinationOptions {
   readonly generation: Generation
   /** In the order of the generation's tables. */
   readonly tables: readonly RegisteredTable[]
+  /** The last that was written; undefined when the generation is only being loaded. */
+  readonly last?: Watermark | undefined
   onDurable(lsn: number): void
   onError(error: MillraceError): void
   readonly signal: AbortSignal
@@ -35,7 +37,8 @@ export interface Destination {
   readonly outputs: readonly TableOutput[]
   readonly deadLetters: DeadLetters
   /** By table and partition: everything durable stands below. */
-  endOffsets(): readonly (readonly number[])[]
+  endOffsets(): Watermark['offsets']
+  truncated(): Watermark['truncated']
 }
 
 /**
@@ -53,6 +56,7 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   const backPressure = new BackPressure(sink)
   const writer = new AvroWriter()
   const { maxRecordBytes } = config.kafka
+  const truncatedAt = new Map(options.last?.truncated)
   try {
     const outputs: TableOutput[] = []
     for (const [topicIndex, { captured, schemaIds }] of tables.entries()) {
@@ -62,18 +66,28 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
       for (let partition = 0; partition < captured.partitions; partition++)
         tails.push(await ownTail(options, { topic, partition, positionOf: record => positionOf(envelope, record) }))
       outputs.push(
-        new TableOutput({ captured, topicIndex, schemaIds, maxRecordBytes, tails, sink: backPressure, writer }),
+        new TableOutput({
+          ...{ captured, topicIndex, schemaIds, maxRecordBytes, tails, sink: backPressure, writer },
+          truncatedAt: truncatedAt.get(topicIndex),
+        }),
       )
     }
     const lastLetter = { topic: letters, partition: deadLetterPartitions.producer, positionOf: letterPosition }
     const tail = await ownTail(options, lastLetter)
     const deadLetters = new DeadLetters({ sink: backPressure, topicIndex: tables.length, maxRecordBytes, tail })
     const endOffsets = () => sink.durable().endOffsets.slice(0, tables.length)
-    return { sink, backPressure, outputs, deadLetters, endOffsets }
+    return { sink, backPressure, outputs, deadLetters, endOffsets, truncated: () => truncationsOf(outputs) }
   } catch (error) {
     await sink.close()
     throw error
   }
+}
+
+/** An ordinary table that has another file lost its rows by a TRUNCATE that the stream tells; a partition may have lost them alone. */
+function truncationsOf(outputs: readonly TableOutput[]): [table: number, lsn: number][] {
+  return outputs.flatMap(({ captured, truncatedAt }, table): [number, number][] =>
+    captured.kind === 'p' && truncatedAt > 0 ? [[table, truncatedAt]] : [],
+  )
 }
 
 interface TailOf {

@@ -32,8 +32,10 @@ export class Ledger {
   }
 
   /** Undefined until something has been seen to be committed. */
-  watermark(offsets: Watermark['offsets']): Watermark | undefined {
+  watermark(offsets: Watermark['offsets'], truncated: Watermark['truncated'] = []): Watermark | undefined {
     const { durable, commitTimeUs } = this
-    return commitTimeUs === 0 || durable === 0 ? undefined : { lsn: durable, commitTimeUs, offsets }
+    return commitTimeUs === 0 || durable === 0
+      ? undefined
+      : { lsn: durable, commitTimeUs, offsets, ...(truncated.length > 0 && { truncated }) }
   }
 }

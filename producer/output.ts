@@ -29,6 +29,8 @@ export interface OutputOptions {
   readonly maxRecordBytes: number
   /** Position of the last record of each partition; undefined where there is none. */
   readonly tails: readonly (Position | undefined)[]
+  /** LSN of the last TRUNCATE that an earlier stream has told. */
+  readonly truncatedAt?: number | undefined
   readonly sink: RecordSink
   readonly writer: AvroWriter
 }
@@ -42,14 +44,15 @@ export class TableOutput {
   records = 0
   /** Records left out because their partition had them. */
   duplicates = 0
-  /** TRUNCATEs of the table so far, whether their records were appended or not. */
-  truncates = 0
+  /** LSN of the last TRUNCATE of the table, whether its records were appended now or earlier; 0 without one. */
+  truncatedAt: number
   readonly #options: OutputOptions
   readonly #encoder: Encoder
 
   constructor(options: OutputOptions) {
-    const { captured, schemaIds, maxRecordBytes, writer } = options
+    const { captured, schemaIds, maxRecordBytes, writer, truncatedAt = 0 } = options
     this.captured = captured
+    this.truncatedAt = truncatedAt
     this.#options = options
     const maxImageBytes = maxRecordBytes - overheadBytes
     const { table } = captured
@@ -85,7 +88,7 @@ export class TableOutput {
 
   /** Appends a truncate to every partition; its key is null. */
   truncate(change: Change): void {
-    this.truncates++
+    this.truncatedAt = Math.max(this.truncatedAt, change.lsn)
     this.#encoder.encode(change, undefined, undefined)
     for (let partition = 0; partition < this.captured.partitions; partition++) this.#append(change, partition, -1)
   }

@@ -24,7 +24,7 @@ export async function recordCatalog(
   const tables = sources.map(source => {
     const found = facts.get(source.oid)
     if (found === undefined || spellFacts(found) !== spellSource(source)) throw changedMeanwhile(tableName(source))
-    return { source, facts: found, seen }
+    return { source, facts: found, seen, truncatedAt: 0 }
   })
   return { publication, tables }
 }

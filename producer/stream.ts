@@ -73,12 +73,11 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   const { signal, ends } = parts
   const onError = (error: unknown) => parts.failure.abort(error)
   let stream: ReplicationStream | undefined
-
   const watermarks = await openWatermarks({
     ...workspace,
     pipeline: config.name,
     generation,
-    current: () => ledger.watermark(destination.endOffsets()),
+    current: () => ledger.watermark(destination.endOffsets(), destination.truncated()),
     onError,
     signal,
   })
@@ -89,7 +88,8 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
     stream?.acknowledge(lsn)
     watermarks.advance()
   }
-  const destination = await openDestination({ ...workspace, generation, tables, onDurable, onError, signal })
+  const { last } = watermarks
+  const destination = await openDestination({ ...workspace, generation, tables, last, onDurable, onError, signal })
   ends.push(() => destination.sink.close())
   if (loaded) watermarks.publish(loaded)
 

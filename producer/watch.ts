@@ -48,8 +48,6 @@ interface WatchedTable {
   record: CatalogRecord
   /** Of the facts that were compared last. */
   digest: string | undefined
-  /** TRUNCATEs that the stream had told when the facts were recorded. */
-  truncates: number
   /** What ends the stream once everything before the LSN is durable. */
   over: { readonly lsn: number; readonly differences: readonly Difference[] } | undefined
 }
@@ -88,7 +86,7 @@ export class Watch {
       captured: table,
       topic: generation.tables[index]!.topic,
       record: catalog.tables[index]!,
-      ...{ digest: undefined, truncates: 0, over: undefined },
+      ...{ digest: undefined, over: undefined },
     }))
   }
 
@@ -179,7 +177,7 @@ export class Watch {
     const { differences, doubts, added } = compareFacts(table.record.facts, now, outlook)
     const found = [...differences]
     for (const doubt of doubts) {
-      if (doubt.kind === 'emptied' && this.#truncates(table) > table.truncates) continue
+      if (doubt.kind === 'emptied' && this.#truncatedAt(table) > table.record.truncatedAt) continue
       const answer = await isDispelled(client, doubt, table.record.seen)
       if (answer === undefined) return undefined
       if (!answer) found.push(doubt.otherwise)
@@ -206,14 +204,15 @@ export class Watch {
 
   #accept(table: WatchedTable, now: TableFacts, seen: Xid): void {
     const facts = acceptFacts(table.record.facts, now)
-    const record = { source: table.record.source, facts, seen }
+    const record = { source: table.record.source, facts, seen, truncatedAt: this.#truncatedAt(table) }
     if (isWorthRecording(table.record.facts, facts)) this.#unrecorded.set(table.topic, record)
     table.record = record
-    table.truncates = this.#truncates(table)
   }
 
-  #truncates(table: WatchedTable): number {
-    return this.#stream?.outputs[this.#tables.indexOf(table)]?.truncates ?? 0
+  /** Also by an earlier stream: its last TRUNCATE may have been durable, and so is not told again, before anybody looked. */
+  #truncatedAt(table: WatchedTable): number {
+    const told = this.#stream?.outputs[this.#tables.indexOf(table)]?.truncatedAt ?? 0
+    return Math.max(told, table.record.truncatedAt)
   }
 
   /** What ends a stream that is durable up to there. */

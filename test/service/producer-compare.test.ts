@@ -73,7 +73,7 @@ async function judge({ publication, tables }: Catalog): Promise<Judged> {
       if (!(await isDispelled(db.client, doubt, record.seen))) differences.push(doubt.otherwise)
     }
     found.push(...new Set(differences.map(({ effect, what }) => `${source.name}: ${effect}: ${what}`)))
-    accepted.push(differences.length === 0 ? { source, facts: acceptFacts(was, now!), seen } : record)
+    accepted.push(differences.length === 0 ? { ...record, facts: acceptFacts(was, now!), seen } : record)
   }
   return { found, now: { publication, tables: accepted } }
 }
