@@ -80,7 +80,8 @@ async function makeTables(
 ): Promise<void> {
   for (const table of tables) {
     for (const sql of tableStatements(table)) await clickhouse.command(sql)
-    await prepareHistory(clickhouse, table, tableOptions(config, table.schema, table.name)?.history ?? false)
+    const wanted = tableOptions(config, table.schema, table.name)?.history ?? false
+    await prepareHistory(clickhouse, table, { wanted, exists: false })
   }
   await applyModel(clickhouse, model)
 }

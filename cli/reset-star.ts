@@ -3,11 +3,13 @@
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { storageName } from '../clickhouse/ddl.ts'
-import { loadModel, type Model } from '../clickhouse/model.ts'
+import { loadModel, type Model, unrebuildable } from '../clickhouse/model.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { reconcile } from '../clickhouse/reconcile.ts'
 import { endLifetime } from '../consumer/lifetime.ts'
+import { forgetObjects } from '../consumer/objects.ts'
 import { openWarehouse, publishWarehouse } from '../consumer/setup.ts'
+import { markUncertain } from '../consumer/uncertain.ts'
 import { engineTables } from '../consumer/watermark.ts'
 import { consumerGroup, type Generation } from '../contract/generation.ts'
 import { newestGeneration } from '../kafka/generations.ts'
@@ -33,11 +35,14 @@ export async function rebuildStar({ log }: CommandContext, workspace: CommandWor
     const bare = await openWarehouse({ ...parts, model: undefined })
     const own = [...bare.tables.values()].map(({ table }) => storageName(table.schema, table.name))
     await endLifetime(bare.clickhouse)
+    // Whoever finds this half done computes the aggregates anew.
+    await markUncertain({ inserter: bare, model, log }, 'they are being built anew')
     await dropModelObjects(bare.clickhouse, own)
     await bare.clickhouse.close()
     const warehouse = await openWarehouse({ ...parts, model })
     try {
       for (const [table, rows] of await reconcile(warehouse.clickhouse, model)) log.info('built anew', { table, rows })
+      await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
       await publishWarehouse(warehouse, model)
     } finally {
       await warehouse.clickhouse.close()
@@ -51,8 +56,7 @@ function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
     throw new MillraceError('USAGE', { what: 'there is no model', where: 'reset star', next })
   }
   const model = loadModel(directory, reportTimeZone)
-  const tables = model.statements.flatMap(sql => /^CREATE TABLE IF NOT EXISTS (\S+)/m.exec(sql)?.[1] ?? [])
-  const lost = tables.filter(table => !model.recompute.has(table))
+  const lost = unrebuildable(model)
   if (lost.length === 0) return model
   throw new MillraceError('USAGE', {
     what: `the model does not say how to recompute ${lost.join(', ')}`,
@@ -93,8 +97,10 @@ async function dropModelObjects(clickhouse: Clickhouse, own: readonly string[]):
     `SELECT name, engine FROM system.tables WHERE database = currentDatabase()
 ORDER BY engine != 'MaterializedView', engine != 'View', name`,
   )
-  for (const { name, engine } of rows) {
-    if (engineTables.includes(name) || own.some(table => name === table || name.startsWith(`${table}.`))) continue
+  const isOwn = (name: string) => own.some(table => name === table || name.startsWith(`${table}.`))
+  const objects = rows.filter(({ name }) => !engineTables.includes(name) && !isOwn(name))
+  await forgetObjects(clickhouse, isOwn)
+  for (const { name, engine } of objects) {
     const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
     await clickhouse.command(`DROP ${kind} IF EXISTS ${quoteName(name)} SYNC`)
   }

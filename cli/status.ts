@@ -192,6 +192,10 @@ function describe({
     )
   if (watermark)
     lines.push(`watermark ${watermark.lsn}: everything committed up to ${watermark.commit_time} is visible`)
+  if (consumer?.uncertain)
+    lines.push(
+      `uncertain aggregates may differ from the tables since ${consumer.uncertain.since}: ${consumer.uncertain.reason}; they are computed anew when only one consumer runs, or by millrace reset star`,
+    )
   if (freshness_ms) lines.push(`freshness p50 ${freshness_ms.p50} ms, p99 ${freshness_ms.p99} ms over the last minute`)
   for (const [name, columns] of Object.entries(producer?.heldBack ?? {}))
     lines.push(

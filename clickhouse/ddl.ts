@@ -5,11 +5,14 @@ import type { Column, Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/**
- * Every table that an insert reaches remembers the tokens of that many blocks, far above the few inserts that can stand between an
- * attempt and its repetition. A token goes with the part that ClickHouse removes because its rows summed up to nothing: those stay.
- */
-export const tokenSettings = 'non_replicated_deduplication_window = 10000, remove_empty_parts = 0'
+/** Number of inserts whose tokens a table remembers, far above the few that can stand between an attempt and its repetition. */
+export const tokenWindow = 10_000
+
+/** Of every table that an insert reaches. A token goes with the part that ClickHouse removes because its rows summed up to nothing: those stay. */
+export const tokenSettings = `non_replicated_deduplication_window = ${tokenWindow}, remove_empty_parts = 0`
+
+/** Each row keeps the number of the insert that it came with, through all merges: 0.3 % more disk. It tells how many inserts came since. */
+const changelogSettings = 'enable_block_number_column = 1'
 
 /** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 16 % more disk. */
 const currentSettings = 'index_granularity = 256, min_compress_block_size = 2048'
@@ -70,7 +73,7 @@ function createChangelog(table: Table): string {
   return `CREATE TABLE IF NOT EXISTS ${quoteName(changelogName(table))} (
   ${[...table.columns.map(columnDefinition), ...meta].join(',\n  ')}
 ) ENGINE = MergeTree ORDER BY (_partition, _offset, _sign)
-SETTINGS ${tokenSettings}
+SETTINGS ${tokenSettings}, ${changelogSettings}
 COMMENT ${quoteString(`Every image of ${table.schema}.${table.name} that came to be or ceased to be`)}`
 }
 

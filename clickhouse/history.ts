@@ -42,13 +42,13 @@ export function historyName(table: Table): string {
 /**
  * Makes the history of a table be there, or not, in the session's database. A history that is switched on later is filled from the
  * changelog; the view is made last, so that whoever finds it finds everything behind it, whatever was cut off before.
+ * @param exists whether there is something of the name `historyName`
  */
-export async function prepareHistory(clickhouse: Clickhouse, table: Table, wanted: boolean): Promise<void> {
-  const [view] = await clickhouse.rows(
-    'SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = {name:String}',
-    { name: historyName(table) },
-  )
-  const exists = view !== undefined
+export async function prepareHistory(
+  clickhouse: Clickhouse,
+  table: Table,
+  { wanted, exists }: { wanted: boolean; exists: boolean },
+): Promise<void> {
   if (wanted === exists) return
   for (const sql of wanted ? historyStatements(table) : dropStatements(table)) await clickhouse.command(sql)
 }

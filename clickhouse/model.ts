@@ -76,12 +76,20 @@ function publishedViews(
   return pairs.map(([name, source]) => ({ database, name, source }))
 }
 
-/** Runs the model's statements, and has its aggregates remember the tokens of their inserts, which no model has to think of. */
+/** The model's statements, and those that have its aggregates remember the tokens of their inserts, which no model has to think of. */
+export function modelStatements({ statements, recompute }: Model): string[] {
+  const remember = (table: string) => `ALTER TABLE ${quoteName(table)} MODIFY SETTING ${tokenSettings}`
+  return [...statements, ...[...recompute.keys()].map(remember)]
+}
+
 export async function applyModel(clickhouse: Clickhouse, model: Model): Promise<void> {
-  for (const statement of model.statements) await clickhouse.command(statement)
-  for (const table of model.recompute.keys()) {
-    await clickhouse.command(`ALTER TABLE ${quoteName(table)} MODIFY SETTING ${tokenSettings}`)
-  }
+  for (const statement of modelStatements(model)) await clickhouse.command(statement)
+}
+
+/** Tables that the model creates without saying how to compute them anew. */
+export function unrebuildable({ statements, recompute }: Model): string[] {
+  const tables = statements.flatMap(sql => /^CREATE TABLE IF NOT EXISTS (\S+)/m.exec(sql)?.[1] ?? [])
+  return tables.filter(table => !recompute.has(table))
 }
 
 /** The SELECT of a materialized view. */

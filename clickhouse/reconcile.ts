@@ -8,14 +8,19 @@ import { quoteName, quoteString } from './quote.ts'
 /**
  * Adds to every aggregate the difference between a recomputation and what it holds; returns how many rows differed, by table. Nothing
  * may fold meanwhile. Its cost is that of the table, not of a batch.
+ * @param mayCorrect asked right before a difference is inserted
  */
-export async function reconcile(clickhouse: Clickhouse, model: Model): Promise<Map<string, number>> {
+export async function reconcile(
+  clickhouse: Clickhouse,
+  model: Model,
+  mayCorrect: () => boolean = () => true,
+): Promise<Map<string, number>> {
   const corrected = new Map<string, number>()
   for (const [table, select] of model.recompute) {
     const difference = differenceSelect(overCurrentState(select), table, await columnsOf(clickhouse, table))
     const [row] = await clickhouse.rows<{ n: string }>(`SELECT count() AS n FROM (${difference})`, {}, unaliased)
     const count = Number(row?.n ?? 0)
-    if (count === 0) continue
+    if (count === 0 || !mayCorrect()) continue
     await clickhouse.command(`INSERT INTO ${quoteName(table)} ${difference}`, {
       ...unaliased,
       async_insert: 0,

@@ -1,16 +1,20 @@
 // consumer/fold: one batch into ClickHouse, and again if nobody knows whether it arrived.
-// May know: clickhouse/{model,reconcile}, consumer/{freshness,insert,recover,slice,tables}.
+// May know: clickhouse/model, consumer/{changelog,freshness,insert,partition-key,recover,slice,tables}.
 
 import type { Model } from '../clickhouse/model.ts'
-import { reconcile } from '../clickhouse/reconcile.ts'
+import { readPosition } from '../contract/head.ts'
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
+import type { Batch } from './batch.ts'
+import { holdsAny, type LastRow, readLast } from './changelog.ts'
 import type { Freshness } from './freshness.ts'
 import { type Inserter, insertSlices, setAsideForeign } from './insert.ts'
-import { holdsAny, recoverSlices, waitForRunningInserts } from './recover.ts'
-import { countRecords, ownRuns, type Slice, slicesOf } from './slice.ts'
+import { partitionKey } from './partition-key.ts'
+import { type Circumstances, recoverSlices, waitForRunningInserts } from './recover.ts'
+import { countRecords, inOrder, ownRuns, type Slice } from './slice.ts'
 import type { FoldTable } from './tables.ts'
+import type { Uncertainty } from './uncertain.ts'
 
 export interface Folder {
   readonly inserter: Inserter
@@ -18,6 +22,8 @@ export interface Folder {
   readonly model: Model | undefined
   readonly freshness: Freshness
   readonly log: Log
+  /** As it stands in ClickHouse, now and then looked up. */
+  uncertainty: Uncertainty | undefined
 }
 
 /** To be called before records are cut into slices, so that their tables know them from others'. */
@@ -32,87 +38,102 @@ export async function learnSchemas(
   await retry(learn, { what: 'look up the schemas of records', signal, log })
 }
 
+/** A batch's part of one table. */
+type TableSlices = readonly [FoldTable, readonly Slice[]]
+
+/** By partition key, the last record that has rows in the changelog; nothing for a partition of which none of the batch has. */
+export type LastRecords = ReadonlyMap<string, LastRecord>
+
+type LastRecord = Pick<LastRow, 'offset' | 'position'>
+
 /**
- * Inserts the slices, groups side by side, within a group table after table: each insert is a signed delta against the state of the
- * group's other tables at that moment, so nothing else may fold the same partitions of the group meanwhile.
+ * Inserts a batch, table after table: each insert is a signed delta against the state of the group's other tables at that moment, so
+ * nothing else may fold the same partitions of the group meanwhile.
  */
-export async function foldBatch(folder: Folder, slices: readonly Slice[]): Promise<void> {
-  await eachGroup(folder, slices, async batch => {
-    for (const [table, own] of batch) {
-      await setAsideForeign(folder.inserter, table, own)
-      const inserted = await insertSlices(folder.inserter, table, own.flatMap(ownRuns))
-      table.folded += countRecords(inserted)
-      folder.freshness.observe(inserted)
+export async function foldBatch(folder: Folder, batch: Batch): Promise<LastRecords> {
+  const { inserter, freshness } = folder
+  const lasts = new Map<string, LastRecord>()
+  for (const [table, own] of tablesOf(folder, batch)) {
+    await setAsideForeign(inserter, table, own)
+    const inserted = await insertSlices(inserter, table, own.flatMap(ownRuns))
+    table.folded += countRecords(inserted)
+    freshness.observe(inserted)
+    for (const slice of inserted) {
+      // A TRUNCATE of an empty partition has none.
+      const last = slice.truncate ? await readLast(inserter.clickhouse, table.table, below(slice)) : lastOf(slice)
+      if (last !== undefined) lasts.set(partitionKey(slice.topic, slice.partition), last)
     }
-  })
+  }
+  return lasts
 }
 
-export interface Circumstances {
-  /** ClickHouse has been running since the batch was announced, so it knows what it has inserted. */
-  readonly sameServer: boolean
-  readonly soleMember: boolean
+function below({ partition, end }: Slice) {
+  return { partition, below: end }
+}
+
+function lastOf({ records: { buffer, offsets, valueStarts, valueEnds }, to }: Slice): LastRecord {
+  const position = readPosition(buffer, valueStarts[to - 1]!, valueEnds[to - 1]!)
+  return { offset: offsets[to - 1]!, position }
 }
 
 /**
- * The same for a batch that may have arrived in part. While the server runs, repeating it completes it. After a crash of the server a
- * materialized view's part can be missing although the changelog's is there, so aggregates are recomputed and corrected by the difference.
+ * The same for a batch that may have arrived in part.
+ * @returns also whether the aggregates are certain: when they are not, they may miss or double the batch
  */
 export async function recoverBatch(
   folder: Folder,
-  slices: readonly Slice[],
-  { sameServer, soleMember }: Circumstances,
-): Promise<void> {
-  await waitForRunningInserts(folder.inserter)
-  let certain = sameServer
-  await eachGroup(folder, slices, async batch => {
-    const reached = sameServer ? await lastReached(folder.inserter, batch) : 0
-    for (const [table, slices] of batch.slice(reached)) {
-      await setAsideForeign(folder.inserter, table, slices)
-      const own = slices.flatMap(ownRuns)
-      const complete = await recoverSlices(folder.inserter, table, own, sameServer)
-      folder.freshness.observe(own)
+  batch: Batch,
+  circumstances: Circumstances,
+): Promise<{ certain: boolean; lasts: LastRecords }> {
+  const { inserter, freshness } = folder
+  await waitForRunningInserts(inserter)
+  const tables = tablesOf(folder, batch)
+  const isPast = circumstances.isPast || (await isBehindAny(inserter, tables))
+  const begin = circumstances.sameServer && !isPast ? await lastReached(inserter, tables) : 0
+  let certain = true
+  const lasts = new Map<string, LastRecord>()
+  for (const [place, [table, slices]] of tables.entries()) {
+    await setAsideForeign(inserter, table, slices)
+    const own = slices.flatMap(ownRuns)
+    if (place >= begin) {
+      const complete = await recoverSlices(inserter, table, own, { ...circumstances, isPast })
+      freshness.observe(own)
       certain &&= complete
     }
-  })
-  if (certain || folder.model === undefined) return
-  if (!soleMember) {
-    folder.log.warn('aggregates are not reconciled while other members fold beside this one', {
-      records: countRecords(slices),
-    })
-    return
+    for (const slice of slices) {
+      const last = await readLast(inserter.clickhouse, table.table, below(slice))
+      if (last !== undefined) lasts.set(partitionKey(slice.topic, slice.partition), last)
+    }
   }
-  const corrected = await reconcile(folder.inserter.clickhouse, folder.model)
-  for (const [table, rows] of corrected) folder.log.warn('aggregate corrected after a recovered batch', { table, rows })
+  return { certain, lasts }
+}
+
+/** Whether a changelog holds records that come after the batch: these are inserted only when all of it has been. */
+async function isBehindAny({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<boolean> {
+  for (const [{ table }, behind] of tables) {
+    if (await holdsAny(clickhouse, table, { slices: [], behind })) return true
+  }
+  return false
 }
 
 /**
  * Place of the last table of a group that any of the batch has reached; 0 when none has. The tables before it were inserted whole, or it
  * would not have been begun; to send them again would fold them against the state that this batch has made since.
  */
-async function lastReached(inserter: Inserter, batch: readonly TableSlices[]): Promise<number> {
-  for (let place = batch.length - 1; place > 0; place--) {
-    const [table, own] = batch[place]!
-    if (await holdsAny(inserter, table, own)) return place
+async function lastReached({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<number> {
+  for (let place = tables.length - 1; place > 0; place--) {
+    const [{ table }, slices] = tables[place]!
+    if (await holdsAny(clickhouse, table, { slices })) return place
   }
   return 0
 }
 
-type TableSlices = readonly [FoldTable, readonly Slice[]]
-
-/**
- * Does the work for each group's part of the batch, all at once, and waits for all of it before it throws what went wrong first. The
- * order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt.
- */
-async function eachGroup(
-  folder: Folder,
-  slices: readonly Slice[],
-  work: (batch: readonly TableSlices[]) => Promise<void>,
-): Promise<void> {
-  const groups = new Map<string, TableSlices[]>()
-  for (const [topic, table] of folder.tables) {
-    const own = slicesOf(topic, slices)
-    if (own.length > 0) groups.set(table.group, [...(groups.get(table.group) ?? []), [table, own]])
+/** The order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt. */
+function tablesOf({ tables }: Folder, { slices }: Batch): TableSlices[] {
+  const byTable = new Map<FoldTable, Slice[]>()
+  for (const slice of slices) {
+    const table = tables.get(slice.topic)!
+    byTable.set(table, [...(byTable.get(table) ?? []), slice])
   }
-  const outcomes = await Promise.allSettled([...groups.values()].map(work))
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return [...byTable].sort(([a], [b]) => a.place - b.place).map(([table, own]) => [table, inOrder(own)])
 }

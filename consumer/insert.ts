@@ -13,7 +13,7 @@ import { isolate, mostRefused, notTheRecords } from './isolate.ts'
 import { sendRecords } from './send.ts'
 import { countRecords, type Slice } from './slice.ts'
 import type { FoldTable, RecordFormat } from './tables.ts'
-import { truncateStatement } from './truncate.ts'
+import { requireUnpassed, truncateStatement } from './truncate.ts'
 
 /** A slice of one record, and why it, or one image of it, cannot be inserted. */
 export interface Refused {
@@ -31,6 +31,8 @@ export interface Inserter {
   /** Generation's database: part of every token, so that a rebuild beside it never collides. */
   readonly database: string
   readonly setAside: SetAside
+  /** Asked right before each insert: somebody else may have the partitions by now. @throws {MillraceError} FENCED */
+  requireOwnership(): void
 }
 
 /** Beginning of the query ids of whoever folds into a generation's database. */
@@ -54,7 +56,7 @@ export async function setAsideForeign(
 }
 
 /**
- * Slices of one table with records of ours only, truncates included. Their order is part of the token: see `slicesOf`.
+ * Slices of one table with records of ours only, truncates included. Their order is part of the token: see `inOrder`.
  * @returns what was inserted of them
  */
 export async function insertSlices(
@@ -133,15 +135,18 @@ async function insertWhole(
 ): Promise<void> {
   const token = `${tokenOf(inserter.database, table.topic, slices)}${attempt}`
   const settings = insertSettings(token, countRecords(slices))
+  inserter.requireOwnership()
   await sendRecords(inserter.clickhouse, format.container, { statement: format.statement, settings }, slices)
 }
 
-async function truncate(inserter: Inserter, table: FoldTable, slice: Slice): Promise<void> {
+async function truncate(inserter: Inserter, { topic, table }: FoldTable, slice: Slice): Promise<void> {
   const { partition, records, from } = slice
   const head = readHead(records.buffer, records.valueStarts[from]!, records.valueEnds[from]!)
-  const offset = records.offsets[from]!
-  const token = tokenOf(inserter.database, table.topic, [slice])
-  await inserter.clickhouse.command(truncateStatement(table.table, { partition, offset, head }), {
+  const record = { partition, offset: records.offsets[from]!, head }
+  await requireUnpassed(inserter.clickhouse, table, record)
+  const token = tokenOf(inserter.database, topic, [slice])
+  inserter.requireOwnership()
+  await inserter.clickhouse.command(truncateStatement(table, record), {
     ...insertSettings(token, Number.POSITIVE_INFINITY),
     insert_deduplicate: 0,
   })

@@ -1,7 +1,8 @@
 // consumer/lifetime: which run of the ClickHouse server this is.
-// May know: clickhouse/client. Tokens of inserts are certain within one run: what a crash leaves of them is not.
+// May know: clickhouse/client, runtime/errors. Tokens of inserts are certain within one run: what a crash leaves of them is not.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
+import { MillraceError } from '../runtime/errors.ts'
 
 /** A table in memory is empty after every start of the server, so whoever finds it empty names the new run. */
 export const lifetimeStatement = `CREATE TABLE IF NOT EXISTS server_lifetime (id UUID COMMENT 'names this run of the server')
@@ -18,6 +19,14 @@ export async function serverLifetime(clickhouse: Clickhouse): Promise<string> {
     // A server that is restarted right after this is empty again.
     await clickhouse.command('INSERT INTO server_lifetime VALUES (generateUUIDv4())', { async_insert: 0 })
   }
+}
+
+/** What it held may be gone, so everything is looked at again. */
+export function restarted(): MillraceError {
+  return new MillraceError('FENCED', {
+    what: 'ClickHouse was restarted',
+    next: 'none: what it holds is compared first',
+  })
 }
 
 /**

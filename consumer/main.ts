@@ -9,7 +9,7 @@ import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } fro
 import { tableName } from '../contract/table.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
 import { openFetcher } from '../kafka/fetch.ts'
-import { joinGroup, type TopicGroup } from '../kafka/group.ts'
+import { joinGroup, type Membership, type TopicGroup } from '../kafka/group.ts'
 import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -23,7 +23,8 @@ import { checkBelonging } from './belonging.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
 import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
-import { Others } from './others.ts'
+import { reassigned } from './open-batches.ts'
+import { Others } from './progress.ts'
 import { runFold } from './run.ts'
 import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
@@ -142,12 +143,17 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   openings.opened('dead letters', () => letters.close())
   const fetcher = openFetcher(connection)
   openings.opened('fetcher', () => fetcher.close())
+  const reader = openFetcher(connection)
+  openings.opened('reader', () => reader.close())
   const groupId = consumerGroup(config.name, generation.number)
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
   openings.opened('group', () => membership.leave())
   const { clickhouse, database, tables } = warehouse
-  openings.opened('upkeep', keepMerged(connectClickhouse({ ...parts.clickhouse, database }), log))
-  const inserter = { clickhouse, database, setAside: divertTo(letters, log) }
+  openings.opened('upkeep', keepUp(parts, database, membership))
+  const requireOwnership = () => {
+    if (!membership.stillOwner()) throw reassigned()
+  }
+  const inserter = { clickhouse, database, setAside: divertTo(letters, log), requireOwnership }
   const makeKnown = async () => {
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)
@@ -158,11 +164,19 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
     generation,
     membership,
     fetcher,
-    folder: { inserter, tables, model, freshness: new Freshness(), log },
+    reader,
+    folder: { inserter, tables, model, freshness: new Freshness(), log, uncertainty: undefined },
     watermarks: new WatermarkFollower(clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
-    others: new Others(generation, membership),
+    others: new Others({ generation, membership }),
   }
+}
+
+/** By the member that has the first partition. */
+function keepUp({ clickhouse, log, generation }: GenerationParts, database: string, membership: Membership) {
+  const first = generation.tables[0]?.topic
+  const isOurs = () => membership.partitions.some(({ topic, partition }) => topic === first && partition === 0)
+  return keepMerged(connectClickhouse({ ...clickhouse, database }), { log, isOurs })
 }
 
 function groupsOf({ tables }: Generation): TopicGroup[] {

@@ -1,74 +1,91 @@
 // consumer/recover: a batch whose insertion was cut off, or whose outcome nobody saw, brought to its end.
-// May know: clickhouse, runtime/errors, consumer/{insert,slice,tables}. Tokens are trusted only while the server runs.
+// May know: clickhouse, runtime/errors, consumer/{changelog,insert,slice,tables}. Tokens are trusted only while the server runs.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { changelogName, currentName, currentSelect } from '../clickhouse/ddl.ts'
+import { changelogName, currentName, currentSelect, tokenWindow } from '../clickhouse/ddl.ts'
 import { restoreVersions } from '../clickhouse/history.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { holdsAny, rangesOf, readHeld } from './changelog.ts'
 import { foldQueries, type Inserter, insertSlices } from './insert.ts'
-import { type Slice, withoutOffsets } from './slice.ts'
+import { countRecords, type Slice, withoutOffsets } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
+/** What is known of a batch that may have arrived in part. */
+export interface Circumstances {
+  /** The present run of the ClickHouse server. */
+  readonly server: string
+  /** It is the run that the batch was announced to, so ClickHouse knows what it has inserted. */
+  readonly sameServer: boolean
+  /** Partitions of it have left it behind, or later records of them stand in a changelog: it was inserted whole. */
+  readonly isPast: boolean
+}
+
 /**
- * Makes the changelog hold every record of the slices once, and current state and history everything that the changelog does.
+ * Makes the changelog hold every record of the slices once, and current state and history everything that the changelog does. What it lacks
+ * is told by looking, never by a token alone.
  *
- * Three states are possible per insert, whatever was killed: nothing arrived; all arrived; or the server remembers the token
- * although the part never became visible (it logs the token first). The last is told apart by looking, and gets a new token.
+ * A server that has not been restarted since knows by the tokens what each table has. If the changelog has all of it, everything is sent
+ * again, so that each view takes what it lacks, provided that nothing was folded since that this table's views read. Otherwise only what is
+ * missing is sent: a restarted server may have forgotten a token whose rows it holds, and remember one whose rows it lost. The tokens of that
+ * name the run of the server, so that two who do this at once send the same, and what a former run remembers does not count.
  *
- * A server that has not been restarted since knows by the tokens what it has, so everything is sent again and each view takes what it
- * lacks, provided that nothing was folded since that this table's views read. A restarted one may have forgotten a token whose rows it holds, so only what is missing is sent.
- *
- * @returns whether the aggregates are certain too; otherwise they may miss or double the batch, and the caller reconciles them
+ * @returns whether the aggregates are certain too; otherwise they may miss or double the batch
  */
 export async function recoverSlices(
   inserter: Inserter,
   table: FoldTable,
   slices: readonly Slice[],
-  sameServer: boolean,
+  { server, sameServer, isPast }: Circumstances,
 ): Promise<boolean> {
-  const truncates = slices.filter(({ truncate }) => truncate)
-  await insertSlices(
-    inserter,
-    table,
-    sameServer ? slices : [...(await missingFrom(inserter, table, slices)), ...truncates],
-  )
-  const lost = await missingFrom(inserter, table, slices)
-  if (lost.length > 0) await insertSlices(inserter, table, lost, '-again')
+  const records = slices.filter(({ truncate }) => !truncate)
+  const missing = await missingFrom(inserter, table, records)
+  const isWhole = missing.length === 0
+  const tokensHold =
+    sameServer && !isPast && (isWhole ? await isRemembered(inserter, table, records) : isAll(missing, records))
+  const sent = tokensHold
+    ? await insertSlices(inserter, table, records)
+    : await insertSlices(inserter, table, missing, server)
+  const truncates = isPast ? [] : slices.filter(({ truncate }) => truncate)
+  const begun = truncates.length > 0 && (await holdsAny(inserter.clickhouse, table.table, { slices: truncates }))
+  await insertSlices(inserter, table, truncates)
+  // What was set aside is not among what was sent.
+  const lost = await missingFrom(inserter, table, sent)
+  if (lost.length > 0) await insertSlices(inserter, table, lost, `${server} again`)
   for (const slice of slices) await restoreDerived(inserter, table, slice)
-  return sameServer && lost.length === 0
+  return lost.length === 0 && !begun && (tokensHold || (isPast && isWhole))
 }
 
-/** Condition for the changelog's rows of a slice. */
-function rangeOf({ partition, start, end }: Slice): string {
-  return `_partition = ${partition} AND _offset >= ${start} AND _offset < ${end}`
+/** Whether parts of slices are all of them. */
+function isAll(parts: readonly Slice[], slices: readonly Slice[]): boolean {
+  return countRecords(parts) === countRecords(slices)
 }
 
-/** Parts of the slices whose offsets the changelog does not hold; truncates are not looked for, they complete themselves. */
-async function missingFrom(inserter: Inserter, table: FoldTable, slices: readonly Slice[]): Promise<Slice[]> {
-  const missing: Slice[] = []
-  for (const slice of slices) {
-    if (slice.truncate) continue
-    const rows = await inserter.clickhouse.rows<{ offset: string }>(
-      `SELECT DISTINCT _offset AS offset FROM ${quoteName(changelogName(table.table))} WHERE ${rangeOf(slice)}`,
-    )
-    missing.push(...withoutOffsets(slice, new Set(rows.map(row => Number(row.offset)))))
-  }
-  return missing
+/** Parts of the slices whose offsets the changelog does not hold. */
+async function missingFrom(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<Slice[]> {
+  const held = await readHeld(inserter.clickhouse, table, slices)
+  return slices.flatMap(slice => withoutOffsets(slice, held.get(slice.partition) ?? new Set()))
 }
 
-/** Whether the changelog holds any row of the slices. */
-export async function holdsAny(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<boolean> {
-  const ranges = slices.map(slice => `(${rangeOf(slice)})`).join(' OR ')
-  const rows = await inserter.clickhouse.rows(
-    `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE ${ranges} LIMIT 1`,
+/**
+ * Whether the rows came with one insert whose token the changelog still knows. Rows of several inserts had tokens of their own. Each insert
+ * has the next number, and the tokens of so many are remembered.
+ */
+async function isRemembered(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<boolean> {
+  if (slices.length === 0) return true
+  const name = changelogName(table)
+  const [row] = await inserter.clickhouse.rows<{ inserts: string; since: string }>(
+    `SELECT uniqExact(_block_number) AS inserts, toString(max(newest) - min(_block_number)) AS since FROM ${quoteName(name)},
+  (SELECT max(max_block_number) AS newest FROM system.parts WHERE database = currentDatabase() AND table = {name:String}) AS parts
+WHERE ${rangesOf(slices)}`,
+    { name },
   )
-  return rows.length > 0
+  return row?.inserts === '1' && Number(row.since) < tokenWindow / 2
 }
 
 /** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
-async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
-  const range = ` AND ${rangeOf(slice)}`
+export async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
+  const range = ` AND ${rangesOf([slice])}`
   const restore = (sql: string) => inserter.clickhouse.command(sql, { async_insert: 0, insert_deduplicate: 0 })
   await restore(`INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
   if (history) await restore(restoreVersions(table, range))

@@ -1,14 +1,13 @@
 // consumer/setup: a generation's database, tables, model and stable views.
-// May know: contract, clickhouse, kafka/registry, consumer/{insert,lifetime,tables,watermark}.
+// May know: contract, clickhouse, kafka/registry, consumer/{insert,lifetime,objects,tables,uncertain,watermark}.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { claimDatabase } from '../clickhouse/databases.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
-import { applyModel, type Model } from '../clickhouse/model.ts'
+import { type Model, modelStatements, unrebuildable } from '../clickhouse/model.ts'
 import { patient } from '../clickhouse/patient.ts'
 import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
-import { quoteString } from '../clickhouse/quote.ts'
 import type { Publisher } from '../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
 import { valueSchema } from '../contract/schema.ts'
@@ -19,7 +18,9 @@ import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
+import { Objects, rebuildAdvice } from './objects.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
+import { uncertainStatement } from './uncertain.ts'
 import { watermarkStatements } from './watermark.ts'
 
 export interface Warehouse {
@@ -29,6 +30,8 @@ export interface Warehouse {
   /** By topic. */
   readonly tables: ReadonlyMap<string, FoldTable>
 }
+
+const starAdvice = 'build the aggregates anew: stop the consumers, run millrace reset star, and start them again'
 
 /** A table of the generation that the configuration no longer names is folded all the same. */
 const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
@@ -53,19 +56,21 @@ export async function openWarehouse(parts: {
   const connected = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
   const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
   const tables = new Map<string, FoldTable>()
-  for (const about of generation.tables) {
+  for (const [place, about] of generation.tables.entries()) {
     const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
-    tables.set(about.topic, await loadFoldTable(about, schemas, optionsOf))
+    tables.set(about.topic, await loadFoldTable({ ...about, place }, schemas, optionsOf))
   }
+  const objects = await Objects.read(clickhouse)
+  const engine = [...watermarkStatements, lifetimeStatement, uncertainStatement, capturedStatement]
+  const ofTables = [...tables.values()].map(({ table }) => tableStatements(table))
+  await objects.make([engine, ...ofTables], rebuildAdvice)
   for (const { table, history } of tables.values()) {
-    for (const sql of tableStatements(table)) await clickhouse.command(sql)
-    await prepareHistory(clickhouse, table, history)
+    await prepareHistory(clickhouse, table, { wanted: history, exists: objects.has(historyName(table)) })
   }
-  for (const sql of [...watermarkStatements, lifetimeStatement]) await clickhouse.command(sql)
   await rememberTables(clickhouse, tables)
   if (model !== undefined) {
     checkRequirements(model, [...tables.values()])
-    await applyModel(clickhouse, model)
+    await objects.make([modelStatements(model)], unrebuildable(model).length === 0 ? starAdvice : rebuildAdvice)
   }
   const publisher = { pipeline: config.name, kafkaCluster: generation.kafkaCluster }
   return { clickhouse: connected, publisher, database, tables }
@@ -111,16 +116,22 @@ function isSameName(one: PublishedView, other: PublishedView): boolean {
 }
 
 /** What was captured and how, so that a verification needs ClickHouse and the source, and nothing between. */
-async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, FoldTable>): Promise<void> {
-  await clickhouse.command(`CREATE TABLE IF NOT EXISTS captured (
+const capturedStatement = `CREATE TABLE IF NOT EXISTS captured (
   topic String, value_schema String COMMENT 'Avro schema of the records, which carries the table in it'
-) ENGINE = ReplacingMergeTree ORDER BY topic COMMENT 'Tables of this generation'`)
-  for (const [topic, { table }] of tables) {
-    await clickhouse.command(
-      `INSERT INTO captured VALUES (${quoteString(topic)}, ${quoteString(JSON.stringify(valueSchema(table)))})`,
-      { async_insert: 0 },
-    )
-  }
+) ENGINE = ReplacingMergeTree ORDER BY topic COMMENT 'Tables of this generation'`
+
+async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, FoldTable>): Promise<void> {
+  const rows = await clickhouse.rows<{ topic: string }>('SELECT topic FROM captured')
+  const known = new Set(rows.map(({ topic }) => topic))
+  const lines = [...tables]
+    .filter(([topic]) => !known.has(topic))
+    .map(([topic, { table }]) => `${JSON.stringify({ topic, value_schema: JSON.stringify(valueSchema(table)) })}\n`)
+  if (lines.length === 0) return
+  await clickhouse.insert(
+    'INSERT INTO captured FORMAT JSONEachRow',
+    lines.map(line => Buffer.from(line)),
+    { async_insert: 0 },
+  )
 }
 
 function checkRequirements(model: Model, tables: readonly FoldTable[]): void {

@@ -42,6 +42,8 @@ interface Bounds {
   readonly before: Position | undefined
   /** No record from this offset on. */
   readonly end: number
+  /** Index of the first record; 0 by default. */
+  readonly at?: number
 }
 
 const none: ReadonlyMap<number, string> = new Map()
@@ -73,14 +75,14 @@ export function sliceOfRange(
  * its way, and the broker appended it only after the next producer had looked where the topic ends. A record that is not ours has no
  * position, whatever its bytes look like.
  */
-function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, { before, end }: Bounds) {
+function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, { before, end, at = 0 }: Bounds) {
   const { topic, partition, records, fromOffset: start } = fetched
   const { count, buffer, offsets, keyStarts, keyEnds, valueStarts, valueEnds } = records
   const foreign = new Map<number, string>()
   let { lsn, ordinal } = before ?? { lsn: -1, ordinal: -1 }
   let truncate = false
   let from = -1
-  let to = 0
+  let to = at
   for (; to < count && offsets[to]! < end && !truncate; to++) {
     const why = envelope.read(buffer, keyStarts[to]!, keyEnds[to]!, valueStarts[to]!, valueEnds[to]!)
     if (why !== undefined) {
@@ -102,12 +104,24 @@ function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, {
   return { topic, partition, start, end: offsets[to - 1]! + 1, records, from, to, truncate, foreign, reached }
 }
 
+/** The records below `end`, in as many slices as it takes. */
+export function* slicesBelow(fetched: FetchedPartition, envelope: Envelope, bounds: Bounds): Generator<Slice> {
+  const reading = { envelope, stopsAtForeign: false }
+  for (let { before, at = 0 } = bounds; ; ) {
+    const slice = cut(fetched, reading, { ...bounds, before, at })
+    if (slice === undefined) return
+    yield slice
+    before = slice.reached
+    at = slice.to
+  }
+}
+
 /**
- * The topic's slices by partition, in whatever order they were fetched: a fetch begins with another partition each time, and who completes
+ * A topic's slices by partition, in whatever order they were fetched: a fetch begins with another partition each time, and who completes
  * a batch must send the same bytes under the same token.
  */
-export function slicesOf(topic: string, slices: readonly Slice[]): Slice[] {
-  return slices.filter(slice => slice.topic === topic).sort((a, b) => a.partition - b.partition)
+export function inOrder(slices: readonly Slice[]): Slice[] {
+  return slices.toSorted((a, b) => a.partition - b.partition)
 }
 
 /** Two halves of a list of slices by number of records; a list of one record cannot be halved. */

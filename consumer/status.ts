@@ -4,6 +4,7 @@
 import { tableName } from '../contract/table.ts'
 import type { FreshnessSummary } from './freshness.ts'
 import type { FoldLoop } from './tenure.ts'
+import type { Uncertainty } from './uncertain.ts'
 
 export interface ConsumerStatus {
   /** 0 until the producer has begun one. */
@@ -18,6 +19,8 @@ export interface ConsumerStatus {
   /** Records folded since the process started, and of these by table. */
   readonly changes: number
   readonly tables: Readonly<Record<string, { readonly folded: number }>>
+  /** Set while aggregates may differ from the tables. */
+  readonly uncertain: Uncertainty | undefined
 }
 
 export const emptyStatus: ConsumerStatus = {
@@ -28,6 +31,7 @@ export const emptyStatus: ConsumerStatus = {
   freshness: undefined,
   changes: 0,
   tables: {},
+  uncertain: undefined,
 }
 
 export function statusOf({ generation, folder, watermarks }: FoldLoop): ConsumerStatus {
@@ -40,5 +44,6 @@ export function statusOf({ generation, folder, watermarks }: FoldLoop): Consumer
     freshness: folder.freshness.summary(),
     changes: tables.reduce((sum, { folded }) => sum + folded, 0),
     tables: Object.fromEntries(tables.map(({ table, folded }) => [tableName(table), { folded }])),
+    uncertain: folder.uncertainty,
   }
 }

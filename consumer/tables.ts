@@ -27,10 +27,14 @@ export interface FoldOptions {
   readonly history: boolean
 }
 
+type PlacedTable = GenerationTable & { readonly place: number }
+
 export class FoldTable {
   readonly topic: string
   readonly partitions: number
   readonly group: string
+  /** In the generation's list of tables. */
+  readonly place: number
   readonly table: Table
   readonly onRefusal: 'stop' | 'divert'
   /** Whether every version of its rows is kept, besides the last. */
@@ -46,10 +50,11 @@ export class FoldTable {
   readonly #schemas: SchemaStore
   readonly #formats = new Map<number, RecordFormat | undefined>()
 
-  constructor(about: GenerationTable, parts: { table: Table; options: FoldOptions; schemas: SchemaStore }) {
+  constructor(about: PlacedTable, parts: { table: Table; options: FoldOptions; schemas: SchemaStore }) {
     this.topic = about.topic
     this.partitions = about.partitions
     this.group = about.group
+    this.place = about.place
     this.table = parts.table
     this.onRefusal = parts.options.onRefusal
     this.history = parts.options.history
@@ -88,7 +93,7 @@ export class FoldTable {
 
 /** @throws {MillraceError} SCHEMA_MISSING when the producer has not registered the topic's schema */
 export async function loadFoldTable(
-  about: GenerationTable,
+  about: PlacedTable,
   schemas: SchemaStore,
   optionsOf: (schema: string, table: string) => FoldOptions,
 ): Promise<FoldTable> {

@@ -8,16 +8,23 @@ import { hasWatermark } from './watermark.ts'
 
 const minute = 60_000
 
+export interface Upkeep {
+  readonly log: Log
+  /** Whether it is this member of the group that looks: one is enough. */
+  isOurs(): boolean
+  readonly everyMs?: number
+}
+
 /**
  * Looks every minute, once the load is visible: until then nobody reads, and what it leaves is merged at its end. `clickhouse` is its own
  * connection, closed by the function that is returned: a merge that runs then goes on in the server.
  */
-export function keepMerged(clickhouse: Clickhouse, log: Log, everyMs = minute): () => Promise<void> {
+export function keepMerged(clickhouse: Clickhouse, { log, isOurs, everyMs = minute }: Upkeep): () => Promise<void> {
   const stopped = new AbortController()
   const { signal } = stopped
   let running: Promise<void> | undefined
   const look = async () => {
-    if (await hasWatermark(clickhouse)) await mergeGrown(clickhouse, log, signal)
+    if (isOurs() && (await hasWatermark(clickhouse))) await mergeGrown(clickhouse, log, signal)
   }
   const timer = setInterval(() => {
     running ??= look()

@@ -22,7 +22,14 @@ FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
 ]
 
 /** Tables and views of a generation's database that belong to no captured table and to no model. */
-export const engineTables: readonly string[] = ['watermark', 'freshness', 'captured', 'server_lifetime']
+export const engineTables: readonly string[] = [
+  'watermark',
+  'freshness',
+  'captured',
+  'server_lifetime',
+  'uncertain',
+  'made',
+]
 
 /** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
 const writeEveryMs = 100
@@ -56,6 +63,11 @@ export class WatermarkFollower {
   /** The newest watermark known, visible or not. */
   get newest(): Watermark | undefined {
     return this.#pending.at(-1) ?? this.#visible
+  }
+
+  /** Nothing is visible any more until it has been folded again. */
+  forget(): void {
+    this.#visible = undefined
   }
 
   /** @returns how many of the records are no watermarks of this generation, and were left out */

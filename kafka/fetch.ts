@@ -51,6 +51,8 @@ export class Fetcher {
   readonly #lane: Lane
   readonly #polls = new Map<number, Poll>()
   readonly #stop = new AbortController()
+  /** How often a leader could not be asked, or was no longer the leader. */
+  interruptions = 0
   #turn = 0
   #failures = 0
 
@@ -167,6 +169,7 @@ export class Fetcher {
 
   async #recover(positions: readonly FetchPosition[], reason: string, signal: AbortSignal): Promise<void> {
     this.#failures += 1
+    this.interruptions += 1
     this.#connection.log[attemptLevel(this.#failures)]('records cannot be fetched yet, trying again', {
       reason,
       attempt: this.#failures,

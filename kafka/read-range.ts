@@ -2,7 +2,7 @@
 // May know: kafka/{fetch,record-batch}, runtime/errors.
 
 import { MillraceError } from '../runtime/errors.ts'
-import type { Fetcher } from './fetch.ts'
+import type { FetchedPartition, Fetcher } from './fetch.ts'
 import type { RecordSet } from './record-batch.ts'
 
 export interface OffsetRange {
@@ -16,7 +16,7 @@ export interface OffsetRange {
 const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
 
 /** A new leader may know of fewer records than the one before, for a moment. */
-export const patienceMs = 30_000
+const patienceMs = 30_000
 
 /**
  * @param patience ms for which a partition that ends below `end` is waited for
@@ -45,7 +45,23 @@ export async function* readRange(
   }
 }
 
-export function endsEarly({ topic, partition, end }: OffsetRange, found: number): MillraceError {
+const firstBytes = 4 * 1024 * 1024
+const mostBytes = 2 ** 30
+
+/** All records of the range in one piece, and perhaps some behind it. @throws {MillraceError} as `readRange` */
+export async function fetchRange(fetcher: Fetcher, range: OffsetRange, signal: AbortSignal): Promise<FetchedPartition> {
+  const { topic, partition, start: offset, end } = range
+  const started = performance.now()
+  for (let maxBytes = firstBytes; ; ) {
+    const [fetched] = await fetcher.fetch([{ topic, partition, offset }], { ...limits, maxBytes }, signal)
+    if (fetched === undefined) continue
+    if (fetched.records.nextOffset >= end) return fetched
+    if (fetched.end >= end) maxBytes = Math.min(maxBytes * 2, mostBytes)
+    else if (performance.now() - started > patienceMs) throw endsEarly(range, fetched.end)
+  }
+}
+
+function endsEarly({ topic, partition, end }: OffsetRange, found: number): MillraceError {
   return new MillraceError('OFFSETS_MISSING', {
     what: `records up to offset ${end} (exclusive) were there, and the topic ends at ${found}`,
     where: `topic ${topic}, partition ${partition}`,

@@ -64,6 +64,7 @@ export const errorCodes = {
   CLICKHOUSE_REFUSED: { policy: 'stop', meaning: 'ClickHouse cannot store a record as it is' },
   VIEW_FAILED: { policy: 'stop', meaning: 'a view of the model fails on a record that its table can store' },
   CLICKHOUSE_FAILED: { policy: 'stop', meaning: 'ClickHouse refused a statement that it should take' },
+  WAREHOUSE_DAMAGED: { policy: 'stop', meaning: 'ClickHouse no longer holds what was folded into it' },
   STACK_PREREQUISITE: { policy: 'stop', meaning: 'this machine lacks something that the local stack needs' },
   STACK_DOWNLOAD: { policy: 'stop', meaning: 'the Kafka broker could not be downloaded' },
   STACK_PORT_TAKEN: { policy: 'stop', meaning: 'the port of a local component is used by another process' },

@@ -21,6 +21,8 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'auto.create.topics.enable': 'false',
     'offsets.topic.num.partitions': '8',
     'offsets.topic.replication.factor': '1',
+    // A year: what a group has committed is kept for so long after its last member is gone.
+    'offsets.retention.minutes': '525600',
     'transaction.state.log.num.partitions': '4',
     'transaction.state.log.replication.factor': '1',
     'transaction.state.log.min.isr': '1',

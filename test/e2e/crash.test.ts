@@ -3,12 +3,16 @@
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readMetadata, writeMetadata } from '../../consumer/intent.ts'
+import { consumerGroup } from '../../contract/generation.ts'
 import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { deleteTopics, listTopics } from '../../kafka/admin.ts'
+import { joinGroup } from '../../kafka/group.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { connectTo } from '../support/kafka.ts'
+import { disturb, countImages as imagesOf } from '../support/members.ts'
 import { killEach, targets } from '../support/nemesis.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { testSeed } from '../support/seed.ts'
@@ -80,6 +84,10 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
 const hundredRows = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
   INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
 
+/** Has an insert take two seconds. */
+const slowView = 'CREATE MATERIALIZED VIEW slowly ENGINE = Null AS SELECT sleep(2) FROM `public.counted.changelog`'
+const inserting = "SELECT query_id FROM system.processes WHERE query LIKE 'INSERT INTO `public.counted.changelog`%'"
+
 /** Images that came to be in the changelog of these rows, and how many changes they are of. */
 async function countImages(pipeline: Pipeline): Promise<{ rows: number; changes: number }> {
   const [row] = await pipeline.clickhouse<{ rows: string; changes: string }>(
@@ -115,11 +123,8 @@ test('a batch whose end was not written down is completed and not repeated, in w
     setup: hundredRows,
   })
   await pipeline.settle()
-  // An insert takes two seconds, in which Kafka is killed: what the batch has come to cannot be written down.
-  await pipeline.clickhouse(
-    'CREATE MATERIALIZED VIEW slowly ENGINE = Null AS SELECT sleep(2) FROM `public.counted.changelog`',
-  )
-  const inserting = "SELECT query_id FROM system.processes WHERE query LIKE 'INSERT INTO `public.counted.changelog`%'"
+  // Kafka is killed during an insert: what the batch has come to cannot be written down.
+  await pipeline.clickhouse(slowView)
   for (let round = 1; round <= 2; round++) {
     const before = await countImages(pipeline)
     await pipeline.sql('UPDATE counted SET n = n + 1')
@@ -135,6 +140,54 @@ test('a batch whose end was not written down is completed and not repeated, in w
     const completed = pipeline.consumer.log.match(/completing a batch that was left open/g)
     assert.is(completed?.length, round, `round ${round}`)
   }
+})
+
+test('a batch that one of its partitions has left is complete: nothing of it is inserted again', async () => {
+  await using pipeline = await startPipeline(services, { setup: hundredRows })
+  await pipeline.settle()
+  await pipeline.clickhouse(slowView)
+  await pipeline.sql('UPDATE counted SET n = n + 1')
+  await pipeline.until(async () => (await pipeline.clickhouse(inserting)).length > 0, { what: 'the insert' })
+  await pipeline.consumer.kill()
+  await until(async () => (await pipeline.clickhouse(inserting)).length === 0, { what: 'its end' })
+
+  // Another member completes it, and is gone before it has committed its other partition.
+  const connection = await connectTo(services.endpoints.kafka!)
+  const topic = `${pipeline.name}.1.public.counted`
+  const groupId = consumerGroup(pipeline.name, 1)
+  const member = joinGroup(connection, { groupId, groups: [{ topics: [topic], partitions: 2 }] })
+  const assignment = await member.assigned(new AbortController().signal)
+  const [commit] = await member.committed([{ topic, partition: 1 }])
+  const { intent, ...standing } = readMetadata(commit!.metadata, topic)
+  const metadata = writeMetadata({ ...standing, last: intent!.end - 1, assignment })
+  await member.commit([{ ...commit!, offset: intent!.end, metadata }])
+  await member.leave()
+  await connection.close()
+
+  pipeline.consumer.start()
+  await pipeline.settle()
+  assert.match(pipeline.consumer.log, /completing a batch that was left open .*ranges=1/)
+  assert.is((await countImages(pipeline)).rows, 200)
+})
+
+test('three consumers of one generation are killed, stopped and suspended, and ClickHouse and Kafka killed: every change counts once', async () => {
+  await using pipeline = await startPipeline(services, { setup: hundredRows, settings: { kafka: { partitions: 4 } } })
+  await using second = pipeline.member()
+  await using third = pipeline.member()
+  const members = [pipeline.consumer, second, third]
+  for (const member of members.slice(1)) member.start()
+  await until(() => members.every(({ log }) => /members=3/.test(log)), { what: 'all have joined', timeoutMs: 60_000 })
+  for (const member of members) member.supervised = true
+  const load = setInterval(() => {
+    pipeline.sql('UPDATE counted SET n = n + 1 WHERE id % 3 = 0').catch(() => {})
+  }, 200)
+  const order = ['suspend', 'kill', 'clickhouse', 'terminate', 'kafka'] as const
+  await disturb(pipeline, { members, faults: order, random: new Random(seed, 'members') }).finally(() =>
+    clearInterval(load),
+  )
+  await pipeline.assertEqual(120_000)
+  const { images, distinct } = (await imagesOf(pipeline))['public.counted.changelog']!
+  assert.is(images, distinct)
 })
 
 test.run()

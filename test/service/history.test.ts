@@ -139,11 +139,11 @@ test.after(async () => {
 
 test.before.each(async () => {
   for (const sql of tableStatements(table)) await clickhouse.command(sql)
-  await prepareHistory(clickhouse, table, true)
+  await prepareHistory(clickhouse, table, { wanted: true, exists: false })
 })
 
 test.after.each(async () => {
-  await prepareHistory(clickhouse, table, false)
+  await prepareHistory(clickhouse, table, { wanted: false, exists: true })
   for (const { name } of await clickhouse.rows<{ name: string }>('SHOW TABLES')) {
     await clickhouse.command(`DROP TABLE ${quoteName(name)} SYNC`)
   }
@@ -180,14 +180,14 @@ FROM ${quoteName(historyName(table))}`,
 
 test('a history that is switched on later has what happened before; switched off it is gone', async () => {
   const events = randomEvents(new Random(seed, 'later'))
-  await prepareHistory(clickhouse, table, false)
+  await prepareHistory(clickhouse, table, { wanted: false, exists: true })
   await insert(events.slice(0, 200))
   const tables = await clickhouse.rows<{ name: string }>('SHOW TABLES')
   assert.equal(
     tables.filter(({ name }) => /versions|history/.test(name)),
     [],
   )
-  await prepareHistory(clickhouse, table, true)
+  await prepareHistory(clickhouse, table, { wanted: true, exists: false })
   await insert(events.slice(200))
   assert.equal(await readHistory(), replay(events))
 })

@@ -86,12 +86,20 @@ SETTINGS ${neverByItself}`)
     await insert(month, other)
   }
   const looksEveryMs = 20
+  let isOurs = false
   const tenLooks = () => pause(10 * looksEveryMs)
   const account = { url: own.url, user: 'default', password: '' }
-  const stop = keepMerged(connectClickhouse({ ...account, database }), quietLog(), looksEveryMs)
+  const stop = keepMerged(connectClickhouse({ ...account, database }), {
+    log: quietLog(),
+    isOurs: () => isOurs,
+    everyMs: looksEveryMs,
+  })
   await tenLooks()
   assert.equal((await parts(own)).sums, [2, 2, 2])
   await own.command('INSERT INTO watermark (lsn, commit_time) VALUES (1, now())')
+  await tenLooks()
+  assert.equal((await parts(own)).sums, [2, 2, 2], 'another member looks')
+  isOurs = true
   await until(async () => (await parts(own)).sums![0] === 1, { what: 'the first month is one part' })
   await tenLooks()
   assert.equal((await parts(own)).sums, [1, 2, 2])

@@ -48,12 +48,12 @@ async function kill({ producer, consumer, services }: Pipeline, target: Target):
   await services.restart()
 }
 
-async function writtenLsn(pipeline: Pipeline): Promise<number> {
+export async function writtenLsn(pipeline: Pipeline): Promise<number> {
   const [row] = await pipeline.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn() AS lsn')
   return parseLsn(row!.lsn)
 }
 
-async function visibleLsn(pipeline: Pipeline): Promise<number> {
+export async function visibleLsn(pipeline: Pipeline): Promise<number> {
   const [row] = await pipeline.clickhouse<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
   return Number(row?.lsn)
 }

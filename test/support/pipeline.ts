@@ -64,6 +64,7 @@ export class Pipeline {
   readonly #database: TestDatabase
   readonly #clients: pg.Client[] = []
   #client: pg.Client | undefined
+  #members = 0
 
   constructor(services: Services, { directory, database }: { directory: string; database: TestDatabase }) {
     this.services = services
@@ -77,6 +78,12 @@ export class Pipeline {
   /** A service that runs `millrace ARGS` for this pipeline; it has to be started. */
   worker(name: WorkerName, ...args: string[]): Worker {
     return new Worker(name, [...args, '--config', this.#configFile, '--data', this.directory])
+  }
+
+  /** A further consumer, with a directory of its own, as on another machine; it has to be started. */
+  member(): Worker {
+    const directory = join(this.directory, `member-${++this.#members}`)
+    return new Worker('consumer', ['consumer', '--config', this.#configFile, '--data', directory])
   }
 
   get #configFile(): string {

@@ -94,7 +94,8 @@ export class Fold {
   async createTables(): Promise<void> {
     for (const table of this.#tables) {
       for (const statement of tableStatements(table)) await this.#clickhouse.command(statement)
-      await prepareHistory(this.#clickhouse, table, tableOptions(config, table.schema, table.name)!.history)
+      const wanted = tableOptions(config, table.schema, table.name)!.history
+      await prepareHistory(this.#clickhouse, table, { wanted, exists: false })
     }
   }
 

@@ -71,6 +71,22 @@ export class Worker {
     if (child.signalCode !== 'SIGKILL') throw new Error(`the ${this.name} ended before it was killed\n${this.tail()}`)
   }
 
+  /** SIGSTOP: it stands still, with everything that it holds, until `resume`. */
+  suspend(): void {
+    this.#child!.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child!.kill('SIGCONT')
+  }
+
+  /** SIGTERM and its end, as a rolling restart begins; a supervised one starts again. */
+  async terminate(): Promise<void> {
+    const ended = this.#ended
+    this.#child!.kill('SIGTERM')
+    await ended
+  }
+
   /** SIGTERM and its end; one that has ended is left as it is. */
   async stop(): Promise<void> {
     this.supervised = false

@@ -6,10 +6,11 @@ import {
   countRecords,
   firstSlice,
   halve,
+  inOrder,
   ownRuns,
   type Slice,
   sliceOfRange,
-  slicesOf,
+  slicesBelow,
   withoutOffsets,
 } from '../../consumer/slice.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
@@ -103,15 +104,33 @@ test('a truncate ends the slice before it and stands alone in its own', () => {
 
 test('the slices of a topic come by partition, in whatever order they were fetched', () => {
   const slices = [2, 0, 1].map(partition => first({ ...fetched(5), partition })!)
-  const other = first({ ...fetched(5), topic: 'other' })!
-  for (const order of [
-    [...slices, other],
-    [other, ...slices.toReversed()],
-  ])
+  for (const order of [slices, slices.toReversed()]) {
     assert.equal(
-      slicesOf('t', order).map(({ partition }) => partition),
+      inOrder(order).map(({ partition }) => partition),
       [0, 1, 2],
     )
+  }
+})
+
+test('all slices below an offset: truncates alone, repetitions left out', () => {
+  const { envelope } = stopping
+  const slices = [...slicesBelow(fetched(5, 6, -7, 8, 9), envelope, { end: 9, before: undefined })]
+  assert.equal(
+    slices.map(({ records, from, to, truncate }) => [...records.offsets.slice(from, to), truncate]),
+    [
+      [5, 6, false],
+      [7, true],
+      [8, false],
+    ],
+  )
+  const again = [...slicesBelow(fetchedLsns(1, 2, 1, 2, 3), envelope, { end: 99, before: undefined })]
+  assert.equal(
+    again.map(({ from, to }) => [from, to]),
+    [
+      [0, 2],
+      [4, 5],
+    ],
+  )
 })
 
 test('a range is given back only when all of it is there, and without what follows', () => {
@@ -188,10 +207,15 @@ test('an intent survives being written and read; foreign metadata is refused by 
   const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
   const intent = { end: 9, batch, server }
   const reached = { lsn: 2 ** 53 - 1, ordinal: 7 }
-  assert.equal(readMetadata(writeMetadata(reached, intent), 'here'), { reached, intent })
-  assert.equal(readMetadata(writeMetadata(reached), 'here'), { reached, intent: undefined })
-  assert.equal(readMetadata(writeMetadata(undefined, intent), 'here'), { reached: undefined, intent })
-  assert.equal(readMetadata('', 'here'), { reached: undefined, intent: undefined })
+  for (const standing of [
+    { reached, last: 2 ** 53 - 2, floor: 17, assignment: 3 },
+    { reached: undefined, last: -1, floor: 0, assignment: 2 ** 31 - 1 },
+  ]) {
+    assert.equal(readMetadata(writeMetadata(standing, intent), 'here'), { ...standing, intent })
+    assert.equal(readMetadata(writeMetadata(standing), 'here'), { ...standing, intent: undefined })
+  }
+  const none = { reached: undefined, last: -1, floor: 0, assignment: -1, intent: undefined }
+  assert.equal(readMetadata('', 'here'), none)
   assert.throws(() => readMetadata('somebody else', 'here'), /metadata that this version cannot read/)
 })
 
@@ -203,17 +227,30 @@ test('the name of a batch does not depend on the order of its ranges, and on not
 })
 
 test('open batches gather the partitions that still carry their name', () => {
+  const standing = { reached: undefined, last: -1, floor: 0, assignment: 1 }
+  const whole = batchName([
+    { topic: 't', partition: 0, start: 3, end: 9 },
+    { topic: 'u', partition: 0, start: 1, end: 2 },
+  ])
+  const left = batchName([
+    { topic: 'u', partition: 1, start: 7, end: 8 },
+    { topic: 't', partition: 1, start: 2, end: 5 },
+  ])
   const open = openBatches([
-    { topic: 't', partition: 0, offset: 3, reached: undefined, intent: { end: 9, batch: 'x', server } },
-    { topic: 't', partition: 1, offset: 5, reached: undefined, intent: undefined },
-    { topic: 'u', partition: 0, offset: 1, reached: undefined, intent: { end: 2, batch: 'x', server } },
-    { topic: 'u', partition: 1, offset: 7, reached: undefined, intent: { end: 8, batch: 'y', server } },
+    { topic: 't', partition: 0, offset: 3, ...standing, intent: { end: 9, batch: whole, server } },
+    { topic: 't', partition: 1, offset: 5, ...standing, intent: undefined },
+    { topic: 'u', partition: 0, offset: 1, ...standing, intent: { end: 2, batch: whole, server } },
+    { topic: 'u', partition: 1, offset: 7, ...standing, intent: { end: 8, batch: left, server } },
   ])
   assert.equal(
-    [...open].map(([batch, ranges]) => [batch, ranges.map(({ topic, partition }) => `${topic}${partition}`)]),
+    [...open].map(([batch, { ranges, isWhole }]) => [
+      batch,
+      isWhole,
+      ranges.map(({ topic, partition, start, end }) => `${topic}${partition}:${start}-${end}`),
+    ]),
     [
-      ['x', ['t0', 'u0']],
-      ['y', ['u1']],
+      [whole, true, ['t0:3-9', 'u0:1-2']],
+      [left, false, ['u1:7-8']],
     ],
   )
 })

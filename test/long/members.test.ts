@@ -1,0 +1,55 @@
+// test/long/members.test: three consumers of one generation under a hundred faults of consumers, ClickHouse and Kafka, with the sales model.
+// May know: everything. `TEST_FAULTS` sets how many (default 100), `TEST_SEED` repeats their order and the pauses.
+
+import { backfill } from '../../generator/backfill.ts'
+import { Random } from '../../generator/random.ts'
+import { countImages, disturb, faults } from '../support/members.ts'
+import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
+import { testSeed } from '../support/seed.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const times = Number(process.env.TEST_FAULTS ?? 100)
+const rate = 200
+const seed = testSeed()
+
+const test = suite('members', { timeoutMs: 300_000 + times * 60_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+test(`every change counts once after ${times} faults; aggregates are equal, or named as uncertain`, async () => {
+  await using pipeline = await prepareSalesPipeline(services, 'UTC')
+  await backfill({ url: pipeline.psqlUrl, orders: 3_000, years: 1, seed, log: quietLog() })
+  pipeline.start()
+  await pipeline.settle(120_000)
+  await using second = pipeline.member()
+  await using third = pipeline.member()
+  const members = [pipeline.consumer, second, third]
+  for (const member of [second, third]) member.start()
+  await until(() => members.every(({ log }) => /members=3/.test(log)), { what: 'all have joined', timeoutMs: 120_000 })
+  await using load = pipeline.worker('generator', 'generator', 'run', '--rate', String(rate), '--seed', String(seed))
+  for (const worker of [pipeline.producer, ...members, load]) worker.supervised = true
+  load.start()
+
+  const random = new Random(seed, 'members')
+  await disturb(pipeline, { members, faults: Array.from({ length: times }, () => random.pick(faults)), random })
+
+  await load.stop()
+  await pipeline.settle(300_000)
+  for (const [name, { images, distinct }] of Object.entries(await countImages(pipeline)))
+    assert.is(images, distinct, name)
+  const { tables, reports } = await pipeline.verify()
+  const differing = (each: Record<string, { differing: number }>) =>
+    Object.entries(each).filter(([, report]) => report.differing > 0)
+  assert.equal(differing(tables), [])
+  const wrong = differing(reports).map(([name]) => name)
+  const uncertain = await pipeline.clickhouse('SELECT since, reason FROM uncertain')
+  console.log(`reports that differ: ${wrong.join(', ') || 'none'}; marks of uncertainty: ${uncertain.length}`)
+  assert.ok(wrong.length === 0 || uncertain.length > 0, 'a difference is never silent')
+})
+
+test.run()

@@ -1,0 +1,81 @@
+// test/support/members: several consumers of one generation, disturbed at moments that a seed chooses, and what must hold afterwards.
+// May know: generator/random, test/support.
+
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Random } from '../../generator/random.ts'
+import { visibleLsn, writtenLsn } from './nemesis.ts'
+import type { Pipeline } from './pipeline.ts'
+import { until } from './suite.ts'
+import type { Worker } from './worker.ts'
+
+/** What happens to one of the consumers, chosen at random, or to a server. */
+export const faults = ['kill', 'terminate', 'suspend', 'clickhouse', 'kafka'] as const
+export type Fault = (typeof faults)[number]
+
+const mostPauseMs = 1_500
+const recoveryMs = 120_000
+/** The session of a consumer is 10 s long: others have its partitions when it goes on. */
+const suspensionMs = { least: 11_000, most: 16_000 }
+
+export interface Disturbance {
+  /** Consumers of the pipeline, all of them running and supervised. */
+  readonly members: readonly Worker[]
+  readonly faults: readonly Fault[]
+  readonly random: Random
+}
+
+/**
+ * Brings about the faults one after the other; what was killed is started again at once. Most wait until changes made after the one before
+ * are visible, the others meet a recovery. A consumer that is suspended stands still meanwhile.
+ * @throws {Error} when nothing becomes visible again
+ */
+export async function disturb(pipeline: Pipeline, { members, faults, random }: Disturbance): Promise<void> {
+  const suspended = new Map<Worker, Promise<void>>()
+  let last = await writtenLsn(pipeline)
+  for (const [index, fault] of faults.entries()) {
+    if (index > 0 && !random.chance(0.3)) {
+      const what = `changes are visible again before fault ${index + 1}, ${fault}`
+      await until(async () => (await visibleLsn(pipeline).catch(() => 0)) > last, { what, timeoutMs: recoveryMs })
+    }
+    await pause(random.integer(0, mostPauseMs))
+    last = await writtenLsn(pipeline)
+    console.log(`fault ${index + 1}/${faults.length}: ${fault}`)
+    if (fault === 'clickhouse' || fault === 'kafka') {
+      await pipeline.services.kill(fault)
+      await pipeline.services.restart()
+      continue
+    }
+    await until(() => members.some(isUp), { what: 'a consumer runs', timeoutMs: recoveryMs })
+    const member = random.pick(members.filter(isUp))
+    if (fault === 'kill') await member.kill()
+    else if (fault === 'terminate') await member.terminate()
+    else suspended.set(member, suspend(member, random.integer(suspensionMs.least, suspensionMs.most)))
+  }
+  await Promise.all(suspended.values())
+
+  function isUp(member: Worker): boolean {
+    return member.running && !suspended.has(member)
+  }
+
+  async function suspend(member: Worker, ms: number): Promise<void> {
+    member.suspend()
+    await pause(ms)
+    member.resume()
+    suspended.delete(member)
+  }
+}
+
+/** Every image of every table's changelog, how many of them are there once, and how many there are of each change. */
+export async function countImages(pipeline: Pipeline): Promise<Record<string, { images: number; distinct: number }>> {
+  const tables = await pipeline.clickhouse<{ name: string }>(
+    "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%.changelog'",
+  )
+  const counts: Record<string, { images: number; distinct: number }> = {}
+  for (const { name } of tables) {
+    const [row] = await pipeline.clickhouse<{ images: string; distinct: string }>(
+      `SELECT toString(count()) AS images, toString(uniqExact(_partition, _offset, _sign)) AS distinct FROM \`${name}\``,
+    )
+    counts[name] = { images: Number(row!.images), distinct: Number(row!.distinct) }
+  }
+  return counts
+}
