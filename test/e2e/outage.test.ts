@@ -38,7 +38,7 @@ test('consumers outlast Kafka, and then ClickHouse with a takeover while it is a
   await second.stop()
   assert.equal(second.end, { code: 0, signal: null }, second.tail())
   const { consumer } = pipeline
-  const asked = /could not ask ClickHouse which run of the server this is, trying again/
+  const asked = /could not take over partitions, trying again/
   await until(() => consumer.end !== undefined || asked.test(consumer.log), { what: 'the one that stays takes over' })
   assert.is(consumer.end, undefined, consumer.tail())
   await services.restart()
