@@ -8,7 +8,7 @@ import { readRange } from '../kafka/read-range.ts'
 import { type Gap, type LastRow, readGaps, readLast, readTails, type Tail } from './changelog.ts'
 import { confirmRecords } from './confirm.ts'
 import { type Folder, learnSchemas } from './fold.ts'
-import { insertSlices } from './insert.ts'
+import { insertSlices, setAsideRefused } from './insert.ts'
 import type { Progress } from './intent.ts'
 import { partitionKey } from './partition-key.ts'
 import { restoreDerived } from './recover.ts'
@@ -169,7 +169,7 @@ async function insertAgain(
   folder: Folder,
   { table, slice, server }: { table: FoldTable; slice: Slice; server: string },
 ): Promise<void> {
-  const own = ownRuns(slice)
+  const own = await setAsideRefused(folder.inserter, table, ownRuns(slice))
   if (own.length === 0) return
   await markUncertain(folder, `ClickHouse had lost records of ${table.topic}`)
   const inserted = await insertSlices(folder.inserter, table, own, server)

@@ -14,6 +14,7 @@ import { sendRecords } from './send.ts'
 import { countRecords, type Slice } from './slice.ts'
 import type { FoldTable, RecordFormat } from './tables.ts'
 import { requireUnpassed, truncateStatement } from './truncate.ts'
+import { viewFailure } from './view-failure.ts'
 
 /** A slice of one record, and why it, or one image of it, cannot be inserted. */
 export interface Refused {
@@ -53,6 +54,24 @@ export async function setAsideForeign(
     })),
   )
   if (refused.length > 0) await setAside(table, refused)
+}
+
+/**
+ * Sets aside what the table cannot store, before any of the slices is inserted: records that are not there for that are not missing.
+ * @returns what it can store of the slices, in which there is no truncate
+ */
+export async function setAsideRefused(
+  { clickhouse, setAside }: Inserter,
+  table: FoldTable,
+  slices: readonly Slice[],
+): Promise<Slice[]> {
+  const storable: Slice[] = []
+  for (const [format, part] of byFormat(table, slices)) {
+    const isolated = await isolate({ clickhouse, table, format, slices: part })
+    if (isolated !== undefined) await setAside(table, isolated.refused)
+    storable.push(...(isolated?.rest ?? part))
+  }
+  return storable
 }
 
 /**
@@ -120,7 +139,10 @@ async function insertOrIsolate(
     return slices
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'CLICKHOUSE_REFUSED') throw error
-    const { refused, rest } = await isolate({ clickhouse, table, format, slices, error })
+    const insert = { clickhouse, table, format, slices }
+    const isolated = await isolate(insert)
+    if (isolated === undefined) throw await viewFailure(insert, error)
+    const { refused, rest } = isolated
     table.refusedInARow += refused.length
     if (table.refusedInARow > mostRefused) throw notTheRecords(error)
     if (refused.length > 0) await inserter.setAside(table, refused)

@@ -1,13 +1,12 @@
 // consumer/isolate: what of a refused insert ClickHouse cannot store, told without storing anything.
-// May know: runtime/errors, consumer/{images,slice,tables,trial,view-failure}.
+// May know: runtime/errors, consumer/{images,slice,tables,trial}.
 
 import { tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { halfOf, type Image, imagesOf } from './images.ts'
 import { countRecords, type Slice, withoutOffsets } from './slice.ts'
 import type { FoldTable } from './tables.ts'
-import { findRefused, type RefusedInsert, type Trial, withTrial } from './trial.ts'
-import { viewFailure } from './view-failure.ts'
+import { findRefused, type Trial, type TriedInsert, withTrial } from './trial.ts'
 
 /** An image of a record that cannot be stored. */
 export interface RefusedImage {
@@ -29,22 +28,22 @@ export const mostRefused = 20
  * Tries the insert on the bare table, whole and in halves, so that nothing is stored twice whatever is found. Whether an image can be
  * stored depends on the image alone. So what was set aside when it came to be is set aside again when it ceases to be, and no sum is wrong
  * for it.
- * @throws {MillraceError} VIEW_FAILED when the table can store all of it, and a view behind it is what fails; CLICKHOUSE_FAILED when
- *   too much is refused for the records to be at fault
+ * @returns undefined when the table can store all of it
+ * @throws {MillraceError} CLICKHOUSE_FAILED when too much is refused for the records to be at fault
  */
-export async function isolate(insert: RefusedInsert): Promise<Isolated> {
-  const isolated = await withTrial(insert, async trial => {
-    if ((await trial.fails(insert.slices)) === undefined) return undefined
+export async function isolate(insert: TriedInsert): Promise<Isolated | undefined> {
+  return withTrial(insert, async trial => {
+    const error = await trial.fails(insert.slices)
+    if (error === undefined) return undefined
     const records = await findRefused(trial, insert.slices, mostRefused)
     const isAll = records.length === countRecords(insert.slices)
     if (records.length === 0 || records.length > mostRefused || (isAll && (await trial.fails([])) !== undefined))
-      throw notTheRecords(insert.error)
+      throw notTheRecords(error)
     return byImages(trial, insert, records)
   })
-  return isolated ?? Promise.reject(await viewFailure(insert))
 }
 
-async function byImages(trial: Trial, { table, slices }: RefusedInsert, records: readonly Slice[]): Promise<Isolated> {
+async function byImages(trial: Trial, { table, slices }: TriedInsert, records: readonly Slice[]): Promise<Isolated> {
   const { envelope } = table
   const refused: RefusedImage[] = []
   const halves: Slice[] = []

@@ -7,7 +7,7 @@ import { restoreVersions } from '../clickhouse/history.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { holdsAny, rangesOf, readHeld } from './changelog.ts'
-import { foldQueries, type Inserter, insertSlices } from './insert.ts'
+import { foldQueries, type Inserter, insertSlices, setAsideRefused } from './insert.ts'
 import { countRecords, type Slice, withoutOffsets } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 
@@ -39,7 +39,8 @@ export async function recoverSlices(
   { server, sameServer, isPast }: Circumstances,
 ): Promise<boolean> {
   const records = slices.filter(({ truncate }) => !truncate)
-  const missing = await missingFrom(inserter, table, records)
+  const absent = await missingFrom(inserter, table, records)
+  const missing = isAll(absent, records) ? absent : await setAsideRefused(inserter, table, absent)
   const isWhole = missing.length === 0
   const tokensHold =
     sameServer && !isPast && (isWhole ? await isRemembered(inserter, table, records) : isAll(missing, records))

@@ -16,19 +16,17 @@ export interface Trial {
   fails(slices: readonly Slice[]): Promise<MillraceError | undefined>
 }
 
-/** An insert that ClickHouse refused for a value. */
-export interface RefusedInsert {
+interface Target {
   readonly clickhouse: Clickhouse
   readonly table: FoldTable
   readonly format: RecordFormat
-  readonly slices: readonly Slice[]
-  readonly error: MillraceError
 }
 
-interface TrialOf {
-  readonly clickhouse: Clickhouse
-  readonly table: FoldTable
-  readonly format: RecordFormat
+export interface TriedInsert extends Target {
+  readonly slices: readonly Slice[]
+}
+
+interface TrialOf extends Target {
   /** SELECT of a materialized view over the changelog, in ClickHouse's own spelling; undefined for the table alone. */
   readonly view?: string
 }

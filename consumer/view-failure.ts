@@ -3,7 +3,7 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Slice } from './slice.ts'
-import { findRefused, type RefusedInsert, withTrial } from './trial.ts'
+import { findRefused, type TriedInsert, withTrial } from './trial.ts'
 
 /** As ClickHouse names views in messages; the view behind the table itself comes last. */
 const viewInMessage = /while pushing to view (?:`((?:\\.|[^`\\])*)`|([^\s.`]+))\.(?:`((?:\\.|[^`\\])*)`|([^\s.`]+))/g
@@ -12,8 +12,8 @@ const viewInMessage = /while pushing to view (?:`((?:\\.|[^`\\])*)`|([^\s.`]+))\
  * What the table can store stays in the changelog, where later attempts see it. A record is never set aside for a view: the table would
  * have to be without it too, and every view that can read it.
  */
-export async function viewFailure(insert: RefusedInsert): Promise<MillraceError> {
-  const { error, slices, table } = insert
+export async function viewFailure(insert: TriedInsert, error: MillraceError): Promise<MillraceError> {
+  const { slices, table } = insert
   const names = [...error.message.matchAll(viewInMessage)].map(([, quoted, plain, quotedName, name]) => ({
     database: quoted ?? plain!,
     name: quotedName ?? name!,
@@ -37,7 +37,7 @@ function placeOf(topic: string, { partition, records, from, to }: Slice): string
 
 /** The first record that the view fails on, tried alone; undefined when that is not to be seen, as with a view behind another. */
 async function failingRecord(
-  insert: RefusedInsert,
+  insert: TriedInsert,
   view: { readonly database: string; readonly name: string },
 ): Promise<Slice | undefined> {
   const [row] = await insert.clickhouse.rows<{ as_select: string }>(
