@@ -1,0 +1,102 @@
+// test/long/offsets.test: what is left of ClickHouse or of the offsets after an accident: exact again, or a halt by name and a way out that works.
+// May know: everything. One pipeline for all; each test leaves it consistent for the next.
+
+import { cp, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { joinGroup } from '../../kafka/group.ts'
+import { connectTo } from '../support/kafka.ts'
+import { millrace } from '../support/millrace.ts'
+import type { Pipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+import { changelog, SummedSales } from '../support/summed-sales.ts'
+
+const test = suite('offsets after accidents', { timeoutMs: 180_000 })
+
+let services: Services
+let sales: SummedSales
+let pipeline: Pipeline
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  sales = await SummedSales.start(services)
+  pipeline = sales.pipeline
+})
+test.after(async () => {
+  await pipeline?.[Symbol.asyncDispose]()
+  await services?.stop()
+})
+
+test("offsets that Kafka's tools have moved to the beginning make no difference", async () => {
+  await sales.change()
+  await pipeline.consumer.stop()
+  await pipeline.sql('INSERT INTO sales SELECT 1000 + g + (SELECT max(id) FROM sales), 7 FROM generate_series(1, 10) g')
+  await sales.moveOffsets(() => '0')
+  await sales.assertExact()
+})
+
+test("another program's commits stop the consumer by name, and deleting its group is the way out", async () => {
+  await pipeline.consumer.stop()
+  const connection = await connectTo(services.endpoints.kafka!)
+  const member = joinGroup(connection, { groupId: sales.groupId, groups: [{ topics: [sales.topic], partitions: 2 }] })
+  await member.assigned(new AbortController().signal)
+  await member.commit([{ topic: sales.topic, partition: 1, offset: 3, metadata: 'theirs' }])
+  await member.leave()
+  await connection.close()
+  pipeline.consumer.start()
+  assert.is((await pipeline.consumer.untilEnd()).code, 2)
+  assert.match(pipeline.consumer.tail(), /INTENT_UNREADABLE.*"theirs".*kafka-consumer-groups\.sh --delete/s)
+  await sales.withAdmin(admin => admin.deleteGroups([sales.groupId]))
+  await sales.assertExact()
+})
+
+test('an older copy of the database is brought up to date', async () => {
+  const data = join(services.directory, 'clickhouse')
+  await pipeline.consumer.stop()
+  await services.kill('clickhouse')
+  await cp(data, `${data}.copy`, { recursive: true })
+  await services.restart()
+  pipeline.start()
+  await sales.change()
+  await pipeline.consumer.stop()
+  await services.kill('clickhouse')
+  await rm(data, { recursive: true })
+  await rename(`${data}.copy`, data)
+  await services.restart()
+  await sales.assertExact()
+})
+
+test('a database that is gone is folded anew', async () => {
+  await pipeline.consumer.stop()
+  await sales.command(`DROP DATABASE ${await pipeline.database()} SYNC`)
+  await sales.assertExact()
+})
+
+test('a table that is dropped while the consumer runs is named, also at the next start, and a reset is the way out', async () => {
+  await sales.command(`DROP TABLE ${changelog} SYNC`)
+  await pipeline.sql('UPDATE sales SET amount = amount + 1')
+  assert.is((await pipeline.consumer.untilEnd()).code, 2)
+  assert.match(pipeline.consumer.tail(), /CLICKHOUSE_FAILED.*public\.sales\.changelog/)
+  pipeline.consumer.start()
+  assert.is((await pipeline.consumer.untilEnd()).code, 2)
+  assert.match(
+    pipeline.consumer.tail(),
+    /WAREHOUSE_DAMAGED.*are gone: public\.sales\.changelog\n.*millrace reset warehouse/,
+  )
+  await pipeline.producer.stop()
+  assert.is(await millrace(pipeline, 'reset', 'warehouse', '--confirm', pipeline.name), 0)
+  await sales.assertExact()
+})
+
+test('an aggregate that was dropped is named, and building the star anew is the way out', async () => {
+  await pipeline.consumer.stop()
+  await sales.command('DROP TABLE sums SYNC')
+  pipeline.consumer.start()
+  assert.is((await pipeline.consumer.untilEnd()).code, 2)
+  assert.match(pipeline.consumer.tail(), /WAREHOUSE_DAMAGED.*are gone: sums\n.*millrace reset star/)
+  await pipeline.producer.stop()
+  assert.is(await millrace(pipeline, 'reset', 'star', '--confirm', pipeline.name), 0)
+  await sales.assertExact()
+})
+
+test.run()
