@@ -61,7 +61,9 @@ export async function foldBatch(folder: Folder, batch: Batch): Promise<LastRecor
     for (const slice of inserted) {
       // A TRUNCATE of an empty partition has none.
       const last = slice.truncate ? await readLast(inserter.clickhouse, table.table, below(slice)) : lastOf(slice)
-      if (last !== undefined) lasts.set(partitionKey(slice.topic, slice.partition), last)
+      const key = partitionKey(slice.topic, slice.partition)
+      // The images that remain of records whose others were refused come last, whatever their offsets.
+      if (last !== undefined && last.offset > (lasts.get(key)?.offset ?? -1)) lasts.set(key, last)
     }
   }
   return lasts

@@ -1,9 +1,10 @@
 // consumer/objects: the tables and views that a generation's database is to hold: made once, and missed when they are gone.
-// May know: clickhouse/{client,quote}, runtime/errors.
+// May know: clickhouse/{client,quote}, runtime.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quoteString } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { sideBySide } from '../runtime/side-by-side.ts'
 
 export const madeStatement = `CREATE TABLE IF NOT EXISTS made (name String) ENGINE = MergeTree ORDER BY name
 COMMENT 'Tables and views that millrace has made here: one of these that is not there was dropped by somebody else'`
@@ -12,9 +13,6 @@ export const rebuildAdvice =
   'build the database anew from the topics: stop the consumers, run millrace reset warehouse, and start them again'
 
 const creation = /^CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS (`(?:[^`\\]|\\.)*`|[^\s(]+)/m
-/** So many statements at once; each waits for the server's disk most of the time. */
-const atOnce = 8
-
 interface Wanted {
   readonly name: string
   readonly sql: string
@@ -59,10 +57,9 @@ export class Objects {
     const gone = all.filter(({ name, isPrecious }) => isPrecious && this.#made.has(name) && !this.#there.has(name))
     if (gone.length > 0) throw isGone(gone, advice)
     const missing = ({ name }: Wanted) => !this.#made.has(name) || !this.#there.has(name)
-    await sideBySide(
-      wanted.map(list => list.filter(missing)),
-      ({ sql }) => this.#clickhouse.command(sql),
-    )
+    await sideBySide(wanted, async list => {
+      for (const { sql } of list.filter(missing)) await this.#clickhouse.command(sql)
+    })
     const names = new Set(all.map(({ name }) => name).filter(name => name !== '' && !this.#made.has(name)))
     if (names.size > 0) await this.#remember(names)
   }
@@ -90,14 +87,6 @@ function toWanted(sql: string): Wanted {
   const [, kind, name = ''] = creation.exec(sql) ?? []
   const isPrecious = kind === 'TABLE' || kind === 'MATERIALIZED VIEW'
   return { name: name.startsWith('`') ? name.slice(1, -1).replaceAll(/\\(.)/g, '$1') : name, sql, isPrecious }
-}
-
-async function sideBySide<T>(lists: readonly (readonly T[])[], work: (item: T) => Promise<void>): Promise<void> {
-  const left = lists.filter(({ length }) => length > 0)
-  const next = async () => {
-    for (let list = left.shift(); list !== undefined; list = left.shift()) for (const item of list) await work(item)
-  }
-  await Promise.all(Array.from({ length: atOnce }, next))
 }
 
 function isGone(gone: readonly Wanted[], next: string): MillraceError {

@@ -4,6 +4,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { fetchRange } from '../kafka/read-range.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { sideBySide } from '../runtime/side-by-side.ts'
+import type { Batch } from './batch.ts'
 import { learnSchemas, recoverBatch } from './fold.ts'
 import { type OpenBatch, type OpenRange, openBatches, type Progress } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
@@ -34,10 +36,17 @@ export async function settleBatches(loop: FoldLoop, assignment: number, signal: 
     const open = [...openBatches(progress)].filter(([, { ranges }]) => ranges.some(isOwned))
     if (open.length === 0) return progress.filter(isOwned)
     const own = open.filter(([, { ranges }]) => isOwned(ranges[0]!))
+    const found: Found[] = []
     for (const [name, batch] of own) {
       folder.log.info('completing a batch that was left open', { batch: name, ranges: batch.ranges.length })
-      await complete(loop, { name, ...batch, isOwned, assignment }, signal)
+      const slices: Slice[] = []
+      for (const range of batch.ranges) slices.push(await readSlice(loop, range, signal))
+      const { group } = folder.tables.get(slices[0]!.topic)!
+      found.push({ ...batch, name, group, slices, isOwned, assignment })
     }
+    await sideBySide(new Set(found.map(({ group }) => group)), async group => {
+      for (const batch of found.filter(each => each.group === group)) await complete(loop, batch, signal)
+    })
     if (own.length > 0) continue
     if (asked === 0) folder.log.info('another member completes a batch that was left open', { batch: open[0]![0] })
     await pause(askEveryMs, undefined, { signal })
@@ -51,25 +60,17 @@ export function reassigned(): MillraceError {
   })
 }
 
-interface Found extends OpenBatch {
-  readonly name: string
+interface Found extends OpenBatch, Batch {
   readonly assignment: number
   isOwned(range: OpenRange): boolean
 }
 
 async function complete(loop: FoldLoop, batch: Found, signal: AbortSignal): Promise<void> {
   const { folder, membership } = loop
-  const { name, ranges, servers, isWhole, isOwned, assignment } = batch
-  const slices: Slice[] = []
-  for (const range of ranges) slices.push(await readSlice(loop, range, signal))
+  const { ranges, servers, isWhole, isOwned, assignment, slices } = batch
   const server = await serverLifetime(folder.inserter.clickhouse)
   const sameServer = servers.size === 1 && servers.has(server)
-  const { group } = folder.tables.get(slices[0]!.topic)!
-  const { certain, lasts } = await recoverBatch(
-    folder,
-    { name, group, slices },
-    { server, sameServer, isPast: !isWhole },
-  )
+  const { certain, lasts } = await recoverBatch(folder, batch, { server, sameServer, isPast: !isWhole })
   if (!certain) await markUncertain(folder, 'a batch was completed after a restart of ClickHouse or a failed insert')
   const commits = ranges.map((range, index) => {
     const { topic, partition, end: offset, reached } = slices[index]!
