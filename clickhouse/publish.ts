@@ -1,8 +1,9 @@
 // clickhouse/publish: stable names that point at one generation.
-// May know: clickhouse/{client,quote,stable-views}, runtime/errors. Analysts read these; a rebuild switches them and nothing else.
+// May know: clickhouse/{client,quote,stable-views}, runtime. Analysts read these; a rebuild switches them and nothing else.
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../runtime/errors.ts'
+import { sideBySide } from '../runtime/side-by-side.ts'
 import type { Clickhouse } from './client.ts'
 import { quoteName, quotePath, quoteString } from './quote.ts'
 import { isStableView, objectsNamed, type Publisher, publisherMark, type Taken } from './stable-views.ts'
@@ -36,9 +37,9 @@ const pieces = { merge_tree_min_rows_for_concurrent_read: 32_768, merge_tree_min
 const pinned = Object.entries({ ...meaning, ...pieces }).map(([name, value]) => `${name} = ${value}`)
 
 /**
- * Points every stable view at `generation`, or none when something else has a name of theirs. Each switch is atomic, and a reader sees the old or
- * the new, never neither. A view reads with the rights of whoever publishes it, so that a reader needs none on the generation's
- * database, whose name changes.
+ * Points every stable view at `generation`, or none when something else has a name of theirs; one that shows it already is left alone. Each
+ * switch is atomic, and a reader sees the old or the new, never neither. A view reads with the rights of whoever publishes it, so that a
+ * reader needs none on the generation's database, whose name changes.
  *
  * CREATE OR REPLACE would take away whatever has the name at that moment, tables with their rows too. So a view is made under a name of its own and
  * then renamed, which fails when the name is taken, or exchanged with the one of before, which is looked at once more before it goes.
@@ -47,16 +48,37 @@ const pinned = Object.entries({ ...meaning, ...pieces }).map(([name, value]) => 
 export async function publish(clickhouse: Clickhouse, { generation, views, publisher }: Publication): Promise<void> {
   const definition = await definitions(clickhouse, generation, publisher)
   const { databases, names } = await checkNames(clickhouse, views, publisher)
-  for (const database of new Set(views.map(view => view.database))) {
-    if (!databases.has(database)) await clickhouse.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(database)}`)
-  }
-  for (const view of views) {
-    const staged = { database: view.database, name: `${stagedPrefix}${randomBytes(4).toString('hex')}_${view.name}` }
-    await clickhouse.command(`CREATE VIEW ${pathOf(staged)} ${definition(view.source)}`)
-    if (names.has(pathOf(view)) || !(await rename(clickhouse, staged, view))) {
-      await exchange(clickhouse, { staged, stable: view, publisher })
+  const missing = [...new Set(views.map(view => view.database))].filter(name => !databases.has(name))
+  await sideBySide(missing, name => clickhouse.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(name)}`))
+  const create = (name: Name, source: string) => `CREATE VIEW ${pathOf(name)} ${definition(source)}`
+  const found = views.filter(view => names.has(pathOf(view)))
+  const same = await standing(
+    clickhouse,
+    found.map(view => create(view, view.source)),
+  )
+  const exchanged: Exchange[] = []
+  await sideBySide(views, async stable => {
+    if (same.has(pathOf(stable))) return
+    const staged = {
+      database: stable.database,
+      name: `${stagedPrefix}${randomBytes(4).toString('hex')}_${stable.name}`,
     }
-  }
+    await clickhouse.command(create(staged, stable.source))
+    if (!names.has(pathOf(stable)) && (await rename(clickhouse, staged, stable))) return
+    await swap(clickhouse, { staged, stable })
+    exchanged.push({ staged, stable })
+  })
+  await removeFormer(clickhouse, exchanged, publisher)
+}
+
+/** Those of the views that are as their statements would make them. */
+async function standing(clickhouse: Clickhouse, statements: readonly string[]): Promise<Set<string>> {
+  if (statements.length === 0) return new Set()
+  const rows = await clickhouse.rows<Name>(
+    `SELECT database, name FROM system.tables WHERE engine = 'View' AND formatQuerySingleLine(create_table_query) IN
+(SELECT formatQuerySingleLine(arrayJoin([${statements.map(quoteString).join(',\n')}])))`,
+  )
+  return new Set(rows.map(pathOf))
 }
 
 /** Databases and views of ours that have the names already. @throws {MillraceError} NAME_TAKEN, as `publish` would */
@@ -96,17 +118,29 @@ async function rename(clickhouse: Clickhouse, staged: Name, stable: Name): Promi
 interface Exchange {
   readonly staged: Name
   readonly stable: Name
-  readonly publisher: Publisher
 }
 
-async function exchange(clickhouse: Clickhouse, { staged, stable, publisher }: Exchange): Promise<void> {
-  const swap = () => clickhouse.command(`EXCHANGE TABLES ${pathOf(staged)} AND ${pathOf(stable)}`)
-  await swap()
-  const [former] = await objectsNamed(clickhouse, [staged])
-  const isOurs = former === undefined || isStableView(former, publisher)
-  if (!isOurs) await swap()
-  await clickhouse.command(`DROP VIEW IF EXISTS ${pathOf(staged)} SYNC`)
-  if (!isOurs) throw nameTaken([{ ...former, name: stable.name }])
+async function swap(clickhouse: Clickhouse, { staged, stable }: Exchange): Promise<void> {
+  await clickhouse.command(`EXCHANGE TABLES ${pathOf(staged)} AND ${pathOf(stable)}`)
+}
+
+/** What the exchanges have put under the staged names goes, unless it is of others: then it gets its name back. */
+async function removeFormer(
+  clickhouse: Clickhouse,
+  exchanged: readonly Exchange[],
+  publisher: Publisher,
+): Promise<void> {
+  if (exchanged.length === 0) return
+  const staged = exchanged.map(each => each.staged)
+  const former = new Map((await objectsNamed(clickhouse, staged)).map(each => [pathOf(each), each]))
+  const others = exchanged.flatMap(exchange => {
+    const found = former.get(pathOf(exchange.staged))
+    return found === undefined || isStableView(found, publisher) ? [] : [{ exchange, found }]
+  })
+  await sideBySide(others, ({ exchange }) => swap(clickhouse, exchange))
+  await sideBySide(staged, name => clickhouse.command(`DROP VIEW IF EXISTS ${pathOf(name)} SYNC`))
+  if (others.length > 0)
+    throw nameTaken(others.map(({ exchange, found }) => ({ ...found, name: exchange.stable.name })))
 }
 
 /** So old, nobody is about to rename it any more. */
@@ -125,7 +159,8 @@ FROM system.tables WHERE database IN {databases:Array(String)} AND startsWith(na
     if (isStableView(each, publisher)) {
       if (Number(each.age) > leftBehindSeconds) await clickhouse.command(`DROP VIEW IF EXISTS ${pathOf(each)} SYNC`)
     } else if ((await objectsNamed(clickhouse, [stable])).some(other => isStableView(other, publisher))) {
-      await exchange(clickhouse, { staged: each, stable, publisher })
+      await swap(clickhouse, { staged: each, stable })
+      await removeFormer(clickhouse, [{ staged: each, stable }], publisher)
     }
   }
 }
@@ -170,22 +205,32 @@ function describeKind(engine: string): string {
 
 /** Gives, by name in the generation's database, what follows a view's name in CREATE VIEW: columns and comments as the source has them. */
 async function definitions(clickhouse: Clickhouse, database: string, publisher: Publisher) {
-  const columns = await clickhouse.rows<{ table: string; name: string; type: string; comment: string }>(
-    'SELECT table, name, type, comment FROM system.columns WHERE database = {database:String} ORDER BY table, position',
-    { database },
-  )
-  const tables = await clickhouse.rows<{ name: string; comment: string }>(
-    'SELECT name, comment FROM system.tables WHERE database = {database:String}',
-    { database },
-  )
-  const columnsOf = new Map<string, typeof columns>()
-  for (const column of columns) columnsOf.set(column.table, [...(columnsOf.get(column.table) ?? []), column])
+  const [tables, columns] = await Promise.all([
+    clickhouse.rows<{ name: string; comment: string; user: string }>(
+      'SELECT name, comment, currentUser() AS user FROM system.tables WHERE database = {database:String}',
+      { database },
+    ),
+    clickhouse.rows<{ table: string; name: string; type: string; comment: string }>(
+      'SELECT table, name, type, comment FROM system.columns WHERE database = {database:String} ORDER BY table, position',
+      { database },
+    ),
+  ])
+  const lists = new Map<string, string[]>()
+  for (const { table, name, type, comment } of columns) {
+    const list = lists.get(table)
+    const column = `${quoteName(name)} ${type}${commentOf(comment)}`
+    if (list === undefined) lists.set(table, [column])
+    else list.push(column)
+  }
   const comments = new Map(tables.map(({ name, comment }) => [name, comment]))
+  const user = tables[0]?.user ?? ''
   const settings = [...pinned, `log_comment = ${quoteString(publisherMark(publisher))}`].join(', ')
   return (source: string) => {
-    const list = (columnsOf.get(source) ?? []).map(
-      ({ name, type, comment }) => `${quoteName(name)} ${type} COMMENT ${quoteString(comment)}`,
-    )
-    return `(${list.join(', ')}) DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM ${quotePath(database, source)} SETTINGS ${settings} COMMENT ${quoteString(comments.get(source) ?? '')}`
+    const comment = comments.get(source) ?? ''
+    return `(${(lists.get(source) ?? []).join(', ')}) DEFINER = ${quoteName(user)} SQL SECURITY DEFINER AS SELECT * FROM ${quotePath(database, source)} SETTINGS ${settings}${commentOf(comment)}`
   }
+}
+
+function commentOf(text: string): string {
+  return text === '' ? '' : ` COMMENT ${quoteString(text)}`
 }

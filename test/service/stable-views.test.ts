@@ -4,6 +4,7 @@
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/databases.ts'
 import { type PublishedView, publish } from '../../clickhouse/publish.ts'
+import { quoteName } from '../../clickhouse/quote.ts'
 import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../../contract/generation.ts'
 import { type Services, startServices } from '../support/services.ts'
@@ -141,8 +142,33 @@ test('two pipelines do not take the names of each other, be it of another name o
   assert.equal(await contents('both'), ['direct View', 'mine View'], 'views of analysts stay')
 })
 
+test('views that show the generation already are left alone, however many; what differs is made anew', async () => {
+  const names = ['orders', 'odd.name', 'quo`te']
+  const first = await makeGeneration(1, ...names.map(name => quoteName(name)))
+  const views = viewsOf('kept', ...names)
+  const identities = async () => {
+    const rows = await clickhouse.rows<{ uuid: string }>(
+      "SELECT toString(uuid) AS uuid FROM system.tables WHERE database = 'kept' ORDER BY name",
+    )
+    return rows.map(({ uuid }) => uuid)
+  }
+  await publish(clickhouse, { generation: first, views, publisher })
+  const before = await identities()
+  await publish(clickhouse, { generation: first, views, publisher })
+  assert.equal(await identities(), before)
+  await run(`ALTER TABLE ${first}.orders MODIFY COMMENT 'it is new', COMMENT COLUMN of 'as well'`)
+  await publish(clickhouse, { generation: first, views, publisher })
+  const changed = (await identities()).filter((uuid, index) => uuid !== before[index])
+  assert.is(changed.length, 1)
+  const [column] = await clickhouse.rows(
+    "SELECT comment FROM system.columns WHERE database = 'kept' AND table = 'orders'",
+  )
+  assert.equal(column, { comment: 'as well' })
+})
+
 test('a table that comes between the look and the switch keeps its rows and its name', async () => {
   const first = await makeGeneration(1, 'orders')
+  const second = await makeGeneration(2, 'orders')
   const views = viewsOf('raced', 'orders')
   await publish(clickhouse, { generation: first, views, publisher })
   /** Puts a table where the view was, as late as can be. */
@@ -162,7 +188,7 @@ test('a table that comes between the look and the switch keeps its rows and its 
   }
   let raced = false
   await assert.refuses(
-    () => publish(racing, { generation: first, views, publisher }),
+    () => publish(racing, { generation: second, views, publisher }),
     'NAME_TAKEN',
     /raced\.orders, a table/,
   )
