@@ -115,7 +115,10 @@ async function createTables(clickhouse: Clickhouse, config: Config, captured: re
   )
   for (const table of captured) {
     for (const statement of tableStatements(table)) await clickhouse.command(statement)
-    await prepareHistory(clickhouse, table, tableOptions(config, table.schema, table.name)!.history)
+    await prepareHistory(clickhouse, table, {
+      wanted: tableOptions(config, table.schema, table.name)!.history,
+      exists: false,
+    })
     const described = [tableName(table), JSON.stringify(valueSchema(table))].map(quoteString)
     await clickhouse.command(`INSERT INTO captured VALUES (${described.join(', ')})`)
   }
