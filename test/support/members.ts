@@ -14,7 +14,7 @@ export type Fault = (typeof faults)[number]
 
 const mostPauseMs = 1_500
 /** Share of the faults that come while the one before is still being recovered from. */
-const amidRecovery = 0.5
+const amidRecovery = 0.7
 const recoveryMs = 120_000
 /** The session of a consumer is 10 s long: others have its partitions when it goes on. */
 const suspensionMs = { least: 11_000, most: 16_000 }
@@ -27,7 +27,7 @@ export interface Disturbance {
 }
 
 /**
- * Brings about the faults one after the other; what was killed is started again at once. Most wait until changes made after the one before
+ * Brings about the faults one after the other; what was killed is started again at once. Some wait until changes made after the one before
  * are visible, the others meet a recovery. A consumer that is suspended stands still meanwhile.
  * @throws {Error} when nothing becomes visible again
  */
