@@ -3,6 +3,9 @@
 
 import { randomBytes } from 'node:crypto'
 
+const firstBytes = 16 * 1024
+const keptBytes = 256 * 1024
+
 /**
  * Builds the body of an `INSERT … FORMAT Avro`: header, one data block, sync marker. Records must all have been written
  * with the schema given. The buffer grows as needed and is reused by the next batch after `reset`.
@@ -30,7 +33,7 @@ export class AvroContainer {
       long(0),
       this.#sync,
     ])
-    this.#body = Buffer.allocUnsafe(64 * 1024)
+    this.#body = Buffer.allocUnsafe(firstBytes)
   }
 
   get count(): number {
@@ -50,9 +53,11 @@ export class AvroContainer {
     return [this.#header, long(this.#count), long(this.#length), this.#body.subarray(0, this.#length), this.#sync]
   }
 
+  /** A buffer that a load made large is given up: there may be a thousand tables. */
   reset(): void {
     this.#length = 0
     this.#count = 0
+    if (this.#body.length > keptBytes) this.#body = Buffer.allocUnsafe(firstBytes)
   }
 
   #reserve(bytes: number): void {

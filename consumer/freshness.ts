@@ -13,20 +13,31 @@ export interface FreshnessSummary {
 
 /** Records looked at per batch; more would cost time on the path that is being measured. */
 const samplesPerBatch = 256
+const seconds = 60
+/** Up to here each millisecond is counted apart, from here on 64 steps for each doubling: within 1.6 % of the time. */
+const exactMs = 128
+const steps = 64
+const mostMs = 2 ** 31 - 1
+const places = placeOf(mostMs) + 1
 
-/** Commit → visible, in milliseconds, of changes folded in the last `windowMs`. Snapshot rows do not count. */
+/** The changes that became visible in one second, by age. */
+interface Second {
+  at: number
+  readonly changes: Uint32Array
+  max: number
+}
+
+/** Commit → visible, in milliseconds, of changes folded in the last minute. Snapshot rows do not count. Its size does not depend on their number. */
 export class Freshness {
-  readonly #windowMs: number
-  #samples: { at: number; ms: number; weight: number }[] = []
-
-  constructor(windowMs = 60_000) {
-    this.#windowMs = windowMs
-  }
+  readonly #seconds: Second[] = Array.from({ length: seconds }, () => ({
+    at: Number.NEGATIVE_INFINITY,
+    changes: new Uint32Array(places),
+    max: 0,
+  }))
 
   /** Call right after the slices have become visible. @param now ms since the Unix epoch */
   observe(slices: readonly Slice[], now = Date.now()): void {
-    const total = countRecords(slices)
-    const step = Math.max(1, Math.floor(total / samplesPerBatch))
+    const step = Math.max(1, Math.floor(countRecords(slices) / samplesPerBatch))
     for (const { records, from, to } of slices) {
       for (let index = from; index < to; index += step) {
         const { commitTimeUs, snapshot } = readHead(
@@ -34,19 +45,56 @@ export class Freshness {
           records.valueStarts[index]!,
           records.valueEnds[index]!,
         )
-        if (!snapshot) this.#samples.push({ at: now, ms: now - commitTimeUs / 1000, weight: step })
+        if (!snapshot) this.#count(now, now - commitTimeUs / 1000, step)
       }
     }
-    const oldest = now - this.#windowMs
-    if (this.#samples[0] !== undefined && this.#samples[0].at < oldest)
-      this.#samples = this.#samples.filter(({ at }) => at >= oldest)
   }
 
-  /** Undefined while nothing was folded in the window. */
+  /** Undefined while nothing was folded in the last minute. */
   summary(now = Date.now()): FreshnessSummary | undefined {
-    const recent = this.#samples.filter(({ at }) => at >= now - this.#windowMs).sort((a, b) => a.ms - b.ms)
-    if (recent.length === 0) return undefined
-    const at = (share: number) => Math.round(recent[Math.min(recent.length - 1, Math.floor(recent.length * share))]!.ms)
-    return { p50: at(0.5), p99: at(0.99), max: at(1), changes: recent.reduce((sum, { weight }) => sum + weight, 0) }
+    const current = Math.floor(now / 1000)
+    const recent = this.#seconds.filter(({ at }) => at > current - seconds)
+    const sums = new Float64Array(places)
+    for (const { changes } of recent) for (const [place, count] of changes.entries()) sums[place]! += count
+    const changes = sums.reduce((sum, count) => sum + count, 0)
+    if (changes === 0) return undefined
+    const max = Math.round(Math.max(...recent.map(second => second.max)))
+    const at = (share: number) => Math.min(max, msAt(sums.findIndex(reaches(share * changes))))
+    return { p50: at(0.5), p99: at(0.99), max, changes }
   }
+
+  #count(now: number, age: number, weight: number): void {
+    const at = Math.floor(now / 1000)
+    const second = this.#seconds[at % seconds]!
+    if (second.at !== at) {
+      second.at = at
+      second.changes.fill(0)
+      second.max = 0
+    }
+    const ms = Math.min(Math.max(age, 0), mostMs)
+    second.changes[placeOf(ms)]! += weight
+    second.max = Math.max(second.max, ms)
+  }
+}
+
+/** Whether the counts up to a place, taken one after the other, exceed a number. */
+function reaches(number: number): (count: number) => boolean {
+  let sum = 0
+  return count => {
+    sum += count
+    return sum > number
+  }
+}
+
+function placeOf(ms: number): number {
+  if (ms < exactMs) return Math.floor(ms)
+  const doubling = Math.floor(Math.log2(ms / exactMs))
+  return exactMs + doubling * steps + Math.floor(ms / (exactMs / steps) / 2 ** doubling) - steps
+}
+
+/** The age that a place begins with. */
+function msAt(place: number): number {
+  if (place < exactMs) return place
+  const doubling = Math.floor((place - exactMs) / steps)
+  return (((place - exactMs) % steps) + steps) * (exactMs / steps) * 2 ** doubling
 }

@@ -14,12 +14,15 @@ export async function sendRecords(
   { statement, settings }: { statement: string; settings: ClickHouseSettings },
   slices: readonly Slice[],
 ): Promise<void> {
-  container.reset()
   for (const { partition, records, from, to } of slices) {
     const { buffer, offsets, valueStarts, valueEnds } = records
     for (let index = from; index < to; index++) {
       container.append(partition, offsets[index]!, buffer, valueStarts[index]! + wireHeaderBytes, valueEnds[index]!)
     }
   }
-  await clickhouse.insert(statement, container.chunks(), settings)
+  try {
+    await clickhouse.insert(statement, container.chunks(), settings)
+  } finally {
+    container.reset()
+  }
 }

@@ -39,6 +39,9 @@ export async function hasWatermark(clickhouse: Clickhouse): Promise<boolean> {
   return (await clickhouse.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
 }
 
+/** So many are kept; of more, every other one is left out, which only makes the visible one a little older. */
+const mostPending = 256
+
 /** Holds watermarks back until everything they cover has been folded. */
 export class WatermarkFollower {
   readonly #clickhouse: Clickhouse
@@ -60,6 +63,11 @@ export class WatermarkFollower {
     return this.#visible
   }
 
+  /** Watermarks that are known and not visible. */
+  get pending(): number {
+    return this.#pending.length
+  }
+
   /** The newest watermark known, visible or not. */
   get newest(): Watermark | undefined {
     return this.#pending.at(-1) ?? this.#visible
@@ -78,9 +86,15 @@ export class WatermarkFollower {
       const value = start === -1 ? null : buffer.subarray(start, valueEnds[index])
       const watermark = parseWatermark(value, this.#generation.tables)
       if (watermark === undefined) foreign++
-      else this.#pending.push(watermark)
+      else this.#keep(watermark)
     }
     return foreign
+  }
+
+  /** A consumer that is hours behind meets 20 of them a second, each with an offset of every partition. The newest is always kept. */
+  #keep(watermark: Watermark): void {
+    if (this.#pending.length >= mostPending) this.#pending = this.#pending.filter((_, index) => index % 2 === 0)
+    this.#pending.push(watermark)
   }
 
   /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */

@@ -1,0 +1,35 @@
+// test/unit/watermark.test: what is kept of watermarks while the tables are behind them.
+// May know: contract, consumer/watermark. Nothing is written to ClickHouse.
+
+import { connectClickhouse } from '../../clickhouse/client.ts'
+import { WatermarkFollower } from '../../consumer/watermark.ts'
+import type { Generation } from '../../contract/generation.ts'
+import { recordSetOf } from '../support/record-set.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('watermark')
+
+const tables = Array.from({ length: 10 }, (_, index) => {
+  return { schema: 'public', table: `t${index}`, topic: `t${index}`, group: `g${index}`, partitions: 4 }
+})
+const about = { format: 2, number: 1, id: 'x', state: 'live', slot: 's', source: '7/x', kafkaCluster: 'K' } as const
+const generation: Generation = { ...about, consistentPoint: 1, tables }
+
+test('a backlog of hours keeps a few hundred of them, from its beginning to its end', () => {
+  const clickhouse = connectClickhouse({ url: 'http://127.0.0.1:1', user: 'default', password: '' })
+  const follower = new WatermarkFollower(clickhouse, generation, async () => {})
+  for (let turn = 0; turn < 400; turn++) {
+    const values = Array.from({ length: 50 }, (_, index) => {
+      const at = turn * 50 + index
+      return Buffer.from(
+        JSON.stringify({ lsn: at, commitTimeUs: at, offsets: tables.map(() => new Array<number>(4).fill(at)) }),
+      )
+    })
+    assert.is(follower.add(recordSetOf(values)), 0)
+  }
+  assert.ok(follower.pending <= 256, `${follower.pending} are kept`)
+  assert.ok(follower.pending >= 128)
+  assert.is(follower.newest?.lsn, 19_999)
+})
+
+test.run()
