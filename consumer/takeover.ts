@@ -18,6 +18,7 @@ import { makeCertain, markUncertain, readUncertainty } from './uncertain.ts'
  */
 export async function takeOver(loop: FoldLoop, assignment: number, signal: AbortSignal): Promise<Tenure> {
   const { folder, membership } = loop
+  const started = performance.now()
   const attempt = async () => {
     const progress = await settleBatches(loop, assignment, signal)
     const server = await serverLifetime(folder.inserter.clickhouse)
@@ -28,6 +29,8 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     const tenure = { assignment, owned, watermarkOffset: await lastWatermark(loop), server }
     await announce(loop, tenure, [])
     await correctAggregates(loop, assignment)
+    const ms = Math.round(performance.now() - started)
+    folder.log.info('partitions were taken over', { partitions: owned.size, ms })
     return tenure
   }
   return retry(attempt, { what: 'take over partitions', signal, log: folder.log })
