@@ -7,7 +7,7 @@ import { consumerGroup, type Generation } from '../contract/generation.ts'
 import { deleteTopics, listTopics } from '../kafka/admin.ts'
 import { deleteGroup } from '../kafka/coordinator.ts'
 import { newestGeneration } from '../kafka/generations.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify } from '../postgres/history.ts'
 import { dropGeneration } from '../producer/cleanup.ts'
 import { adoptRemains } from '../producer/remains.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -22,7 +22,7 @@ import { type CommandWorkspace, knownGenerations } from './workspace.ts'
  */
 export async function retireGenerations(workspace: CommandWorkspace): Promise<void> {
   const { config, kafka, url, log } = workspace
-  const identity = await identify(url)
+  const { source: identity } = await identify(url)
   const known = await knownGenerations(workspace)
   refuseOtherSource(known, identity)
   const adopted = await adoptRemains(workspace, { generations: known, identity })

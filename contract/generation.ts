@@ -11,7 +11,7 @@ import { generationPrefix } from './names.ts'
 export type GenerationState = 'announced' | 'loading' | 'live' | 'abandoned' | 'dropped'
 
 /** Of the records below; one of another format was written by another version of millrace. */
-export const generationFormat = 2
+export const generationFormat = 3
 
 /** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
 export interface Generation {
@@ -23,6 +23,8 @@ export interface Generation {
   readonly slot: string
   /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
   readonly source: string
+  /** Timeline of the server at that time; later ones stand in the watermarks. */
+  readonly timeline: number
   /** Id of the Kafka cluster that holds its topics. */
   readonly kafkaCluster: string
   /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
@@ -47,9 +49,18 @@ export interface Watermark {
   readonly lsn: number
   /** Commit time of the last transaction covered, µs since the Unix epoch, by the source's clock. */
   readonly commitTimeUs: number
+  /** Timeline of the server that the changes were read from. */
+  readonly timeline: number
   readonly offsets: readonly (readonly number[])[]
   /** Of partitioned tables that were truncated as a whole: their numbers, and the LSN of the last TRUNCATE that has been read. */
   readonly truncated?: readonly (readonly [table: number, lsn: number])[]
+  /** The producer's dead letters about changes committed before `lsn` stand below this offset of its partition. */
+  readonly letters: number
+}
+
+/** A commit time that every reader can hold: after 1970, and as a number of µs below 2^53, which is in the year 2255. */
+export function isCommitTime(us: number): boolean {
+  return Number.isSafeInteger(us) && us > 0
 }
 
 /** Undefined for a record that is not of this shape, and so not one that millrace wrote for these tables. */
@@ -57,12 +68,13 @@ export function parseWatermark(value: Buffer | null, tables: readonly Generation
   const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0
   try {
     const watermark = JSON.parse(String(value)) as Watermark
-    const { lsn, commitTimeUs, offsets, truncated = [] } = watermark
+    const { lsn, commitTimeUs, timeline, offsets, letters, truncated = [] } = watermark
     const isComplete =
       offsets.length === tables.length &&
       tables.every(({ partitions }, table) => offsets[table]!.length === partitions && offsets[table]!.every(isCount))
     const isPair = (pair: readonly number[]) => pair.length === 2 && pair.every(isCount)
-    return isCount(lsn) && isCount(commitTimeUs) && isComplete && truncated.every(isPair) ? watermark : undefined
+    const isRight = isComplete && [lsn, timeline, letters].every(isCount) && isCommitTime(commitTimeUs)
+    return isRight && truncated.every(isPair) ? watermark : undefined
   } catch {
     return undefined
   }

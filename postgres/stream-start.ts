@@ -1,10 +1,11 @@
 // postgres/stream-start: what is asked of the server before a stream begins, and the command that begins it.
-// May know: postgres/connect, contract/position, runtime/errors.
+// May know: postgres/{connect,history}, contract/position, runtime/errors.
 
 import { escapeIdentifier } from 'pg'
-import { parseLsn } from '../contract/position.ts'
+import { formatLsn, parseLsn } from '../contract/position.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Client, query } from './connect.ts'
+import { type Captured, checkHistory, identifySystem } from './history.ts'
 
 interface ReadinessRow {
   readonly plugin: string | null
@@ -15,9 +16,18 @@ interface ReadinessRow {
   readonly wal_sender_timeout: string
 }
 
+export interface StreamPlace {
+  readonly slot: string
+  readonly publication: string
+  /** What the stream goes on from; undefined where it does not matter. */
+  readonly captured: Captured | undefined
+}
+
 export interface Readiness {
   /** Where the slot stands: everything before it was acknowledged. */
   readonly confirmedLsn: number
+  /** Of the server. */
+  readonly timeline: number
   /** 0 when the server has no limit. */
   readonly walSenderTimeoutMs: number
 }
@@ -27,10 +37,13 @@ const beginAnew =
   'changes since then can no longer be read from Postgres: begin a new generation with `millrace producer --new-generation`'
 
 /**
- * Checks slot and publication by name, since the errors of START_REPLICATION come late or name neither.
- * @throws {MillraceError} SLOT_LOST, PUBLICATION_MISSING
+ * Checks history, slot and publication on the very connection that is to stream: the errors of START_REPLICATION come late or name
+ * none of them, and a slot that stands too far is obeyed in silence.
+ * @throws {MillraceError} GENERATION_CHANGED, SOURCE_WENT_BACK, SLOT_LOST, PUBLICATION_MISSING
  */
-export async function checkReadiness(client: Client, slot: string, publication: string): Promise<Readiness> {
+export async function checkReadiness(client: Client, place: StreamPlace): Promise<Readiness> {
+  const { slot, publication, captured } = place
+  const { timeline } = captured ? await checkHistory(client, captured) : await identifySystem(client)
   const [found] = await query<ReadinessRow>(
     client,
     `SELECT s.plugin, s.wal_status, s.confirmed_flush_lsn, nullif(s.database, current_database()) AS other_database,
@@ -41,7 +54,9 @@ export async function checkReadiness(client: Client, slot: string, publication: 
   const where = `slot ${slot}`
   if (!found?.plugin || found.other_database !== null) {
     const elsewhere = found?.other_database ? `, but in the database ${found.other_database}` : ''
-    throw new MillraceError('SLOT_LOST', { what: `there is no such logical slot${elsewhere}`, where, next: beginAnew })
+    const lost = captured ? `; what was committed from ${formatLsn(captured.durable)} on was not captured` : ''
+    const what = `there is no such logical slot${elsewhere}${lost}`
+    throw new MillraceError('SLOT_LOST', { what, where, next: beginAnew })
   }
   if (found.plugin !== 'pgoutput') {
     throw new MillraceError('SLOT_LOST', {
@@ -57,11 +72,24 @@ export async function checkReadiness(client: Client, slot: string, publication: 
       next: `${beginAnew}; raise max_slot_wal_keep_size or idle_replication_slot_timeout before`,
     })
   }
+  const confirmedLsn = found.confirmed_flush_lsn === null ? 0 : parseLsn(found.confirmed_flush_lsn)
+  if (captured && confirmedLsn > captured.durable) throw slotAhead(slot, confirmedLsn, captured)
   if (!found.publication) throw publicationMissing(publication)
   return {
-    confirmedLsn: found.confirmed_flush_lsn === null ? 0 : parseLsn(found.confirmed_flush_lsn),
+    confirmedLsn,
+    timeline,
     walSenderTimeoutMs: Number(found.wal_sender_timeout),
   }
+}
+
+/** Postgres is acknowledged nothing that is not durable downstream, so somebody else has moved or made the slot. */
+export function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
+  const [from, to] = [formatLsn(durable), formatLsn(confirmedLsn)]
+  return new MillraceError('SLOT_LOST', {
+    what: `the slot stands at ${to}, and only what was committed before ${from} is known to be captured: the slot was dropped and made anew or was moved forward, or the last records of ${recorded} are gone. What was committed between ${from} and ${to} may be missing`,
+    where: `slot ${slot}, ${recorded}`,
+    next: beginAnew,
+  })
 }
 
 export function publicationMissing(publication: string, cause?: unknown): MillraceError {

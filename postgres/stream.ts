@@ -8,15 +8,20 @@ import type { Log } from '../runtime/log.ts'
 import { type Client, cut, disconnect, openOn } from './connect.ts'
 import { type CopyBoth, copyBoth } from './copy-both.ts'
 import { sqlState, streamFailure } from './failure.ts'
+import type { Captured } from './history.ts'
 import { Liveness } from './liveness.ts'
 import { PgoutputDecoder, type PgoutputHandler } from './pgoutput.ts'
 import { standbyStatus } from './standby-status.ts'
-import { checkReadiness, publicationMissing, startCommand } from './stream-start.ts'
+import { checkReadiness, publicationMissing, type Readiness, startCommand } from './stream-start.ts'
 
 export interface StreamOptions {
   readonly url: string
   readonly slot: string
   readonly publication: string
+  /** What the stream goes on from: the source's history must hold it, and the slot must not stand beyond it. */
+  readonly captured?: Captured
+  /** Called before anything is handed over. */
+  onStart?(readiness: Readiness): void
   readonly handler: PgoutputHandler
   /** The server has sent everything before `walEnd`. It may be acknowledged once all that was handed over is durable. */
   onKeepalive(walEnd: number): void
@@ -43,12 +48,15 @@ export interface ReplicationStream {
 }
 
 const goodbyeMs = 2_000
+/** Acknowledgements are told at most so often: each wakes the walsender. */
+const reportEveryMs = 100
 const undefinedObject = '42704'
 const objectNotInPrerequisiteState = '55000'
 
 /**
  * Opens the stream of a slot where the slot stands.
- * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, PUBLICATION_MISSING, POSTGRES_*; the signal's reason when aborted
+ * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, SOURCE_WENT_BACK, GENERATION_CHANGED, PUBLICATION_MISSING, POSTGRES_*; the signal's
+ *   reason when aborted
  */
 export async function openStream(options: StreamOptions): Promise<ReplicationStream> {
   options.signal.throwIfAborted()
@@ -74,7 +82,8 @@ class SlotStream implements ReplicationStream {
   private liveness: Liveness | undefined
   private durable = 0
   private keptAlive = 0
-  private acknowledging = false
+  private reporting: NodeJS.Timeout | undefined
+  private reportedAt = Number.NEGATIVE_INFINITY
   private live = true
   private stopped: Promise<void> = Promise.resolve()
 
@@ -90,11 +99,13 @@ class SlotStream implements ReplicationStream {
 
   /** Resolves when the server has begun to stream. */
   async open(): Promise<void> {
-    const { url, slot, publication, signal } = this.options
+    const { url, slot, publication, captured, signal, onStart } = this.options
     await openOn(url, { mode: 'replication', signal }, async client => {
       this.client = client
-      const { walSenderTimeoutMs, confirmedLsn } = await checkReadiness(client, slot, publication)
-      this.durable = confirmedLsn
+      const readiness = await checkReadiness(client, { slot, publication, captured })
+      const { walSenderTimeoutMs } = readiness
+      this.durable = readiness.confirmedLsn
+      onStart?.(readiness)
       client.on('notice', notice => this.notice(notice))
       await Promise.race([this.start(client, startCommand(slot, publication)), this.ended])
       if (!this.live) return this.ended
@@ -117,12 +128,8 @@ class SlotStream implements ReplicationStream {
       })
     }
     this.durable = lsn
-    if (this.acknowledging) return
-    this.acknowledging = true
-    setImmediate(() => {
-      this.acknowledging = false
-      if (this.live) this.report(false)
-    })
+    const waitMs = this.reportedAt + reportEveryMs - performance.now()
+    this.reporting ??= setTimeout(() => this.report(false), Math.max(0, waitMs))
   }
 
   pause(): void {
@@ -186,6 +193,9 @@ class SlotStream implements ReplicationStream {
   }
 
   private report(replyRequested: boolean): void {
+    clearTimeout(this.reporting)
+    this.reporting = undefined
+    this.reportedAt = performance.now()
     this.copy?.send(standbyStatus(this.durable, replyRequested))
   }
 
@@ -194,6 +204,7 @@ class SlotStream implements ReplicationStream {
     if (!this.live) return
     this.live = false
     this.liveness?.stop()
+    clearTimeout(this.reporting)
     if (this.client) cut(this.client)
     this.settle.reject(error)
   }

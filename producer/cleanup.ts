@@ -7,7 +7,7 @@ import { deleteTopics } from '../kafka/admin.ts'
 import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify } from '../postgres/history.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
 import { dropSlot } from '../postgres/slot.ts'
 import { takeLock } from './lock.ts'
@@ -23,12 +23,12 @@ export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'>
 export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
   const { config, url, kafka, log } = place
   const { number, slot } = generation
-  const identity = await identify(url)
+  const { source } = await identify(url)
   const publication = publicationName(config.name, number)
   await withClient(url, async client => {
     const found = (await findPublications(client, publication)).find(({ name }) => name === publication)
     const isForeign = found !== undefined && readOwner(found.comment)?.id !== generation.id
-    if (isForeign || identity !== generation.source) {
+    if (isForeign || source !== generation.source) {
       const whose = isForeign
         ? (found.comment ?? 'says nothing of who made it')
         : `the generation's are in ${generation.source}`

@@ -28,6 +28,8 @@ export interface DeadLetterOptions {
   readonly maxRecordBytes: number
   /** Position of the producer's last letter. */
   readonly tail: Position | undefined
+  /** Every letter about a change committed before it was written, as the last watermark says. */
+  readonly durable: number
 }
 
 export class DeadLetters {
@@ -44,10 +46,10 @@ export class DeadLetters {
    * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when even the letter is too large
    */
   refuse(refused: RefusedImage): void {
-    const { sink, topicIndex, maxRecordBytes, tail } = this.#options
+    const { sink, topicIndex, maxRecordBytes, tail, durable } = this.#options
     const error = explain(refused)
     if (refused.captured.onRefusal === 'stop') throw error
-    if (tail !== undefined && comparePositions(refused.change, tail) <= 0) return
+    if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
     const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
     const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
     if (key.length + value.length > maxRecordBytes) throw error

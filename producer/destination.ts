@@ -1,21 +1,21 @@
 // producer/destination: a generation's topics, opened for writing where they end.
-// May know: contract, kafka, runtime/config, producer.
+// May know: contract, kafka, runtime, producer.
 
 import { AvroWriter } from '../contract/avro-writer.ts'
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
-import { Envelope } from '../contract/envelope.ts'
 import { deadLettersTopic, type Generation, type Watermark } from '../contract/generation.ts'
 import type { Position } from '../contract/position.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
-import { readTail, type TailRecord } from '../kafka/tail.ts'
 import type { Config } from '../runtime/config.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 import { BackPressure } from './back-pressure.ts'
-import { DeadLetters, letterPosition } from './dead-letters.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { TableOutput } from './output.ts'
+import { Replay, type TailHead } from './replay.ts'
 import type { RegisteredTable } from './schemas.ts'
+import { checkEnds, letterTail, tableTails } from './tails.ts'
 
 export interface DestinationOptions {
   readonly config: Config
@@ -24,8 +24,8 @@ export interface DestinationOptions {
   readonly generation: Generation
   /** In the order of the generation's tables. */
   readonly tables: readonly RegisteredTable[]
-  /** The last that was written; undefined when the generation is only being loaded. */
-  readonly last?: Watermark | undefined
+  /** The last one, which what the topics hold is held against. */
+  readonly watermark: Watermark | undefined
   onDurable(lsn: number): void
   onError(error: MillraceError): void
   readonly signal: AbortSignal
@@ -36,47 +36,49 @@ export interface Destination {
   readonly backPressure: BackPressure
   readonly outputs: readonly TableOutput[]
   readonly deadLetters: DeadLetters
-  /** By table and partition: everything durable stands below. */
-  endOffsets(): Watermark['offsets']
-  truncated(): Watermark['truncated']
+  /** What the source has to send again as it stands in the topics. */
+  readonly replay: Replay
+  /** Everything durable stands below these. */
+  ends(): Pick<Watermark, 'offsets' | 'letters' | 'truncated'>
 }
 
 /**
  * The sink is opened before the tails are read: a record that someone else appends in between is noticed by the sink, while
  * the other way round it would be taken for ours.
- * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic ends before the watermark
  */
 export async function openDestination(options: DestinationOptions): Promise<Destination> {
-  const { config, kafka, generation, tables, onDurable, onError } = options
+  const { config, kafka, generation, tables, watermark, onDurable, onError } = options
   const letters = deadLettersTopic(config.name, generation.number)
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
   // The consumer's partition is another writer's.
   topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
   const sink = await openSink(kafka, { topics, compression: config.kafka.compression, onDurable, onError })
+  const ends = () => {
+    const { endOffsets } = sink.durable()
+    return { offsets: endOffsets.slice(0, tables.length), letters: endOffsets.at(-1)![deadLetterPartitions.producer]! }
+  }
   const backPressure = new BackPressure(sink)
   const writer = new AvroWriter()
   const { maxRecordBytes } = config.kafka
-  const truncatedAt = new Map(options.last?.truncated)
+  const truncatedAt = new Map(watermark?.truncated)
+  const durable = watermark?.lsn ?? 0
+  const shared = { sink: backPressure, maxRecordBytes, durable }
   try {
+    if (watermark) checkEnds(options, watermark, ends())
     const outputs: TableOutput[] = []
-    for (const [topicIndex, { captured, schemaIds }] of tables.entries()) {
-      const topic = generation.tables[topicIndex]!.topic
-      const envelope = new Envelope(captured.table, id => id === schemaIds.value)
-      const tails: (Position | undefined)[] = []
-      for (let partition = 0; partition < captured.partitions; partition++)
-        tails.push(await ownTail(options, { topic, partition, positionOf: record => positionOf(envelope, record) }))
-      outputs.push(
-        new TableOutput({
-          ...{ captured, topicIndex, schemaIds, maxRecordBytes, tails, sink: backPressure, writer },
-          truncatedAt: truncatedAt.get(topicIndex),
-        }),
-      )
+    const heads: TailHead[] = []
+    for (const [topicIndex, registered] of tables.entries()) {
+      const { topic } = generation.tables[topicIndex]!
+      const tails = await tableTails(options, topic, registered)
+      heads.push(...tails.filter(tail => tail !== undefined))
+      const known = withExpired(tails, ends().offsets[topicIndex]!, durable)
+      const before = { tails: known, truncatedAt: truncatedAt.get(topicIndex) }
+      outputs.push(new TableOutput({ ...registered, ...shared, ...before, topic, topicIndex, writer }))
     }
-    const lastLetter = { topic: letters, partition: deadLetterPartitions.producer, positionOf: letterPosition }
-    const tail = await ownTail(options, lastLetter)
-    const deadLetters = new DeadLetters({ sink: backPressure, topicIndex: tables.length, maxRecordBytes, tail })
-    const endOffsets = () => sink.durable().endOffsets.slice(0, tables.length)
-    return { sink, backPressure, outputs, deadLetters, endOffsets, truncated: () => truncationsOf(outputs) }
+    const deadLetters = new DeadLetters({ ...shared, topicIndex: tables.length, tail: await letterTail(options) })
+    const read = () => ({ ...ends(), truncated: truncationsOf(outputs) })
+    return { sink, backPressure, outputs, deadLetters, replay: new Replay(heads), ends: read }
   } catch (error) {
     await sink.close()
     throw error
@@ -90,37 +92,11 @@ function truncationsOf(outputs: readonly TableOutput[]): [table: number, lsn: nu
   )
 }
 
-interface TailOf {
-  readonly topic: string
-  readonly partition: number
-  /** Undefined for a record that is not ours. */
-  positionOf(record: TailRecord): Position | undefined
-}
-
-/**
- * Position of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
- * The consumer deals with that record by its table's policy.
- */
-async function ownTail(
-  { kafka, fetcher, signal }: DestinationOptions,
-  { topic, partition, positionOf }: TailOf,
-): Promise<Position | undefined> {
-  const isOwn = (record: TailRecord) => positionOf(record) !== undefined
-  const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
-  if (foreign !== undefined) {
-    kafka.log.warn('somebody else writes to a topic of this pipeline', {
-      topic,
-      partition,
-      firstOffset: foreign.offset,
-      records: foreign.count,
-    })
-  }
-  return last && positionOf(last)
-}
-
-function positionOf(envelope: Envelope, { key, value }: TailRecord): Position | undefined {
-  const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
-  const keyEnd = key?.length ?? 0
-  const why = envelope.read(buffer, key ? 0 : -1, keyEnd, value ? keyEnd : -1, buffer.length)
-  return why === undefined ? { lsn: envelope.lsn, ordinal: envelope.ordinal } : undefined
+/** Where retention has removed every record of a partition, the watermark still says what it had. */
+function withExpired(
+  tails: readonly (Position | undefined)[],
+  ends: readonly number[],
+  durable: number,
+): (Position | undefined)[] {
+  return tails.map((tail, partition) => tail ?? (ends[partition] === 0 ? undefined : { lsn: durable, ordinal: -1 }))
 }

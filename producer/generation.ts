@@ -2,20 +2,20 @@
 // May know: contract, kafka, postgres, runtime, producer.
 
 import { randomUUID } from 'node:crypto'
+import type { Watermark } from '../contract/generation.ts'
 import {
   type Generation,
   type GenerationTable,
   generationFormat,
   publicationName,
   slotName,
-  type Watermark,
 } from '../contract/generation.ts'
 import { topicName } from '../contract/names.ts'
 import { ownerMark } from '../contract/owner.ts'
 import { tableName } from '../contract/table.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify, otherDatabase } from '../postgres/history.ts'
 import { createPublication } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
@@ -99,14 +99,8 @@ async function giveUp(workspace: Workspace, generation: Generation, isOptional: 
 }
 
 async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
-  const identity = await identify(workspace.url)
-  if (identity !== generation.source) {
-    throw new MillraceError('GENERATION_CHANGED', {
-      what: `the generation was loaded from ${generation.source}, and this database is ${identity}`,
-      where: `generation ${generation.number} of pipeline ${workspace.config.name}`,
-      next: 'correct source.url, or give the pipeline of this database another name; if this database has taken the place of the other for good, load it: millrace producer --new-generation',
-    })
-  }
+  const server = await identify(workspace.url)
+  if (server.source !== generation.source) throw otherDatabase(generation.source, server.source)
   if (workspace.kafka.clusterId !== generation.kafkaCluster) {
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
     throw generationChanged(what, `generation ${generation.number}`)
@@ -126,14 +120,15 @@ function refuseUnclassified(captured: readonly CapturedTable[]): void {
 
 async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
   const { config, kafka, schemas, log, url } = workspace
-  const { identity, tables: captured, sources } = await inspectSource(workspace, number)
+  const { server, tables: captured, sources } = await inspectSource(workspace, number)
   refuseUnclassified(captured)
-  await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity })
+  await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity: server.source })
   const tables = captured.map(table => describeTable(config.name, number, table))
   const slot = slotName(config.name, number)
   const announced: Generation = {
     ...{ format: generationFormat, number, id: randomUUID(), state: 'announced', slot },
-    ...{ source: identity, kafkaCluster: kafka.clusterId, consistentPoint: 0, tables },
+    ...{ source: server.source, timeline: server.timeline, kafkaCluster: kafka.clusterId },
+    ...{ consistentPoint: 0, tables },
   }
   await writeGeneration(kafka, config.name, announced)
   try {

@@ -33,7 +33,8 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
   const signal = AbortSignal.any([workspace.signal, stop.signal])
   lost.catch(error => stop.abort(error))
   const onError = (error: MillraceError) => stop.abort(error)
-  const destination = await openDestination({ ...workspace, generation, tables, onDurable: () => {}, onError, signal })
+  const opening = { ...workspace, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
+  const destination = await openDestination(opening)
   let slot: CreatedSlot | undefined
   try {
     slot = await createSlot(url, generation.slot, { signal })
@@ -64,7 +65,7 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
     await slot.release()
     slot = undefined
     await destination.sink.flush()
-    return { lsn: consistentPoint, commitTimeUs, offsets: destination.endOffsets() }
+    return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
   } finally {
     progress.end()
     await slot?.release()

@@ -1,9 +1,11 @@
 // producer/output: a table's rows on their way into its topic: encoded, given a partition, and dropped when already there.
-// May know: contract, producer/{captured,gate,partition}.
+// May know: contract, postgres/history, runtime/errors, producer/{captured,gate,partition}.
 
 import type { AvroWriter } from '../contract/avro-writer.ts'
 import { type Change, Encoder, type TextRow } from '../contract/encode.ts'
-import { comparePositions, type Position } from '../contract/position.ts'
+import { comparePositions, formatLsn, type Position } from '../contract/position.ts'
+import { otherHistoryRemedy } from '../postgres/history.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import { Gate } from './gate.ts'
 import { partitionOf } from './partition.ts'
@@ -23,7 +25,8 @@ export interface RecordSink {
 
 export interface OutputOptions {
   readonly captured: CapturedTable
-  /** Index of the topic in the sink. */
+  readonly topic: string
+  /** Its index in the sink. */
   readonly topicIndex: number
   readonly schemaIds: { readonly key: number; readonly value: number }
   readonly maxRecordBytes: number
@@ -31,6 +34,8 @@ export interface OutputOptions {
   readonly tails: readonly (Position | undefined)[]
   /** LSN of the last TRUNCATE that an earlier stream has told. */
   readonly truncatedAt?: number | undefined
+  /** Every change committed before it stands in the topics, as the last watermark says. */
+  readonly durable: number
   readonly sink: RecordSink
   readonly writer: AvroWriter
 }
@@ -76,6 +81,7 @@ export class TableOutput {
    * Whether a row is refused never depends on what is there already, so that a diverted row is diverted at every attempt.
    * @returns false, with nothing appended, when both images together are too large for one record
    * @throws {Refusal} when an image cannot be represented
+   * @throws {MillraceError} SOURCE_WENT_BACK for a change that its partition should have and has not
    */
   write(change: Change, before: TextRow | undefined, after: TextRow | undefined): boolean {
     const encoder = this.#encoder
@@ -94,14 +100,25 @@ export class TableOutput {
   }
 
   #append(change: Position, partition: number, keyStart: number): void {
-    const { tails, sink, topicIndex } = this.#options
+    const { tails, durable, sink, topicIndex } = this.#options
     const tail = tails[partition]
     if (tail !== undefined && comparePositions(change, tail) <= 0) {
       this.duplicates++
       return
     }
+    if (change.lsn < durable) throw this.#unknown(change, partition, tail)
     const { writer, keyEnd, valueEnd } = this.#encoder
     sink.append(topicIndex, partition, writer.buffer, keyStart, keyEnd, keyEnd, valueEnd)
     this.records++
+  }
+
+  #unknown(change: Position, partition: number, tail: Position | undefined): MillraceError {
+    const { topic, durable } = this.#options
+    const found = tail ? `ends with a change at LSN ${formatLsn(tail.lsn)}` : 'holds no record'
+    return new MillraceError('SOURCE_WENT_BACK', {
+      what: `the source has a change at LSN ${formatLsn(change.lsn)} that was not captured, although everything before ${formatLsn(durable)} was: the partition ${found}`,
+      where: `topic ${topic}, partition ${partition}`,
+      next: otherHistoryRemedy,
+    })
   }
 }

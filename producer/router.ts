@@ -14,11 +14,13 @@ import { HeldRows } from './held-rows.ts'
 import type { TableOutput } from './output.ts'
 import { sameText } from './partition.ts'
 import { checkRelation, keyOnlyPartition, newColumns } from './relation.ts'
+import type { Replay } from './replay.ts'
 
 export interface RouterOptions {
   readonly outputs: readonly TableOutput[]
   readonly deadLetters: DeadLetters
   readonly heartbeats: Heartbeats
+  readonly replay: Replay
   /** Every change committed before the LSN has been routed. The time is that of the last commit. */
   onCommit(lsn: number, commitTimeUs: number): void
   /** These columns of a personal table do not leave, because nobody has classified them. */
@@ -72,7 +74,9 @@ export class Router implements PgoutputHandler {
     this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table, shared)]))
   }
 
+  /** @throws {MillraceError} SOURCE_WENT_BACK when the topics hold another transaction at this position */
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
+    this.#options.replay.begin(commitLsn, commitTimeUs, xid)
     this.inTransaction = true
     this.#number = 0
     this.#change.lsn = commitLsn

@@ -7,7 +7,7 @@ import type { SourceTable } from '../postgres/catalog.ts'
 import type { Check } from '../postgres/check.ts'
 import { type Client, withClient } from '../postgres/connect.ts'
 import { findDeferrableKeys } from '../postgres/deferrable-keys.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify, type ServerIdentity } from '../postgres/history.ts'
 import { preflight, preflightResume } from '../postgres/preflight.ts'
 import { serverVersion } from '../postgres/publication.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -20,8 +20,7 @@ import { captureTables, reportText } from './tables.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Source {
-  /** As in `Generation.source`. */
-  readonly identity: string
+  readonly server: ServerIdentity
   readonly tables: readonly CapturedTable[]
   /** The same tables as the catalog has them. */
   readonly sources: readonly SourceTable[]
@@ -56,7 +55,7 @@ export async function inspectSource({ config, url, log, progress }: Workspace, g
     reportText(sources, log)
     return { tables: captured, sources }
   })
-  return { identity: await identify(url), ...found }
+  return { server: await identify(url), ...found }
 }
 
 /** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Generation, publicationName } from '../contract/generation.ts'
+import { type Generation, publicationName, watermarksTopic } from '../contract/generation.ts'
 import { heartbeat } from '../postgres/heartbeat.ts'
 import { type PeriodicTask, runPeriodically } from '../postgres/periodic.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
@@ -54,9 +54,13 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
   }
 }
 
-interface Session {
-  readonly destination: Destination
+interface Downstream {
+  readonly ledger: Ledger
   readonly watermarks: Watermarks
+  readonly destination: Destination
+}
+
+interface Session extends Downstream {
   readonly stream: ReplicationStream
 }
 
@@ -69,47 +73,42 @@ interface SessionParts {
 
 async function openSession(workspace: Workspace, prepared: Prepared, parts: SessionParts): Promise<Session> {
   const { config, url, log, progress } = workspace
-  const { generation, tables, loaded } = prepared
+  const { generation, tables } = prepared
   const { signal, ends } = parts
-  const onError = (error: unknown) => parts.failure.abort(error)
   let stream: ReplicationStream | undefined
-  const watermarks = await openWatermarks({
-    ...workspace,
-    pipeline: config.name,
-    generation,
-    current: () => ledger.watermark(destination.endOffsets(), destination.truncated()),
-    onError,
-    signal,
-  })
-  ends.push(() => watermarks.close())
-  const ledger = new Ledger(loaded ?? watermarks.last)
-  const onDurable = (lsn: number) => {
-    ledger.durable = lsn
-    stream?.acknowledge(lsn)
-    watermarks.advance()
-  }
-  const { last } = watermarks
-  const destination = await openDestination({ ...workspace, generation, tables, last, onDurable, onError, signal })
-  ends.push(() => destination.sink.close())
-  if (loaded) watermarks.publish(loaded)
-
+  const acknowledge = (lsn: number) => stream?.acknowledge(lsn)
+  const downstream = await openDownstream(workspace, prepared, { ...parts, acknowledge })
+  const { ledger, destination } = downstream
+  const { replay, sink } = destination
   const reach = (lsn: number, commitTimeUs?: number) => {
-    if (ledger.advance(lsn, commitTimeUs)) destination.sink.mark(lsn)
+    replay.reach(lsn)
+    if (ledger.advance(lsn, commitTimeUs)) sink.mark(lsn)
   }
   const heartbeats = new Heartbeats(generation.slot, log)
   const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(workspace) })
   progress.begin('streaming', {
-    outputs: destination.outputs,
-    deadLetters: destination.deadLetters,
+    ...destination,
     received: () => stream?.lastReceived() ?? 0,
-    durable: () => ledger.durable,
+    durable: () => ledger.acknowledged,
     commitTimeUs: () => ledger.commitTimeUs,
-    pendingBytes: () => destination.sink.pendingBytes,
+    pendingBytes: () => sink.pendingBytes,
   })
+  const durable = Math.max(ledger.watermarked, generation.consistentPoint)
   stream = await openStream({
     url,
     slot: generation.slot,
     publication: publicationName(config.name, generation.number),
+    captured: {
+      source: generation.source,
+      timeline: ledger.timeline,
+      durable,
+      recorded: `topic ${watermarksTopic(config.name, generation.number)}`,
+      end: Math.max(durable, replay.end),
+    },
+    onStart: ({ confirmedLsn, timeline }) => {
+      ledger.timeline = timeline
+      replay.startAt(confirmedLsn)
+    },
     handler: router,
     // In the middle of a transaction it speaks of what lies before it.
     onKeepalive: walEnd => router.inTransaction || reach(walEnd),
@@ -118,14 +117,48 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   })
   const opened = stream
   ends.push(() => opened.close())
-  stream.acknowledge(ledger.durable)
+  stream.acknowledge(ledger.acknowledged)
   destination.backPressure.attach(stream)
-  const watched = { ...destination, durable: () => ledger.durable, fail: onError }
+  const watched = {
+    ...destination,
+    durable: () => ledger.durable,
+    fail: (error: unknown) => parts.failure.abort(error),
+  }
   const tasks = [beat(workspace, heartbeats), prepared.watch.beside(watched), newcomers(workspace, generation, tables)]
   const beside = runPeriodically({ url, tasks, log, signal })
   ends.push(() => beside)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
-  return { destination, watermarks, stream }
+  return { ...downstream, stream }
+}
+
+/** The topics, opened where the last watermark says that they are complete, and what is known of how far they are. */
+async function openDownstream(
+  workspace: Workspace,
+  { generation, tables, loaded }: Prepared,
+  { failure, signal, ends, acknowledge }: SessionParts & { acknowledge(lsn: number): void },
+): Promise<Downstream> {
+  const opening = { ...workspace, generation, signal, onError: (error: unknown) => failure.abort(error) }
+  const watermarks = await openWatermarks({
+    ...opening,
+    current: () => ledger.watermark(destination.ends()),
+    onDurable: lsn => {
+      ledger.watermarked = lsn
+      acknowledge(ledger.acknowledged)
+    },
+  })
+  ends.push(() => watermarks.close())
+  const { last: watermark } = watermarks
+  const { commitTimeUs, timeline } = loaded ?? watermark ?? { commitTimeUs: 0, timeline: generation.timeline }
+  const ledger = new Ledger({ commitTimeUs, timeline, watermarked: watermark?.lsn ?? 0 })
+  const onDurable = (lsn: number) => {
+    ledger.durable = lsn
+    acknowledge(ledger.acknowledged)
+    watermarks.advance()
+  }
+  const destination = await openDestination({ ...opening, tables, watermark, onDurable })
+  ends.push(() => destination.sink.close())
+  if (loaded) watermarks.publish(loaded)
+  return { ledger, watermarks, destination }
 }
 
 function beat({ config }: Workspace, heartbeats: Heartbeats): PeriodicTask {

@@ -60,8 +60,13 @@ export async function ensureGenerationTopics(
     name: watermarksTopic(config.name, number),
     partitions: 1,
     replication,
-    // Only the newest matters; what is older is kept for a look back.
-    config: { 'cleanup.policy': 'delete', 'retention.ms': String(7 * dayMs), 'min.insync.replicas': minInSync(config) },
+    // The newest must never go, however long the producer stands still; what is older is kept for a look back.
+    config: {
+      'cleanup.policy': 'compact',
+      'min.compaction.lag.ms': String(7 * dayMs),
+      'segment.ms': String(dayMs),
+      'min.insync.replicas': minInSync(config),
+    },
   })
   specs.push({
     name: catalogTopic(config.name, number),

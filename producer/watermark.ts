@@ -1,36 +1,62 @@
-// producer/watermark: says in a topic up to where everything is durable, at most every so often.
-// May know: contract/generation, kafka.
+// producer/watermark: says in a topic up to where everything is durable, and when it has been said for good.
+// May know: contract/{generation,watermark}, kafka, runtime.
 
 import { type Generation, parseWatermark, type Watermark, watermarksTopic } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
 import { readTail, type TailRecord } from '../kafka/tail.ts'
+import type { Config } from '../runtime/config.ts'
 import type { MillraceError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 
 const everyMs = 50
+/** All have the same, so that compaction keeps the newest for ever. */
+const key = Buffer.from('watermark')
 
 export interface WatermarkOptions {
   readonly kafka: KafkaConnection
   readonly fetcher: Fetcher
-  readonly pipeline: string
+  readonly config: Config
   readonly generation: Generation
   /** The newest state that may be published, asked for when the time has come; undefined while there is none. */
   current(): Watermark | undefined
+  /** The watermark of this LSN is in the log on all in-sync replicas. */
+  onDurable(lsn: number): void
   onError(error: MillraceError): void
+  readonly log: Log
   readonly signal: AbortSignal
 }
 
 /** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
 export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
-  const { kafka, fetcher, pipeline, generation, signal, onError } = options
-  const name = watermarksTopic(pipeline, generation.number)
-  const topics = [{ name, partitions: 1 }]
-  const sink = await openSink(kafka, { topics, compression: 'none', onDurable: () => {}, onError })
+  const { kafka, config, generation, onError, current } = options
+  const name = watermarksTopic(config.name, generation.number)
+  let watermarks: Watermarks | undefined
+  const onDurable = (lsn: number) => {
+    options.onDurable(lsn)
+    watermarks?.settled()
+  }
+  const sink = await openSink(kafka, { topics: [{ name, partitions: 1 }], compression: 'none', onDurable, onError })
+  try {
+    watermarks = new Watermarks(sink, current, await lastWatermark(options, name))
+    return watermarks
+  } catch (error) {
+    await sink.close()
+    throw error
+  }
+}
+
+/** What is no watermark was written by somebody else, and is passed over. */
+async function lastWatermark(
+  { fetcher, generation, log, signal }: WatermarkOptions,
+  topic: string,
+): Promise<Watermark | undefined> {
   const parse = (record: TailRecord | undefined) => parseWatermark(record?.value ?? null, generation.tables)
   const isOwn = (record: TailRecord) => parse(record) !== undefined
-  const { last } = await readTail(fetcher, { topic: name, partition: 0, isOwn }, signal)
-  return new Watermarks(sink, options.current, parse(last))
+  const { last, foreign } = await readTail(fetcher, { topic, partition: 0, isOwn }, signal)
+  if (foreign) log.warn('records that are no watermarks are passed over', { topic, firstOffset: foreign.offset })
+  return parse(last)
 }
 
 export class Watermarks {
@@ -39,6 +65,8 @@ export class Watermarks {
   readonly #sink: Sink
   readonly #current: WatermarkOptions['current']
   #timer: NodeJS.Timeout | undefined
+  #isUnderWay = false
+  #isDue = false
   #writtenAt = Number.NEGATIVE_INFINITY
 
   constructor(sink: Sink, current: WatermarkOptions['current'], last: Watermark | undefined) {
@@ -47,17 +75,24 @@ export class Watermarks {
     this.last = last
   }
 
-  /** Something has become durable: publishes at once, or when the last publication is long enough ago. */
+  /** Something has become durable: publishes when the last publication is durable itself and long enough ago. */
   advance(): void {
-    if (this.#timer) return
+    this.#isDue = true
+    if (this.#timer || this.#isUnderWay) return
     const waitMs = this.#writtenAt + everyMs - performance.now()
     if (waitMs <= 0) this.publish(this.#current())
     else this.#timer = setTimeout(() => this.publish(this.#current()), waitMs)
   }
 
+  /** The one that was under way is durable. */
+  settled(): void {
+    this.#isUnderWay = false
+    if (this.#isDue) this.advance()
+  }
+
   /** Publishes what is still held back, and resolves once it is durable. */
   async flush(): Promise<void> {
-    if (this.#timer) this.publish(this.#current())
+    if (this.#isDue) this.publish(this.#current())
     await this.#sink.flush()
   }
 
@@ -70,15 +105,19 @@ export class Watermarks {
   publish(watermark: Watermark | undefined): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#isDue = false
     if (!watermark || (this.last && watermark.lsn <= this.last.lsn)) return
     const value = Buffer.from(JSON.stringify(watermark))
+    const record = Buffer.concat([key, value])
     try {
-      this.#sink.append(0, 0, value, -1, -1, 0, value.length)
+      this.#sink.append(0, 0, record, 0, key.length, key.length, record.length)
     } catch {
       // The sink has failed, and has said so to onError.
       return
     }
+    this.#sink.mark(watermark.lsn)
     this.last = watermark
+    this.#isUnderWay = true
     this.#writtenAt = performance.now()
   }
 }

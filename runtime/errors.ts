@@ -40,6 +40,10 @@ export const errorCodes = {
   SLOT_ACTIVE: { policy: 'retry', meaning: 'another connection reads the replication slot' },
   DECODING_FAILED: { policy: 'retry', meaning: 'Postgres could not decode its log for the replication slot' },
   SLOT_LOST: { policy: 'stop', meaning: 'the replication slot is gone or no longer has the changes that are needed' },
+  SOURCE_WENT_BACK: {
+    policy: 'stop',
+    meaning: 'the source database no longer has changes that were already captured from it',
+  },
   PUBLICATION_MISSING: { policy: 'stop', meaning: 'the publication is gone, or is younger than the changes to read' },
   SNAPSHOT_LOST: { policy: 'retry', meaning: 'the snapshot of the initial load can no longer be used' },
   STREAM_CORRUPT: { policy: 'stop', meaning: 'bytes from Postgres do not follow its protocol' },

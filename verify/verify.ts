@@ -1,9 +1,9 @@
 // verify/verify: Postgres and ClickHouse at one LSN, every table, every report and every name that people read.
-// May know: contract, clickhouse, postgres/identity, runtime, verify.
+// May know: contract, clickhouse, postgres/history, runtime, verify.
 
 import { loadModel, type Model } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify } from '../postgres/history.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
@@ -56,7 +56,7 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
   const close = () => warehouse.clickhouse.close()
   signal.addEventListener('abort', close, { once: true })
   try {
-    requireSameSource(warehouse, await identify(options.services.postgres, signal))
+    requireSameSource(warehouse, (await identify(options.services.postgres, signal)).source)
     const { names, ...compared } = await compare(options, warehouse, { model, checks })
     const outcome = outcomeOf(compared, names)
     const unchecked = model === undefined ? [] : uncheckedViews(model, checks)

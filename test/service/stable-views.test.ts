@@ -28,8 +28,8 @@ const run = (...statements: string[]) =>
   statements.reduce<Promise<void>>((done, sql) => done.then(() => clickhouse.command(sql)), Promise.resolve())
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
-  const about = { format: 2, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
-  return { ...about, source: '7/x', kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
+  const about = { format: 3, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
+  return { ...about, source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
 }
 
 /** A generation's database with tables of one row each that says which generation it is. */

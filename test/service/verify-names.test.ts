@@ -7,7 +7,7 @@ import { versionsName } from '../../clickhouse/history.ts'
 import { quoteName, quotePath, quoteString } from '../../clickhouse/quote.ts'
 import { ownerMark } from '../../contract/owner.ts'
 import { describeTransaction, endingStatement } from '../../postgres/blocking.ts'
-import { identify } from '../../postgres/identity.ts'
+import { identify } from '../../postgres/history.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { openSnapshot } from '../../verify/snapshot.ts'
 import type { Verification } from '../../verify/verify.ts'
@@ -154,7 +154,7 @@ test('equal rows of another database prove nothing, and a database that no pipel
   await claim(mark('7000000000000000001/shop'))
   const refused = /loaded from 7000000000000000001\/shop, and this database is \d+\/\w+ .*nothing was compared/
   await assert.refuses(() => standing.verify(), 'GENERATION_CHANGED', refused)
-  await claim(mark(await identify(standing.database.url)))
+  await claim(mark((await identify(standing.database.url)).source))
   assertEqual(await standing.verify())
   await claim('made by hand')
   await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /holds no loaded generation/)

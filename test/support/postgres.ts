@@ -11,7 +11,7 @@ export interface TestDatabase {
   readonly url: string
   /** A connection as the product makes it, for calling the product. */
   readonly client: Client
-  /** Runs a statement as any application would, in a session of the server's own settings. */
+  /** Runs a statement as any application would, in a session of the server's own settings; a new one when it was lost. */
   sql<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
   /** Further application's connection, closed with the database. */
   connect(): Promise<pg.Client>
@@ -38,14 +38,20 @@ export async function createDatabase(url: string, clauses = ''): Promise<TestDat
   }
   const client = await connect(own.href)
   clients.push(client)
-  const application = await open()
+  let session: pg.Client | undefined
   return {
     name,
     url: own.href,
     client,
     connect: open,
     async sql<Row extends object>(text: string, values?: readonly unknown[]) {
-      const { rows } = await application.query<Row & pg.QueryResultRow>(text, values && [...values])
+      if (session === undefined) {
+        session = await open()
+        session.once('end', () => {
+          session = undefined
+        })
+      }
+      const { rows } = await session.query<Row & pg.QueryResultRow>(text, values && [...values])
       return rows
     },
     async drop() {

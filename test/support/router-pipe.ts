@@ -12,6 +12,7 @@ import { DeadLetters } from '../../producer/dead-letters.ts'
 import { Heartbeats } from '../../producer/heartbeats.ts'
 import { TableOutput } from '../../producer/output.ts'
 import { partitionOf } from '../../producer/partition.ts'
+import { Replay, type TailHead } from '../../producer/replay.ts'
 import { Router, type RouterOptions } from '../../producer/router.ts'
 import { createDecoder } from './decode.ts'
 import { MemorySink } from './memory-sink.ts'
@@ -55,6 +56,9 @@ interface PipeOptions {
   readonly onRefusal?: 'stop' | 'divert'
   readonly tails?: (Position | undefined)[]
   readonly letterTail?: Position
+  /** As the last watermark says. */
+  readonly durable?: number
+  readonly replayed?: readonly TailHead[]
   readonly maxRecordBytes?: number
   readonly deferrableKey?: boolean
   readonly guard?: Guard
@@ -76,6 +80,7 @@ export const guarded: Guard = {
 
 export function openPipe(options: PipeOptions = {}): Pipe {
   const { onRefusal = 'stop', tails, letterTail, maxRecordBytes = 1_000_000, deferrableKey = false } = options
+  const { durable = 0, replayed = [] } = options
   const sink = new MemorySink()
   const commits: [number, number][] = []
   const captured: CapturedTable = {
@@ -93,18 +98,21 @@ export function openPipe(options: PipeOptions = {}): Pipe {
   }
   const output = new TableOutput({
     captured,
+    topic: 't.1.public.items',
     topicIndex: 1,
     schemaIds: { key: 1, value: 2 },
     maxRecordBytes,
     tails: tails ?? Array.from({ length: partitions }, () => undefined),
+    durable,
     sink,
     writer: new AvroWriter(),
   })
-  const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail })
+  const deadLetters = new DeadLetters({ sink, topicIndex: 0, maxRecordBytes, tail: letterTail, durable })
   const { onHeldBack = () => {}, onForeign = () => {} } = options
   const onCommit = (...commit: [number, number]) => void commits.push(commit)
   const heartbeats = new Heartbeats('t_1', quietLog())
-  const router = new Router({ outputs: [output], deadLetters, heartbeats, onCommit, onHeldBack, onForeign })
+  const replay = new Replay(replayed)
+  const router = new Router({ outputs: [output], deadLetters, heartbeats, replay, onCommit, onHeldBack, onForeign })
   if (!options.columns) router.relation(relation)
   const decoder = createDecoder(table)
   return {

@@ -16,7 +16,7 @@ import { ownerMark } from '../../contract/owner.ts'
 import { parseLsn } from '../../contract/position.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import { type Table, tableName } from '../../contract/table.ts'
-import { identify } from '../../postgres/identity.ts'
+import { identify } from '../../postgres/history.ts'
 import { chooseTables } from '../../producer/choice.ts'
 import { captureTables } from '../../producer/tables.ts'
 import { type Config, loadConfig, tableOptions } from '../../runtime/config.ts'
@@ -80,7 +80,8 @@ export async function startStanding(services: Services, options: StandingOptions
   writeFileSync(file, fill(JSON.stringify({ name, directory, ...endpoints, tables, ...options.settings })))
   const config = loadConfig({ file, env: {}, cwd: directory })
   const generation = generationDatabase(name, 1)
-  const about = { number: 1, id: 'standing', kafkaCluster: 'none', source: await identify(database.url) }
+  const { source } = await identify(database.url)
+  const about = { number: 1, id: 'standing', kafkaCluster: 'none', source }
   const clickhouse = await createWarehouse(services, generation, { comment: ownerMark(name, about) })
   const choice = await chooseTables(database.client, config)
   const server = { config, serverVersion: 180_000, deferrable: new Set<number>() }

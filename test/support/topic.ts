@@ -3,6 +3,7 @@
 
 import { Kafka, logLevel, Partitioners, type Producer, type ProducerConfig } from 'kafkajs'
 import { uniqueName } from './postgres.ts'
+import { until } from './suite.ts'
 
 export interface TopicRecord {
   readonly partition: number
@@ -11,19 +12,20 @@ export interface TopicRecord {
   readonly value: Buffer | null
 }
 
-/** All records up to the end as it is now, in order within each partition; none when there is no such topic. */
+/** All records up to the end as it is now, partition by partition; none when there is no such topic. */
 export async function readTopic(broker: string, topic: string): Promise<TopicRecord[]> {
   const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
   try {
     if (!(await admin.listTopics()).includes(topic)) return []
-    const ends = new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]))
-    if ([...ends.values()].every(end => end === 0)) return []
+    const kept = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) => Number(high) > Number(low))
+    if (kept.length === 0) return []
+    const ends = new Map(kept.map(({ partition, high }) => [partition, Number(high)]))
     const group = uniqueName('test')
     const records = await consume(kafka, { topic, group, ends })
     await admin.deleteGroups([group])
-    return records
+    return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   } finally {
     await admin.disconnect()
   }
@@ -71,13 +73,30 @@ async function withProducer(
   }
 }
 
+/** Deletes the topic with all its records and makes it again, empty. */
+export async function remakeTopic(broker: string, topic: string): Promise<void> {
+  const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    await admin.deleteTopics({ topics: [topic] })
+    const isGone = async () => !(await admin.listTopics()).includes(topic)
+    await until(isGone, { what: `topic ${topic} is gone` })
+    await admin.createTopics({
+      topics: [{ topic, numPartitions: topics[0]!.partitions.length }],
+      waitForLeaders: false,
+    })
+  } finally {
+    await admin.disconnect()
+  }
+}
+
 async function consume(
   kafka: Kafka,
   { topic, group, ends }: { topic: string; group: string; ends: ReadonlyMap<number, number> },
 ): Promise<TopicRecord[]> {
-  const waiting = new Set([...ends].filter(([, end]) => end > 0).map(([partition]) => partition))
+  const waiting = new Set(ends.keys())
   const records: TopicRecord[] = []
-  if (waiting.size === 0) return records
   const consumer = kafka.consumer({ groupId: group })
   await consumer.connect()
   try {

@@ -8,8 +8,8 @@ import { assert, suite } from '../support/suite.ts'
 const test = suite('belonging')
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
-  const about = { format: 2, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
-  return { ...about, source: '7/x', kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
+  const about = { format: 3, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
+  return { ...about, source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
 }
 
 function database(number: number, more: Partial<Generation> = {}) {

@@ -2,7 +2,7 @@
 // May know: contract, kafka, producer, test/support.
 
 import fc from 'fast-check'
-import type { Generation, GenerationState } from '../../contract/generation.ts'
+import { type Generation, type GenerationState, generationFormat } from '../../contract/generation.ts'
 import { ownerMark, readOwner } from '../../contract/owner.ts'
 import { readGeneration } from '../../kafka/generations.ts'
 import { CommitTimes } from '../../producer/commit-times.ts'
@@ -15,12 +15,13 @@ const test = suite('producer-plan')
 
 function generation(number: number, state: GenerationState): Generation {
   return {
-    format: 2,
+    format: generationFormat,
     number,
     id: `id${number}`,
     state,
     slot: `s_${number}`,
     source: 'x/y',
+    timeline: 1,
     kafkaCluster: 'k',
     consistentPoint: 0,
     tables: [],
@@ -65,11 +66,15 @@ test('a new generation on demand stands beside the live one', () => {
 test('a record of another version is refused by name, and one of a generation that is gone only keeps its number', async () => {
   const record = (format: number | undefined, state: GenerationState) =>
     JSON.stringify({ ...generation(7, state), format })
-  assert.equal(readGeneration(record(2, 'live'), 'shop'), generation(7, 'live'))
+  assert.equal(readGeneration(record(generationFormat, 'live'), 'shop'), generation(7, 'live'))
   for (const state of ['live', 'loading'] as const) {
     const earlier = /generation 7 was recorded by an earlier version/
     await assert.refuses(() => readGeneration(record(undefined, state), 'shop'), 'GENERATION_CHANGED', earlier)
-    await assert.refuses(() => readGeneration(record(3, state), 'shop'), 'GENERATION_CHANGED', /by a later version/)
+    await assert.refuses(
+      () => readGeneration(record(generationFormat + 1, state), 'shop'),
+      'GENERATION_CHANGED',
+      /by a later version/,
+    )
   }
   assert.is(readGeneration(record(undefined, 'dropped'), 'shop').number, 7)
 })

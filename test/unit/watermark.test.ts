@@ -3,7 +3,7 @@
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { WatermarkFollower } from '../../consumer/watermark.ts'
-import type { Generation } from '../../contract/generation.ts'
+import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { recordSetOf } from '../support/record-set.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -12,8 +12,9 @@ const test = suite('watermark')
 const tables = Array.from({ length: 10 }, (_, index) => {
   return { schema: 'public', table: `t${index}`, topic: `t${index}`, group: `g${index}`, partitions: 4 }
 })
-const about = { format: 2, number: 1, id: 'x', state: 'live', slot: 's', source: '7/x', kafkaCluster: 'K' } as const
-const generation: Generation = { ...about, consistentPoint: 1, tables }
+const about = { format: generationFormat, number: 1, id: 'x', state: 'live', slot: 's', source: '7/x' } as const
+const rules = { timeline: 1, maxRecordBytes: 1_000_000, refusalRules: 1 }
+const generation: Generation = { ...about, ...rules, kafkaCluster: 'K', consistentPoint: 1, tables }
 
 test('a backlog of hours keeps a few hundred of them, from its beginning to its end', () => {
   const clickhouse = connectClickhouse({ url: 'http://127.0.0.1:1', user: 'default', password: '' })
@@ -22,7 +23,10 @@ test('a backlog of hours keeps a few hundred of them, from its beginning to its 
     const values = Array.from({ length: 50 }, (_, index) => {
       const at = turn * 50 + index
       return Buffer.from(
-        JSON.stringify({ lsn: at, commitTimeUs: at, offsets: tables.map(() => new Array<number>(4).fill(at)) }),
+        JSON.stringify({
+          ...{ lsn: at, commitTimeUs: at + 1, timeline: 1, letters: 0 },
+          offsets: tables.map(() => new Array<number>(4).fill(at)),
+        }),
       )
     })
     assert.is(follower.add(recordSetOf(values)), 0)

@@ -1,0 +1,105 @@
+// producer/tails: how far the topics had come before: the last record of ours in each partition, and that none is missing.
+// May know: contract, kafka, runtime/errors, producer/{dead-letters,replay,schemas}.
+
+import { deadLetterPartitions } from '../contract/dead-letter.ts'
+import { Envelope } from '../contract/envelope.ts'
+import { deadLettersTopic, type Generation, type Watermark } from '../contract/generation.ts'
+import { readHead } from '../contract/head.ts'
+import { formatLsn, type Position } from '../contract/position.ts'
+import type { KafkaConnection } from '../kafka/cluster.ts'
+import type { Fetcher } from '../kafka/fetch.ts'
+import { readTail, type TailRecord } from '../kafka/tail.ts'
+import type { Config } from '../runtime/config.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import { letterPosition } from './dead-letters.ts'
+import type { TailHead } from './replay.ts'
+import type { RegisteredTable } from './schemas.ts'
+
+interface TailsOptions {
+  readonly config: Config
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly generation: Generation
+  readonly signal: AbortSignal
+}
+
+/** The last record of each partition of the table; undefined where there is none. */
+export async function tableTails(
+  options: TailsOptions,
+  topic: string,
+  { captured, schemaIds }: RegisteredTable,
+): Promise<(TailHead | undefined)[]> {
+  const envelope = new Envelope(captured.table, id => id === schemaIds.value)
+  const headOf = ({ key, value }: TailRecord) => {
+    const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
+    const keyEnd = key?.length ?? 0
+    const why = envelope.read(buffer, key ? 0 : -1, keyEnd, value ? keyEnd : -1, buffer.length)
+    return why === undefined ? readHead(buffer, keyEnd, buffer.length) : undefined
+  }
+  const tails: (TailHead | undefined)[] = []
+  for (let partition = 0; partition < captured.partitions; partition++) {
+    const head = await ownTail(options, { topic, partition, headOf })
+    tails.push(head && { ...head, topic, partition })
+  }
+  return tails
+}
+
+/** Position of the change that the producer's last dead letter is about. */
+export function letterTail(options: TailsOptions): Promise<Position | undefined> {
+  const topic = deadLettersTopic(options.config.name, options.generation.number)
+  return ownTail(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
+}
+
+interface TailOf<T> {
+  readonly topic: string
+  readonly partition: number
+  /** Undefined for a record that is not ours. */
+  headOf(record: TailRecord): T | undefined
+}
+
+/**
+ * Of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
+ * The consumer deals with that record by its table's policy.
+ */
+async function ownTail<T>(
+  { kafka, fetcher, signal }: TailsOptions,
+  { topic, partition, headOf }: TailOf<T>,
+): Promise<T | undefined> {
+  const isOwn = (record: TailRecord) => headOf(record) !== undefined
+  const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
+  if (foreign !== undefined) {
+    kafka.log.warn('somebody else writes to a topic of this pipeline', {
+      topic,
+      partition,
+      firstOffset: foreign.offset,
+      records: foreign.count,
+    })
+  }
+  return last && headOf(last)
+}
+
+/**
+ * What a watermark covers was acknowledged to Postgres, and cannot be had again.
+ * @param ends where the topics end now
+ * @throws {MillraceError} OFFSETS_MISSING
+ */
+export function checkEnds(
+  { config, generation }: Pick<TailsOptions, 'config' | 'generation'>,
+  watermark: Watermark,
+  ends: Pick<Watermark, 'offsets' | 'letters'>,
+): void {
+  const check = (topic: string, partition: number, { end, needed }: { end: number; needed: number }) => {
+    if (end >= needed) return
+    throw new MillraceError('OFFSETS_MISSING', {
+      what: `the topic ends at offset ${end}, and the watermark at LSN ${formatLsn(watermark.lsn)} covers everything below ${needed}: the last ${needed - end} records are lost, or the topic was deleted and made anew`,
+      where: `topic ${topic}, partition ${partition}`,
+      next: 'Postgres need not have kept what they held; start a new generation: millrace producer --new-generation',
+    })
+  }
+  for (const [index, { topic }] of generation.tables.entries()) {
+    for (const [partition, needed] of watermark.offsets[index]!.entries())
+      check(topic, partition, { end: ends.offsets[index]![partition]!, needed })
+  }
+  const letters = { end: ends.letters, needed: watermark.letters }
+  check(deadLettersTopic(config.name, generation.number), deadLetterPartitions.producer, letters)
+}

@@ -1,0 +1,112 @@
+// test/service/postgres-history: a stream goes on only in a history that holds what was captured, and from a slot that does not pass it.
+// May know: postgres, stack, test/support.
+
+import { formatLsn } from '../../contract/position.ts'
+import { connect, withClient } from '../../postgres/connect.ts'
+import { type Captured, identifySystem } from '../../postgres/history.ts'
+import { slotState } from '../../postgres/slot.ts'
+import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { copyFiles, Standby } from '../support/standby.ts'
+import { type Capture, createCapture, recordStream } from '../support/stream.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('postgres history')
+let services: Services
+let db: TestDatabase
+let capture: Capture
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+test.before.each(async () => {
+  db = await createDatabase(services.endpoints.postgres!)
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, v text)')
+  await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
+  capture = await createCapture(db, ['public.t'])
+})
+test.after(() => services.stop())
+
+/** What there is to capture at the moment. */
+async function now(url = db.url): Promise<Captured> {
+  const client = await connect(url, { mode: 'replication' })
+  const { walEnd, ...server } = await identifySystem(client).finally(() => client.end())
+  return { ...server, durable: walEnd, recorded: 'topic x', end: walEnd }
+}
+
+const insert = () => db.sql("INSERT INTO t (v) VALUES ('x')")
+
+test('a slot that was moved forward, or made anew, is told by what it passes over', async () => {
+  const captured = await now()
+  await (await recordStream(db, capture, { captured })).stream.close()
+  await insert()
+  await db.sql('SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())', [capture.slot])
+  const lost = async () => {
+    const { confirmedFlushLsn } = (await slotState(db.client, capture.slot))!
+    return new RegExp(`stands at ${formatLsn(confirmedFlushLsn!)}.* between ${formatLsn(captured.durable)} and`)
+  }
+  await assert.refuses(() => recordStream(db, capture, { captured }), 'SLOT_LOST', await lost())
+  await db.sql('SELECT pg_drop_replication_slot($1)', [capture.slot])
+  const gone = new RegExp(`no such logical slot; what was committed from ${formatLsn(captured.durable)} on`)
+  await assert.refuses(() => recordStream(db, capture, { captured }), 'SLOT_LOST', gone)
+  await insert()
+  await db.sql('SELECT pg_create_logical_replication_slot($1, $2)', [capture.slot, 'pgoutput'])
+  await assert.refuses(() => recordStream(db, capture, { captured }), 'SLOT_LOST', await lost())
+  await db.drop()
+})
+
+test('another server, another database and a WAL that ends too early are refused', async () => {
+  const captured = await now()
+  const other = await createDatabase(services.endpoints.postgres!)
+  await assert.refuses(() => recordStream(other, capture, { captured }), 'GENERATION_CHANGED', /this database is/)
+  await other.drop()
+  const elsewhere = { ...captured, source: captured.source.replace(/\d/, digit => String(9 - Number(digit))) }
+  await assert.refuses(() => recordStream(db, capture, { captured: elsewhere }), 'GENERATION_CHANGED')
+  const end = (await now()).end + 1_000_000
+  const back = /went back by \d+ bytes: everything before .* was captured from it, and its WAL ends at/
+  await assert.refuses(() => recordStream(db, capture, { captured: { ...captured, end } }), 'SOURCE_WENT_BACK', back)
+  await db.drop()
+})
+
+test('a promoted standby is gone on with when it has everything, and refused when it has not', async () => {
+  const [{ data_directory: data } = { data_directory: '' }] = await db.sql<{ data_directory: string }>(
+    'SHOW data_directory',
+  )
+  await services.kill('postgres')
+  await copyFiles(data, `${data}.standby`)
+  await services.restart()
+  const standby = await Standby.start(`${data}.standby`, services.endpoints.postgres!)
+  try {
+    await withClient(db.url, client => client.query("INSERT INTO public.t (v) VALUES ('replicated')"))
+    const replicated = await now()
+    await standby.caughtUp(formatLsn(replicated.end))
+    await standby.promote()
+    await withClient(db.url, client => client.query("INSERT INTO public.t (v) VALUES ('lost')"))
+    const tooFar = await now()
+    const url = standby.urlOf(db.name)
+    await withClient(url, client => client.query("INSERT INTO public.t (v) VALUES ('new')"))
+
+    let timeline = 0
+    const onStart = (start: { timeline: number }) => {
+      timeline = start.timeline
+    }
+    const { stream, received } = await recordStream(db, capture, { url, captured: replicated, onStart })
+    const changes = (await received(2)).flatMap(transaction => transaction.changes)
+    assert.equal(
+      changes.flatMap(change => (change.kind === 'insert' ? [change.after[1]] : [])),
+      ['replicated', 'new'],
+    )
+    await stream.close()
+    assert.is(timeline, 2)
+
+    const left = /went back by \d+ bytes: everything before .* was captured from it, and timeline 2 left timeline 1 at/
+    await assert.refuses(() => recordStream(db, capture, { url, captured: tooFar }), 'SOURCE_WENT_BACK', left)
+    const promoted = await now(url)
+    const foreign = /captured on timeline 2, which is no part of the history of this server's timeline 1/
+    await assert.refuses(() => recordStream(db, capture, { captured: promoted }), 'SOURCE_WENT_BACK', foreign)
+  } finally {
+    await standby.stop()
+  }
+})
+
+test.run()

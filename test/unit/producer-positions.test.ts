@@ -1,0 +1,133 @@
+// test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source has to send again.
+// May know: contract, producer, test/support.
+
+import { parseWatermark, type Watermark } from '../../contract/generation.ts'
+import { Ledger } from '../../producer/ledger.ts'
+import { Replay, type TailHead } from '../../producer/replay.ts'
+import { openPipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('producer-positions')
+
+const ends = { offsets: [[7]], letters: 2 }
+
+test('nothing is acknowledged before a watermark that covers it is durable', () => {
+  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 0 })
+  ledger.advance(100, 10)
+  ledger.durable = 100
+  assert.is(ledger.acknowledged, 0)
+  assert.equal(ledger.watermark(ends), { lsn: 100, commitTimeUs: 10, timeline: 1, ...ends })
+  ledger.advance(200, 20)
+  ledger.durable = 200
+  ledger.watermarked = 100
+  assert.is(ledger.acknowledged, 100)
+  ledger.watermarked = 200
+  assert.is(ledger.acknowledged, 200)
+})
+
+test('while changes come again that a watermark covers, they are acknowledged as they are met', () => {
+  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 500 })
+  assert.is(ledger.acknowledged, 0)
+  ledger.advance(300, 10)
+  ledger.durable = 300
+  assert.is(ledger.acknowledged, 300)
+})
+
+test('a watermark is of the timeline that is read, and never of a time that cannot be', () => {
+  const ledger = new Ledger({ commitTimeUs: 0, timeline: 1, watermarked: 0 })
+  ledger.durable = 100
+  for (const impossible of [Number.NaN, -1, 0, 1e17]) ledger.advance(100, impossible)
+  assert.is(ledger.watermark(ends), undefined)
+  ledger.advance(100, 10)
+  ledger.timeline = 2
+  assert.is(ledger.watermark(ends)!.timeline, 2)
+})
+
+test('a watermark is read only as the producer writes it', () => {
+  const tables = [2, 1].map(partitions => ({ schema: 's', table: 't', topic: 't', group: 'g', partitions }))
+  const read = (text: string) => parseWatermark(Buffer.from(text), tables)
+  const good: Watermark = { lsn: 1, commitTimeUs: 2, timeline: 1, offsets: [[0, 3], [4]], letters: 0 }
+  assert.equal(read(JSON.stringify(good)), good)
+  const others: Partial<Record<keyof Watermark, unknown>>[] = [
+    ...[{ lsn: 1.5 }, { lsn: undefined }, { commitTimeUs: null }, { commitTimeUs: '2' }, { commitTimeUs: 0 }],
+    ...[{ timeline: undefined }, { letters: -1 }, { offsets: [[0, 3]] }, { offsets: [[0], [4]] }],
+    ...[{ offsets: [[0, -3], [4]] }, { offsets: [4, [4]] }],
+  ]
+  for (const other of others) assert.is(read(JSON.stringify({ ...good, ...other })), undefined, JSON.stringify(other))
+  for (const time of ['99999999999999999', '99999999999999999999', '-1'])
+    assert.is(read(JSON.stringify(good).replace('"commitTimeUs":2', `"commitTimeUs":${time}`)), undefined, time)
+  for (const text of ['', 'x', 'null', '7']) assert.is(read(text), undefined, text)
+})
+
+const tail = (lsn: number, partition = 0): TailHead => ({
+  ...{ lsn, ordinal: 0, transaction: lsn + 7, commitTimeUs: lsn * 1000, snapshot: false },
+  ...{ topic: 't', partition },
+})
+
+test('what was captured comes again as it was, in any order of the partitions', () => {
+  const replay = new Replay([tail(300), tail(100, 1), tail(300, 2), tail(50, 3)])
+  assert.is(replay.end, 301)
+  replay.startAt(100)
+  replay.begin(100, 100_000, 107)
+  replay.reach(108)
+  replay.begin(200, 1, 1)
+  replay.begin(300, 300_000, 307)
+  replay.begin(400, 2, 2)
+})
+
+test('another transaction at a known position, or none, says that the source has another history', async () => {
+  const at = (begin: [number, number, number]) => () => {
+    const replay = new Replay([tail(100)])
+    replay.startAt(100)
+    replay.begin(...begin)
+  }
+  for (const other of [
+    [100, 100_001, 107],
+    [100, 100_000, 108],
+    [101, 100_000, 107],
+  ] as [number, number, number][]) {
+    const error = await assert.refuses(
+      at(other),
+      'SOURCE_WENT_BACK',
+      /transaction 107 of 1970-01-01T00:00:00.100Z at LSN 0\/64/,
+    )
+    assert.is(error.where, 'topic t, partition 0')
+  }
+  const replay = new Replay([tail(100)])
+  replay.startAt(90)
+  replay.reach(100)
+  await assert.refuses(() => replay.reach(101), 'SOURCE_WENT_BACK', /no such transaction/)
+})
+
+test('a change that a watermark covers and its partition lacks is not appended', async () => {
+  const tails = Array.from({ length: partitions }, () => ({ lsn: 100, ordinal: 0 }))
+  const { router, records } = openPipe({ tails, durable: 200 })
+  router.begin(150, 5_000, 77)
+  const error = await assert.refuses(
+    () => router.insert(relation, tuple('1', '9', null, null)),
+    'SOURCE_WENT_BACK',
+    /LSN 0\/96/,
+  )
+  assert.is(error.where, `topic t.1.public.items, partition ${partitionOfOrder('9')}`)
+  assert.equal(records(), [])
+})
+
+test('the router holds each transaction against what its topics hold', async () => {
+  const { router } = openPipe({ replayed: [tail(100)] })
+  await assert.refuses(() => router.begin(108, 5_000, 77), 'SOURCE_WENT_BACK')
+})
+
+test('a dead letter that a watermark covers is not written again, also where its topic has lost it', () => {
+  const { router, letters } = openPipe({ onRefusal: 'divert', durable: 200 })
+  router.begin(150, 5_000, 77)
+  router.insert(relation, tuple('1', '9', 'NaN', null))
+  router.commit(150, 158, 5_000)
+  router.begin(200, 5_000, 78)
+  router.insert(relation, tuple('2', '9', 'NaN', null))
+  assert.equal(
+    letters().map(({ change }) => change!.lsn),
+    [200],
+  )
+})
+
+test.run()
