@@ -27,6 +27,9 @@ export interface Generation {
   readonly timeline: number
   /** Id of the Kafka cluster that holds its topics. */
   readonly kafkaCluster: string
+  /** Setting of the same name, and `refusalRules`: which rows are refused follows from the two and from the row alone. */
+  readonly maxRecordBytes: number
+  readonly refusalRules: number
   /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
   readonly consistentPoint: number
   readonly tables: readonly GenerationTable[]

@@ -47,12 +47,14 @@ export class DeadLetters {
    */
   refuse(refused: RefusedImage): void {
     const { sink, topicIndex, maxRecordBytes, tail, durable } = this.#options
-    const error = explain(refused)
+    // The letter of a row of hundreds of megabytes could not even be made.
+    if (textBytes(refused.row) > maxRecordBytes) throw explain(refused, false)
+    const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
+    const error = explain(refused, true)
+    const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
+    if (key.length + value.length > maxRecordBytes) throw explain(refused, false)
     if (refused.captured.onRefusal === 'stop') throw error
     if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
-    const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
-    const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
-    if (key.length + value.length > maxRecordBytes) throw error
     sink.append(
       topicIndex,
       deadLetterPartitions.producer,
@@ -101,7 +103,8 @@ function writeLetter({ captured, change, image, row }: RefusedImage, error: Mill
   }
 }
 
-function explain({ captured, change, image, row, refusal }: RefusedImage): MillraceError {
+/** @param fitsLetter whether the row could be set aside */
+function explain({ captured, change, image, row, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
   const { table } = captured
   const name = tableName(table)
   const key = table.key.map(
@@ -118,14 +121,20 @@ function explain({ captured, change, image, row, refusal }: RefusedImage): Millr
       : `column ${refusal.column} holds ${shown}, which cannot be represented: ${refusal.message}`
   const carryAsText =
     refusal.column === ''
-      ? 'raise kafka.maxRecordBytes'
+      ? 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
       : `carry the column as text (tables.${name}.text: [${refusal.column}]) and start a new generation (millrace producer --new-generation)`
   return new MillraceError('VALUE_REFUSED', {
     what,
     where: `table ${name}, row ${key.join(', ').slice(0, 200)}, ${image} image of the change at LSN ${formatLsn(change.lsn)}`,
-    next: `${carryAsText}, or set such rows aside (tables.${name}.onRefusal: divert)`,
+    next: fitsLetter ? `${carryAsText}, or set such rows aside (tables.${name}.onRefusal: divert)` : carryAsText,
     cause: refusal,
   })
+}
+
+function textBytes({ count, starts, ends }: TextRow): number {
+  let bytes = 0
+  for (let column = 0; column < count; column++) bytes += ends[column]! - starts[column]!
+  return bytes
 }
 
 function textOf(row: TextRow, column: number): string | null {

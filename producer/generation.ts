@@ -12,11 +12,13 @@ import {
 } from '../contract/generation.ts'
 import { topicName } from '../contract/names.ts'
 import { ownerMark } from '../contract/owner.ts'
+import { refusalRules } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { identify, otherDatabase } from '../postgres/history.ts'
 import { createPublication } from '../postgres/publication.ts'
+import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import { writeCatalog } from './catalog.ts'
@@ -105,10 +107,25 @@ async function resume(workspace: Workspace, generation: Generation): Promise<Pre
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
     throw generationChanged(what, `generation ${generation.number}`)
   }
+  checkRefusals(generation, workspace.config)
   const resumed = await resumeTables(workspace, generation)
   const { number, slot, tables } = generation
   workspace.log.info('resuming', { generation: number, tables: tables.length, slot })
   return { generation, ...resumed }
+}
+
+/** Which rows are refused must not change under a generation. @throws {MillraceError} GENERATION_CHANGED */
+function checkRefusals(generation: Generation, { kafka: { maxRecordBytes } }: Config): void {
+  const where = `generation ${generation.number}`
+  const why = 'rows that were refused would pass now, or the other way round, and sums would be wrong'
+  if (generation.maxRecordBytes !== maxRecordBytes) {
+    const what = `kafka.maxRecordBytes was ${generation.maxRecordBytes} when it began and is ${maxRecordBytes}: ${why}`
+    throw generationChanged(what, where)
+  }
+  if (generation.refusalRules !== refusalRules) {
+    const what = `it began with version ${generation.refusalRules} of the rules for what cannot be represented, and this millrace has version ${refusalRules}: ${why}`
+    throw generationChanged(what, where)
+  }
 }
 
 /** A load would show the rest of the table without them; while a generation is live, they are only held back. */
@@ -128,7 +145,7 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
   const announced: Generation = {
     ...{ format: generationFormat, number, id: randomUUID(), state: 'announced', slot },
     ...{ source: server.source, timeline: server.timeline, kafkaCluster: kafka.clusterId },
-    ...{ consistentPoint: 0, tables },
+    ...{ maxRecordBytes: config.kafka.maxRecordBytes, refusalRules, consistentPoint: 0, tables },
   }
   await writeGeneration(kafka, config.name, announced)
   try {

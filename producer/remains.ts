@@ -153,7 +153,7 @@ export async function adoptRemains(place: Place, knowledge: Knowledge): Promise<
       ...{ format: generationFormat, number, id: owner?.id ?? randomUUID(), state: 'dropped' },
       // Without a source of its own, nothing in Postgres counts as its.
       ...{ slot: slotName(config.name, number), source: owner?.source ?? '', kafkaCluster: kafka.clusterId },
-      ...{ timeline: 0, consistentPoint: 0, tables: [] },
+      ...{ timeline: 0, maxRecordBytes: 0, refusalRules: 0, consistentPoint: 0, tables: [] },
     }
     await writeGeneration(kafka, config.name, generation)
     adopted.push(generation)

@@ -2,6 +2,7 @@
 // May know: contract, test/support.
 
 import { rename, rm } from 'node:fs/promises'
+import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { formatLsn } from '../../contract/position.ts'
 import {
   type CaptureOptions,
@@ -81,6 +82,20 @@ test('a gap between slot and topics is named with its ends, and nothing is captu
   await refused(short, `topic ${items}, partition 0`)
   await remakeTopic(broker, watermarks)
   await refused(/SLOT_LOST: the slot stands at .* or the last records of topic .*watermarks are gone/, slot)
+})
+
+test('whether a row fits into a record is settled when a generation begins; a new one takes the new limit', async () => {
+  const tables = { 'public.items': { onRefusal: 'divert' } }
+  const setup = `${create}; INSERT INTO items VALUES (9000, 1, repeat('x', 18960))`
+  await using run = await captured({ setup, tables, kafka: { maxRecordBytes: 20_000 } })
+  const [letter] = (await run.letters()).map(each => JSON.parse(each.toString()) as DeadLetter)
+  assert.match(letter!.next, /raise kafka.maxRecordBytes and start a new generation/)
+  await run.configure({ tables, kafka: { maxRecordBytes: 100_000 } })
+  await run.sql('DELETE FROM items WHERE id IN (9, 9000)')
+  await run.sql("INSERT INTO items VALUES (9001, 1, repeat('x', 50000))")
+  const changed = /GENERATION_CHANGED: kafka.maxRecordBytes was 20000 when it began and is 100000/
+  assert.match(await refusedStart(run), changed)
+  await assertLoadsAnew(run)
 })
 
 test('a source that was set back is told, also when it has grown past what was captured, and can be loaded anew', async () => {

@@ -29,7 +29,8 @@ const run = (...statements: string[]) =>
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
   const about = { format: 3, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
-  return { ...about, source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1, tables: [], ...more }
+  const place = { source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1 }
+  return { ...about, ...place, maxRecordBytes: 1_000_000, refusalRules: 1, tables: [], ...more }
 }
 
 /** A generation's database with tables of one row each that says which generation it is. */

@@ -23,6 +23,8 @@ function generation(number: number, state: GenerationState): Generation {
     source: 'x/y',
     timeline: 1,
     kafkaCluster: 'k',
+    maxRecordBytes: 1000,
+    refusalRules: 1,
     consistentPoint: 0,
     tables: [],
   }

@@ -69,11 +69,26 @@ test('an update too large for one record is told as a delete and a create', () =
   )
 })
 
-test('a row too large for a record is refused by its size', async () => {
-  const { router } = openPipe({ maxRecordBytes: 4096 })
+test('a row too large for a record is refused by its size, and set aside only where the letter fits', async () => {
+  const row = (size: number) => tuple('1', '9', null, 'x'.repeat(size))
+  const refuse = async (onRefusal: 'stop' | 'divert', size: number) => {
+    const { router } = openPipe({ maxRecordBytes: 4096, onRefusal })
+    router.begin(100, 5_000, 77)
+    return assert.refuses(() => router.insert(relation, row(size)), 'VALUE_REFUSED', /bytes/)
+  }
+  const raise = 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
+  assert.is(
+    (await refuse('stop', 3_070)).next,
+    `${raise}, or set such rows aside (tables.public.items.onRefusal: divert)`,
+  )
+  for (const size of [4_000, 5_000]) {
+    assert.is((await refuse('stop', size)).next, raise)
+    assert.is((await refuse('divert', size)).next, raise)
+  }
+  const { router, letters } = openPipe({ maxRecordBytes: 4096, onRefusal: 'divert' })
   router.begin(100, 5_000, 77)
-  const row = tuple('1', '9', null, 'x'.repeat(4000))
-  await assert.refuses(() => router.insert(relation, row), 'VALUE_REFUSED', /bytes/)
+  router.insert(relation, row(3_070))
+  assert.is(letters().length, 1)
 })
 
 test.run()
