@@ -45,6 +45,7 @@ export const partitions = 4
 export interface Pipe {
   readonly router: Router
   readonly heartbeats: Heartbeats
+  readonly replay: Replay
   readonly sink: MemorySink
   readonly commits: [number, number][]
   letters(): DeadLetter[]
@@ -118,6 +119,7 @@ export function openPipe(options: PipeOptions = {}): Pipe {
   return {
     router,
     heartbeats,
+    replay,
     sink,
     commits,
     letters: () =>

@@ -1,10 +1,12 @@
 // test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source has to send again.
 // May know: contract, producer, test/support.
 
+import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
+import { readHead } from '../../contract/head.ts'
 import { Ledger } from '../../producer/ledger.ts'
 import { Replay, type TailHead } from '../../producer/replay.ts'
-import { openPipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
+import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('producer-positions')
@@ -127,6 +129,100 @@ test('a dead letter that a watermark covers is not written again, also where its
   assert.equal(
     letters().map(({ change }) => change!.lsn),
     [200],
+  )
+})
+
+/** One transaction of inserts, by the partition key of each row; it ends where the next may begin. */
+interface Committed {
+  readonly lsn: number
+  readonly xid: number
+  readonly orders: readonly string[]
+}
+
+const history = (seed: number, from: number, count: number): Committed[] =>
+  Array.from({ length: count }, (_, index) => ({
+    lsn: from + index * 8,
+    xid: seed + index,
+    orders: Array.from({ length: 1 + ((seed + index * 7) % 4) }, (_, row) =>
+      String((seed * 31 + index * 5 + row) % 40),
+    ),
+  }))
+
+function send({ router, replay }: Pipe, transactions: readonly Committed[]): void {
+  for (const { lsn, xid, orders } of transactions) {
+    router.begin(lsn, lsn * 1000, xid)
+    for (const order of orders) router.insert(relation, tuple(String(xid), order, null, null))
+    router.commit(lsn, lsn + 8, lsn * 1000)
+    replay.reach(lsn + 8)
+  }
+}
+
+/** What each partition holds, as heads in its order. */
+function headsOf({ sink }: Pipe): TailHead[][] {
+  const heads: TailHead[][] = Array.from({ length: partitions }, () => [])
+  for (const { partition, value } of sink.records)
+    heads[partition]!.push({ ...readHead(value, 0, value.length), topic: 't', partition })
+  return heads
+}
+
+/** A producer that starts after a crash, on what was durable by then. */
+function restart(durable: readonly TailHead[][], { watermark, slot }: { watermark: number; slot: number }): Pipe {
+  const tails = durable.map(heads => heads.at(-1))
+  const pipe = openPipe({ tails, durable: watermark, replayed: tails.filter(head => head !== undefined) })
+  pipe.replay.startAt(slot)
+  return pipe
+}
+
+const crash = fc.record({
+  seed: fc.integer({ min: 1, max: 1000 }),
+  covered: fc.integer({ min: 0, max: 12 }),
+  acknowledged: fc.integer({ min: 0, max: 12 }),
+  more: fc.array(fc.nat(20), { minLength: partitions, maxLength: partitions }),
+})
+
+/** Where a crash leaves everything: the watermark covers some transactions, and each partition has some records beyond. */
+function crashed({ seed, covered, acknowledged, more }: typeof crash extends fc.Arbitrary<infer T> ? T : never) {
+  const transactions = history(seed, 1_000, 12)
+  const whole = openPipe()
+  send(whole, transactions)
+  const watermark = 1_000 + covered * 8
+  const slot = 1_000 + Math.min(covered, acknowledged) * 8
+  const full = headsOf(whole)
+  const durable = full.map((heads, partition) =>
+    heads.slice(0, heads.filter(({ lsn }) => lsn < watermark).length + more[partition]!),
+  )
+  return { transactions, full, durable, place: { watermark, slot } }
+}
+
+test('after any crash the same history is taken up, and each partition ends up with every change once', () => {
+  fc.assert(
+    fc.property(crash, options => {
+      const { transactions, full, durable, place } = crashed(options)
+      const pipe = restart(durable, place)
+      send(
+        pipe,
+        transactions.filter(({ lsn }) => lsn >= place.slot),
+      )
+      const appended = headsOf(pipe)
+      assert.equal(
+        durable.map((heads, partition) => [...heads, ...appended[partition]!]),
+        full,
+      )
+    }),
+  )
+})
+
+test('after any crash another history is refused, wherever it left the one whose changes were captured', async () => {
+  await fc.assert(
+    fc.asyncProperty(crash, fc.nat(11), async (options, kept) => {
+      const { transactions, durable, place } = crashed(options)
+      const left = Math.max(place.slot, 1_000 + kept * 8)
+      const last = Math.max(...durable.map(heads => heads.at(-1)?.lsn ?? 0))
+      fc.pre(last >= left)
+      const pipe = restart(durable, place)
+      const same = transactions.filter(({ lsn }) => lsn >= place.slot && lsn < left)
+      await assert.refuses(() => send(pipe, [...same, ...history(5_000, left, 20)]), 'SOURCE_WENT_BACK')
+    }),
   )
 })
 
