@@ -34,7 +34,7 @@ export interface RecordedStream {
   readonly transactions: readonly Transaction[]
   /** The last LSN a keepalive told. */
   readonly keptAlive: () => number
-  /** Resolves with all transactions when there are so many. */
+  /** Resolves with all transactions when there are so many; rejects with what has ended the stream. */
   received(count: number): Promise<readonly Transaction[]>
 }
 
@@ -72,7 +72,8 @@ export async function recordStream(
     transactions,
     keptAlive: () => keptAlive,
     async received(count) {
-      await eventually(`${count} transactions came`, () => transactions.length >= count)
+      const arrived = eventually(`${count} transactions came`, () => transactions.length >= count)
+      await Promise.race([arrived, stream.ended.then(() => arrived)])
       return transactions
     },
   }
