@@ -34,12 +34,17 @@ const timeoutMs = 15_000
 
 /**
  * Makes the topic and waits until every partition has a leader; leaves an existing one as it is.
- * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it exists with another number of partitions; KAFKA_REFUSED, KAFKA_DENIED
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it exists with another number of partitions; KAFKA_REFUSED, KAFKA_DENIED; the
+ *   signal's reason
  */
-export async function ensureTopic(connection: KafkaConnection, topic: TopicSpec): Promise<EnsuredTopic> {
-  const isNew = await createTopic(connection, topic)
-  await connection.requirePartitions(topic.name, topic.partitions)
-  return { isNew, drift: isNew ? [] : await findDrift(connection, topic) }
+export async function ensureTopic(
+  connection: KafkaConnection,
+  topic: TopicSpec,
+  signal?: AbortSignal,
+): Promise<EnsuredTopic> {
+  const isNew = await createTopic(connection, topic, signal)
+  await connection.requirePartitions(topic.name, topic.partitions, { signal })
+  return { isNew, drift: isNew ? [] : await findDrift(connection, topic, signal) }
 }
 
 /** Names of topics that start so, internal ones left out, in order. @throws {MillraceError} */
@@ -53,9 +58,13 @@ export async function listTopics(connection: KafkaConnection, prefix: string): P
 
 /**
  * Deletes what there is of these, and waits until the brokers no longer list them; missing ones are no error.
- * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED, KAFKA_UNREACHABLE
+ * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED, KAFKA_UNREACHABLE; the signal's reason
  */
-export async function deleteTopics(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
+export async function deleteTopics(
+  connection: KafkaConnection,
+  topics: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
   for (const topic of topics) {
     const attempt = async () => {
       try {
@@ -65,24 +74,29 @@ export async function deleteTopics(connection: KafkaConnection, topics: readonly
       }
       connection.forget(topic)
     }
-    await retrying(attempt, { doing: `delete topic ${topic}`, log: connection.log, timeoutMs })
+    await retrying(attempt, { doing: `delete topic ${topic}`, connection, signal, timeoutMs })
   }
-  await untilGone(connection, topics)
+  await untilGone(connection, topics, signal)
 }
 
 /** The controller answers before the brokers have taken in what it did: whoever lists topics then would still find them. */
-async function untilGone(connection: KafkaConnection, topics: readonly string[]): Promise<void> {
+async function untilGone(
+  connection: KafkaConnection,
+  topics: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const look = async () => {
     const listed = new Set(await listTopics(connection, ''))
     if (topics.some(topic => listed.has(topic))) throw errorFromCode(requestTimedOut)
   }
-  await retrying(look, { doing: `see topics gone: ${topics.join(', ')}`, log: connection.log, timeoutMs })
+  await retrying(look, { doing: `see topics gone: ${topics.join(', ')}`, connection, signal, timeoutMs })
 }
 
 /** @returns false when it existed already */
 function createTopic(
   connection: KafkaConnection,
   { name, partitions, replication, config }: TopicSpec,
+  signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const configEntries = Object.entries(config).map(([setting, value]) => ({ name: setting, value }))
   const topic = { topic: name, numPartitions: partitions, replicationFactor: replication, configEntries }
@@ -95,15 +109,20 @@ function createTopic(
       throw error
     }
   }
-  return retrying(attempt, { doing: `create topic ${name}`, log: connection.log, timeoutMs })
+  return retrying(attempt, { doing: `create topic ${name}`, connection, signal, timeoutMs })
 }
 
-async function findDrift(connection: KafkaConnection, { name, config }: TopicSpec): Promise<Drift[]> {
+async function findDrift(
+  connection: KafkaConnection,
+  { name, config }: TopicSpec,
+  signal: AbortSignal | undefined,
+): Promise<Drift[]> {
   const resource = { type: topicResource, name, configNames: Object.keys(config) }
   const attempt = () => connection.ask(broker => broker.describeConfigs({ resources: [resource] }))
   const { resources } = await retrying(attempt, {
     doing: `read the settings of topic ${name}`,
-    log: connection.log,
+    connection,
+    signal,
     timeoutMs,
   })
   const [described] = resources

@@ -29,6 +29,8 @@ export interface LinkOptions {
   readonly tls: boolean | TlsFiles
   readonly sasl?: SaslOptions
   readonly log: Log
+  /** Called before anything is sent, so that a link that is still being opened can be ended too. */
+  readonly onSocket: (socket: Socket) => void
 }
 
 /** A request that we encode ourselves; its body is written as it stands, without being copied together. */
@@ -68,7 +70,11 @@ export class BrokerLink {
       clientId: options.clientId,
       ssl: options.tls,
       sasl: options.sasl === undefined ? null : { ...options.sasl },
-      socketFactory: openSocket,
+      socketFactory: (request: SocketRequest) => {
+        const socket = openSocket(request)
+        options.onSocket(socket)
+        return socket
+      },
       connectionTimeout: connectTimeoutMs,
       requestTimeout: requestTimeoutMs,
       enforceRequestTimeout: true,

@@ -1,12 +1,15 @@
 // kafka/cluster: the brokers of one cluster, who leads which partition, and connections to them.
 // May know: kafka/broker, kafka/failure, runtime.
 
+import type { Socket } from 'node:net'
+import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { isLoopback } from '../runtime/insecure.ts'
 import type { Log } from '../runtime/log.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type SaslOptions } from './broker.ts'
 import { backoffMs, kafkaError, pause } from './failure.ts'
 import type { Broker, MetadataResponse } from './kafkajs.ts'
+import { Lane } from './lane.ts'
 
 export interface KafkaOptions {
   /** `host:port`, at least one; the others are learnt from it. */
@@ -45,19 +48,29 @@ const requiredVersions = [
 
 /**
  * Connects to the first broker that answers.
- * @throws {MillraceError} KAFKA_UNREACHABLE, KAFKA_DENIED, or KAFKA_REFUSED for brokers older than 2.3
+ * @param signal ends the attempt only
+ * @throws {MillraceError} KAFKA_UNREACHABLE, KAFKA_DENIED, or KAFKA_REFUSED for brokers older than 2.3; the signal's reason
  */
-export async function connectKafka(options: KafkaOptions): Promise<KafkaConnection> {
+export async function connectKafka(options: KafkaOptions, signal?: AbortSignal): Promise<KafkaConnection> {
   const connection = new KafkaConnection(options)
-  await connection.refresh([])
-  return connection
+  try {
+    await orAborted(connection.refresh([]), signal)
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  }
 }
 
 export class KafkaConnection {
   readonly log: Log
+  /** Fires when the connection is closed. */
+  readonly closed: AbortSignal
+  readonly #closing = new AbortController()
   readonly #options: KafkaOptions
   readonly #topics = new Map<string, TopicLeaders>()
   readonly #lanes = new Set<Lane>()
+  readonly #sockets = new Set<Socket>()
   #nodes = new Map<number, Address>()
   #clusterId: string | null = null
   #anyLink: Promise<BrokerLink> | undefined
@@ -67,6 +80,7 @@ export class KafkaConnection {
   constructor(options: KafkaOptions) {
     this.#options = options
     this.log = options.log
+    this.closed = this.#closing.signal
   }
 
   /** Which cluster this is, as its brokers say. @throws {MillraceError} KAFKA_REFUSED when they do not */
@@ -81,7 +95,8 @@ export class KafkaConnection {
 
   /** Connections of their own for one user: a long poll or a rebalance holds up everything behind it on the same connection. */
   openLane(): Lane {
-    const lane = new Lane(nodeId => this.#open(this.#addressOf(nodeId)))
+    const open = (nodeId: number) => this.#open(this.#addressOf(nodeId))
+    const lane = new Lane(open, () => this.#lanes.delete(lane))
     this.#lanes.add(lane)
     return lane
   }
@@ -128,7 +143,7 @@ export class KafkaConnection {
         throw kafkaError(errorFromCode(leaderNotAvailable), `find the leaders of topic ${topic}`, topic)
       }
       if (attempt > 1) await pause(backoffMs(attempt - 1), signal)
-      await this.refresh([topic])
+      await orAborted(this.refresh([topic]), signal)
     }
   }
 
@@ -155,11 +170,22 @@ export class KafkaConnection {
     this.#topics.delete(topic)
   }
 
-  /** Closes every lane as well; whatever waits for an answer is rejected. */
-  async close(): Promise<void> {
+  /** Closes every lane as well, and ends what is being opened; whatever waits for an answer is rejected, and nothing is tried again. */
+  close(): void {
+    this.#closing.abort()
     for (const lane of this.#lanes) lane.close()
-    const link = await this.#anyLink?.catch(() => undefined)
-    link?.destroy()
+    this.#anyLink?.then(
+      link => link.destroy(),
+      () => undefined,
+    )
+    for (const socket of this.#sockets) end(socket)
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    // Not before kafkajs listens to it.
+    if (this.closed.aborted) setImmediate(end, socket)
   }
 
   #learn(answer: MetadataResponse): void {
@@ -196,7 +222,16 @@ export class KafkaConnection {
   async #open(address: Address): Promise<BrokerLink> {
     const { clientId, tls, insecure = false, sasl, log } = this.#options
     if (tls === false && !insecure && !isLoopback(address.host)) throw exposed(address)
-    const link = await BrokerLink.open({ ...address, clientId, tls, log, ...(sasl === undefined ? {} : { sasl }) })
+    this.closed.throwIfAborted()
+    const login = sasl === undefined ? {} : { sasl }
+    const link = await BrokerLink.open({
+      ...address,
+      clientId,
+      tls,
+      log,
+      ...login,
+      onSocket: socket => this.#keep(socket),
+    })
     for (const { api, apiKey, version } of requiredVersions) {
       if (link.maxVersion(apiKey) >= version) continue
       link.destroy()
@@ -221,44 +256,9 @@ export class KafkaConnection {
   }
 }
 
-/** One user's connections, at most one to each broker, made when first needed and made anew when broken. */
-export class Lane {
-  readonly #open: (nodeId: number) => Promise<BrokerLink>
-  readonly #links = new Map<number, Promise<BrokerLink>>()
-  #closed = false
-
-  constructor(open: (nodeId: number) => Promise<BrokerLink>) {
-    this.#open = open
-  }
-
-  async to(nodeId: number): Promise<BrokerLink> {
-    const opened = this.#links.get(nodeId)
-    if (opened !== undefined) {
-      const link = await opened.catch(() => undefined)
-      if (link && !link.broken) return link
-      if (this.#links.get(nodeId) !== opened) return this.to(nodeId)
-    }
-    const opening = this.#openLink(nodeId)
-    this.#links.set(nodeId, opening)
-    return opening
-  }
-
-  close(): void {
-    this.#closed = true
-    for (const opening of this.#links.values())
-      opening.then(
-        link => link.destroy(),
-        () => undefined,
-      )
-    this.#links.clear()
-  }
-
-  async #openLink(nodeId: number): Promise<BrokerLink> {
-    const link = await this.#open(nodeId)
-    if (!this.#closed) return link
-    link.destroy()
-    throw new Error('the connection to the cluster was closed')
-  }
+/** With an error, which is what kafkajs clears its timers on. */
+function end(socket: Socket): void {
+  socket.destroy(new Error('the connection to the cluster was closed'))
 }
 
 export function topicMissing(topic: string): MillraceError {

@@ -4,9 +4,10 @@
 import { MillraceError } from '../runtime/errors.ts'
 import type { TopicPartition } from './assignment.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
-import type { KafkaConnection, Lane } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { kafkaError, retrying } from './failure.ts'
 import type { Broker } from './kafkajs.ts'
+import type { Lane } from './lane.ts'
 
 export interface OffsetCommit extends TopicPartition {
   /** The next record to process. */
@@ -79,7 +80,7 @@ export class Coordinator {
         throw error
       }
     }
-    await retrying(attempt, { doing: `commit offsets of group ${groupId}`, log: this.#connection.log, signal })
+    await retrying(attempt, { doing: `commit offsets of group ${groupId}`, connection: this.#connection, signal })
   }
 
   /** Of any partitions, in their order; offset −1 where nothing was committed. @throws {MillraceError}; the signal's reason */
@@ -88,7 +89,7 @@ export class Coordinator {
     const request = { groupId: this.#groupId, topics: byTopic(partitions, ({ partition }) => ({ partition })) }
     const { responses } = await retrying(() => this.ask(broker => broker.offsetFetch(request)), {
       doing: `read the offsets of group ${this.#groupId}`,
-      log: this.#connection.log,
+      connection: this.#connection,
       signal,
     })
     const found = new Map<string, OffsetCommit>()
@@ -179,7 +180,7 @@ async function asking<T>(
 ): Promise<T> {
   const coordinator = new Coordinator(connection, groupId)
   try {
-    const options = { doing, log: connection.log, timeoutMs: adminTimeoutMs }
+    const options = { doing, connection, timeoutMs: adminTimeoutMs }
     return await retrying(() => coordinator.ask(request), options)
   } finally {
     coordinator.close()

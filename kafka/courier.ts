@@ -3,8 +3,9 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
-import type { KafkaConnection, Lane } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
+import type { Lane } from './lane.ts'
 import { latest, listOffsets } from './offsets.ts'
 import type { Outbox } from './outbox.ts'
 import { type ProduceResult, parseProduceResponse, produceRequest } from './produce.ts'

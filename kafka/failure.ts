@@ -2,6 +2,7 @@
 // May know: kafka/broker, runtime.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
@@ -24,31 +25,32 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
 export interface RetryingOptions {
   /** What is being done, for the log and the error: "find the coordinator of group g". */
   readonly doing: string
-  readonly log: Log
+  readonly connection: { readonly log: Log; readonly closed: AbortSignal }
+  /** Ends the attempts at once, also one that waits for an answer; so does closing the connection. */
   readonly signal?: AbortSignal | undefined
-  /** Give up after about so long; without it, only the signal ends the attempts. */
+  /** Give up after about so long; without it, only the signal and the end of the connection end the attempts. */
   readonly timeoutMs?: number
 }
-
-const neverAborted = new AbortController().signal
 
 /**
  * Repeats a request while its failure is one that passes by itself.
  * @throws {MillraceError} when it does not pass, or not in time; the signal's reason once it has aborted
  */
 export function retrying<T>(request: () => Promise<T>, options: RetryingOptions): Promise<T> {
-  const { doing, log, signal = neverAborted, timeoutMs } = options
+  const { doing, connection, timeoutMs } = options
+  const signal = options.signal ? AbortSignal.any([options.signal, connection.closed]) : connection.closed
   const attempt = async () => {
     try {
-      return await request()
+      return await orAborted(request(), signal)
     } catch (error) {
+      signal.throwIfAborted()
       throw kafkaError(error, doing)
     }
   }
   const limit = timeoutMs === undefined ? {} : { limitMs: timeoutMs }
   return retry(attempt, {
     what: doing,
-    log: patient(log),
+    log: patient(connection.log),
     signal,
     firstMs: firstPauseMs,
     mostMs: longestPauseMs,

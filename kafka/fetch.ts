@@ -1,9 +1,10 @@
 // kafka/fetch: records from given offsets on, from whichever brokers lead the partitions.
 // May know: kafka, runtime. Never moves an offset by itself: what is missing is an error.
 
+import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
-import type { KafkaConnection, Lane } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
 import {
   type FetchLimits,
@@ -12,6 +13,7 @@ import {
   type PartitionResponse,
   parseFetchResponse,
 } from './fetch-request.ts'
+import type { Lane } from './lane.ts'
 import { earliest, latest, listOffsets } from './offsets.ts'
 import { decodeBatches, type RecordSet } from './record-batch.ts'
 
@@ -176,7 +178,8 @@ export class Fetcher {
     })
     await pause(backoffMs(this.#failures), signal)
     const topics = new Set(positions.map(({ topic }) => topic))
-    await this.#connection.refresh([...topics]).catch(error => {
+    await orAborted(this.#connection.refresh([...topics]), signal).catch(error => {
+      signal.throwIfAborted()
       this.#connection.log.warn('the cluster cannot be asked for leaders', { reason: describe(error) })
     })
   }

@@ -1,7 +1,8 @@
 // kafka/generations: the compacted topic that says what became of every generation.
-// May know: contract/generation, kafka, runtime/errors. The producer writes it; the consumer and `status` read it.
+// May know: contract/generation, kafka, runtime. The producer writes it; the consumer and `status` read it.
 
 import { type Generation, generationFormat, generationsTopic } from '../contract/generation.ts'
+import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { readCompacted } from './compacted.ts'
@@ -42,15 +43,28 @@ export async function hasGenerations(kafka: KafkaConnection, pipeline: string): 
   return topicMetadata.every(({ topicErrorCode }) => topicErrorCode === 0)
 }
 
-/** Resolves once the record is durable. */
-export async function writeGeneration(kafka: KafkaConnection, pipeline: string, generation: Generation): Promise<void> {
+/** Resolves once the record is durable. @throws {MillraceError} as `openSink`; the signal's reason, when it may have been written or not */
+export async function writeGeneration(
+  kafka: KafkaConnection,
+  pipeline: string,
+  generation: Generation,
+  signal?: AbortSignal,
+): Promise<void> {
   const topics = [{ name: generationsTopic(pipeline), partitions: 1, shared: true }]
-  const sink = await openSink(kafka, { topics, compression: 'none', onDurable: () => {}, onError: () => {} })
+  const ignore = () => {}
+  const options = {
+    topics,
+    compression: 'none',
+    onDurable: ignore,
+    onError: ignore,
+    ...(signal && { signal }),
+  } as const
+  const sink = await openSink(kafka, options)
   try {
     const key = Buffer.from(String(generation.number))
     const record = Buffer.concat([key, Buffer.from(JSON.stringify(generation))])
     sink.append(0, 0, record, 0, key.length, key.length, record.length)
-    await sink.flush()
+    await orAborted(sink.flush(), signal)
   } finally {
     await sink.close()
   }

@@ -2,8 +2,9 @@
 // May know: kafka/{broker,cluster,failure}.
 
 import { isRetriable } from './broker.ts'
-import type { KafkaConnection, Lane } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { retrying } from './failure.ts'
+import type { Lane } from './lane.ts'
 
 /** Asks for the offset after the last visible record. */
 export const latest = -1
@@ -33,7 +34,7 @@ export function listOffsets(
       throw error
     }
   }
-  return retrying(attempt, { doing: `list the offsets of topic ${topic}`, log: connection.log, signal })
+  return retrying(attempt, { doing: `list the offsets of topic ${topic}`, connection, signal })
 }
 
 async function listOnce(

@@ -1,6 +1,7 @@
 // kafka/registry-topic: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
-// May know: kafka.
+// May know: kafka, runtime/abandon.
 
+import { orAborted } from '../runtime/abandon.ts'
 import { ensureTopic } from './admin.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { type Fetcher, openFetcher } from './fetch.ts'
@@ -12,13 +13,21 @@ import { openSink, type Sink } from './sink.ts'
 const topic = '_schemas'
 const brokersDefault = -1
 
-/** Makes the topic if there is none. @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition */
-export async function openTopicRegistry(connection: KafkaConnection): Promise<TopicRegistry> {
+/**
+ * Makes the topic if there is none.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition; the signal's reason
+ */
+export async function openTopicRegistry(connection: KafkaConnection, signal?: AbortSignal): Promise<TopicRegistry> {
   const config = { 'cleanup.policy': 'compact' }
-  await ensureTopic(connection, { name: topic, partitions: 1, replication: brokersDefault, config })
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: brokersDefault, config }, signal)
   const registry = new TopicRegistry(connection)
-  await registry.refresh()
-  return registry
+  try {
+    await orAborted(registry.refresh(), signal)
+    return registry
+  } catch (error) {
+    await registry.close()
+    throw error
+  }
 }
 
 export class TopicRegistry implements SchemaStore {
@@ -85,8 +94,8 @@ export class TopicRegistry implements SchemaStore {
 
   async #catchUp(): Promise<void> {
     const [[start = 0], [end = 0]] = await Promise.all([
-      this.#fetcher.startOffsets(topic),
-      this.#fetcher.endOffsets(topic),
+      this.#fetcher.startOffsets(topic, this.#stop.signal),
+      this.#fetcher.endOffsets(topic, this.#stop.signal),
     ])
     const range = { topic, partition: 0, start: Math.max(start, this.#nextOffset), end }
     for await (const records of readRange(this.#fetcher, range, this.#stop.signal)) {
@@ -108,19 +117,25 @@ export class TopicRegistry implements SchemaStore {
       const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
       append(sink, this.#catalog.nextVersion(subject, schema, id))
     }
-    await withSink(this.#connection, write)
+    await withSink(this.#connection, write, this.#stop.signal)
     await this.#catchUp()
   }
 }
 
 /** Schemas are written rarely, so a sink is opened for each. */
-async function withSink(connection: KafkaConnection, write: (sink: Sink) => Promise<void>): Promise<void> {
+async function withSink(
+  connection: KafkaConnection,
+  write: (sink: Sink) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const topics = [{ name: topic, partitions: 1, shared: true }]
   const nothing = () => undefined
-  const sink = await openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing })
+  const sink = await openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
   try {
-    await write(sink)
-    await sink.flush()
+    await orAborted(
+      write(sink).then(() => sink.flush()),
+      signal,
+    )
   } finally {
     await sink.close()
   }

@@ -9,6 +9,10 @@ import type { SchemaStore } from './schema-store.ts'
 export type { SchemaStore } from './schema-store.ts'
 
 /** @param url of an external registry, with user and password if it wants them; without it, the topic `_schemas` is used */
-export async function openSchemaStore(connection: KafkaConnection, url: string | undefined): Promise<SchemaStore> {
-  return url === undefined ? openTopicRegistry(connection) : new HttpRegistry(url)
+export async function openSchemaStore(
+  connection: KafkaConnection,
+  url: string | undefined,
+  signal?: AbortSignal,
+): Promise<SchemaStore> {
+  return url === undefined ? openTopicRegistry(connection, signal) : new HttpRegistry(url)
 }

@@ -3,9 +3,10 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Compression } from './batch-builder.ts'
-import type { KafkaConnection, Lane } from './cluster.ts'
+import type { KafkaConnection } from './cluster.ts'
 import { Courier } from './courier.ts'
 import { retrying } from './failure.ts'
+import type { Lane } from './lane.ts'
 import { largestBatch, largestRequest } from './limits.ts'
 import { Marks } from './marks.ts'
 import { latest, listOffsets } from './offsets.ts'
@@ -61,7 +62,7 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
       connection.ask(broker => broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }))
     const { producerId, producerEpoch } = await retrying(begin, {
       doing: 'obtain a producer id',
-      log: connection.log,
+      connection,
       signal,
     })
     const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
@@ -69,13 +70,13 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
       topics.map(async ({ name, partitions, shared = false }) => {
         await connection.requirePartitions(name, partitions, { signal })
         const ends = await listOffsets(connection, lane, { topic: name, at: latest, signal })
-        const limit = (await largestBatch(connection, name)) - batchMargin
+        const limit = (await largestBatch(connection, name, signal)) - batchMargin
         const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limit)
         const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
         return ends.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
       }),
     )
-    const maxRequestBytes = await largestRequest(connection, lane, first.name)
+    const maxRequestBytes = await largestRequest(connection, lane, { topic: first.name, signal })
     return new Sink({ connection, lane, outboxes, pending, maxRequestBytes, options })
   } catch (error) {
     lane.close()

@@ -35,8 +35,8 @@ export async function readTail(
   }: { topic: string; partition: number; isOwn?: (record: TailRecord) => boolean },
   signal: AbortSignal,
 ): Promise<Tail> {
-  const end = (await fetcher.endOffsets(topic))[partition]!
-  const start = (await fetcher.startOffsets(topic))[partition]!
+  const end = (await fetcher.endOffsets(topic, signal))[partition]!
+  const start = (await fetcher.startOffsets(topic, signal))[partition]!
   for (let step = firstStep; ; step *= stepGrowth) {
     const from = Math.max(start, end - step)
     let last: TailRecord | undefined

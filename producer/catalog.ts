@@ -1,11 +1,12 @@
 // producer/catalog: what the catalog said of each table when it was captured, kept in a compacted topic of the generation.
-// May know: contract/generation, kafka, postgres/{catalog,facts}, producer/{changed,workspace}. Every value is JSON.
+// May know: contract/generation, kafka, postgres/{catalog,facts}, runtime/abandon, producer/{changed,workspace}. Every value is JSON.
 
 import { catalogTopic, type Generation } from '../contract/generation.ts'
 import { readCompacted } from '../kafka/compacted.ts'
 import { openSink } from '../kafka/sink.ts'
 import type { SourceTable } from '../postgres/catalog.ts'
 import type { PublicationFacts, TableFacts, Xid } from '../postgres/facts.ts'
+import { orAborted } from '../runtime/abandon.ts'
 import { generationChanged } from './changed.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -51,20 +52,20 @@ export function updateCatalog(
 }
 
 async function write(
-  { kafka, config }: Place,
+  { kafka, config, signal }: Place,
   { number }: Generation,
   records: readonly (readonly [string, object])[],
 ): Promise<void> {
   if (records.length === 0) return
   const topics = [{ name: catalogTopic(config.name, number), partitions: 1 }]
-  const sink = await openSink(kafka, { topics, compression: 'gzip', onDurable: () => {}, onError: () => {} })
+  const sink = await openSink(kafka, { topics, compression: 'gzip', onDurable: () => {}, onError: () => {}, signal })
   try {
     for (const [name, record] of records) {
       const key = Buffer.from(name)
       const bytes = Buffer.concat([key, Buffer.from(JSON.stringify(record))])
       sink.append(0, 0, bytes, 0, key.length, key.length, bytes.length)
     }
-    await sink.flush()
+    await orAborted(sink.flush(), signal)
   } finally {
     await sink.close()
   }

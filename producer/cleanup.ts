@@ -14,31 +14,38 @@ import { takeLock } from './lock.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
-export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'>
+export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<Workspace, 'signal'>>
 
 /**
  * Drops a generation's slot, publication and topics; what is not there is no error. The record that names them has to say already that they go.
  * The publication is the last in Postgres, since its mark says whose the slot is; with another mark, both are left alone.
  */
 export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
-  const { config, url, kafka, log } = place
+  const { config, url, kafka, log, signal } = place
   const { number, slot } = generation
-  const { source } = await identify(url)
+  const { source } = await identify(url, signal)
   const publication = publicationName(config.name, number)
-  await withClient(url, async client => {
-    const found = (await findPublications(client, publication)).find(({ name }) => name === publication)
-    const isForeign = found !== undefined && readOwner(found.comment)?.id !== generation.id
-    if (isForeign || source !== generation.source) {
-      const whose = isForeign
-        ? (found.comment ?? 'says nothing of who made it')
-        : `the generation's are in ${generation.source}`
-      log.warn('the slot and publication of this name are left alone: they are not of this generation', { slot, whose })
-      return
-    }
-    await dropSlot(client, slot)
-    await dropPublication(client, publication)
-  })
-  await deleteTopics(kafka, generationTopics(config.name, generation))
+  await withClient(
+    url,
+    async client => {
+      const found = (await findPublications(client, publication)).find(({ name }) => name === publication)
+      const isForeign = found !== undefined && readOwner(found.comment)?.id !== generation.id
+      if (isForeign || source !== generation.source) {
+        const whose = isForeign
+          ? (found.comment ?? 'says nothing of who made it')
+          : `the generation's are in ${generation.source}`
+        log.warn('the slot and publication of this name are left alone: they are not of this generation', {
+          slot,
+          whose,
+        })
+        return
+      }
+      await dropSlot(client, slot)
+      await dropPublication(client, publication)
+    },
+    signal,
+  )
+  await deleteTopics(kafka, generationTopics(config.name, generation), signal)
 }
 
 /**
@@ -46,14 +53,14 @@ export async function removeGeneration(place: Place, generation: Generation): Pr
  * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it
  */
 export async function dropGeneration(place: Place, generation: Generation): Promise<void> {
-  const { config, kafka, url } = place
-  const lock = await takeLock(url, generation.slot)
+  const { config, kafka, url, signal } = place
+  const lock = await takeLock(url, generation.slot, signal)
   const group = consumerGroup(config.name, generation.number)
   try {
     await requireNoMembers(kafka, group)
     // First, so that nobody takes up what is half removed. One that is gone already may be removed only in part: a call before was cut off.
     const isGone = generation.state === 'abandoned' || generation.state === 'dropped'
-    if (!isGone) await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' })
+    if (!isGone) await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' }, signal)
     await removeGeneration(place, generation)
     await deleteGroup(kafka, group)
   } finally {
@@ -66,7 +73,7 @@ export async function dropGeneration(place: Place, generation: Generation): Prom
  * @throws {MillraceError} PRODUCER_RUNNING when it was not cut off, but is under way in another process
  */
 export async function abandon(workspace: Workspace, generation: Generation): Promise<void> {
-  const lock = await takeLock(workspace.url, generation.slot)
+  const lock = await takeLock(workspace.url, generation.slot, workspace.signal)
   try {
     // Whoever had the lock before may have completed it.
     const known = await readGenerations(workspace.fetcher, workspace.config.name, workspace.signal)
@@ -78,8 +85,8 @@ export async function abandon(workspace: Workspace, generation: Generation): Pro
   }
 }
 
-export async function writeAbandoned({ config, kafka, log }: Place, generation: Generation): Promise<void> {
-  await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' })
+export async function writeAbandoned({ config, kafka, log, signal }: Place, generation: Generation): Promise<void> {
+  await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' }, signal)
   log.warn('a load was cut off; its slot and topics are removed', {
     generation: generation.number,
     slot: generation.slot,

@@ -48,12 +48,12 @@ export interface Destination {
  * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic ends before the watermark
  */
 export async function openDestination(options: DestinationOptions): Promise<Destination> {
-  const { config, kafka, generation, tables, watermark, onDurable, onError } = options
+  const { config, kafka, generation, tables, watermark, onDurable, onError, signal } = options
   const letters = deadLettersTopic(config.name, generation.number)
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
   // The consumer's partition is another writer's.
   topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
-  const sink = await openSink(kafka, { topics, compression: config.kafka.compression, onDurable, onError })
+  const sink = await openSink(kafka, { topics, compression: config.kafka.compression, onDurable, onError, signal })
   const ends = () => {
     const { endOffsets } = sink.durable()
     return { offsets: endOffsets.slice(0, tables.length), letters: endOffsets.at(-1)![deadLetterPartitions.producer]! }

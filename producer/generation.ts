@@ -18,6 +18,7 @@ import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { identify, otherDatabase } from '../postgres/history.ts'
 import { createPublication } from '../postgres/publication.ts'
+import { orAborted } from '../runtime/abandon.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
@@ -32,10 +33,13 @@ import { recordCatalog } from './recording.ts'
 import { refuseRemains } from './remains.ts'
 import { resumeTables } from './resume.ts'
 import { type RegisteredTable, registerTables } from './schemas.ts'
-import { inspectSource } from './source.ts'
+import { inspectSource, type Source } from './source.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from './topics.ts'
 import { Watch } from './watch.ts'
 import type { Workspace } from './workspace.ts'
+
+/** A producer that was asked to stop takes a load back for so long. */
+const undoLimitMs = 1_500
 
 /** A live generation that nobody else works on while the lock is held. */
 export interface Prepared {
@@ -57,14 +61,14 @@ export async function withGeneration(
   fresh: boolean,
   work: (prepared: Prepared, lost: Promise<never>) => Promise<void>,
 ): Promise<void> {
-  const { config, kafka, url, progress } = workspace
-  await ensureGenerationsTopic(kafka, config)
+  const { config, kafka, url, progress, signal } = workspace
+  await ensureGenerationsTopic(kafka, config, signal)
   const { plan, cutOff } = planGeneration(await knownGenerations(workspace), fresh)
   for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
   progress.slot = slotName(config.name, number)
-  const lock = await takeLock(url, progress.slot)
+  const lock = await takeLock(url, progress.slot, signal)
   try {
     refuseOvertaken(plan, planGeneration(await knownGenerations(workspace), fresh).plan)
     const prepared =
@@ -101,7 +105,7 @@ async function giveUp(workspace: Workspace, generation: Generation, isOptional: 
 }
 
 async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
-  const server = await identify(workspace.url)
+  const server = await identify(workspace.url, workspace.signal)
   if (server.source !== generation.source) throw otherDatabase(generation.source, server.source)
   if (workspace.kafka.clusterId !== generation.kafkaCluster) {
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
@@ -136,7 +140,7 @@ function refuseUnclassified(captured: readonly CapturedTable[]): void {
 }
 
 async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
-  const { config, kafka, schemas, log, url } = workspace
+  const { config, kafka, log, signal } = workspace
   const { server, tables: captured, sources } = await inspectSource(workspace, number)
   refuseUnclassified(captured)
   await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity: server.source })
@@ -147,29 +151,44 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
     ...{ source: server.source, timeline: server.timeline, kafkaCluster: kafka.clusterId },
     ...{ maxRecordBytes: config.kafka.maxRecordBytes, refusalRules, consistentPoint: 0, tables },
   }
-  await writeGeneration(kafka, config.name, announced)
+  await writeGeneration(kafka, config.name, announced, signal)
+  const prepared = await load(workspace, { announced, captured, sources, lock })
+  // When this fails nothing is taken back: the record may have been written, and the next start goes by what it finds.
+  await writeGeneration(kafka, config.name, prepared.generation, signal)
+  log.info('live', { generation: number, slot })
+  return prepared
+}
+
+interface Beginning {
+  readonly announced: Generation
+  readonly captured: readonly CapturedTable[]
+  readonly sources: Source['sources']
+  readonly lock: Lock
+}
+
+/** Makes what an announced generation needs, and loads it; what cannot be finished is taken back. */
+async function load(workspace: Workspace, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
+  const { config, url, kafka, schemas, log, signal } = workspace
   try {
     await publish(workspace, announced, captured)
-    await ensureGenerationTopics(kafka, config, announced)
-    const publication = publicationName(config.name, number)
-    const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }))
+    await ensureGenerationTopics(kafka, config, announced, signal)
+    const publication = publicationName(config.name, announced.number)
+    const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }), signal)
     await writeCatalog(workspace, announced, catalog)
-    const registered = await registerTables(schemas, tables, captured)
+    const tables = await orAborted(registerTables(schemas, announced.tables, captured), signal)
     // Written only now, so that whoever reads of a load finds its topics and schemas.
     const loading: Generation = { ...announced, state: 'loading' }
-    await writeGeneration(kafka, config.name, loading)
-    const loaded = await loadTables(workspace, { generation: loading, tables: registered, lost: lock.lost })
+    await writeGeneration(kafka, config.name, loading, signal)
+    const loaded = await loadTables(workspace, { generation: loading, tables, lost: lock.lost })
     const watch = new Watch(workspace, loading, { catalog, captured })
-    await withClient(url, client => watch.requireUnchanged(client))
-    const generation: Generation = { ...loading, state: 'live', consistentPoint: loaded.lsn }
-    await writeGeneration(kafka, config.name, generation)
-    log.info('live', { generation: number, slot })
-    return { generation, tables: registered, watch, loaded }
+    await withClient(url, client => watch.requireUnchanged(client), signal)
+    return { generation: { ...loading, state: 'live', consistentPoint: loaded.lsn }, tables, watch, loaded }
   } catch (error) {
     // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
     const undo = async () => {
-      await removeGeneration(workspace, announced)
-      await writeAbandoned(workspace, announced)
+      const place = { ...workspace, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
+      await removeGeneration(place, announced)
+      await writeAbandoned(place, announced)
     }
     await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
     throw error
@@ -178,14 +197,14 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
 
 /** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
 async function publish(
-  { config, url }: Workspace,
+  { config, url, signal }: Workspace,
   generation: Generation,
   captured: readonly CapturedTable[],
 ): Promise<void> {
   const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
   const name = publicationName(config.name, generation.number)
   const comment = ownerMark(config.name, generation)
-  await withClient(url, client => createPublication(client, { name, tables, comment }))
+  await withClient(url, client => createPublication(client, { name, tables, comment }), signal)
 }
 
 function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {

@@ -5,10 +5,11 @@ import type { Change } from '../contract/encode.ts'
 import type { Generation, Watermark } from '../contract/generation.ts'
 import { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
-import { query, withClient } from '../postgres/connect.ts'
+import { type Client, query, withClient } from '../postgres/connect.ts'
 import { type CreatedSlot, createSlot } from '../postgres/slot.ts'
 import { copyTables } from '../postgres/snapshot.ts'
 import type { Tuple } from '../postgres/tuple.ts'
+import { orAborted } from '../runtime/abandon.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Gate } from './gate.ts'
@@ -39,7 +40,7 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
   try {
     slot = await createSlot(url, generation.slot, { signal })
     const { consistentPoint, snapshotName } = slot
-    const commitTimeUs = await sourceTimeUs(url)
+    const commitTimeUs = await sourceTimeUs(url, signal)
     log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
     const loader = new Loader(destination, { lsn: consistentPoint - 1, commitTimeUs })
     progress.begin('loading', {
@@ -64,7 +65,7 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
     })
     await slot.release()
     slot = undefined
-    await destination.sink.flush()
+    await orAborted(destination.sink.flush(), signal)
     return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
   } finally {
     progress.end()
@@ -106,7 +107,8 @@ function snapshotTable({ table, oid, kind, columns }: RegisteredTable['captured'
 }
 
 /** The source's clock, µs since the Unix epoch. */
-function sourceTimeUs(url: string): Promise<number> {
+function sourceTimeUs(url: string, signal: AbortSignal): Promise<number> {
   const statement = 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS us'
-  return withClient(url, async client => Number((await query<{ us: string }>(client, statement))[0]!.us))
+  const ask = async (client: Client) => Number((await query<{ us: string }>(client, statement))[0]!.us)
+  return withClient(url, ask, signal)
 }

@@ -40,7 +40,7 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
   life.opened('status server', () => http.close())
   announce(config.directory, config.name, 'producer', http.url)
   life.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
-  const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log })
+  const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log }, signal)
   const kafka = await retry(connect, { what: 'connect to Kafka', signal, log })
   life.opened('kafka', () => kafka.close())
   const schemas = await openSchemas(options, kafka)
@@ -52,7 +52,7 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
 
 /** The schemas, which we serve ourselves when no registry is configured. */
 async function openSchemas({ config, log, life }: ProducerOptions, kafka: KafkaConnection): Promise<SchemaStore> {
-  const open = () => openSchemaStore(kafka, config.kafka.registry)
+  const open = () => openSchemaStore(kafka, config.kafka.registry, life.signal)
   const schemas = await retry(open, { what: 'open the schemas', signal: life.signal, log })
   life.opened('schemas', () => schemas.close())
   if (schemas instanceof TopicRegistry) {

@@ -6,6 +6,7 @@ import { tableName } from '../contract/table.ts'
 import type { SourceColumn, SourceTable } from '../postgres/catalog.ts'
 import { type Client, withClient } from '../postgres/connect.ts'
 import { readFacts, readMoment, type TableFacts } from '../postgres/facts.ts'
+import { orAborted } from '../runtime/abandon.ts'
 import { type TableOptions, tableOptions } from '../runtime/config.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
 import type { CapturedTable } from './captured.ts'
@@ -36,7 +37,7 @@ export async function resumeTables(workspace: Workspace, generation: Generation)
     async client => {
       await checkToResume(workspace, client, generation)
       const captured = await recapture(workspace, { client, generation, catalog })
-      const tables = await findRegistered(schemas, generation.tables, captured)
+      const tables = await orAborted(findRegistered(schemas, generation.tables, captured), signal)
       for (const { table, guard } of captured) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
       const watch = new Watch(workspace, generation, { catalog, captured })
       await watch.look(client)

@@ -30,32 +30,37 @@ export interface Source {
  * Runs the preflight checks for a generation and reads its tables.
  * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
  */
-export async function inspectSource({ config, url, log, progress }: Workspace, generation: number): Promise<Source> {
+export async function inspectSource(workspace: Workspace, generation: number): Promise<Source> {
+  const { config, url, log, progress, signal } = workspace
   const slot = slotName(config.name, generation)
   const publication = publicationName(config.name, generation)
-  const found = await withClient(url, async client => {
-    const choice = await chooseTables(client, config)
-    const { tables: sources, leftOut, noTables } = choice
-    judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
-    if (noTables.length > 0) log.info('no tables, so not captured', { views: noTables.join(', ') })
-    progress.notCaptured = Object.fromEntries(leftOut.map(table => [tableName(table), table.reason]))
-    const deferrable = await findDeferrableKeys(
-      client,
-      sources.map(({ oid }) => oid),
-    )
-    const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
-    const about = {
-      config,
-      serverVersion: await serverVersion(client),
-      deferrable,
-      hashKey,
-      faults: faultsOf(choice),
-    }
-    const captured = captureTables(sources, about)
-    reportText(sources, log)
-    return { tables: captured, sources }
-  })
-  return { server: await identify(url), ...found }
+  const found = await withClient(
+    url,
+    async client => {
+      const choice = await chooseTables(client, config)
+      const { tables: sources, leftOut, noTables } = choice
+      judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
+      if (noTables.length > 0) log.info('no tables, so not captured', { views: noTables.join(', ') })
+      progress.notCaptured = Object.fromEntries(leftOut.map(table => [tableName(table), table.reason]))
+      const deferrable = await findDeferrableKeys(
+        client,
+        sources.map(({ oid }) => oid),
+      )
+      const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
+      const about = {
+        config,
+        serverVersion: await serverVersion(client),
+        deferrable,
+        hashKey,
+        faults: faultsOf(choice),
+      }
+      const captured = captureTables(sources, about)
+      reportText(sources, log)
+      return { tables: captured, sources }
+    },
+    signal,
+  )
+  return { server: await identify(url, signal), ...found }
 }
 
 /** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */

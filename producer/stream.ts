@@ -21,6 +21,8 @@ import type { Workspace } from './workspace.ts'
 
 /** What has been appended gets so long to become durable when the producer is asked to stop; the rest is sent again. */
 const farewellMs = 3_000
+/** Kafka takes nothing if nothing was acknowledged for so long. */
+const stalledMs = 700
 
 /**
  * Streams until the workspace's signal fires or a younger generation is live, and then resolves.
@@ -188,12 +190,19 @@ function reportSuccessor({ log }: Workspace, { number, slot }: Generation, succe
   })
 }
 
-/** Lets what has been read become durable and acknowledged, so that little is sent again after the next start. */
+/**
+ * Lets what has been read become durable and acknowledged, so that little is sent again after the next start. While Kafka takes nothing,
+ * there is nothing to wait for.
+ */
 async function sayFarewell({ stream, destination, watermarks }: Session): Promise<void> {
   stream.pause()
-  const settled = async () => {
-    await destination.sink.flush()
-    await watermarks.flush()
-  }
-  await Promise.race([settled(), pause(farewellMs, undefined, { ref: false })])
+  const { sink } = destination
+  const settled = sink.flush().then(() => watermarks.flush())
+  const deadline = performance.now() + farewellMs
+  let isSettled = false
+  let before: number
+  do {
+    before = sink.pendingBytes
+    isSettled = await Promise.race([settled.then(() => true), pause(stalledMs, false, { ref: false })])
+  } while (!isSettled && sink.pendingBytes < before && performance.now() < deadline)
 }

@@ -20,23 +20,29 @@ const dayMs = 86_400_000
 const largestCatalogRecord = 16 * 1024 * 1024
 
 /** Makes the topic of generations. It is compacted, so that the last word on each stays. */
-export async function ensureGenerationsTopic(kafka: KafkaConnection, config: Config): Promise<void> {
-  await ensureTopic(kafka, {
-    name: generationsTopic(config.name),
-    partitions: 1,
-    replication: config.kafka.replication,
-    config: { 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) },
-  })
+export async function ensureGenerationsTopic(
+  kafka: KafkaConnection,
+  config: Config,
+  signal?: AbortSignal,
+): Promise<void> {
+  const settings = { 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) }
+  const { replication } = config.kafka
+  await ensureTopic(
+    kafka,
+    { name: generationsTopic(config.name), partitions: 1, replication, config: settings },
+    signal,
+  )
 }
 
 /**
  * Makes the topics of a generation, or checks those that are there.
- * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED; the signal's reason
  */
 export async function ensureGenerationTopics(
   kafka: KafkaConnection,
   config: Config,
   { number, tables }: Pick<Generation, 'number' | 'tables'>,
+  signal: AbortSignal,
 ): Promise<void> {
   const { replication, retentionMs, maxRecordBytes } = config.kafka
   const data = {
@@ -78,7 +84,7 @@ export async function ensureGenerationTopics(
     },
   })
   for (const spec of specs) {
-    const { drift } = await ensureTopic(kafka, spec)
+    const { drift } = await ensureTopic(kafka, spec, signal)
     for (const { name, wanted, found } of drift) {
       kafka.log.warn('a topic has another setting than it was made with', {
         topic: spec.name,

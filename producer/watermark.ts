@@ -30,14 +30,15 @@ export interface WatermarkOptions {
 
 /** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
 export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
-  const { kafka, config, generation, onError, current } = options
+  const { kafka, config, generation, onError, current, signal } = options
   const name = watermarksTopic(config.name, generation.number)
   let watermarks: Watermarks | undefined
   const onDurable = (lsn: number) => {
     options.onDurable(lsn)
     watermarks?.settled()
   }
-  const sink = await openSink(kafka, { topics: [{ name, partitions: 1 }], compression: 'none', onDurable, onError })
+  const topics = [{ name, partitions: 1 }]
+  const sink = await openSink(kafka, { topics, compression: 'none', onDurable, onError, signal })
   try {
     watermarks = new Watermarks(sink, current, await lastWatermark(options, name))
     return watermarks

@@ -37,6 +37,8 @@ export interface CaptureOptions {
   readonly setup: string
   readonly tables?: Readonly<Record<string, unknown>>
   readonly kafka?: Readonly<Record<string, unknown>>
+  /** Port of a proxy through which the producer meets Postgres. */
+  readonly port?: number
 }
 
 /** A producer that has not been started yet. Disposing ends it and drops its database. */
@@ -69,10 +71,12 @@ export class CaptureRun {
     return new Worker('producer', ['producer', ...options, '--config', file, '--data', this.#directory])
   }
 
-  async configure({ tables, kafka }: Omit<CaptureOptions, 'setup'>): Promise<void> {
+  async configure({ tables, kafka, port }: Omit<CaptureOptions, 'setup'>): Promise<void> {
+    const url = new URL(this.database.url)
+    if (port !== undefined) url.port = String(port)
     const config = {
       name: this.name,
-      source: { url: this.database.url, heartbeatSeconds: 1 },
+      source: { url: url.href, heartbeatSeconds: 1 },
       kafka: { brokers: [this.#broker], partitions: 3, ...kafka },
       tables: tables ?? { 'public.*': {} },
       log: { format: 'text' },
