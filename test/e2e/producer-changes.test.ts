@@ -179,6 +179,7 @@ test('a generation that no longer fits is not streamed; a new one beside it is',
   fresh.start()
   await until(async () => (await run.generations()).find(({ number, state }) => number === 2 && state === 'live'), {
     what: 'generation 2',
+    timeoutMs: 60_000,
   })
   await run.sql("INSERT INTO items VALUES (7001, 1, 1, 'streamed')")
   await until(async () => (await run.records(items, 2)).some(({ after }) => after?.id === '7001'), { what: 'row 7001' })
