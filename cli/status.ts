@@ -1,66 +1,47 @@
 // cli/status: `millrace status [--json]`: how far each table is, and what holds the rest back.
-// May know: contract, kafka, postgres, runtime, and what the services say of themselves.
+// May know: contract, kafka, postgres, producer/choice, runtime, and what the services say of themselves.
 
 import type { Command } from 'commander'
 import type { ConsumerStatus } from '../consumer/status.ts'
-import { consumerGroup, type Generation, type GenerationTable } from '../contract/generation.ts'
+import { consumerGroup, deadLettersTopic, type Generation, type GenerationTable } from '../contract/generation.ts'
 import { readHead } from '../contract/head.ts'
 import { formatLsn } from '../contract/position.ts'
+import { tableName } from '../contract/table.ts'
 import { connectKafka } from '../kafka/cluster.ts'
 import { Coordinator } from '../kafka/coordinator.ts'
 import { type Fetcher, openFetcher } from '../kafka/fetch.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
+import type { RecordSet } from '../kafka/record-batch.ts'
 import { withClient } from '../postgres/connect.ts'
 import { type SlotState, slotState } from '../postgres/slot.ts'
+import { type Choice, chooseTables } from '../producer/choice.ts'
 import type { ProducerStatus } from '../producer/progress.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import { askStatus } from '../runtime/presence.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
 import { openServices } from './endpoints.ts'
-
-export interface PartitionStatus {
-  readonly partition: number
-  /** Offset after the last record. */
-  readonly end: number
-  /** Offset up to which everything is in ClickHouse and committed as done. */
-  readonly done: number
-}
-
-export interface TableStatus {
-  readonly topic: string
-  readonly lag_rows: number
-  /** Age of the oldest change that is not in ClickHouse; 0 when there is none. */
-  readonly lag_seconds: number
-  readonly partitions: readonly PartitionStatus[]
-}
-
-export interface PipelineStatus {
-  readonly state: 'healthy' | 'catching up' | 'loading' | 'stopped' | 'not started'
-  readonly generation: number | undefined
-  readonly slot:
-    | { name: string; active: boolean; confirmed_lsn: string; wal_held_bytes: number; wal_status: string }
-    | undefined
-  readonly watermark: { lsn: string; commit_time: string; behind_ms: number } | undefined
-  readonly freshness_ms: ConsumerStatus['freshness']
-  readonly producer: ProducerStatus | undefined
-  readonly consumer: ConsumerStatus | undefined
-  readonly tables: Readonly<Record<string, TableStatus>>
-}
+import { describeStatus, type PipelineState, type PipelineStatus, type TableStatus } from './status-report.ts'
 
 /** Age up to which changes that are on their way are no cause for worry. */
 const healthyLagSeconds = 5
+/** Without any change, heartbeats of the source become visible every few seconds. */
+const healthySilenceMs = 30_000
+
+const exitCodesHelp = `
+Exit codes: 0 healthy; 1 anything else, which the first word says; 2 it could not be found out.`
 
 export function statusCommand(program: Command): void {
   program
     .command('status')
     .description('say how far every table is, from the WAL to ClickHouse')
     .option('--json', 'print it as JSON')
+    .addHelpText('after', exitCodesHelp)
     .action(
       runs<{ json?: true }>('status', async (context, { json }) => {
         const status = await readStatus(context)
         if (json) printJson(status)
-        else process.stdout.write(`${describe(status).join('\n')}\n`)
-        return exitCodes.ok
+        else process.stdout.write(`${describeStatus(status).join('\n')}\n`)
+        return status.state === 'healthy' ? exitCodes.ok : exitCodes.found
       }),
     )
 }
@@ -76,22 +57,47 @@ async function readStatus({ config, log, life }: CommandContext): Promise<Pipeli
   const generation = newestGeneration(known)
   const producer = await askStatus<ProducerStatus>(config.directory, config.name, 'producer')
   const consumer = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
-  const slot = generation && (await withClient(services.postgres, client => slotState(client, generation.slot)))
+  const { slot, notCaptured } = await withClient(services.postgres, async client => ({
+    slot: generation && (await slotState(client, generation.slot)),
+    notCaptured: generation === undefined ? {} : findNotCaptured(await chooseTables(client, config), generation),
+  }))
   const coordinator = new Coordinator(connection, consumerGroup(config.name, generation?.number ?? 0))
   const tables: Record<string, TableStatus> = {}
   for (const table of generation?.tables ?? []) {
     tables[`${table.schema}.${table.table}`] = await tableStatus({ table, coordinator, fetcher, signal: life.signal })
   }
+  const watermark = consumer?.watermark && describeWatermark(consumer.watermark)
   return {
-    state: stateOf({ generation, producer, consumer, tables }),
+    state: stateOf({ generation, producer, consumer, watermark, tables, notCaptured }),
     generation: generation?.number,
     slot: slot && describeSlot(slot),
-    watermark: consumer?.watermark && describeWatermark(consumer.watermark),
+    watermark,
     freshness_ms: consumer?.freshness,
     producer,
     consumer,
     tables,
+    not_captured: notCaptured,
+    set_aside:
+      generation === undefined ? 0 : await countRecords(fetcher, deadLettersTopic(config.name, generation.number)),
   }
+}
+
+/** Whatever the configuration means, be it that it cannot be captured or that it came after the load. */
+function findNotCaptured({ tables, leftOut, misnamed }: Choice, generation: Generation): Record<string, string> {
+  const captured = new Set(generation.tables.map(({ schema, table }) => `${schema}.${table}`))
+  const late = `it came, or was configured, after generation ${generation.number} was loaded; load it: millrace producer --new-generation`
+  const all = [
+    ...tables.map(table => [tableName(table), late] as const),
+    ...leftOut.map(table => [tableName(table), table.reason] as const),
+    ...Object.entries(misnamed),
+  ]
+  return Object.fromEntries(all.filter(([name]) => !captured.has(name)))
+}
+
+/** Records of a topic that keeps all of them. */
+async function countRecords(fetcher: Fetcher, topic: string): Promise<number> {
+  const [starts, ends] = [await fetcher.startOffsets(topic), await fetcher.endOffsets(topic)]
+  return ends.reduce((sum, end, partition) => sum + end - starts[partition]!, 0)
 }
 
 interface TableParts {
@@ -126,30 +132,55 @@ async function tableStatus({ table, coordinator, fetcher, signal }: TableParts):
   }
 }
 
-/** Seconds since the commit of the record at an offset. */
+/** Seconds since the commit of the first record of ours from an offset on; 0 where none is found near it. */
 async function ageOf(
   position: { topic: string; partition: number; offset: number },
   fetcher: Fetcher,
   signal: AbortSignal,
 ): Promise<number> {
   const [fetched] = await fetcher.fetch([position], { maxWaitMs: 500, minBytes: 1, maxBytes: 64 * 1024 }, signal)
-  if (fetched === undefined || fetched.records.count === 0) return 0
-  const { buffer, valueStarts, valueEnds } = fetched.records
-  const { commitTimeUs } = readHead(buffer, valueStarts[0]!, valueEnds[0]!)
-  return Math.max(0, Math.round(Date.now() / 100 - commitTimeUs / 100_000) / 10)
+  for (let record = 0; record < (fetched?.records.count ?? 0); record++) {
+    const seconds = secondsSinceCommit(fetched!.records, record)
+    if (seconds !== undefined) return seconds
+  }
+  return 0
+}
+
+/** Older than millrace is no record of ours, nor one of the future; clocks may differ by so much. */
+const oldestCommitUs = Date.UTC(2020, 0) * 1000
+const clocksDifferUs = 86_400_000_000
+
+/** Undefined for a record that somebody else has written. */
+function secondsSinceCommit({ buffer, valueStarts, valueEnds }: RecordSet, record: number): number | undefined {
+  try {
+    const { commitTimeUs } = readHead(buffer, valueStarts[record]!, valueEnds[record]!)
+    const ageUs = Date.now() * 1000 - commitTimeUs
+    if (commitTimeUs < oldestCommitUs || ageUs < -clocksDifferUs) return undefined
+    return Math.max(0, Math.round(ageUs / 100_000) / 10)
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
 }
 
 function stateOf(parts: {
   generation: Generation | undefined
   producer: ProducerStatus | undefined
   consumer: ConsumerStatus | undefined
+  watermark: PipelineStatus['watermark']
   tables: Record<string, TableStatus>
-}): PipelineStatus['state'] {
-  if (parts.generation === undefined) return 'not started'
-  if (parts.producer === undefined || parts.consumer === undefined) return 'stopped'
-  if (parts.generation.state === 'loading' || parts.consumer.watermark === undefined) return 'loading'
-  const behind = Object.values(parts.tables).some(({ lag_seconds }) => lag_seconds > healthyLagSeconds)
-  return behind ? 'catching up' : 'healthy'
+  notCaptured: Record<string, string>
+}): PipelineState {
+  const { generation, producer, consumer, watermark, tables, notCaptured } = parts
+  if (generation === undefined) return 'not started'
+  if (producer === undefined || consumer === undefined) return 'stopped'
+  if (producer.phase === 'waiting') return 'failing'
+  if (generation.state === 'loading' || consumer.generation !== generation.number || watermark === undefined)
+    return 'loading'
+  const isBehind = Object.values(tables).some(({ lag_seconds }) => lag_seconds > healthyLagSeconds)
+  if (isBehind || watermark.behind_ms > healthySilenceMs) return 'catching up'
+  if (consumer.uncertain !== undefined) return 'uncertain'
+  return Object.keys(notCaptured).length > 0 ? 'incomplete' : 'healthy'
 }
 
 function describeSlot(slot: SlotState): NonNullable<PipelineStatus['slot']> {
@@ -171,43 +202,4 @@ function describeWatermark({
 }): NonNullable<PipelineStatus['watermark']> {
   const commitTime = new Date(commitTimeUs / 1000)
   return { lsn: formatLsn(lsn), commit_time: commitTime.toISOString(), behind_ms: Date.now() - commitTime.getTime() }
-}
-
-function describe({
-  state,
-  generation,
-  slot,
-  watermark,
-  freshness_ms,
-  tables,
-  producer,
-  consumer,
-}: PipelineStatus): string[] {
-  const lines = [
-    `${state}, generation ${generation ?? '-'}; producer ${producer?.phase ?? 'not running'}, consumer ${consumer ? 'running' : 'not running'}`,
-  ]
-  if (slot)
-    lines.push(
-      `slot      ${slot.name} confirmed ${slot.confirmed_lsn}, holds ${slot.wal_held_bytes} bytes of WAL (${slot.wal_status})`,
-    )
-  if (watermark)
-    lines.push(`watermark ${watermark.lsn}: everything committed up to ${watermark.commit_time} is visible`)
-  if (consumer?.uncertain)
-    lines.push(
-      `uncertain aggregates may differ from the tables since ${consumer.uncertain.since}: ${consumer.uncertain.reason}; they are computed anew when only one consumer runs, or by millrace reset star`,
-    )
-  if (freshness_ms) lines.push(`freshness p50 ${freshness_ms.p50} ms, p99 ${freshness_ms.p99} ms over the last minute`)
-  for (const [name, columns] of Object.entries(producer?.heldBack ?? {}))
-    lines.push(
-      `held back ${name}: ${columns.join(', ')}; classify under tables.${name}.columns, since the table is personal`,
-    )
-  for (const [name, reason] of Object.entries(producer?.notCaptured ?? {}))
-    lines.push(`not captured ${name}: ${reason}`)
-  for (const [name, warnings] of Object.entries(producer?.warnings ?? {}))
-    for (const what of warnings) lines.push(`warning ${name}: ${what}`)
-  for (const [name, { lag_rows, lag_seconds, partitions }] of Object.entries(tables)) {
-    const offsets = partitions.map(({ partition, done, end }) => `${partition}:${done}/${end}`).join(' ')
-    lines.push(`  ${name.padEnd(36)} ${lag_rows} rows, ${lag_seconds} s behind   ${offsets}`)
-  }
-  return lines
 }

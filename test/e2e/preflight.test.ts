@@ -1,10 +1,10 @@
 // test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
 // May know: everything.
 
-import { printed } from '../support/millrace.ts'
+import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('preflight')
 let services: Services
@@ -109,7 +109,10 @@ test('a pattern means the tables that can be captured; status and check name the
     assert.match(text, /public\.quick: it is unlogged/)
     assert.not.match(text, /a_view|held back/)
   }
+  assert.match(await printed(pipeline, 'status'), /^incomplete, generation 1/)
+  assert.is(await millrace(pipeline, 'status'), 1)
   await pipeline.producer.stop()
+  assert.match(await printed(pipeline, 'status'), /^stopped, generation 1/)
   const tablesNow = { '*.*': {}, 'public.keyless': { capture: false }, 'public.quick': { capture: false } }
   await pipeline.configure({ tables: tablesNow })
   pipeline.producer.start()
@@ -117,6 +120,15 @@ test('a pattern means the tables that can be captured; status and check name the
   for (const command of ['status', 'check']) {
     assert.not.match(await printed(pipeline, command), /keyless|quick|held back/)
   }
+  const healthy = async () => /^healthy, generation 1/.test(await printed(pipeline, 'status'))
+  await until(healthy, { what: 'status says healthy' })
+  assert.is(await millrace(pipeline, 'status'), 0)
+  await pipeline.sql('CREATE TABLE public.late (id int PRIMARY KEY)')
+  const text = await printed(pipeline, 'status')
+  assert.match(
+    text,
+    /^incomplete, .*not captured public\.late: it came, or was configured, after generation 1 was loaded/s,
+  )
 })
 
 test('virtual generated columns, which Postgres cannot log', () =>

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { writeFixture } from '../support/fixture.ts'
-import { millrace } from '../support/millrace.ts'
+import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -105,6 +105,7 @@ test('each is set aside once, whatever its bytes look like, and the producer goe
   await pipeline.assertEqual()
   const all = await letterPlaces(pipeline)
   assert.equal([all.length, new Set(all).size], [expected + 3, expected + 3], 'no letter twice')
+  assert.match(await printed(pipeline, 'status'), `set aside ${all.length} rows or records`)
   const [letter] = await pipeline.deadLetters()
   assert.equal([letter!.code, letter!.record!.topic], ['RECORD_UNREADABLE', topic])
   assert.is(Buffer.from(letter!.record!.value!, 'base64').toString(), 'hello, this is a text')
@@ -130,6 +131,7 @@ test('with the policy to stop, the first one is named, what stands before it is 
   ])
     assert.ok(pipeline.consumer.log.includes(part), `the message names ${part}:\n${pipeline.consumer.tail()}`)
   assert.is(await rowsShown(pipeline), 20, 'it is not taken for a TRUNCATE')
+  assert.match(await printed(pipeline, 'status'), /^stopped, generation 1; producer streaming, consumer not running/)
 
   await pipeline.configure({ tables: divert })
   pipeline.consumer.start()
