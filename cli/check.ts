@@ -6,10 +6,12 @@ import { publicationName, slotName } from '../contract/generation.ts'
 import type { Check, CheckState } from '../postgres/check.ts'
 import { withClient } from '../postgres/connect.ts'
 import { applyFixes, preflight } from '../postgres/preflight.ts'
+import { checkReplication } from '../postgres/replication-check.ts'
 import { chooseTables } from '../producer/choice.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
+import { checkGeneration } from './check-generation.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
-import { openServices } from './endpoints.ts'
+import { openServices, type Services } from './endpoints.ts'
 
 interface CheckOptions {
   readonly fix?: true
@@ -25,13 +27,16 @@ export function checkCommand(program: Command): void {
     .action(runs<CheckOptions>('check', runCheck))
 }
 
-async function runCheck({ config, log, life }: CommandContext, { fix, json }: CheckOptions): Promise<number> {
-  const { postgres } = await openServices(config, log, life.signal, ['postgres'])
-  const checks = await withClient(postgres, async client => {
+async function runCheck(context: CommandContext, { fix, json }: CheckOptions): Promise<number> {
+  const { config, life } = context
+  const { postgres: url, kafka } = await findServices(context)
+  const { number, check: ofGeneration } = await checkGeneration(context, { url, kafka })
+  const ofConnection = await checkReplication(url, life.signal)
+  const checks = await withClient(url, async client => {
     const look = async () => {
       const { tables, leftOut } = await chooseTables(client, config)
-      const names = { slot: slotName(config.name, 1), publication: publicationName(config.name, 1) }
-      return preflight({ client, tables, leftOut, ...names })
+      const names = { slot: slotName(config.name, number), publication: publicationName(config.name, number) }
+      return [...(await preflight({ client, tables, leftOut, ...names })), ofConnection, ofGeneration]
     }
     const found = await look()
     if (!fix) return found
@@ -43,6 +48,16 @@ async function runCheck({ config, log, life }: CommandContext, { fix, json }: Ch
   if (json) printJson(checks)
   else process.stdout.write(`${checks.flatMap(describe).join('\n')}\n`)
   return checks.some(({ state }) => state === 'fail' || state === 'unknown') ? exitCodes.found : exitCodes.ok
+}
+
+/** The source alone can be checked before there is any Kafka; neither is one started for it. */
+async function findServices({
+  config,
+  log,
+  life,
+}: CommandContext): Promise<Pick<Services, 'postgres'> & Partial<Services>> {
+  const isAlone = config.source.url !== undefined && config.kafka.brokers === undefined
+  return openServices(config, log, life.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
 }
 
 const marks: Record<CheckState, string> = { pass: 'ok  ', warn: 'warn', fail: 'FAIL', unknown: '??? ' }

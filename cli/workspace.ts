@@ -33,7 +33,12 @@ export async function openWorkspace({ config, log, life }: CommandContext): Prom
 }
 
 /** By number; none before the producer has begun one. */
-export async function knownGenerations({ kafka, fetcher, config, signal }: Workspace): Promise<Generation[]> {
+export async function knownGenerations({
+  kafka,
+  fetcher,
+  config,
+  signal,
+}: Pick<Workspace, 'kafka' | 'fetcher' | 'config' | 'signal'>): Promise<Generation[]> {
   if (!(await hasGenerations(kafka, config.name))) return []
   return (await readGenerations(fetcher, config.name, signal)).sort((a, b) => a.number - b.number)
 }

@@ -4,8 +4,10 @@
 import { readTables } from '../../postgres/catalog.ts'
 import type { Check } from '../../postgres/check.ts'
 import { connect, query } from '../../postgres/connect.ts'
+import { identify } from '../../postgres/identity.ts'
 import { applyFixes, preflight } from '../../postgres/preflight.ts'
 import { createPublication, dropPublication, findPublications } from '../../postgres/publication.ts'
+import { checkReplication } from '../../postgres/replication-check.ts'
 import { dropSlot, findSlots } from '../../postgres/slot.ts'
 import { chooseTables } from '../../producer/choice.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
@@ -234,6 +236,23 @@ test('a publication goes only when those who write to its tables have done so, a
     assert.is(await count('pg_publication'), 0)
     await db.sql('DELETE FROM parts')
   }
+})
+
+test('a replication connection is really opened, and what refuses it is told', async () => {
+  const { signal } = new AbortController()
+  const role = uniqueName('role')
+  await db.sql(`CREATE ROLE ${role} LOGIN`)
+  const url = new URL(db.url)
+  const own = await checkReplication(url.href, signal)
+  assert.equal([own.state, own.found], ['pass', `opened to system/database ${await identify(url.href)}`])
+  url.username = role
+  const refused = await checkReplication(url.href, signal)
+  assert.is(refused.state, 'fail')
+  assert.match(refused.found, /replication/i)
+  assert.ok(refused.fix)
+  await db.sql(`ALTER ROLE ${role} REPLICATION`)
+  assert.is((await checkReplication(url.href, signal)).state, 'pass')
+  await db.sql(`DROP ROLE ${role}`)
 })
 
 test.run()
