@@ -6,7 +6,7 @@ import { connectKafka } from '../kafka/cluster.ts'
 import { openFetcher } from '../kafka/fetch.ts'
 import type { Check, Finding } from '../postgres/check.ts'
 import { withClient } from '../postgres/connect.ts'
-import { identify } from '../postgres/identity.ts'
+import { identify } from '../postgres/history.ts'
 import { slotState } from '../postgres/slot.ts'
 import { planGeneration } from '../producer/plan.ts'
 import { refuseRemains } from '../producer/remains.ts'
@@ -51,7 +51,7 @@ async function lookAtRecords(
   life.opened('fetcher', () => fetcher.close())
   const generations = await knownGenerations({ kafka, fetcher, config, signal: life.signal })
   const { plan } = planGeneration(generations, false)
-  const identity = await identify(url, life.signal)
+  const { source: identity } = await identify(url, life.signal)
   if (plan.kind === 'resume') {
     const { generation } = plan
     const finding = await findingOf(generation, { url, identity, kafkaCluster: kafka.clusterId })

@@ -9,6 +9,7 @@ import { newestGeneration } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { loadHashKey } from '../runtime/hash-key.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
+import { carryOut } from '../runtime/steps.ts'
 import { type Find, type Search, searchDatabases, searchTopics } from '../verify/traces.ts'
 import { sameConfiguration } from './children.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
@@ -90,7 +91,7 @@ async function forget(context: CommandContext, person: Person, sameConfig: reado
   const dropped: number[] = []
   for (const { number } of await reportGenerations(workspace)) {
     if (number >= generation.number) continue
-    await dropOne(workspace, number)
+    await carryOut(dropOne(workspace, number), log)
     dropped.push(number)
   }
   const proof = { ...person, generation: generation.number, dropped, ...(await search(workspace, forms)) }

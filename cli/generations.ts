@@ -4,8 +4,9 @@
 import type { Command } from 'commander'
 import { dropDatabase, findDatabases, type GenerationDatabase, isOfPipeline } from '../clickhouse/databases.ts'
 import { findStableViews } from '../clickhouse/stable-views.ts'
-import { type GenerationState, generationDatabase, slotName } from '../contract/generation.ts'
+import { type GenerationState, slotName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
+import type { Being } from '../contract/owner.ts'
 import { listTopics } from '../kafka/admin.ts'
 import { newestGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
@@ -13,7 +14,9 @@ import { findSlots } from '../postgres/slot.ts'
 import { dropGeneration } from '../producer/cleanup.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
+import { carryOut, type Steps } from '../runtime/steps.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
+import { refuseIfKept } from './obstacles.ts'
 import { type CommandWorkspace, knownGenerations, openWorkspace } from './workspace.ts'
 
 export interface GenerationReport {
@@ -22,7 +25,16 @@ export interface GenerationReport {
   readonly state: GenerationState | 'serving' | 'unknown'
   readonly slot: { readonly name: string; readonly active: boolean; readonly wal_held_bytes: number } | undefined
   readonly topics: readonly string[]
-  readonly database: { readonly name: string; readonly bytes: number } | undefined
+  readonly database:
+    | {
+        readonly name: string
+        readonly bytes: number
+        /** Whether the stable names show it. */
+        readonly shown: boolean
+        /** What a reset does to it, or was cut off at. */
+        readonly being: Being | undefined
+      }
+    | undefined
 }
 
 /** How long a producer or consumer may take to go over to a younger generation. */
@@ -47,7 +59,7 @@ export function generationsCommand(program: Command): void {
     .action(
       runs('generations', async (context: CommandContext, _options, [text]) => {
         const workspace = await openWorkspace(context)
-        await dropOne(workspace, await findDroppable(workspace, text!))
+        await carryOut(dropOne(workspace, await findDroppable(workspace, text!)), context.log)
       }),
     )
 }
@@ -66,14 +78,15 @@ export async function reportGenerations(workspace: CommandWorkspace): Promise<Ge
     const database = databases.get(number)
     const state = known.get(number)?.state ?? 'unknown'
     const topics = await listTopics(kafka, generationPrefix(config.name, number))
+    const shown = database !== undefined && serving.has(database.name)
     const isGone = ['abandoned', 'dropped'].includes(state) && !slot && !database && topics.length === 0
     if (isGone) continue
     reports.push({
       number,
-      state: state === 'live' && serving.has(generationDatabase(config.name, number)) ? 'serving' : state,
+      state: state === 'live' && shown ? 'serving' : state,
       slot: slot && { name: slot.name, active: slot.active, wal_held_bytes: slot.heldBytes },
       topics,
-      database: database && { name: database.name, bytes: database.bytes },
+      database: database && { name: database.name, bytes: database.bytes, shown, being: database.owner?.being },
     })
   }
   return reports
@@ -96,8 +109,19 @@ function describe({ number, state, slot, topics, database }: GenerationReport): 
   const held = slot
     ? `slot ${slot.name}${slot.active ? ' in use' : ''}, holds ${slot.wal_held_bytes} bytes of WAL`
     : 'no slot'
-  const stored = database ? `database ${database.name}, ${database.bytes} bytes` : 'no database'
+  const stored = database
+    ? `database ${database.name}, ${database.bytes} bytes${describeRows(state, database)}`
+    : 'no database'
   return `${String(number).padStart(4)}  ${state.padEnd(10)} ${held}; ${topics.length} topics; ${stored}\n`
+}
+
+function describeRows(
+  state: GenerationReport['state'],
+  { shown, being }: NonNullable<GenerationReport['database']>,
+): string {
+  if (being !== undefined) return `, is being ${being}`
+  if (state === 'serving') return ''
+  return shown ? ', whose rows analysts still see' : ', whose rows are still there'
 }
 
 async function findDroppable(workspace: CommandWorkspace, text: string): Promise<number> {
@@ -108,7 +132,7 @@ async function findDroppable(workspace: CommandWorkspace, text: string): Promise
   if (!report) throw refused('there is no such generation', 'millrace generations lists them')
   const newest = newestGeneration(await knownGenerations(workspace))
   const isLoading = report.state === 'announced' || report.state === 'loading'
-  if (report.number === newest?.number || report.state === 'serving' || isLoading) {
+  if (report.number === newest?.number || report.database?.shown || isLoading) {
     throw refused(
       `it is ${isLoading ? 'being loaded' : 'the one that serves, or is about to'}`,
       'a younger one has to be loaded first (millrace producer --new-generation); millrace reset destroys the last one',
@@ -118,21 +142,23 @@ async function findDroppable(workspace: CommandWorkspace, text: string): Promise
 }
 
 /**
- * Waits for a while until producer and consumer have gone over to a younger one. A database of its name that this pipeline has not made stays.
- * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
+ * Drops a generation and its database. Waits for a while until producer and consumer have gone over to a younger one. A database of its name that this
+ * pipeline has not made stays.
+ * @throws {MillraceError} DROP_REFUSED, PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE: nothing has been dropped then
  */
-export async function dropOne(workspace: CommandWorkspace, number: number): Promise<void> {
-  const { config, clickhouse, log, signal } = workspace
-  const generation = (await knownGenerations(workspace)).find(each => each.number === number)
-  if (generation) {
-    const drop = () => dropGeneration(workspace, generation)
-    await retry(drop, { what: `drop generation ${number}`, signal, log, limitMs: handOverMs })
-  }
+export async function* dropOne(workspace: CommandWorkspace, number: number): Steps {
+  const { clickhouse, log, signal } = workspace
+  const generations = (await knownGenerations(workspace)).filter(each => each.number === number)
   const { own, others } = await databasesByOwner(workspace)
-  const isOfNumber = (database: GenerationDatabase) => database.number === number
-  if (own.some(isOfNumber)) await dropDatabase(clickhouse, generationDatabase(config.name, number))
-  for (const { name } of others.filter(isOfNumber)) {
+  const databases = own.filter(database => database.number === number).map(({ name }) => name)
+  const check = () => refuseIfKept(workspace, { generations, databases })
+  await retry(check, { what: `drop generation ${number}`, signal, log, limitMs: handOverMs })
+  for (const generation of generations) yield* dropGeneration(workspace, generation)
+  for (const name of databases) {
+    await dropDatabase(clickhouse, name)
+    yield `database ${name} is gone`
+  }
+  for (const { name } of others.filter(database => database.number === number)) {
     log.warn('the database is left alone: nothing says that this pipeline made it', { database: name })
   }
-  log.info('generation dropped', { generation: number })
 }

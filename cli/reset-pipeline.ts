@@ -1,41 +1,59 @@
 // cli/reset-pipeline: what a pipeline holds in Kafka and in ClickHouse, removed.
 // May know: clickhouse, contract, kafka, producer, runtime, cli.
 
-import { dropDatabase, findDatabases, isOfPipeline } from '../clickhouse/databases.ts'
-import { dropStableViews, findStableViews } from '../clickhouse/stable-views.ts'
+import {
+  dropDatabase,
+  findDatabases,
+  type GenerationDatabase,
+  isOfPipeline,
+  markDatabase,
+} from '../clickhouse/databases.ts'
+import { dropStableViews, findStableViews, type StableView } from '../clickhouse/stable-views.ts'
 import { consumerGroup, type Generation } from '../contract/generation.ts'
+import type { Owner } from '../contract/owner.ts'
 import { deleteTopics, listTopics } from '../kafka/admin.ts'
-import { deleteGroup } from '../kafka/coordinator.ts'
+import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { newestGeneration } from '../kafka/generations.ts'
 import { identify } from '../postgres/history.ts'
 import { dropGeneration } from '../producer/cleanup.ts'
 import { adoptRemains } from '../producer/remains.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { Steps } from '../runtime/steps.ts'
 import { type CommandWorkspace, knownGenerations } from './workspace.ts'
+
+/** What is to be destroyed, as it was found and asked for before any of it was. */
+export interface Retired {
+  readonly generations: readonly Generation[]
+  readonly identity: string
+}
+
+/**
+ * Every generation of this pipeline, of those that are gone already also, since a call before may have left them half removed.
+ * @throws {MillraceError} GENERATION_CHANGED when one is of another source
+ */
+export async function findRetired(workspace: CommandWorkspace): Promise<Retired> {
+  const { source: identity } = await identify(workspace.url)
+  const generations = await knownGenerations(workspace)
+  refuseOtherSource(generations, identity)
+  return { generations, identity }
+}
 
 /**
  * Drops every generation's slot, publication, topics and consumer group. The topic that counts them stays, so that the next one gets
  * a number, and so a database, of its own; those of before go on serving until then.
  * What a topic of generations that was lost had recorded goes too, as far as it is provably ours; what a call before had left half removed is
  * finished.
- * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE; GENERATION_CHANGED when a generation is of another source
+ * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
  */
-export async function retireGenerations(workspace: CommandWorkspace): Promise<void> {
-  const { config, kafka, url, log } = workspace
-  const { source: identity } = await identify(url)
-  const known = await knownGenerations(workspace)
-  refuseOtherSource(known, identity)
-  const adopted = await adoptRemains(workspace, { generations: known, identity })
-  for (const generation of [...known, ...adopted]) {
-    await dropGeneration(workspace, generation)
-    log.info('generation dropped', { generation: generation.number })
-  }
+export async function* retireGenerations(workspace: CommandWorkspace, { generations, identity }: Retired): Steps {
+  const { config, kafka } = workspace
+  const adopted = await adoptRemains(workspace, { generations, identity })
+  if (adopted.length > 0) yield 'what has no record is recorded as dropped'
+  for (const generation of [...generations, ...adopted]) yield* dropGeneration(workspace, generation)
   const isOfGeneration = new RegExp(`^${config.name}\\.\\d+\\.`)
-  const left = await listTopics(kafka, `${config.name}.`)
-  await deleteTopics(
-    kafka,
-    left.filter(topic => isOfGeneration.test(topic)),
-  )
+  const left = (await listTopics(kafka, `${config.name}.`)).filter(topic => isOfGeneration.test(topic))
+  await deleteTopics(kafka, left)
+  if (left.length > 0) yield 'topics without a record are gone'
 }
 
 /** Its slot would stay there, and hold the WAL of that server for ever. */
@@ -51,26 +69,57 @@ function refuseOtherSource(generations: readonly Generation[], identity: string)
   })
 }
 
-/**
- * Drops all databases and the views that show them. The live generation is folded from its topics' beginning when a consumer starts.
- * @throws {MillraceError} OFFSETS_MISSING when they no longer reach back so far, and nothing is dropped then; GROUP_ACTIVE
- */
-export async function dropWarehouse(workspace: CommandWorkspace): Promise<void> {
-  const { config, kafka, clickhouse, log } = workspace
-  const live = newestGeneration(await knownGenerations(workspace))
-  if (live) {
-    await requireWholeTopics(workspace, live)
-    await deleteGroup(kafka, consumerGroup(config.name, live.number))
-  }
+/** The databases of this pipeline, oldest first, and the views that show them. */
+export interface Warehouses {
+  readonly databases: readonly (GenerationDatabase & { readonly owner: Owner })[]
+  readonly views: readonly StableView[]
+}
+
+export async function findWarehouses({ config, kafka, clickhouse, log }: CommandWorkspace): Promise<Warehouses> {
   const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
-  await dropStableViews(clickhouse, await findStableViews(clickhouse, publisher))
-  for (const { name, number, owner } of await findDatabases(clickhouse, config.name)) {
-    if (!isOfPipeline({ number, owner }, publisher)) {
-      log.warn('a database of the name is left alone: this pipeline did not make it', { database: name })
-      continue
-    }
+  const databases: Warehouses['databases'][number][] = []
+  for (const { owner, ...database } of await findDatabases(clickhouse, config.name)) {
+    if (owner !== undefined && isOfPipeline({ ...database, owner }, publisher)) databases.push({ ...database, owner })
+    else log.warn('a database of the name is left alone: this pipeline did not make it', { database: database.name })
+  }
+  return { databases, views: await findStableViews(clickhouse, publisher) }
+}
+
+/**
+ * The live generation is folded from its topics' beginning when a consumer starts, so they must reach back so far.
+ * @throws {MillraceError} OFFSETS_MISSING when they do not; GROUP_ACTIVE while somebody folds it
+ */
+export async function findRefolded(workspace: CommandWorkspace): Promise<Generation | undefined> {
+  const live = newestGeneration(await knownGenerations(workspace))
+  if (live === undefined) return undefined
+  await requireWholeTopics(workspace, live)
+  await requireNoMembers(workspace.kafka, consumerGroup(workspace.config.name, live.number))
+  return live
+}
+
+/**
+ * Drops the databases and views. Until a database is gone, its comment keeps consumers out: without their offsets, they would fold everything
+ * into it a second time.
+ * @throws {MillraceError} GROUP_ACTIVE
+ */
+export async function* dropWarehouses(
+  { config, kafka, clickhouse }: CommandWorkspace,
+  { databases, views }: Warehouses,
+  refolded: Generation | undefined,
+): Steps {
+  for (const database of databases) {
+    await markDatabase(clickhouse, database, 'dropped')
+    yield `database ${database.name} is marked as being dropped`
+  }
+  if (refolded !== undefined) {
+    await deleteGroup(kafka, consumerGroup(config.name, refolded.number))
+    yield `the consumer group of generation ${refolded.number} is gone`
+  }
+  await dropStableViews(clickhouse, views)
+  yield 'the stable views are gone'
+  for (const { name } of databases) {
     await dropDatabase(clickhouse, name)
-    log.info('database dropped', { database: name })
+    yield `database ${name} is gone`
   }
 }
 

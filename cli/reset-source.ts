@@ -7,7 +7,6 @@ import { escapeIdentifier } from 'pg'
 import { query, withClient } from '../postgres/connect.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
 
 /**
  * Names of the schemas, in the order in which the files create them; never empty.
@@ -25,16 +24,26 @@ export function sourceSchemas({ model }: Config): string[] {
   })
 }
 
-/** All or nothing; whoever works with the tables is waited for. @throws {MillraceError} POSTGRES_* */
-export async function recreateSource(url: string, config: Config, log: Log): Promise<void> {
+/** Longer waits for a lock would hold up everyone who comes after in the queue. */
+const lockTimeout = '10s'
+
+/**
+ * All or nothing.
+ * @param rehearsal undoes it at the end: whatever could refuse has been asked then
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_BUSY while somebody works with the tables
+ */
+export async function recreateSource(
+  url: string,
+  config: Config,
+  { rehearsal }: { rehearsal: boolean },
+): Promise<void> {
   const schemas = sourceSchemas(config)
   await withClient(url, async client => {
-    await query(client, 'BEGIN')
+    await query(client, `BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`)
     for (const schema of schemas) await query(client, `DROP SCHEMA IF EXISTS ${escapeIdentifier(schema)} CASCADE`)
     for (const text of sourceFiles(config.model)) await query(client, text)
-    await query(client, 'COMMIT')
+    await query(client, rehearsal ? 'ROLLBACK' : 'COMMIT')
   })
-  log.info('the source is empty', { schemas: schemas.join(' ') })
 }
 
 function sourceFiles(model: string | undefined): string[] {

@@ -2,6 +2,7 @@
 // May know: clickhouse, consumer/setup, contract, kafka, runtime, cli.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
+import { findDatabases, markDatabase } from '../clickhouse/databases.ts'
 import { storageName } from '../clickhouse/ddl.ts'
 import { loadModel, type Model, unrebuildable } from '../clickhouse/model.ts'
 import { quoteName } from '../clickhouse/quote.ts'
@@ -9,45 +10,63 @@ import { reconcile } from '../clickhouse/reconcile.ts'
 import { endLifetime } from '../consumer/lifetime.ts'
 import { forgetObjects } from '../consumer/objects.ts'
 import { openWarehouse, publishWarehouse } from '../consumer/setup.ts'
-import { markUncertain } from '../consumer/uncertain.ts'
 import { engineTables } from '../consumer/watermark.ts'
 import { consumerGroup, type Generation } from '../contract/generation.ts'
 import { newestGeneration } from '../kafka/generations.ts'
-import { joinGroup } from '../kafka/group.ts'
+import { joinGroup, type Membership } from '../kafka/group.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { CommandContext } from './command.ts'
+import { Openings } from '../runtime/openings.ts'
+import type { Steps } from '../runtime/steps.ts'
+import { refuseIfKept } from './obstacles.ts'
 import { type CommandWorkspace, knownGenerations } from './workspace.ts'
 
 /**
- * @throws {MillraceError} USAGE without a model, or for one with a table that cannot be recomputed; NOTHING_LOADED; SERVICES_RUNNING
+ * Until all of it stands again, the comment of the database keeps consumers out, which would otherwise fold into aggregates that lack what came before.
+ * @throws {MillraceError} USAGE without a model, or for one with a table that cannot be recomputed; NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
  */
-export async function rebuildStar({ log }: CommandContext, workspace: CommandWorkspace): Promise<void> {
-  const { config, services, schemas } = workspace
+export async function* rebuildStar(workspace: CommandWorkspace): Steps {
+  const { config, services, schemas, clickhouse } = workspace
   const model = rebuildableModel(config)
   const generation = newestGeneration(await knownGenerations(workspace))
-  if (generation?.state !== 'live') {
+  const databases = await findDatabases(clickhouse, config.name)
+  if (generation?.state !== 'live' || !databases.some(({ number }) => number === generation.number)) {
     const next = 'start the producer and the consumer; millrace status shows how far they are'
-    throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live', next })
+    throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live and folded', next })
   }
-  await withoutConsumers(workspace, generation, async () => {
-    const parts = { config, clickhouse: services.clickhouse, generation, schemas }
+  const openings = new Openings()
+  try {
+    const membership = await joinAlone(workspace, generation)
+    openings.opened('group', () => membership.leave())
+    const parts = { config, clickhouse: services.clickhouse, generation, schemas, during: 'rebuilt' } as const
     const bare = await openWarehouse({ ...parts, model: undefined })
+    openings.opened('tables', () => bare.clickhouse.close())
     const own = [...bare.tables.values()].map(({ table }) => storageName(table.schema, table.name))
+    const objects = await modelObjects(bare.clickhouse, own)
+    const name = bare.database
+    await refuseIfKept(workspace, { tables: objects.map(object => ({ database: name, name: object.name })) })
+    const database = { name, owner: { pipeline: config.name, ...generation } }
+    await markDatabase(clickhouse, database, 'rebuilt')
+    yield `database ${name} is marked as being rebuilt`
     await endLifetime(bare.clickhouse)
-    // Whoever finds this half done computes the aggregates anew.
-    await markUncertain({ inserter: bare, model, log }, 'they are being built anew')
-    await dropModelObjects(bare.clickhouse, own)
-    await bare.clickhouse.close()
-    const warehouse = await openWarehouse({ ...parts, model })
-    try {
-      for (const [table, rows] of await reconcile(warehouse.clickhouse, model)) log.info('built anew', { table, rows })
-      await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
-      await publishWarehouse(warehouse, model)
-    } finally {
-      await warehouse.clickhouse.close()
+    await forgetObjects(bare.clickhouse, name => isOfTable(name, own))
+    for (const { name, engine } of objects) {
+      const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
+      await bare.clickhouse.command(`DROP ${kind} IF EXISTS ${quoteName(name)} SYNC`)
+      yield `${name} is gone`
     }
-  })
+    const warehouse = await openWarehouse({ ...parts, model })
+    openings.opened('model', () => warehouse.clickhouse.close())
+    yield 'the objects of the model are made'
+    for (const [table, rows] of await reconcile(warehouse.clickhouse, model))
+      yield `${table} is built anew: ${rows} rows`
+    await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
+    await publishWarehouse(warehouse, model)
+    yield 'the views of the model are published'
+    await markDatabase(clickhouse, database)
+  } finally {
+    await openings.close()
+  }
 }
 
 function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
@@ -66,11 +85,10 @@ function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
 }
 
 /** Being the only member of the group, this process keeps every consumer from folding meanwhile, wherever it runs. */
-async function withoutConsumers(
+async function joinAlone(
   { config, kafka, signal }: CommandWorkspace,
   { number, tables }: Generation,
-  work: () => Promise<void>,
-): Promise<void> {
+): Promise<Membership> {
   const groupId = consumerGroup(config.name, number)
   const membership = joinGroup(kafka, {
     groupId,
@@ -78,30 +96,30 @@ async function withoutConsumers(
   })
   try {
     await membership.assigned(signal)
-    if (!membership.soleMember) {
-      throw new MillraceError('SERVICES_RUNNING', {
-        what: 'a consumer folds this generation',
-        where: `consumer group ${groupId}`,
-        next: 'stop it, wherever it runs; millrace start goes on afterwards',
-      })
-    }
-    await work()
-  } finally {
+    if (membership.soleMember) return membership
+    throw new MillraceError('SERVICES_RUNNING', {
+      what: 'a consumer folds this generation',
+      where: `consumer group ${groupId}`,
+      next: 'stop it, wherever it runs; millrace start goes on afterwards',
+    })
+  } catch (error) {
     await membership.leave()
+    throw error
   }
 }
 
 /** Whatever is neither of a captured table nor the engine's own, views first. */
-async function dropModelObjects(clickhouse: Clickhouse, own: readonly string[]): Promise<void> {
+async function modelObjects(
+  clickhouse: Clickhouse,
+  own: readonly string[],
+): Promise<{ readonly name: string; readonly engine: string }[]> {
   const rows = await clickhouse.rows<{ name: string; engine: string }>(
     `SELECT name, engine FROM system.tables WHERE database = currentDatabase()
 ORDER BY engine != 'MaterializedView', engine != 'View', name`,
   )
-  const isOwn = (name: string) => own.some(table => name === table || name.startsWith(`${table}.`))
-  const objects = rows.filter(({ name }) => !engineTables.includes(name) && !isOwn(name))
-  await forgetObjects(clickhouse, isOwn)
-  for (const { name, engine } of objects) {
-    const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
-    await clickhouse.command(`DROP ${kind} IF EXISTS ${quoteName(name)} SYNC`)
-  }
+  return rows.filter(({ name }) => !engineTables.includes(name) && !isOfTable(name, own))
+}
+
+function isOfTable(name: string, tables: readonly string[]): boolean {
+  return tables.some(table => name === table || name.startsWith(`${table}.`))
 }

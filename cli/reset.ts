@@ -1,14 +1,25 @@
 // cli/reset: `millrace reset [source|topics|warehouse|star|all]`: destroys what was named, after the name of it was typed.
-// May know: stack, runtime, cli.
+// May know: clickhouse, stack, runtime, cli.
 
 import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from 'commander'
+import type { ToDrop } from '../clickhouse/droppable.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { askStatus } from '../runtime/presence.ts'
+import { carryOut, type Steps } from '../runtime/steps.ts'
 import { reset } from '../stack/up.ts'
 import { type CommandContext, runs } from './command.ts'
-import { dropWarehouse, retireGenerations } from './reset-pipeline.ts'
+import { refuseIfKept } from './obstacles.ts'
+import {
+  dropWarehouses,
+  findRefolded,
+  findRetired,
+  findWarehouses,
+  retireGenerations,
+  type Warehouses,
+} from './reset-pipeline.ts'
+
 import { recreateSource, sourceSchemas } from './reset-source.ts'
 import { rebuildStar } from './reset-star.ts'
 import { type CommandWorkspace, openWorkspace } from './workspace.ts'
@@ -18,7 +29,8 @@ interface Part {
   readonly what: (config: Config) => string
   /** What has to be typed. */
   readonly name: (config: Config) => string
-  readonly destroy: (context: CommandContext, workspace: CommandWorkspace) => Promise<void>
+  /** Its first step comes after everything that could refuse has been asked. */
+  readonly destroy: (workspace: CommandWorkspace) => Steps
 }
 
 const pipelineName = ({ name }: Config) => name
@@ -27,20 +39,26 @@ const parts: Readonly<Record<string, Part>> = {
   source: {
     what: config => `all rows of ${sourceSchemas(config).join(', ')} in Postgres, and the topics that tell of them`,
     name: config => sourceSchemas(config)[0]!,
-    async destroy({ config, log }, workspace) {
-      await retireGenerations(workspace)
-      await recreateSource(workspace.url, config, log)
+    async *destroy(workspace) {
+      await rehearse(workspace)
+      yield* destroyTopics(workspace)
+      yield* destroySource(workspace)
     },
   },
   topics: {
     what: ({ name }) => `all topics and replication slots of ${name}; everything is loaded anew by the next start`,
     name: pipelineName,
-    destroy: (_context, workspace) => retireGenerations(workspace),
+    destroy: destroyTopics,
   },
   warehouse: {
     what: ({ name }) => `all databases of ${name} in ClickHouse; they are built anew from the topics by the next start`,
     name: pipelineName,
-    destroy: (_context, workspace) => dropWarehouse(workspace),
+    async *destroy(workspace) {
+      const refolded = await findRefolded(workspace)
+      const warehouses = await findWarehouses(workspace)
+      await refuseIfKept(workspace, named(warehouses))
+      yield* dropWarehouses(workspace, warehouses, refolded)
+    },
   },
   star: {
     what: ({ name }) => `the aggregates and views of ${name}'s model in ClickHouse; they are built anew at once`,
@@ -51,12 +69,39 @@ const parts: Readonly<Record<string, Part>> = {
     what: config =>
       `all rows of ${sourceSchemas(config).join(', ')} in Postgres, all topics and all databases of ${config.name}`,
     name: pipelineName,
-    async destroy({ config, log }, workspace) {
-      await retireGenerations(workspace)
-      await dropWarehouse(workspace)
-      await recreateSource(workspace.url, config, log)
+    async *destroy(workspace) {
+      await rehearse(workspace)
+      const warehouses = await findWarehouses(workspace)
+      await refuseIfKept(workspace, named(warehouses))
+      yield* destroyTopics(workspace)
+      yield* dropWarehouses(workspace, warehouses, undefined)
+      yield* destroySource(workspace)
     },
   },
+}
+
+async function* destroyTopics(workspace: CommandWorkspace): Steps {
+  const retired = await findRetired(workspace)
+  await refuseIfKept(workspace, retired)
+  yield* retireGenerations(workspace, retired)
+}
+
+async function* destroySource({ url, config }: CommandWorkspace): Steps {
+  await recreateSource(url, config, { rehearsal: false })
+  yield `the source is empty: ${sourceSchemas(config).join(' ')}`
+}
+
+function rehearse({ url, config }: CommandWorkspace): Promise<void> {
+  return recreateSource(url, config, { rehearsal: true })
+}
+
+function named({ databases, views }: Warehouses): ToDrop {
+  return { databases: databases.map(({ name }) => name), views }
+}
+
+/** What `millrace reset` does for a part, step by step. */
+export function destruction(part: string, workspace: CommandWorkspace): Steps {
+  return parts[part]!.destroy(workspace)
 }
 
 interface ResetOptions {
@@ -98,7 +143,7 @@ async function resetPart(context: CommandContext, name: string, confirm: string 
   const question = `This destroys ${part.what(config)}.\nType ${wanted} to go on: `
   const typed = confirm ?? (await ask(question, life.signal, remedy))
   if (typed !== wanted) throw nothingDone(remedy)
-  await part.destroy(context, await openWorkspace(context))
+  await carryOut(part.destroy(await openWorkspace(context)), log)
   log.info('done', { reset: name })
 }
 

@@ -2,7 +2,7 @@
 // May know: contract, clickhouse/{client,quote}, runtime/errors.
 
 import { type Generation, generationDatabase } from '../contract/generation.ts'
-import { type Owner, ownerMark, readOwner } from '../contract/owner.ts'
+import { type Being, type Owner, ownerMark, readOwner } from '../contract/owner.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Clickhouse } from './client.ts'
 import { quoteName, quoteString } from './quote.ts'
@@ -42,9 +42,15 @@ export function isOfPipeline(
 
 /**
  * Creates the database of a generation, or finds it; a comment says from its first moment on whose it is.
- * @throws {MillraceError} GENERATION_UNKNOWN when another one has its name
+ * @param during what the caller itself does to it, maybe for the second time
+ * @throws {MillraceError} GENERATION_UNKNOWN when another one has its name; WAREHOUSE_UNFINISHED when a command that destroys it was cut off
  */
-export async function claimDatabase(clickhouse: Clickhouse, pipeline: string, generation: Generation): Promise<void> {
+export async function claimDatabase(
+  clickhouse: Clickhouse,
+  pipeline: string,
+  generation: Generation,
+  during?: Being,
+): Promise<void> {
   const name = generationDatabase(pipeline, generation.number)
   const mark = ownerMark(pipeline, generation)
   await clickhouse.command(
@@ -54,12 +60,35 @@ export async function claimDatabase(clickhouse: Clickhouse, pipeline: string, ge
     'SELECT comment FROM system.databases WHERE name = {name:String}',
     { name },
   )
-  if (found?.comment === mark) return
+  const comment = found?.comment ?? ''
+  if (comment === mark || (during !== undefined && comment === ownerMark(pipeline, generation, during))) return
+  const where = `${clickhouse.url}, database ${name}`
+  const being = readOwner(comment)?.being
+  if (being !== undefined && comment === ownerMark(pipeline, generation, being)) throw unfinished(being, where)
   throw new MillraceError('GENERATION_UNKNOWN', {
-    what: `the database is not of the generation that is to be folded into it: ${found?.comment || 'nothing says who made it'}`,
-    where: `${clickhouse.url}, database ${name}; what is to be folded is ${mark}`,
+    what: `the database is not of the generation that is to be folded into it: ${comment || 'nothing says who made it'}`,
+    where: `${where}; what is to be folded is ${mark}`,
     next: `correct clickhouse.url or kafka.brokers, or give the pipeline another name; if nobody needs the database any more, run DROP DATABASE ${name}`,
   })
+}
+
+function unfinished(being: Being, where: string): MillraceError {
+  const part = being === 'dropped' ? 'warehouse' : 'star'
+  return new MillraceError('WAREHOUSE_UNFINISHED', {
+    what: `the database is being ${being} by millrace reset ${part}, which is under way or was cut off`,
+    where,
+    next: `let it end, or run it again: millrace reset ${part}`,
+  })
+}
+
+/** Says in the comment of a database what is being done to it, so that nobody folds into it; without `being`, that nothing is. */
+export async function markDatabase(
+  clickhouse: Clickhouse,
+  { name, owner }: { readonly name: string; readonly owner: Owner },
+  being?: Being,
+): Promise<void> {
+  const comment = quoteString(ownerMark(owner.pipeline, owner, being))
+  await clickhouse.command(`ALTER DATABASE ${quoteName(name)} MODIFY COMMENT ${comment}`)
 }
 
 /** Removes the database and its files before it returns. */

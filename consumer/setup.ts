@@ -10,6 +10,7 @@ import { patient } from '../clickhouse/patient.ts'
 import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
 import type { Publisher } from '../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
+import type { Being } from '../contract/owner.ts'
 import { valueSchema } from '../contract/schema.ts'
 import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
@@ -38,7 +39,7 @@ const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
 
 /**
  * Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's.
- * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one
+ * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one; WAREHOUSE_UNFINISHED when a reset of it was cut off
  */
 export async function openWarehouse(parts: {
   config: Config
@@ -48,11 +49,13 @@ export async function openWarehouse(parts: {
   model: Model | undefined
   /** Each statement is tried again until it passes; without it, the first failure is thrown. */
   patience?: { readonly signal: AbortSignal; readonly log: Log }
+  /** What the caller does to the database, and may have been cut off at before. */
+  during?: Being
 }): Promise<Warehouse> {
-  const { config, generation, schemas, model } = parts
+  const { config, generation, schemas, model, during } = parts
   const database = generationDatabase(config.name, generation.number)
   const bare = connectClickhouse(parts.clickhouse)
-  await claimDatabase(bare, config.name, generation).finally(() => bare.close())
+  await claimDatabase(bare, config.name, generation, during).finally(() => bare.close())
   const connected = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
   const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
   const tables = new Map<string, FoldTable>()

@@ -1,15 +1,15 @@
 // postgres/replication-check: whether a replication connection can be opened, which is more than the role's rights.
-// May know: postgres/{check,identity}, runtime/errors.
+// May know: postgres/{check,history}, runtime/errors.
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Check } from './check.ts'
-import { identify } from './identity.ts'
+import { identify } from './history.ts'
 
 /** Opens one: pg_hba.conf, a pooler, or a lack of WAL senders may refuse it although everything else is right. */
 export async function checkReplication(url: string, signal: AbortSignal): Promise<Check> {
   const about = { name: 'replication connection', why: 'changes come over one, which the server treats unlike others' }
   try {
-    return { ...about, state: 'pass', found: `opened to system/database ${await identify(url, signal)}` }
+    return { ...about, state: 'pass', found: `opened to system/database ${(await identify(url, signal)).source}` }
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof MillraceError)) throw error

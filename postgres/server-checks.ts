@@ -1,9 +1,10 @@
 // postgres/server-checks: what the server and the role must allow.
-// May know: postgres/{connect,slot,publication,check}.
+// May know: postgres/{check,connect,drop-rights,publication,slot}.
 
 import { escapeIdentifier } from 'pg'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
+import { readRole } from './drop-rights.ts'
 import { serverVersion } from './publication.ts'
 import { slotState, slotsOfServer } from './slot.ts'
 
@@ -71,13 +72,7 @@ export const serverChecks: readonly CheckDefinition[] = [
     name: 'role may replicate',
     why: 'only such a role may read the WAL',
     async run({ client }) {
-      const [role] = await query<{ name: string; replicates: boolean }>(
-        client,
-        `SELECT rolname AS name, rolreplication OR rolsuper OR EXISTS (
-           SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'MEMBER')) AS replicates
-         FROM pg_roles WHERE rolname = current_user`,
-      )
-      const { name, replicates } = role!
+      const { name, replicates } = await readRole(client)
       if (replicates) return { state: 'pass', found: name }
       return {
         state: 'fail',

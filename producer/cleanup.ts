@@ -1,5 +1,5 @@
 // producer/cleanup: takes back what a generation holds in Postgres and Kafka, because it never came to life or is no longer wanted.
-// May know: contract/generation, kafka, postgres, producer.
+// May know: contract, kafka, postgres, runtime, producer.
 
 import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
 import { readOwner } from '../contract/owner.ts'
@@ -9,8 +9,10 @@ import { readGenerations, writeGeneration } from '../kafka/generations.ts'
 import { withClient } from '../postgres/connect.ts'
 import { identify } from '../postgres/history.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
-import { dropSlot } from '../postgres/slot.ts'
-import { takeLock } from './lock.ts'
+import { dropSlot, slotState } from '../postgres/slot.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { Steps } from '../runtime/steps.ts'
+import { type Lock, takeLock } from './lock.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
@@ -49,20 +51,52 @@ export async function removeGeneration(place: Place, generation: Generation): Pr
 }
 
 /**
- * Removes a generation that was live: its slot, publication, topics (dead letters among them) and consumer group.
- * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it
+ * Keeps producers from the generation until the lock is released. Nothing has been removed when it throws.
+ * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it; SLOT_ACTIVE while anybody reads
+ *   its slot
  */
-export async function dropGeneration(place: Place, generation: Generation): Promise<void> {
+export async function holdGeneration(place: Place, generation: Generation): Promise<Lock> {
   const { config, kafka, url, signal } = place
-  const lock = await takeLock(url, generation.slot, signal)
-  const group = consumerGroup(config.name, generation.number)
+  const { slot, number } = generation
+  const lock = await takeLock(url, slot, signal)
   try {
-    await requireNoMembers(kafka, group)
-    // First, so that nobody takes up what is half removed. One that is gone already may be removed only in part: a call before was cut off.
-    const isGone = generation.state === 'abandoned' || generation.state === 'dropped'
-    if (!isGone) await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' }, signal)
+    await requireNoMembers(kafka, consumerGroup(config.name, number))
+    const state = await withClient(url, client => slotState(client, slot), signal)
+    if (state?.active) throw slotRead(slot)
+    return lock
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+function slotRead(slot: string): MillraceError {
+  return new MillraceError('SLOT_ACTIVE', {
+    what: 'somebody reads the replication slot that is to be dropped',
+    where: `slot ${slot}`,
+    next: 'stop the producer, or what else reads it: pg_replication_slots names the process as active_pid',
+  })
+}
+
+/**
+ * Removes a generation that was live: its slot, publication, topics (dead letters among them) and consumer group. The record comes first, so that
+ * nobody takes up what is half removed; the topics come last, since `millrace generations` lists a generation for as long as there are any.
+ * @throws {MillraceError} as `holdGeneration`
+ */
+export async function* dropGeneration(place: Place, generation: Generation): Steps {
+  const { config, kafka, signal } = place
+  const { number, state } = generation
+  const lock = await holdGeneration(place, generation)
+  try {
+    // One that is gone already may be removed only in part: a call before was cut off.
+    if (state !== 'abandoned' && state !== 'dropped') {
+      await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' }, signal)
+      yield `generation ${number} is recorded as dropped`
+    }
+    await deleteGroup(kafka, consumerGroup(config.name, number))
+    yield `the consumer group of generation ${number} is gone`
     await removeGeneration(place, generation)
-    await deleteGroup(kafka, group)
+    yield `slot, publication and topics of generation ${number} are gone`
   } finally {
     await lock.release()
   }

@@ -60,6 +60,14 @@ export const errorCodes = {
     policy: 'stop',
     meaning: 'a generation is there of which the records of this Kafka say nothing, or something else',
   },
+  WAREHOUSE_UNFINISHED: {
+    policy: 'stop',
+    meaning: 'a command that drops or rebuilds a database in ClickHouse is under way or was cut off',
+  },
+  DROP_REFUSED: {
+    policy: 'stop',
+    meaning: 'something that was to be destroyed cannot be, so nothing was',
+  },
   PRODUCER_RUNNING: { policy: 'retry', meaning: 'another producer works on the same generation' },
   NAME_TAKEN: { policy: 'stop', meaning: 'a stable view is to have a name in ClickHouse that something else has' },
   CLICKHOUSE_UNREACHABLE: { policy: 'retry', meaning: 'ClickHouse did not answer, or the answer was lost' },

@@ -7,7 +7,7 @@ import { backfill } from '../../generator/backfill.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { listGenerations, millrace } from '../support/millrace.ts'
+import { listGenerations, millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -116,7 +116,11 @@ test('topics: the next start loads a new generation, and analysts see the old on
   assert.ok((await orders()) > 0)
   assert.equal(await generations(), ['1 dropped database'])
   assert.equal(await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()'), [])
+  assert.match(await printed(pipeline, 'generations'), /^ +1 {2}dropped .*whose rows analysts still see$/m)
+  await assert.refuses(() => millrace(pipeline, 'generations', 'drop', '1'), 'USAGE', /the one that serves/)
+  assert.match(await printed(pipeline, 'check'), 'ok    generation: generation 2 would be loaded')
   await goOn()
+  assert.match(await printed(pipeline, 'check'), 'ok    generation: generation 2 is live and would be gone on with')
   assert.equal(await generations(), ['1 dropped database', '2 serving slot topics database'])
   assert.is(await millrace(pipeline, 'generations', 'drop', '1'), 0)
   assert.equal(await generations(), ['2 serving slot topics database'])
@@ -138,6 +142,11 @@ test('a topic of generations that was lost stops both services by name, at each 
   await ends(pipeline.consumer)
   pipeline.consumer.start()
   await ends(pipeline.consumer)
+  assert.match(
+    await printed(pipeline, 'check'),
+    /FAIL {2}generation: something has the names of generations .*\n.*fix: .*millrace reset topics/s,
+  )
+  assert.is(await millrace(pipeline, 'check'), 1)
   await reset('topics')
   assert.equal(await generations(), ['2 dropped database'])
   assert.equal(await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()'), [])

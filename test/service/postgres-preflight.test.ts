@@ -4,7 +4,7 @@
 import { readTables } from '../../postgres/catalog.ts'
 import type { Check } from '../../postgres/check.ts'
 import { connect, query } from '../../postgres/connect.ts'
-import { identify } from '../../postgres/identity.ts'
+import { identify } from '../../postgres/history.ts'
 import { applyFixes, preflight } from '../../postgres/preflight.ts'
 import { createPublication, dropPublication, findPublications } from '../../postgres/publication.ts'
 import { checkReplication } from '../../postgres/replication-check.ts'
@@ -244,7 +244,7 @@ test('a replication connection is really opened, and what refuses it is told', a
   await db.sql(`CREATE ROLE ${role} LOGIN`)
   const url = new URL(db.url)
   const own = await checkReplication(url.href, signal)
-  assert.equal([own.state, own.found], ['pass', `opened to system/database ${await identify(url.href)}`])
+  assert.equal([own.state, own.found], ['pass', `opened to system/database ${(await identify(url.href)).source}`])
   url.username = role
   const refused = await checkReplication(url.href, signal)
   assert.is(refused.state, 'fail')

@@ -1,0 +1,37 @@
+// cli/obstacles: what keeps something from being destroyed, asked of all three systems before anything is.
+// May know: clickhouse, contract, kafka, postgres, runtime, cli/workspace.
+
+import { type ToDrop, whatKeepsInClickhouse } from '../clickhouse/droppable.ts'
+import { type Generation, publicationName } from '../contract/generation.ts'
+import { withClient } from '../postgres/connect.ts'
+import { whatKeepsInPostgres } from '../postgres/drop-rights.ts'
+import { holdGeneration } from '../producer/cleanup.ts'
+import { MillraceError } from '../runtime/errors.ts'
+import type { CommandWorkspace } from './workspace.ts'
+
+export interface Doomed extends ToDrop {
+  readonly generations?: readonly Generation[]
+}
+
+/**
+ * @throws {MillraceError} DROP_REFUSED, with all reasons at once and a way out for each; PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE while
+ *   somebody works with a generation
+ */
+export async function refuseIfKept(workspace: CommandWorkspace, doomed: Doomed): Promise<void> {
+  const { config, clickhouse, url } = workspace
+  const { generations = [] } = doomed
+  const names = {
+    slots: generations.map(({ slot }) => slot),
+    publications: generations.map(({ number }) => publicationName(config.name, number)),
+  }
+  const inPostgres = generations.length > 0 ? await withClient(url, client => whatKeepsInPostgres(client, names)) : []
+  const reasons = [...inPostgres, ...(await whatKeepsInClickhouse(clickhouse, doomed))]
+  if (reasons.length > 0) {
+    throw new MillraceError('DROP_REFUSED', {
+      what: `nothing was destroyed, since not all of it could be:\n    ${reasons.join('\n    ')}`,
+      where: `pipeline ${config.name}`,
+      next: 'do what each line says, then run the command again',
+    })
+  }
+  for (const generation of generations) await holdGeneration(workspace, generation).then(lock => lock.release())
+}

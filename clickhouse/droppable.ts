@@ -1,0 +1,90 @@
+// clickhouse/droppable: what keeps databases, tables and views from being dropped, asked before anything is.
+// May know: clickhouse/{client,quote}.
+
+import { text } from 'node:stream/consumers'
+import type { Clickhouse } from './client.ts'
+import { quoteName } from './quote.ts'
+
+export interface ToDrop {
+  /** These and everything in them. */
+  readonly databases?: readonly string[]
+  /** Some of what is in these, which is made anew afterwards. */
+  readonly tables?: readonly { readonly database: string; readonly name: string }[]
+  readonly views?: readonly { readonly database: string }[]
+}
+
+/** A sentence for each reason with the way out; none when all of it, as far as it is there, could be dropped now. */
+export async function whatKeepsInClickhouse(
+  clickhouse: Clickhouse,
+  { databases = [], tables = [], views = [] }: ToDrop,
+): Promise<string[]> {
+  if (databases.length + tables.length + views.length === 0) return []
+  return [
+    ...(await readOnly(clickhouse)),
+    ...(await tooLarge(clickhouse, databases, tables)),
+    ...(await lackingRights(clickhouse, [
+      ...databases.map(name => [name, 'ALTER MODIFY DATABASE COMMENT, DROP'] as const),
+      ...tables.map(({ database }) => [database, 'ALTER MODIFY DATABASE COMMENT, DROP, CREATE, INSERT'] as const),
+      ...views.map(({ database }) => [database, 'DROP VIEW'] as const),
+    ])),
+  ]
+}
+
+/** @see https://clickhouse.com/docs/operations/settings/permissions-for-queries */
+async function readOnly(clickhouse: Clickhouse): Promise<string[]> {
+  const [session] = await clickhouse.rows<{ readonly: string; ddl: string }>(
+    "SELECT toString(getSetting('readonly')) AS readonly, toString(toUInt8(getSetting('allow_ddl'))) AS ddl",
+  )
+  const { readonly, ddl } = session!
+  if (readonly === '0' && ddl === '1') return []
+  return [
+    `the user of ClickHouse may drop nothing: its profile sets readonly = ${readonly} and allow_ddl = ${ddl}; give it one with 0 and 1`,
+  ]
+}
+
+/**
+ * The limit of the server holds, or that of the user's profile where it has one.
+ * @see https://clickhouse.com/docs/operations/settings/settings#max_table_size_to_drop
+ */
+async function tooLarge(
+  clickhouse: Clickhouse,
+  databases: readonly string[],
+  tables: readonly { readonly database: string; readonly name: string }[],
+): Promise<string[]> {
+  const [limit] = await clickhouse.rows<{ bytes: string }>(
+    `SELECT if(changed, value, (SELECT value FROM system.server_settings WHERE name = 'max_table_size_to_drop')) AS bytes
+FROM system.settings WHERE name = 'max_table_size_to_drop'`,
+  )
+  const most = limit?.bytes ?? '0'
+  if (most === '0') return []
+  const found = await clickhouse.rows<{ database: string; table: string; bytes: string }>(
+    `SELECT database, table, toString(sum(bytes_on_disk)) AS bytes FROM system.parts
+WHERE active AND (database IN {databases:Array(String)} OR (database, table) IN {tables:Array(Tuple(String, String))})
+GROUP BY database, table HAVING sum(bytes_on_disk) > {most:UInt64} ORDER BY database, table`,
+    { databases, tables: tables.map(({ database, name }) => [database, name]), most },
+  )
+  const remedy = `set max_table_size_to_drop to 0 in the server's configuration or in the profile of this user`
+  return found.map(
+    ({ database, table, bytes }) =>
+      `table ${database}.\`${table}\` in ClickHouse has ${bytes} bytes, and max_table_size_to_drop is ${most}; ${remedy}`,
+  )
+}
+
+/** @see https://clickhouse.com/docs/sql-reference/statements/check-grant */
+async function lackingRights(
+  clickhouse: Clickhouse,
+  wanted: readonly (readonly [database: string, rights: string])[],
+): Promise<string[]> {
+  const [account] = await clickhouse.rows<{ user: string }>('SELECT currentUser() AS user')
+  const grants = new Set(wanted.map(([database, rights]) => `${rights} ON ${quoteName(database)}.*`))
+  const reasons: string[] = []
+  for (const grant of grants) {
+    // It takes no FORMAT clause.
+    const { body } = await clickhouse.stream(`CHECK GRANT ${grant}`, {}, AbortSignal.timeout(answerMs))
+    if ((await text(body)).trim() !== '1')
+      reasons.push(`the user of ClickHouse lacks rights: GRANT ${grant} TO ${quoteName(account!.user)}`)
+  }
+  return reasons
+}
+
+const answerMs = 30_000

@@ -1,0 +1,177 @@
+// test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing that is wrong, and is finished by a further call.
+// May know: everything.
+
+import { join } from 'node:path'
+import { dropOne } from '../../cli/generations.ts'
+import { destruction } from '../../cli/reset.ts'
+import { type CommandWorkspace, openWorkspace } from '../../cli/workspace.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import { Openings } from '../../runtime/openings.ts'
+import type { Steps } from '../../runtime/steps.ts'
+import { writeFixture } from '../support/fixture.ts'
+import { listGenerations, millrace } from '../support/millrace.ts'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('commands that are cut off', { timeoutMs: 600_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+const schema = `CREATE SCHEMA IF NOT EXISTS shop;
+CREATE TABLE IF NOT EXISTS shop.sales (id int PRIMARY KEY, code text NOT NULL, amount numeric(10, 2) NOT NULL);
+ALTER TABLE shop.sales REPLICA IDENTITY FULL;
+`
+const rows = 'INSERT INTO shop.sales SELECT g, chr(97 + g % 7), g FROM generate_series(1, 100) g'
+const change = 'UPDATE shop.sales SET amount = amount + 1'
+
+function writeModel(database: string): string {
+  return writeFixture({
+    'model.yaml': `requires: [shop.sales]
+publish: { ${database}: [sales_by_code] }
+recompute: { sums_by_code: sums_by_code_from_sales }
+`,
+    'clickhouse/100_sums.sql': `CREATE TABLE sums_by_code (code String, sales Int64, amount Decimal(38, 2)) ENGINE = SummingMergeTree ORDER BY code;
+CREATE MATERIALIZED VIEW sums_by_code_from_sales TO sums_by_code AS
+SELECT code, sum(_sign) AS sales, sum(_sign * toDecimal128(amount, 2)) AS amount FROM \`shop.sales.changelog\` GROUP BY code;
+`,
+    'clickhouse/200_view.sql': `CREATE VIEW sales_by_code AS
+SELECT code, sum(sales) AS sales, sum(amount) AS amount FROM sums_by_code GROUP BY code HAVING sales != 0;
+`,
+    'checks/sales_by_code.sql': `-- key: code
+SELECT code, count(*) AS sales, sum(amount) AS amount FROM shop.sales GROUP BY code`,
+    'source/010_shop.sql': schema,
+  })
+}
+
+async function start(): Promise<Pipeline> {
+  const model = writeModel(`reports_${process.pid}`)
+  return startPipeline(services, {
+    setup: `${schema}; ${rows}`,
+    tables: { 'shop.*': {} },
+    settings: { model },
+  })
+}
+
+async function stop({ producer, consumer }: Pipeline): Promise<void> {
+  await Promise.all([producer, consumer].map(worker => worker.running && worker.stop()))
+}
+
+/** The first steps of what `plan` does, in this process; what it holds goes as if the process had been killed. */
+async function firstSteps(
+  { directory }: Pipeline,
+  count: number,
+  plan: (workspace: CommandWorkspace) => Steps,
+): Promise<string | undefined> {
+  const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
+  const openings = new Openings()
+  const opened = (name: string, close: () => unknown) => openings.opened(name, close)
+  const life = { signal: new AbortController().signal, opened, stop: () => {} }
+  try {
+    const steps = plan(await openWorkspace({ config, log: quietLog(), life, env: {} }))
+    let last: string | undefined
+    for (let step = 0; step < count; step++) {
+      const { done, value } = await steps.next()
+      if (done) return undefined
+      last = value
+    }
+    await steps.return()
+    return last
+  } finally {
+    await openings.close()
+  }
+}
+
+/** Starts whatever an operator would start who does not know of the cut: it goes on right, or stops by name. */
+async function startUnaware(pipeline: Pipeline): Promise<'went on' | 'refused'> {
+  pipeline.start()
+  try {
+    await pipeline.settle()
+  } catch (error) {
+    assert.match(pipeline.consumer.tail(), 'WAREHOUSE_UNFINISHED', String(error))
+    assert.match(pipeline.consumer.tail(), /run it again: millrace reset (warehouse|star)/)
+    assert.equal(pipeline.consumer.end, { code: 2, signal: null })
+    return 'refused'
+  }
+  await pipeline.assertEqual()
+  return 'went on'
+}
+
+/** Cuts `plan` off after each of its steps, and finishes it by `args`. */
+async function cutEverywhere(
+  pipeline: Pipeline,
+  plan: (workspace: CommandWorkspace) => Steps,
+  { args, refill = '' }: { args: readonly string[]; refill?: string },
+): Promise<string[]> {
+  const outcomes: string[] = []
+  for (let count = 1; ; count++) {
+    await stop(pipeline)
+    await pipeline.sql(change)
+    const step = await firstSteps(pipeline, count, plan)
+    if (step === undefined) return outcomes
+    const outcome = await startUnaware(pipeline)
+    outcomes.push(`${step.replace(/\d+/g, 'N')}: ${outcome}`)
+    await stop(pipeline)
+    assert.is(await millrace(pipeline, ...args), 0, step)
+    if (refill !== '') await pipeline.sql(refill)
+    pipeline.start()
+    await pipeline.assertEqual()
+  }
+}
+
+test('reset warehouse', async () => {
+  await using pipeline = await start()
+  const plan = (workspace: CommandWorkspace) => destruction('warehouse', workspace)
+  const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'warehouse', '--confirm', pipeline.name] })
+  const name = pipeline.name.replace(/\d+/g, 'N')
+  assert.equal(outcomes, [
+    `database ${name}_N is marked as being dropped: refused`,
+    'the consumer group of generation N is gone: refused',
+    'the stable views are gone: refused',
+    `database ${name}_N is gone: went on`,
+  ])
+})
+
+test('reset star', async () => {
+  await using pipeline = await start()
+  const plan = (workspace: CommandWorkspace) => destruction('star', workspace)
+  const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'star', '--confirm', pipeline.name] })
+  assert.ok(outcomes.length >= 6, outcomes.join('\n'))
+  assert.ok(
+    outcomes.every(outcome => outcome.endsWith('refused')),
+    outcomes.join('\n'),
+  )
+})
+
+test('reset topics, and generations drop of what stays', async () => {
+  await using pipeline = await start()
+  const plan = (workspace: CommandWorkspace) => destruction('topics', workspace)
+  const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'topics', '--confirm', pipeline.name] })
+  assert.ok(outcomes.length >= 3 && outcomes.every(outcome => outcome.endsWith('went on')), outcomes.join('\n'))
+  const older = async () => (await listGenerations(pipeline)).filter(line => !line.includes('serving'))
+  for (let count = 1; (await older()).length > 0; count = 1 + (count % 3)) {
+    const [line] = await older()
+    const number = line!.split(' ')[0]!
+    await firstSteps(pipeline, count, workspace => dropOne(workspace, Number(number)))
+    await pipeline.assertEqual()
+    const left = (await older()).find(each => each.startsWith(`${number} `))
+    if (left !== undefined) assert.is(await millrace(pipeline, 'generations', 'drop', number), 0, left)
+  }
+  await pipeline.assertEqual()
+})
+
+test('reset all', async () => {
+  await using pipeline = await start()
+  const plan = (workspace: CommandWorkspace) => destruction('all', workspace)
+  const args = ['reset', 'all', '--confirm', pipeline.name]
+  const outcomes = await cutEverywhere(pipeline, plan, { args, refill: rows })
+  assert.ok(outcomes.length >= 6 && outcomes.every(outcome => outcome.endsWith('went on')), outcomes.join('\n'))
+  const left = await pipeline.sql('SELECT slot_name FROM pg_replication_slots WHERE database = current_database()')
+  assert.is(left.length, 1)
+})
+
+test.run()

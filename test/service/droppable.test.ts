@@ -1,0 +1,129 @@
+// test/service/droppable: what ClickHouse and Postgres would refuse to drop is told beforehand, and the way out that is told is one.
+// May know: clickhouse/droppable, postgres/drop-rights, test/support, real Postgres and ClickHouse.
+
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'
+import { connect, disconnect } from '../../postgres/connect.ts'
+import { whatKeepsInPostgres } from '../../postgres/drop-rights.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
+import { createDatabase, uniqueName } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('droppable', { timeoutMs: 60_000 })
+let services: Services
+
+const networks = '<networks><ip>::/0</ip></networks>'
+const usersFile = `<clickhouse>
+  <profiles><looking><readonly>2</readonly></looking><no_ddl><allow_ddl>0</allow_ddl></no_ddl>
+    <careful><max_table_size_to_drop>1000</max_table_size_to_drop></careful></profiles>
+  <users>
+    <looking><password></password><profile>looking</profile>${networks}</looking>
+    <no_ddl><password></password><profile>no_ddl</profile>${networks}</no_ddl>
+    <careful><password></password><profile>careful</profile>${networks}</careful>
+    <default><access_management>1</access_management></default>
+  </users>
+</clickhouse>`
+
+test.before(async () => {
+  services = await startServices(['postgres', 'clickhouse'], { 'clickhouse.users.d/droppable.xml': usersFile })
+})
+test.after(() => services?.stop())
+
+async function withUser<Result>(user: string, work: (clickhouse: Clickhouse) => Promise<Result>): Promise<Result> {
+  const clickhouse = connectClickhouse({ url: services.endpoints.clickhouse!, user, password: '' })
+  try {
+    return await work(clickhouse)
+  } finally {
+    await clickhouse.close()
+  }
+}
+
+/** A generation's database with one table of more than 1,000 bytes. */
+async function makeDatabase(): Promise<{ name: string; own: Clickhouse; database: ToDrop; table: ToDrop }> {
+  const name = uniqueName('drop')
+  const own = await createWarehouse(services, name)
+  await own.command('CREATE TABLE parts (id UInt32, text String) ENGINE = MergeTree ORDER BY id')
+  await own.command('INSERT INTO parts SELECT number, randomPrintableASCII(100) FROM numbers(1000)')
+  return { name, own, database: { databases: [name] }, table: { tables: [{ database: name, name: 'parts' }] } }
+}
+
+test('what has no limit and all rights is dropped', async () => {
+  const { name, own, database, table } = await makeDatabase()
+  const views = [{ database: name }]
+  assert.equal(await whatKeepsInClickhouse(own, { ...database, ...table, views }), [])
+  assert.equal(await whatKeepsInClickhouse(own, { databases: ['of_nobody'] }), [])
+  await own.command(`DROP DATABASE ${name} SYNC`)
+  await own.close()
+})
+
+test('a user who may only read, or make and drop nothing, is told', async () => {
+  const { own, database } = await makeDatabase()
+  const reasons = (user: string) => withUser(user, clickhouse => whatKeepsInClickhouse(clickhouse, database))
+  assert.match((await reasons('looking'))[0]!, /readonly = 2 and allow_ddl = 1/)
+  assert.match((await reasons('no_ddl'))[0]!, /readonly = 0 and allow_ddl = 0/)
+  await own.close()
+})
+
+test('a table that is larger than the user may drop is told, as ClickHouse then refuses it', async () => {
+  const { name, own, database, table } = await makeDatabase()
+  await withUser('careful', async clickhouse => {
+    for (const doomed of [database, table]) {
+      const [reason, ...others] = await whatKeepsInClickhouse(clickhouse, doomed)
+      assert.match(reason!, new RegExp(`table ${name}.\`parts\` .* bytes, and max_table_size_to_drop is 1000`))
+      assert.equal(others, [])
+    }
+    await assert.refuses(
+      () => clickhouse.command(`DROP DATABASE ${name} SYNC`),
+      'CLICKHOUSE_FAILED',
+      /max_table_size_to_drop|SIZE_LIMIT/,
+    )
+    assert.equal((await own.rows('SELECT 1 FROM parts LIMIT 1')).length, 1)
+  })
+  await own.close()
+})
+
+test('rights that are missing are named, and are enough once they are granted', async () => {
+  const { name, own, database, table } = await makeDatabase()
+  const user = uniqueName('dropper')
+  await own.command(`CREATE USER ${user}`)
+  await own.command(`GRANT SELECT ON system.* TO ${user}`)
+  await withUser(user, async clickhouse => {
+    const doomed = { ...database, ...table, views: [{ database: name }] }
+    const reasons = await whatKeepsInClickhouse(clickhouse, doomed)
+    assert.is(reasons.length, 3)
+    for (const reason of reasons) await own.command(/GRANT .*/.exec(reason)![0])
+    assert.equal(await whatKeepsInClickhouse(clickhouse, doomed), [])
+    await clickhouse.command(`ALTER DATABASE ${name} MODIFY COMMENT 'being dropped'`)
+    await clickhouse.command(`CREATE VIEW ${name}.v AS SELECT 1`)
+    await clickhouse.command(`DROP VIEW ${name}.v SYNC`)
+    await clickhouse.command(`DROP DATABASE ${name} SYNC`)
+  })
+  await own.command(`DROP USER ${user}`).catch(() => {})
+  await own.close()
+})
+
+test('a publication of another role, and a role that may not replicate, are told; what is not there is not', async () => {
+  const database = await createDatabase(services.endpoints.postgres!)
+  const name = uniqueName('p')
+  const [owner, role] = [uniqueName('owner'), uniqueName('role')]
+  await database.sql(`CREATE ROLE ${owner}; CREATE ROLE ${role} LOGIN; GRANT CREATE ON DATABASE ${database.name} TO ${owner};
+    SET ROLE ${owner}; CREATE PUBLICATION ${name}; RESET ROLE`)
+  await database.sql(`SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`)
+  const client = await connect(database.url)
+  try {
+    await client.query(`SET SESSION AUTHORIZATION ${role}`)
+    const look = () => whatKeepsInPostgres(client, { slots: [name], publications: [name] })
+    const reasons = await look()
+    assert.is(reasons.length, 2)
+    for (const reason of reasons) await database.sql(/(GRANT|ALTER ROLE) .*/.exec(reason)![0])
+    assert.equal(await look(), [])
+    await client.query(`SELECT pg_drop_replication_slot('${name}'); DROP PUBLICATION ${name}`)
+    assert.equal(await whatKeepsInPostgres(client, { slots: ['none'], publications: ['none'] }), [])
+  } finally {
+    await disconnect(client)
+    await database.drop()
+  }
+})
+
+test.run()
