@@ -2,7 +2,8 @@
 // May know: clickhouse, contract, kafka, postgres, runtime, cli/workspace.
 
 import { type ToDrop, whatKeepsInClickhouse } from '../clickhouse/droppable.ts'
-import { type Generation, publicationName } from '../contract/generation.ts'
+import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
+import { whatKeepsInKafka } from '../kafka/permissions.ts'
 import { withClient } from '../postgres/connect.ts'
 import { whatKeepsInPostgres } from '../postgres/drop-rights.ts'
 import { holdGeneration } from '../producer/cleanup.ts'
@@ -11,6 +12,8 @@ import type { CommandWorkspace } from './workspace.ts'
 
 export interface Doomed extends ToDrop {
   readonly generations?: readonly Generation[]
+  /** Consumer groups besides those of the generations. */
+  readonly groups?: readonly string[]
 }
 
 /**
@@ -18,14 +21,18 @@ export interface Doomed extends ToDrop {
  *   somebody works with a generation
  */
 export async function refuseIfKept(workspace: CommandWorkspace, doomed: Doomed): Promise<void> {
-  const { config, clickhouse, url } = workspace
-  const { generations = [] } = doomed
+  const { config, clickhouse, kafka, url } = workspace
+  const { generations = [], groups = [] } = doomed
   const names = {
     slots: generations.map(({ slot }) => slot),
     publications: generations.map(({ number }) => publicationName(config.name, number)),
   }
   const inPostgres = generations.length > 0 ? await withClient(url, client => whatKeepsInPostgres(client, names)) : []
-  const reasons = [...inPostgres, ...(await whatKeepsInClickhouse(clickhouse, doomed))]
+  const inKafka = await whatKeepsInKafka(kafka, {
+    topics: generations.flatMap(generation => generationTopics(config.name, generation)),
+    groups: [...groups, ...generations.map(({ number }) => consumerGroup(config.name, number))],
+  })
+  const reasons = [...inPostgres, ...inKafka, ...(await whatKeepsInClickhouse(clickhouse, doomed))]
   if (reasons.length > 0) {
     throw new MillraceError('DROP_REFUSED', {
       what: `nothing was destroyed, since not all of it could be:\n    ${reasons.join('\n    ')}`,

@@ -4,6 +4,7 @@
 import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from 'commander'
 import type { ToDrop } from '../clickhouse/droppable.ts'
+import { consumerGroup } from '../contract/generation.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { askStatus } from '../runtime/presence.ts'
@@ -56,7 +57,8 @@ const parts: Readonly<Record<string, Part>> = {
     async *destroy(workspace) {
       const refolded = await findRefolded(workspace)
       const warehouses = await findWarehouses(workspace)
-      await refuseIfKept(workspace, named(warehouses))
+      const groups = refolded === undefined ? [] : [consumerGroup(workspace.config.name, refolded.number)]
+      await refuseIfKept(workspace, { ...named(warehouses), groups })
       yield* dropWarehouses(workspace, warehouses, refolded)
     },
   },

@@ -6,7 +6,7 @@ import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { isLoopback } from '../runtime/insecure.ts'
 import type { Log } from '../runtime/log.ts'
-import { BrokerLink, errorFromCode, type LinkOptions, type SaslOptions } from './broker.ts'
+import { BrokerLink, errorFromCode, type LinkOptions, type RawRequest, type SaslOptions } from './broker.ts'
 import { backoffMs, kafkaError, pause } from './failure.ts'
 import type { Broker, MetadataResponse } from './kafkajs.ts'
 import { Lane } from './lane.ts'
@@ -104,6 +104,11 @@ export class KafkaConnection {
   /** A request that any broker can answer; after a failed connection the next broker is asked. */
   async ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
     return this.#askLink(link => link.call(request))
+  }
+
+  /** A request of ours that any broker can answer; gives the body of the response. */
+  async send(request: RawRequest): Promise<Buffer> {
+    return this.#askLink(link => link.send(request))
   }
 
   /** Asks for the leaders of these topics, and of those asked for before. @throws {MillraceError} */

@@ -3,7 +3,7 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { TopicPartition } from './assignment.ts'
-import { answeredError, errorFromCode, isRetriable } from './broker.ts'
+import { answeredError, type BrokerLink, errorFromCode, isRetriable, type RawRequest } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { kafkaError, retrying } from './failure.ts'
 import type { Broker } from './kafkajs.ts'
@@ -47,11 +47,19 @@ export class Coordinator {
   }
 
   /** One attempt; a failure that passes makes the next one look for the coordinator anew. @throws kafkajs' errors */
-  async ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
+  ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
+    return this.#withLink(link => link.call(request))
+  }
+
+  /** As `ask`, a request of ours; gives the body of the response. */
+  send(request: RawRequest): Promise<Buffer> {
+    return this.#withLink(link => link.send(request))
+  }
+
+  async #withLink<T>(use: (link: BrokerLink) => Promise<T>): Promise<T> {
     try {
       this.#nodeId ??= await this.#find()
-      const link = await this.#lane.to(this.#nodeId)
-      return await link.call(request)
+      return await use(await this.#lane.to(this.#nodeId))
     } catch (error) {
       if (isRetriable(error)) this.#nodeId = undefined
       throw error

@@ -1,10 +1,13 @@
 // test/service/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
 // May know: kafka, test/support.
 
-import { ensureTopic } from '../../kafka/admin.ts'
+import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
+import { deleteTopics, ensureTopic } from '../../kafka/admin.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/cluster.ts'
+import { deleteGroup } from '../../kafka/coordinator.ts'
 import { openFetcher } from '../../kafka/fetch.ts'
 import { joinGroup } from '../../kafka/group.ts'
+import { whatKeepsInKafka } from '../../kafka/permissions.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { readTail } from '../../kafka/tail.ts'
 import { prepareCapture } from '../support/capture-run.ts'
@@ -87,6 +90,50 @@ test('SCRAM logs in, and what its user may not do is said', async () => {
       onError: () => undefined,
     })
   await assert.refuses(open, 'KAFKA_DENIED', /AUTHORIZATION/)
+  await other.close()
+})
+
+/** What bob may do with everything whose name begins so. */
+async function permit(prefix: string, operations: readonly AclOperationTypes[]): Promise<void> {
+  const { mechanism, username, password } = alice
+  const ssl = { ca: secure.ca }
+  const client = new Kafka({
+    brokers: [secure.broker],
+    ssl,
+    sasl: { mechanism, username, password },
+    logLevel: logLevel.NOTHING,
+  })
+  const admin = client.admin()
+  await admin.connect()
+  const about = { principal: 'User:bob', host: '*', permissionType: AclPermissionTypes.ALLOW, resourceName: prefix }
+  const acl = [AclResourceTypes.TOPIC, AclResourceTypes.GROUP].flatMap(resourceType =>
+    operations.map(operation => ({
+      ...about,
+      resourceType,
+      operation,
+      resourcePatternType: ResourcePatternTypes.PREFIXED,
+    })),
+  )
+  await admin.createAcls({ acl })
+  await admin.disconnect()
+}
+
+test('topics and groups that a user may not delete are named beforehand, until the permission is there', async () => {
+  const topic = uniqueName('kept')
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
+  const doomed = { topics: [topic], groups: [`${topic}.fold`] }
+  assert.equal(await whatKeepsInKafka(connection, { topics: [topic, 'of-nobody'], groups: doomed.groups }), [])
+  await permit(topic, [AclOperationTypes.READ, AclOperationTypes.WRITE, AclOperationTypes.DESCRIBE])
+  const other = await connect({ sasl: bob })
+  const reasons = await whatKeepsInKafka(other, doomed)
+  assert.is(reasons.length, 2)
+  assert.match(reasons[0]!, `lacks DELETE on topic ${topic}; add it`)
+  assert.match(reasons[1]!, `lacks DELETE on group ${topic}.fold; add it`)
+  await assert.refuses(() => deleteTopics(other, [topic]), 'KAFKA_DENIED')
+  await permit(topic, [AclOperationTypes.DELETE])
+  await until(async () => (await whatKeepsInKafka(other, doomed)).length === 0, { what: 'the permission is known' })
+  await deleteGroup(other, doomed.groups[0]!)
+  await deleteTopics(other, [topic])
   await other.close()
 })
 
