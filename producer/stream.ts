@@ -39,7 +39,7 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
   try {
     session = await openSession(workspace, prepared, { failure, signal, ends })
     const succeeded = untilSucceeded(workspace, prepared.generation, signal)
-    succeeded.catch(() => {})
+    succeeded.catch(error => signal.aborted || failure.abort(error))
     const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
     const successor = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
     failure.signal.throwIfAborted()
