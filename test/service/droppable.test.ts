@@ -14,6 +14,14 @@ const test = suite('droppable', { timeoutMs: 60_000 })
 let services: Services
 
 const networks = '<networks><ip>::/0</ip></networks>'
+/** What it takes to drop a database, to make some of its tables anew, and to drop a view. */
+const rights = [
+  'ALTER MODIFY DATABASE COMMENT, DROP',
+  'ALTER MODIFY DATABASE COMMENT, DROP, CREATE, INSERT',
+  'DROP VIEW',
+]
+const restricted = (name: string, grants: readonly string[]) =>
+  `<${name}><password></password>${networks}<grants>${grants.map(grant => `<query>${grant}</query>`).join('')}</grants></${name}>`
 const usersFile = `<clickhouse>
   <profiles><looking><readonly>2</readonly></looking><no_ddl><allow_ddl>0</allow_ddl></no_ddl>
     <careful><max_table_size_to_drop>1000</max_table_size_to_drop></careful></profiles>
@@ -21,7 +29,8 @@ const usersFile = `<clickhouse>
     <looking><password></password><profile>looking</profile>${networks}</looking>
     <no_ddl><password></password><profile>no_ddl</profile>${networks}</no_ddl>
     <careful><password></password><profile>careful</profile>${networks}</careful>
-    <default><access_management>1</access_management></default>
+    ${restricted('lacking', ['GRANT SELECT ON system.*'])}
+    ${restricted('enough', ['GRANT SELECT ON system.*', ...rights.map(right => `GRANT ${right} ON granted.*`)])}
   </users>
 </clickhouse>`
 
@@ -83,23 +92,28 @@ test('a table that is larger than the user may drop is told, as ClickHouse then 
   await own.close()
 })
 
-test('rights that are missing are named, and are enough once they are granted', async () => {
-  const { name, own, database, table } = await makeDatabase()
-  const user = uniqueName('dropper')
-  await own.command(`CREATE USER ${user}`)
-  await own.command(`GRANT SELECT ON system.* TO ${user}`)
-  await withUser(user, async clickhouse => {
-    const doomed = { ...database, ...table, views: [{ database: name }] }
+test('rights that are missing are named, and are enough where they are granted', async () => {
+  const own = await createWarehouse(services, 'granted')
+  await own.command('CREATE TABLE parts (id UInt32) ENGINE = MergeTree ORDER BY id')
+  const doomed = {
+    databases: ['granted'],
+    tables: [{ database: 'granted', name: 'parts' }],
+    views: [{ database: 'granted' }],
+  }
+  await withUser('lacking', async clickhouse => {
     const reasons = await whatKeepsInClickhouse(clickhouse, doomed)
-    assert.is(reasons.length, 3)
-    for (const reason of reasons) await own.command(/GRANT .*/.exec(reason)![0])
-    assert.equal(await whatKeepsInClickhouse(clickhouse, doomed), [])
-    await clickhouse.command(`ALTER DATABASE ${name} MODIFY COMMENT 'being dropped'`)
-    await clickhouse.command(`CREATE VIEW ${name}.v AS SELECT 1`)
-    await clickhouse.command(`DROP VIEW ${name}.v SYNC`)
-    await clickhouse.command(`DROP DATABASE ${name} SYNC`)
+    assert.equal(
+      reasons,
+      rights.map(right => `the user of ClickHouse lacks rights: GRANT ${right} ON \`granted\`.* TO \`lacking\``),
+    )
   })
-  await own.command(`DROP USER ${user}`).catch(() => {})
+  await withUser('enough', async clickhouse => {
+    assert.equal(await whatKeepsInClickhouse(clickhouse, doomed), [])
+    await clickhouse.command(`ALTER DATABASE granted MODIFY COMMENT 'being dropped'`)
+    await clickhouse.command('CREATE VIEW granted.v AS SELECT 1')
+    await clickhouse.command('DROP VIEW granted.v SYNC')
+    await clickhouse.command('DROP DATABASE granted SYNC')
+  })
   await own.close()
 })
 
