@@ -6,7 +6,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import type { Clickhouse } from './client.ts'
 import { quoteName, quotePath, quoteString } from './quote.ts'
-import { isStableView, objectsNamed, type Publisher, publisherMark, type Taken } from './stable-views.ts'
+import { isStableView, objectsNamed, type Publisher, publisherMark, publisherOf, type Taken } from './stable-views.ts'
 
 export interface PublishedView {
   /** Database and name that people use, such as `shop`.`orders`. */
@@ -185,19 +185,32 @@ async function lookAtDatabases(clickhouse: Clickhouse, views: readonly Published
 }
 
 function nameTaken(others: readonly Taken[]): MillraceError {
-  const found = others.map(({ database, name, engine }) => `${database}.${name}, ${describeKind(engine)}`)
-  const renames = others.map(({ database, name, engine }) => {
-    const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
-    return `RENAME ${kind} ${quotePath(database, name)} TO ${quotePath(database, `${name}_before`)}`
-  })
+  const found = others.map(other => `${other.database}.${other.name}, ${describeKind(other)}`)
+  const renames = others
+    .filter(other => publisherOf(other) === undefined)
+    .map(({ database, name, engine }) => {
+      const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
+      return `RENAME ${kind} ${quotePath(database, name)} TO ${quotePath(database, `${name}_before`)}`
+    })
+  const ways = [
+    'leave it out under tables, and under publish in model.yaml',
+    ...(renames.length > 0 ? ['or rename what is there'] : []),
+    ...(renames.length < others.length
+      ? ['or give one of the two pipelines a ClickHouse of its own; if the other is gone for good, drop its views']
+      : []),
+  ]
+  const example = renames.length > 0 ? `. For example: ${renames.join('; ')}` : ''
   return new MillraceError('NAME_TAKEN', {
     what: `stable views are to have names that something else has, so none was switched:\n    ${found.join('\n    ')}`,
     where: 'ClickHouse',
-    next: `rename what is there, or leave it out under tables, and under publish in model.yaml; the next start publishes. For example: ${renames.join('; ')}`,
+    next: `${ways.join('; ')}; the next start publishes${example}`,
   })
 }
 
-function describeKind(engine: string): string {
+function describeKind(taken: Taken): string {
+  const { engine } = taken
+  const publisher = publisherOf(taken)
+  if (publisher !== undefined) return `a stable view of another ${publisher}`
   if (engine === 'View') return 'a view that this pipeline did not make'
   if (engine === 'MaterializedView' || engine === 'Dictionary') return `a ${engine}`
   return `a table (${engine})`

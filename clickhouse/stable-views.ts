@@ -45,6 +45,12 @@ export function publisherMark({ pipeline, kafkaCluster }: Publisher): string {
   return `stable view of millrace: pipeline ${pipeline}, Kafka cluster ${kafkaCluster}`
 }
 
+/** Which pipeline has published the view, in words; undefined for what none has. */
+export function publisherOf({ engine, as_select }: Pick<Taken, 'engine' | 'as_select'>): string | undefined {
+  if (engine !== 'View') return undefined
+  return /log_comment = 'stable view of millrace: (pipeline \S+, Kafka cluster [^']+)'$/.exec(as_select)?.[1]
+}
+
 export function isStableView(
   { engine, as_select }: Pick<Taken, 'engine' | 'as_select'>,
   publisher: Publisher,

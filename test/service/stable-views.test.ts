@@ -131,7 +131,11 @@ test('two pipelines do not take the names of each other, be it of another name o
     { ...publisher, pipeline: 'sho' },
     { ...publisher, kafkaCluster: 'K2' },
   ]) {
-    await assert.refuses(() => publish(clickhouse, { generation: own, views, publisher: other }), 'NAME_TAKEN')
+    const attempt = () => publish(clickhouse, { generation: own, views, publisher: other })
+    const whose = /both\.orders, a stable view of another pipeline shop, Kafka cluster K1$/m
+    const { next } = await assert.refuses(attempt, 'NAME_TAKEN', whose)
+    assert.match(next, 'give one of the two pipelines a ClickHouse of its own')
+    assert.not.match(next, 'RENAME', 'which would take the name from the other')
     assert.equal(await findStableViews(clickhouse, other), [])
   }
   await run(
