@@ -16,7 +16,7 @@ import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { newestGeneration } from '../kafka/generations.ts'
 import { identify } from '../postgres/history.ts'
 import { dropGeneration } from '../producer/cleanup.ts'
-import { adoptRemains } from '../producer/remains.ts'
+import { adoptRemains, findRemains, isOurs } from '../producer/remains.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Steps } from '../runtime/steps.ts'
 import { type CommandWorkspace, knownGenerations } from './workspace.ts'
@@ -36,6 +36,26 @@ export async function findRetired(workspace: CommandWorkspace): Promise<Retired>
   const generations = await knownGenerations(workspace)
   refuseOtherSource(generations, identity)
   return { generations, identity }
+}
+
+/**
+ * With a wrong address of Kafka, the rows would be taken from under a pipeline that another Kafka counts.
+ * @throws {MillraceError} GENERATION_UNKNOWN when something reads this database under this pipeline's names and has no record here
+ */
+export async function refuseOtherReaders(
+  workspace: CommandWorkspace,
+  { generations, identity }: Retired,
+): Promise<void> {
+  const { publications, slots } = await findRemains(workspace, { generations, identity })
+  const ours = new Set(publications.filter(({ owner }) => isOurs(owner, workspace, identity)).map(({ name }) => name))
+  const here = slots.filter(({ database }) => identity.endsWith(`/${database}`))
+  const foreign = new Set([...here, ...publications].map(({ name }) => name).filter(name => !ours.has(name)))
+  if (foreign.size === 0) return
+  throw new MillraceError('GENERATION_UNKNOWN', {
+    what: `nothing was destroyed, since this database has slots or publications of generations that this Kafka has no record of: ${[...foreign].join(', ')}`,
+    where: `source ${identity}, Kafka cluster ${workspace.kafka.clusterId}`,
+    next: 'correct kafka.brokers if the pipeline belongs to another Kafka; if nobody needs them any more, drop them: the producer names the statements when it is started',
+  })
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   findRefolded,
   findRetired,
   findWarehouses,
+  refuseOtherReaders,
   retireGenerations,
   type Warehouses,
 } from './reset-pipeline.ts'
@@ -93,8 +94,11 @@ async function* destroySource({ url, config }: CommandWorkspace): Steps {
   yield `the source is empty: ${sourceSchemas(config).join(' ')}`
 }
 
-function rehearse({ url, config }: CommandWorkspace): Promise<void> {
-  return recreateSource(url, config, { rehearsal: true })
+/** Whatever could refuse to empty the source. */
+async function rehearse(workspace: CommandWorkspace): Promise<void> {
+  const { url, config } = workspace
+  await refuseOtherReaders(workspace, await findRetired(workspace))
+  await recreateSource(url, config, { rehearsal: true })
 }
 
 function named({ databases, views }: Warehouses): ToDrop {

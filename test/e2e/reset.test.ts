@@ -157,6 +157,10 @@ test('a topic of generations that was lost stops both services by name, at once 
 
 test('source: its tables are empty, and so is everything that comes of them', async () => {
   await stop()
+  await pipeline.sql(`CREATE PUBLICATION ${pipeline.name}_99`)
+  await assert.refuses(() => reset('source', 'shop'), 'GENERATION_UNKNOWN', /nothing was destroyed, .*_99/)
+  await pipeline.sql(`DROP PUBLICATION ${pipeline.name}_99`)
+  assert.ok((await orders()) > 0)
   await reset('source', 'shop')
   await goOn()
   assert.is(await orders(), 0)
