@@ -9,12 +9,16 @@ import {
   markDatabase,
 } from '../clickhouse/databases.ts'
 import { dropStableViews, findStableViews, type StableView } from '../clickhouse/stable-views.ts'
-import { consumerGroup, type Generation } from '../contract/generation.ts'
+import { consumerGroup, type Generation, publicationName } from '../contract/generation.ts'
+import { generationPrefix } from '../contract/names.ts'
 import type { Owner } from '../contract/owner.ts'
 import { deleteTopics, listTopics } from '../kafka/admin.ts'
 import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { newestGeneration } from '../kafka/generations.ts'
+import { withClient } from '../postgres/connect.ts'
 import { identify } from '../postgres/history.ts'
+import { findPublications } from '../postgres/publication.ts'
+import { slotsOfServer } from '../postgres/slot.ts'
 import { dropGeneration } from '../producer/cleanup.ts'
 import { adoptRemains, findRemains, isOurs } from '../producer/remains.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -23,30 +27,41 @@ import { type CommandWorkspace, knownGenerations } from './workspace.ts'
 
 /** What is to be destroyed, as it was found and asked for before any of it was. */
 export interface Retired {
+  /** All that Kafka knows of. */
+  readonly known: readonly Generation[]
+  /** Those of which anything is there. */
   readonly generations: readonly Generation[]
   readonly identity: string
 }
 
 /**
- * Every generation of this pipeline, of those that are gone already also, since a call before may have left them half removed.
+ * Every generation that is not gone, and those that a call before may have left half removed.
  * @throws {MillraceError} GENERATION_CHANGED when one is of another source
  */
-export async function findRetired(workspace: CommandWorkspace): Promise<Retired> {
-  const { source: identity } = await identify(workspace.url)
-  const generations = await knownGenerations(workspace)
-  refuseOtherSource(generations, identity)
-  return { generations, identity }
+export async function findRetired({ config, kafka, url, ...workspace }: CommandWorkspace): Promise<Retired> {
+  const { source: identity } = await identify(url)
+  const known = await knownGenerations({ ...workspace, config, kafka })
+  refuseOtherSource(known, identity)
+  const topics = await listTopics(kafka, `${config.name}.`)
+  const inPostgres = await withClient(url, async client => [
+    ...(await slotsOfServer(client, `${config.name}_`)),
+    ...(await findPublications(client, `${config.name}_`)),
+  ])
+  const names = new Set(inPostgres.map(({ name }) => name))
+  const isThere = ({ number, slot, state }: Generation) =>
+    !['abandoned', 'dropped'].includes(state) ||
+    names.has(slot) ||
+    names.has(publicationName(config.name, number)) ||
+    topics.some(topic => topic.startsWith(generationPrefix(config.name, number)))
+  return { known, generations: known.filter(isThere), identity }
 }
 
 /**
  * With a wrong address of Kafka, the rows would be taken from under a pipeline that another Kafka counts.
  * @throws {MillraceError} GENERATION_UNKNOWN when something reads this database under this pipeline's names and has no record here
  */
-export async function refuseOtherReaders(
-  workspace: CommandWorkspace,
-  { generations, identity }: Retired,
-): Promise<void> {
-  const { publications, slots } = await findRemains(workspace, { generations, identity })
+export async function refuseOtherReaders(workspace: CommandWorkspace, { known, identity }: Retired): Promise<void> {
+  const { publications, slots } = await findRemains(workspace, { generations: known, identity })
   const ours = new Set(publications.filter(({ owner }) => isOurs(owner, workspace, identity)).map(({ name }) => name))
   const here = slots.filter(({ database }) => identity.endsWith(`/${database}`))
   const foreign = new Set([...here, ...publications].map(({ name }) => name).filter(name => !ours.has(name)))
@@ -65,9 +80,10 @@ export async function refuseOtherReaders(
  * finished.
  * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
  */
-export async function* retireGenerations(workspace: CommandWorkspace, { generations, identity }: Retired): Steps {
+export async function* retireGenerations(workspace: CommandWorkspace, retired: Retired): Steps {
   const { config, kafka } = workspace
-  const adopted = await adoptRemains(workspace, { generations, identity })
+  const { known, generations, identity } = retired
+  const adopted = await adoptRemains(workspace, { generations: known, identity })
   if (adopted.length > 0) yield 'what has no record is recorded as dropped'
   for (const generation of [...generations, ...adopted]) yield* dropGeneration(workspace, generation)
   const isOfGeneration = new RegExp(`^${config.name}\\.\\d+\\.`)

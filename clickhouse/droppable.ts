@@ -58,16 +58,19 @@ FROM system.settings WHERE name = 'max_table_size_to_drop'`,
   const most = limit?.bytes ?? '0'
   if (most === '0') return []
   const found = await clickhouse.rows<{ database: string; table: string; bytes: string }>(
-    `SELECT database, table, toString(sum(bytes_on_disk)) AS bytes FROM system.parts
-WHERE active AND (database IN {databases:Array(String)} OR (database, table) IN {tables:Array(Tuple(String, String))})
+    `SELECT database, table, toString(sum(bytes_on_disk)) AS bytes FROM system.parts WHERE active AND database IN {all:Array(String)}
 GROUP BY database, table HAVING sum(bytes_on_disk) > {most:UInt64} ORDER BY database, table`,
-    { databases, tables: tables.map(({ database, name }) => [database, name]), most },
+    { all: [...databases, ...tables.map(({ database }) => database)], most },
   )
+  const isDoomed = ({ database, table }: { database: string; table: string }) =>
+    databases.includes(database) || tables.some(each => each.database === database && each.name === table)
   const remedy = `set max_table_size_to_drop to 0 in the server's configuration or in the profile of this user`
-  return found.map(
-    ({ database, table, bytes }) =>
-      `table ${database}.\`${table}\` in ClickHouse has ${bytes} bytes, and max_table_size_to_drop is ${most}; ${remedy}`,
-  )
+  return found
+    .filter(isDoomed)
+    .map(
+      ({ database, table, bytes }) =>
+        `table ${database}.\`${table}\` in ClickHouse has ${bytes} bytes, and max_table_size_to_drop is ${most}; ${remedy}`,
+    )
 }
 
 /** @see https://clickhouse.com/docs/sql-reference/statements/check-grant */
