@@ -15,7 +15,17 @@ import { openSink } from './sink.ts'
  */
 export async function readGenerations(fetcher: Fetcher, pipeline: string, signal: AbortSignal): Promise<Generation[]> {
   const values = await readCompacted(fetcher, generationsTopic(pipeline), signal)
-  return [...values.values()].map(json => readGeneration(json, pipeline))
+  return [...values].filter(([key, text]) => isRecord(key, text)).map(([, json]) => readGeneration(json, pipeline))
+}
+
+/** What others write there is none. In the place of one of ours it makes that one missing, which whoever needs it says by name. */
+export function isRecord(key: string, text: string): boolean {
+  try {
+    const record = JSON.parse(text) as Partial<Generation> | null
+    return String(record?.number) === key && typeof record?.state === 'string'
+  } catch {
+    return false
+  }
 }
 
 /** Of one that is gone, only the number matters, which is not used again. @throws {MillraceError} GENERATION_CHANGED */

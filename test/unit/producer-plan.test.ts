@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { type Generation, type GenerationState, generationFormat } from '../../contract/generation.ts'
 import { ownerMark, readOwner } from '../../contract/owner.ts'
-import { readGeneration } from '../../kafka/generations.ts'
+import { isRecord, readGeneration } from '../../kafka/generations.ts'
 import { CommitTimes } from '../../producer/commit-times.ts'
 import { partitionOf, sameText } from '../../producer/partition.ts'
 import { planGeneration } from '../../producer/plan.ts'
@@ -79,6 +79,13 @@ test('a record of another version is refused by name, and one of a generation th
     )
   }
   assert.is(readGeneration(record(undefined, 'dropped'), 'shop').number, 7)
+})
+
+test('what others write among the records is none, whatever it looks like', () => {
+  assert.ok(isRecord('7', JSON.stringify(generation(7, 'live'))))
+  assert.not.ok(isRecord('8', JSON.stringify(generation(7, 'live'))))
+  for (const text of ['', 'hello', 'null', '7', '[]', '{"number":7}', '{"number":"x","state":"live"}'])
+    assert.not.ok(isRecord('7', text), text)
 })
 
 test('the commit time is that of the last commit that is durable, even where a clock was set back', () => {
