@@ -43,3 +43,10 @@ export function checkBelonging({ pipeline, kafkaCluster, generations, databases 
     next: `restore the topic, or run millrace reset topics, after which everything is loaded anew into another database; only what nobody needs may be removed: ${unknown.map(({ name }) => `DROP DATABASE ${name}`).join('; ')}`,
   })
 }
+
+/** While this Kafka has no generation yet, databases that this pipeline has made from another one hint at a wrong address. */
+export function elsewhere({ pipeline, kafkaCluster, generations, databases }: Belonging): string | undefined {
+  const other = databases.find(({ owner }) => owner?.pipeline === pipeline && owner.kafkaCluster !== kafkaCluster)
+  if (other === undefined || generations.length > 0) return undefined
+  return `this Kafka cluster, ${kafkaCluster}, has no generation of the pipeline, and database ${other.name} was folded from the cluster ${other.owner!.kafkaCluster}; is kafka.brokers right?`
+}

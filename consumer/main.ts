@@ -19,7 +19,7 @@ import type { Log } from '../runtime/log.ts'
 import { Openings } from '../runtime/openings.ts'
 import { announce, withdraw } from '../runtime/presence.ts'
 import { retry } from '../runtime/retry.ts'
-import { checkBelonging } from './belonging.ts'
+import { checkBelonging, elsewhere } from './belonging.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
 import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
@@ -125,7 +125,10 @@ async function refuseStrangers(
     const find = () => findDatabases(bare, pipeline)
     const databases = await retry(find, { what: 'look for databases', signal: life.signal, log })
     const generations = await known(source, life.signal)
-    checkBelonging({ pipeline, kafkaCluster: source.connection.clusterId, generations, databases })
+    const belonging = { pipeline, kafkaCluster: source.connection.clusterId, generations, databases }
+    checkBelonging(belonging)
+    const doubt = elsewhere(belonging)
+    if (doubt !== undefined) log.warn(doubt)
   } finally {
     await bare.close()
   }

@@ -1,7 +1,7 @@
 // test/unit/belonging.test: records and databases that do not belong together are named before anything is folded.
 // May know: consumer/belonging, contract.
 
-import { checkBelonging } from '../../consumer/belonging.ts'
+import { checkBelonging, elsewhere } from '../../consumer/belonging.ts'
 import type { Generation } from '../../contract/generation.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -43,6 +43,17 @@ test('records that another Kafka cluster has written are not gone on from', asyn
   const moved = () => check([generation(1, { kafkaCluster: 'K9' })], [])
   await assert.refuses(moved, 'GENERATION_CHANGED', /made in the Kafka cluster K9/)
   check([generation(1, { kafkaCluster: 'K9', state: 'dropped' })], [])
+})
+
+test('a Kafka without generations is doubted where a database was folded from another one', () => {
+  const doubt = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
+    elsewhere({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
+  const moved = database(1, { kafkaCluster: 'K2' })
+  assert.match(doubt([], [moved])!, 'database shop_1 was folded from the cluster K2; is kafka.brokers right?')
+  assert.equal(
+    [doubt([generation(1)], [moved]), doubt([], [database(1)]), doubt([], [])],
+    [undefined, undefined, undefined],
+  )
 })
 
 test.run()
