@@ -11,6 +11,7 @@ import { identify } from '../postgres/history.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
 import { dropSlot, slotState } from '../postgres/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { retry } from '../runtime/retry.ts'
 import type { Steps } from '../runtime/steps.ts'
 import { type Lock, takeLock } from './lock.ts'
 import type { Workspace } from './workspace.ts'
@@ -50,19 +51,25 @@ export async function removeGeneration(place: Place, generation: Generation): Pr
   await deleteTopics(kafka, generationTopics(config.name, generation), signal)
 }
 
+/** Postgres may notice only after a moment that a reader is gone. */
+const farewellMs = 10_000
+
 /**
  * Keeps producers from the generation until the lock is released. Nothing has been removed when it throws.
  * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it; SLOT_ACTIVE while anybody reads
  *   its slot
  */
 export async function holdGeneration(place: Place, generation: Generation): Promise<Lock> {
-  const { config, kafka, url, signal } = place
+  const { config, kafka, url, log, signal = new AbortController().signal } = place
   const { slot, number } = generation
   const lock = await takeLock(url, slot, signal)
   try {
     await requireNoMembers(kafka, consumerGroup(config.name, number))
-    const state = await withClient(url, client => slotState(client, slot), signal)
-    if (state?.active) throw slotRead(slot)
+    const requireIdle = async () => {
+      const state = await withClient(url, client => slotState(client, slot), signal)
+      if (state?.active) throw slotRead(slot)
+    }
+    await retry(requireIdle, { what: `see slot ${slot} idle`, signal, log, limitMs: farewellMs })
     return lock
   } catch (error) {
     await lock.release()
