@@ -23,12 +23,17 @@ export async function whatKeepsInClickhouse(
     ...(await readOnly(clickhouse)),
     ...(await tooLarge(clickhouse, databases, tables)),
     ...(await lackingRights(clickhouse, [
-      ...databases.map(name => [name, 'ALTER MODIFY DATABASE COMMENT, DROP'] as const),
-      ...tables.map(({ database }) => [database, 'ALTER MODIFY DATABASE COMMENT, DROP, CREATE, INSERT'] as const),
+      ...databases.map(name => [name, `${toMark}, DROP DATABASE, ${toDrop}`] as const),
+      ...tables.map(({ database }) => [database, `${toMark}, ${toDrop}, ${toMake}`] as const),
       ...views.map(({ database }) => [database, 'DROP VIEW'] as const),
     ])),
   ]
 }
+
+/** Each by itself: the groups DROP and CREATE hold rights that nobody can have on one database. */
+const toMark = 'ALTER MODIFY DATABASE COMMENT'
+const toDrop = 'DROP TABLE, DROP VIEW, DROP DICTIONARY'
+const toMake = 'CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, INSERT'
 
 /** @see https://clickhouse.com/docs/operations/settings/permissions-for-queries */
 async function readOnly(clickhouse: Clickhouse): Promise<string[]> {

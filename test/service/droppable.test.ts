@@ -16,8 +16,8 @@ let services: Services
 const networks = '<networks><ip>::/0</ip></networks>'
 /** What it takes to drop a database, to make some of its tables anew, and to drop a view. */
 const rights = [
-  'ALTER MODIFY DATABASE COMMENT, DROP',
-  'ALTER MODIFY DATABASE COMMENT, DROP, CREATE, INSERT',
+  'ALTER MODIFY DATABASE COMMENT, DROP DATABASE, DROP TABLE, DROP VIEW, DROP DICTIONARY',
+  'ALTER MODIFY DATABASE COMMENT, DROP TABLE, DROP VIEW, DROP DICTIONARY, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, INSERT',
   'DROP VIEW',
 ]
 const restricted = (name: string, grants: readonly string[]) =>

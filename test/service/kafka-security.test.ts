@@ -1,7 +1,7 @@
 // test/service/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
 // May know: kafka, test/support.
 
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
+import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
 import { deleteTopics, ensureTopic } from '../../kafka/admin.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/cluster.ts'
 import { deleteGroup } from '../../kafka/coordinator.ts'
@@ -16,6 +16,7 @@ import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
 const test = suite('kafka security', { timeoutMs: 120_000 })
 const signal = new AbortController().signal
 const alice = { mechanism: 'plain', username: 'alice', password: 'secret' } as const
@@ -94,7 +95,7 @@ test('SCRAM logs in, and what its user may not do is said', async () => {
 })
 
 /** What bob may do with everything whose name begins so. */
-async function permit(prefix: string, operations: readonly AclOperationTypes[]): Promise<void> {
+async function permit(prefix: string, operations: readonly Operation[]): Promise<void> {
   const { mechanism, username, password } = alice
   const ssl = { ca: secure.ca }
   const client = new Kafka({
