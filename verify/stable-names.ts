@@ -6,7 +6,7 @@ import { currentName, storageName } from '../clickhouse/ddl.ts'
 import { historyName } from '../clickhouse/history.ts'
 import type { PublishedView } from '../clickhouse/publish.ts'
 import { quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
-import type { Table } from '../contract/table.ts'
+import { type Table, tableName } from '../contract/table.ts'
 import { readRows } from './reading.ts'
 
 interface View {
@@ -48,11 +48,15 @@ export async function checkStableNames(published: Published): Promise<Record<str
   const [expected, found] = [await formatted(clickhouse, views), await definitions(clickhouse, views)]
   const problems: Record<string, string> = {}
   for (const [index, view] of views.entries()) {
-    const name = `${view.database}.${view.name}`
+    const name = nameOf(view)
     const problem = compare(found.get(name), expected[index]!)
     if (problem !== undefined) problems[name] = problem
   }
   return problems
+}
+
+function nameOf({ database, name }: Pick<View, 'database' | 'name'>): string {
+  return tableName({ schema: database, name })
 }
 
 /** The stable views of a table, and the view inside the generation that the first of them shows. */
@@ -94,7 +98,7 @@ async function definitions(clickhouse: Clickhouse, views: readonly View[]): Prom
     clickhouse,
     `SELECT database, name, engine, as_select FROM system.tables WHERE (database, name) IN (${names.join(', ')})`,
   )
-  return new Map(rows.map(row => [`${row.database}.${row.name}`, row]))
+  return new Map(rows.map(row => [nameOf(row), row]))
 }
 
 function compare(found: Definition | undefined, expected: string): string | undefined {

@@ -4,7 +4,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
 import { findDatabases } from '../clickhouse/databases.ts'
-import { changelogName, changelogSuffix } from '../clickhouse/ddl.ts'
+import { changelogName, changelogSuffix, storageName } from '../clickhouse/ddl.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { formatLsn } from '../contract/position.ts'
 import { parseValueSchema } from '../contract/schema.ts'
@@ -108,7 +108,8 @@ export async function changedSince({ clickhouse, tables, objects }: OpenedWareho
 
 /** Changelogs of the generation that belong to none of the tables that it says it holds, in the form of `Verification.names`. */
 export function strayChangelogs({ database, tables, objects }: OpenedWarehouse): Record<string, string> {
-  const known = new Set(tables.map(changelogName))
+  // A table may itself be called `changelog`.
+  const known = new Set(tables.flatMap(table => [changelogName(table), storageName(table.schema, table.name)]))
   const stray = [...objects].filter(name => name.endsWith(changelogSuffix) && !known.has(name))
   return Object.fromEntries(
     stray.map(name => [`${database}.${name}`, 'belongs to no table that the generation says it holds']),
