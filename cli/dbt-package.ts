@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import type { DescribedColumn, DescribedObject } from '../clickhouse/describe.ts'
 import type { Model } from '../clickhouse/model.ts'
 import type { PublishedView } from '../clickhouse/publish.ts'
-import type { Expectation } from './expectations.ts'
+import { type Expectation, ownOf } from './expectations.ts'
 
 export interface DbtParts {
   readonly model: Model
@@ -70,12 +70,13 @@ function columnTests(
   { key, required, references, values }: Expectation,
 ): (string | object)[] {
   const isKey = key?.length === 1 && key[0] === column
-  const target = references[column]?.split('.')
+  const target = ownOf(references, column)?.split('.')
+  const accepted = ownOf(values, column)
   return [
     ...(isKey ? ['unique'] : []),
     ...(type.startsWith('Nullable(') && (isKey || required.includes(column)) ? ['not_null'] : []),
     ...(target ? [{ relationships: { arguments: { to: sourceOf(target[0]!, target[1]!), field: target[2] } } }] : []),
-    ...(values[column] ? [{ accepted_values: { arguments: { values: values[column] } } }] : []),
+    ...(accepted ? [{ accepted_values: { arguments: { values: accepted } } }] : []),
   ]
 }
 

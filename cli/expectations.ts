@@ -27,6 +27,11 @@ export type Expectation = z.infer<typeof expectationSchema>
 
 const nothing: Expectation = { required: [], references: {}, values: {} }
 
+/** Names come from the source as well, and every object has a `constructor`. */
+export function ownOf<Value>(values: Readonly<Record<string, Value>> | undefined, name: string): Value | undefined {
+  return values !== undefined && Object.hasOwn(values, name) ? values[name] : undefined
+}
+
 /**
  * By `database.view`, of all that the model publishes: `expectations.yaml`, and the keys of reports from their checks.
  * @throws {MillraceError} CONFIG_INVALID when the file is not as described, or speaks of a view that the model does not publish
@@ -46,7 +51,7 @@ export function loadExpectations(model: Model, checks: readonly ReportCheck[]): 
         const key = keys.get(name)
         return [
           `${database}.${name}`,
-          { ...(key === undefined ? {} : { key: [...key] }), ...(stated[database]?.[name] ?? nothing) },
+          { ...(key === undefined ? {} : { key: [...key] }), ...(ownOf(ownOf(stated, database), name) ?? nothing) },
         ]
       }),
     )

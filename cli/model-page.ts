@@ -81,7 +81,8 @@ function sourceDiagram({ sources, foreignKeys }: ModelParts): string[] {
   const relations = foreignKeys
     .filter(
       ({ schema, table, targetSchema, target }) =>
-        captured.has(`${schema}.${table}`) && captured.has(`${targetSchema}.${target}`),
+        captured.has(tableName({ schema, name: table })) &&
+        captured.has(tableName({ schema: targetSchema, name: target })),
     )
     .map(({ table, target, columns }) => {
       const source = sources.find(({ name }) => name === table)!
@@ -92,10 +93,10 @@ function sourceDiagram({ sources, foreignKeys }: ModelParts): string[] {
 }
 
 function sourceTable({ config }: ModelParts, source: SourceTable): string[] {
-  const policies = tableOptions(config, source.schema, source.name)?.columns ?? {}
+  const policies = new Map(Object.entries(tableOptions(config, source.schema, source.name)?.columns ?? {}))
   const rows = source.columns.map(
     ({ name, pgType, comment }) =>
-      `| ${name} | ${cell(pgType)} | ${policies[name] ?? 'keep'} | ${cell(comment ?? '')} |`,
+      `| ${name} | ${cell(pgType)} | ${policies.get(name) ?? 'keep'} | ${cell(comment ?? '')} |`,
   )
   return [
     `### ${tableName(source)}`,

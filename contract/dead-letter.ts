@@ -22,6 +22,8 @@ export interface DeadLetter {
     readonly op: string
     readonly image: 'before' | 'after'
     readonly row: Readonly<Record<string, string | null>>
+    /** Columns that are not in `row`, because a letter with them is larger than a record may be: the bytes of their text, and its SHA-256 in hex. */
+    readonly cut?: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
   }
   /** Set by the consumer: where the record stands, and its bytes in base64. */
   readonly record?: {

@@ -67,7 +67,6 @@ const mostBytesBesideText = 1 + longestVarint + 32
 const mostEnvelopeBytes = 2 * wireHeaderBytes + 6 * longestVarint + 8
 /** The densest text, digits of a decimal, is less than three times as long as its value. */
 const mostTextPerByte = 3
-const shownCharacters = 40
 
 /** Encodes the rows of one table into a writer that may serve several tables, one record at a time. */
 export class Encoder {
@@ -149,8 +148,7 @@ export class Encoder {
         if (nullable) writer.byte(2)
         this.writeValue(row, index)
       } else if (nullable) writer.byte(0)
-      else
-        throw refuseIn(new Refusal('it is NULL, but the column was NOT NULL when it was captured'), columns[index]!, '')
+      else throw refuseIn(new Refusal('it is NULL, but the column was NOT NULL when it was captured'), columns[index]!)
     }
     const bytes = writer.position - start + this.keyEnd
     if (bytes > this.options.maxImageBytes) throw this.tooLarge(`${bytes} bytes encoded`)
@@ -161,9 +159,7 @@ export class Encoder {
     try {
       this.valueWriters[index]!(this.writer, buffer, starts[index]!, ends[index]!)
     } catch (error) {
-      const shownEnd = Math.min(ends[index]!, starts[index]! + shownCharacters)
-      if (error instanceof Refusal)
-        refuseIn(error, this.columns[index]!, buffer.toString('utf8', starts[index], shownEnd))
+      if (error instanceof Refusal) refuseIn(error, this.columns[index]!)
       throw error
     }
   }
@@ -184,8 +180,7 @@ function avroString(text: string): Buffer {
   return writer.buffer.subarray(0, writer.position)
 }
 
-function refuseIn(refusal: Refusal, column: Column, text: string): Refusal {
+function refuseIn(refusal: Refusal, column: Column): Refusal {
   refusal.column = column.name
-  refusal.text = text
   return refusal
 }

@@ -16,9 +16,13 @@ export function avroName(identifier: string): string {
   return /^[0-9]/.test(escaped) ? `_x${escaped.charCodeAt(0).toString(16)}_${escaped.slice(1)}` : escaped
 }
 
-/** `<name>.<generation>.<schema>.<table>`, each part escaped where Kafka does not allow its characters. */
+/**
+ * `<name>.<generation>.<schema>.<table>`, each part escaped where Kafka does not allow its characters: in the table as `_x<hex>_`, in the schema as
+ * `-x<hex>-`. Kafka refuses a topic that differs from another only in dots and underscores. So a schema has no underscore here, and no digit
+ * at its start, for which a number of a generation could be taken.
+ */
 export function topicName(pipeline: string, generation: number, schema: string, table: string): string {
-  const topic = `${generationPrefix(pipeline, generation)}${topicPart(schema)}.${topicPart(table)}`
+  const topic = `${generationPrefix(pipeline, generation)}${schemaPart(schema)}.${topicPart(table)}`
   if (topic.length <= longestTopic) return topic
   const digest = createHash('sha256').update(topic).digest('hex').slice(0, 16)
   return `${topic.slice(0, longestTopic - 17)}_${digest}`
@@ -60,16 +64,28 @@ export const historyColumnNames = [
   'update_id',
 ] as const
 
+function schemaPart(identifier: string): string {
+  return [...identifier]
+    .map((character, index) =>
+      /[A-Za-z]/.test(character) || (index > 0 && /\d/.test(character)) ? character : escaped(character, '-'),
+    )
+    .join('')
+}
+
+function escaped(character: string, mark: '_' | '-'): string {
+  return `${mark}x${character.codePointAt(0)!.toString(16)}${mark}`
+}
+
 function topicPart(identifier: string): string {
   return escapeExcept(identifier, /[A-Za-z0-9_-]/)
 }
 
 function escapeExcept(identifier: string, allowed: RegExp): string {
   const literalsApart = identifier.replace(/_(?=x[0-9a-f]+_)/g, '\u0000')
-  let escaped = ''
+  let text = ''
   for (const character of literalsApart) {
-    if (character === '\u0000') escaped += '_x5f_'
-    else escaped += allowed.test(character) ? character : `_x${character.codePointAt(0)!.toString(16)}_`
+    if (character === '\u0000') text += '_x5f_'
+    else text += allowed.test(character) ? character : escaped(character, '_')
   }
-  return escaped
+  return text
 }

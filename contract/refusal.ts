@@ -7,12 +7,10 @@
  */
 export const refusalRules = 1
 
-/** Thrown by the encoders; the column and its text are filled in by the row's encoder. */
+/** Thrown by the encoders; the column is filled in by the row's encoder. It does not carry the value, which must not get into a log. */
 export class Refusal extends Error {
   /** Column the value stands in; empty for the image as a whole. */
   column = ''
-  /** The value as Postgres prints it, shortened. */
-  text = ''
 
   /** @param reason sentence that follows "column x of row y: " */
   constructor(reason: string) {

@@ -43,7 +43,14 @@ export interface Table {
   readonly comment?: string
 }
 
-/** `schema.name`, for messages and maps. Not quoted: never put it into SQL. */
+/**
+ * `schema.name`, for messages and maps: no two tables have the same. A part with a dot, a quotation mark or a control character in it stands as
+ * JSON text, `"a.b".c`, so that it neither passes for two parts nor ends a line. Never put it into SQL.
+ */
 export function tableName(table: { readonly schema: string; readonly name: string }): string {
-  return `${table.schema}.${table.name}`
+  return `${namePart(table.schema)}.${namePart(table.name)}`
+}
+
+function namePart(name: string): string {
+  return /[."\\\p{Cc}]/u.test(name) ? JSON.stringify(name) : name
 }

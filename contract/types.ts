@@ -24,7 +24,12 @@ export interface TypeMapping {
   readonly reason?: string
 }
 
-const exact: Record<string, Encoding> = {
+/** Types are named by whoever makes them: in an object, `constructor` and `__proto__` would be found. */
+function mapOf<Value>(values: Readonly<Record<string, Value>>): ReadonlyMap<string, Value> {
+  return new Map(Object.entries(values))
+}
+
+const exact: ReadonlyMap<string, Encoding> = mapOf({
   bool: 'boolean',
   int2: 'int',
   int4: 'int',
@@ -45,12 +50,12 @@ const exact: Record<string, Encoding> = {
   json: 'string',
   jsonb: 'string',
   xml: 'string',
-}
+})
 
 const noCounterpart = 'ClickHouse has no type with the same values'
 const context = 'the text form is what Postgres prints for this identifier'
 
-const asText: Record<string, string> = {
+const asText: ReadonlyMap<string, string> = mapOf({
   time: 'ClickHouse has no time of day that reaches 24:00:00',
   timetz: noCounterpart,
   interval: 'months, days and microseconds are kept apart, in ISO 8601',
@@ -95,35 +100,54 @@ const asText: Record<string, string> = {
   regtype: context,
   aclitem: context,
   gtsvector: noCounterpart,
-}
+})
 
-const refused: Record<string, string> = {
+const refused: ReadonlyMap<string, string> = mapOf({
   pg_node_tree: 'an internal expression tree; it has no meaning outside its database',
   pg_ndistinct: 'internal planner statistics',
   pg_dependencies: 'internal planner statistics',
   pg_mcv_list: 'internal planner statistics',
   pg_brin_bloom_summary: 'an internal index summary',
   pg_brin_minmax_multi_summary: 'an internal index summary',
-}
+})
 
 /** ClickHouse's widest decimal is Decimal256: 76 digits. */
 const widestDecimal = 76
 
 /** How a column of this type travels. A type that no table above names is text, and says so. */
 export function mapType(type: SourceType): TypeMapping {
-  const encoding = exact[type.name]
+  const encoding = exact.get(type.name)
   if (encoding !== undefined && type.kind === 'b') return { fidelity: 'exact', encoding }
   if (type.name === 'numeric') return mapNumeric(type.typeModifier)
   if (type.kind === 'e') return { fidelity: 'exact', encoding: 'string' }
   if (type.kind === 'p') return { fidelity: 'refused', encoding: 'string', reason: `${type.name} is a pseudo-type` }
-  const refusal = refused[type.name]
+  const refusal = refused.get(type.name)
   if (refusal !== undefined) return { fidelity: 'refused', encoding: 'string', reason: refusal }
-  return { fidelity: 'text', encoding: 'string', reason: asText[type.name] ?? describeOther(type) }
+  return { fidelity: 'text', encoding: 'string', reason: asText.get(type.name) ?? describeOther(type) }
+}
+
+/** Types besides whole numbers, bounded decimals, padded characters and enums whose equal values are always printed alike. */
+const printedOnce: ReadonlySet<string> = new Set(
+  'bool date timestamp timestamptz time uuid bytea text varchar name char money bit varbit inet cidr macaddr macaddr8 pg_lsn'.split(
+    ' ',
+  ),
+)
+
+/**
+ * Whether equal values always have the same text, collations aside. `1.0` and `1.00` are equal, as are `0` and `-0`, `1 day` and `24:00:00`, and
+ * `a` and `A` in a citext.
+ */
+export function isPrintedOnce(type: SourceType): boolean {
+  if (type.kind === 'e') return true
+  if (type.kind !== 'b') return false
+  if (type.name === 'bpchar') return type.typeModifier >= 0
+  if (type.name === 'numeric') return mapNumeric(type.typeModifier).fidelity === 'exact'
+  return printedOnce.has(type.name) || /^(int[248]|oid)$/.test(type.name)
 }
 
 /** Names of every type this table decides on by name; a test holds it against `pg_type`. */
 export function decidedTypes(): string[] {
-  return [...Object.keys(exact), 'numeric', ...Object.keys(asText), ...Object.keys(refused)]
+  return [...exact.keys(), 'numeric', ...asText.keys(), ...refused.keys()]
 }
 
 function describeOther(type: SourceType): string {

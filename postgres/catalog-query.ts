@@ -24,6 +24,7 @@ SELECT json_agg(json_build_object(
       'typeModifier', CASE WHEN d.type IS NULL THEN a.atttypmod ELSE d.modifier END),
     'nullable', NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint
       WHERE conrelid = c.oid AND contype = 'n' AND conkey = ARRAY[a.attnum] AND NOT convalidated),
+    'deterministic', coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), true),
     'generated', a.attgenerated,
     'comment', col_description(c.oid, a.attnum)
   ) ORDER BY a.attnum)

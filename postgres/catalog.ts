@@ -22,6 +22,8 @@ export interface SourceColumn {
    * which does not hold for every row (https://www.postgresql.org/docs/current/sql-createdomain.html#SQL-CREATEDOMAIN-NOTES).
    */
   readonly nullable: boolean
+  /** False where its collation takes texts that are spelled differently for equal. */
+  readonly deterministic: boolean
   /** A virtual column is never replicated, and makes its table unsupported. */
   readonly generated: 'stored' | 'virtual' | undefined
   readonly comment: string | undefined

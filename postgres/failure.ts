@@ -61,7 +61,7 @@ export function streamFailure(error: unknown, slot: string): MillraceError {
   const where = `slot ${slot}`
   if (sqlState(error) !== internalError) return postgresFailure(error, where)
   return new MillraceError('DECODING_FAILED', {
-    what: `Postgres: ${(error as Error).message}`,
+    what: `Postgres: ${describe(error as Error)}`,
     where,
     next: 'it is tried again by itself; if it lasts, load everything anew with `millrace producer --new-generation`',
     cause: error,
@@ -74,9 +74,29 @@ function isTrustFailure(error: unknown): boolean {
   return /CERT|_TLS_|_SSL_/.test(code) || /does not support SSL|SASL|password must be/i.test(String(error))
 }
 
-/** A failed connection to several addresses says nothing itself. */
+/** Classes of SQLSTATEs whose detail speaks of the server and of names. That of the others may hold a row: `Key (id)=(5) already exists.` */
+const plainDetail: ReadonlySet<string> = new Set([
+  '08',
+  '0A',
+  '25',
+  '28',
+  '40',
+  '42',
+  '53',
+  '54',
+  '55',
+  '57',
+  '58',
+  'XX',
+])
+/** Its messages quote the value: `invalid input syntax for type integer: "5,5"`. */
+const dataException = '22'
+
+/** Row values never enter the message. A failed connection to several addresses says nothing itself. */
 function describe(error: Error): string {
-  const detail = 'detail' in error && typeof error.detail === 'string' ? ` (${error.detail})` : ''
   if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
-  return `${error.message}${detail}`
+  const group = sqlState(error)?.slice(0, 2) ?? ''
+  const message = group === dataException ? error.message.replace(/".*"/s, '"…"') : error.message
+  const hasDetail = plainDetail.has(group) && 'detail' in error && typeof error.detail === 'string'
+  return hasDetail ? `${message} (${error.detail})` : message
 }

@@ -1,11 +1,11 @@
 // postgres/server-checks: what the server and the role must allow.
-// May know: postgres/{check,connect,drop-rights,publication,slot}.
+// May know: postgres/{check,connect,drop-rights,publication,quote,slot}.
 
-import { escapeIdentifier } from 'pg'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { readRole } from './drop-rights.ts'
 import { serverVersion } from './publication.ts'
+import { quoteName } from './quote.ts'
 import { slotState, slotsOfServer } from './slot.ts'
 
 const oldestVersion = 140_000
@@ -77,7 +77,7 @@ export const serverChecks: readonly CheckDefinition[] = [
       return {
         state: 'fail',
         found: name,
-        fix: `have a superuser run ALTER ROLE ${escapeIdentifier(name)} REPLICATION`,
+        fix: `have a superuser run ALTER ROLE ${quoteName(name)} REPLICATION`,
       }
     },
   },

@@ -1,13 +1,13 @@
 // postgres/table-checks: what each captured table must have.
-// May know: postgres/{catalog,connect,publication,check}, contract/{table,types}.
+// May know: postgres/{catalog,connect,publication,check,quote}, contract/{table,types}.
 
-import { escapeIdentifier } from 'pg'
 import { tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
-import { type Named, replicatedColumns, type SourceTable } from './catalog.ts'
+import { replicatedColumns, type SourceTable } from './catalog.ts'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { serverVersion } from './publication.ts'
+import { quoteName, quoteTable } from './quote.ts'
 
 /** Remedy for a table that is not to be captured. */
 const leaveOut = 'leave it out by `capture: false` in an entry of its own under `tables`'
@@ -45,7 +45,7 @@ export const tableChecks: readonly CheckDefinition[] = [
     async run({ tables }) {
       const identified = capturable(tables).flatMap(table => [table, ...table.partitions])
       const without = identified.filter(({ replicaIdentity }) => replicaIdentity !== 'f')
-      const sql = without.map(table => `ALTER TABLE ${quote(table)} REPLICA IDENTITY FULL`)
+      const sql = without.map(table => `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL`)
       return verdict(tables, without.map(tableName), { fix: 'set REPLICA IDENTITY FULL', sql })
     },
   },
@@ -96,8 +96,8 @@ export const tableChecks: readonly CheckDefinition[] = [
       )
       const role = await currentRole(client)
       const sql = unreadable.flatMap(table => [
-        `GRANT USAGE ON SCHEMA ${escapeIdentifier(table.schema)} TO ${role}`,
-        `GRANT SELECT ON ${quote(table)} TO ${role}`,
+        `GRANT USAGE ON SCHEMA ${quoteName(table.schema)} TO ${role}`,
+        `GRANT SELECT ON ${quoteTable(table)} TO ${role}`,
       ])
       return verdict(tables, unreadable.map(tableName), { fix: `have an owner run ${sql.join('; ')}` })
     },
@@ -123,7 +123,7 @@ export const tableChecks: readonly CheckDefinition[] = [
       const { name, allowed } = database!
       const faults = [...foreign.map(tableName), ...(allowed ? [] : [`database ${name}`])]
       const role = await currentRole(client)
-      const fix = `have a superuser run GRANT CREATE ON DATABASE ${escapeIdentifier(name)} TO ${role}, and make ${role} a member of the tables' owners`
+      const fix = `have a superuser run GRANT CREATE ON DATABASE ${quoteName(name)} TO ${role}, and make ${role} a member of the tables' owners`
       return verdict(tables, faults, { fix })
     },
   },
@@ -157,9 +157,5 @@ async function among(client: Client, tables: readonly SourceTable[], condition: 
 
 async function currentRole(client: Client): Promise<string> {
   const [row] = await query<{ name: string }>(client, 'SELECT current_user::text AS name')
-  return escapeIdentifier(row!.name)
-}
-
-function quote({ schema, name }: Named): string {
-  return `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
+  return quoteName(row!.name)
 }

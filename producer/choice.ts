@@ -5,7 +5,7 @@ import { tableName } from '../contract/table.ts'
 import { type Named, readTables, type SourceTable } from '../postgres/catalog.ts'
 import type { LeftOut } from '../postgres/check.ts'
 import type { Client } from '../postgres/connect.ts'
-import { type Config, tableEntry } from '../runtime/config.ts'
+import { type Config, entryName, tableEntry } from '../runtime/config.ts'
 
 export interface Choice {
   readonly tables: readonly SourceTable[]
@@ -53,8 +53,8 @@ function whyKeyless({ key }: SourceTable): string | undefined {
 
 function findMisnamed(config: Config, sources: readonly SourceTable[]): Record<string, string> {
   const found: Record<string, string> = {}
-  const rootOf = new Map(sources.flatMap(root => root.partitions.map(leaf => [tableName(leaf), tableName(root)])))
-  const names = new Set(sources.map(tableName))
+  const rootOf = new Map(sources.flatMap(root => root.partitions.map(leaf => [entryName(leaf), tableName(root)])))
+  const names = new Set(sources.map(entryName))
   for (const [name, { capture = true }] of Object.entries(config.tables)) {
     const root = rootOf.get(name)
     if (root !== undefined) found[name] = `it is a partition of ${root}, which is captured with all of them`

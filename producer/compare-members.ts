@@ -1,9 +1,9 @@
 // producer/compare-members: the files behind a table, and the partitions that it consists of, then and now.
-// May know: contract/table, postgres/facts, producer/difference. Pure.
+// May know: contract/table, postgres/{facts,quote}, producer/difference. Pure.
 
-import { escapeIdentifier } from 'pg'
 import { tableName } from '../contract/table.ts'
 import type { MemberFacts, TableFacts } from '../postgres/facts.ts'
+import { quoteTable } from '../postgres/quote.ts'
 import { ahead, type Difference, type Doubt, over, wrong } from './difference.ts'
 
 export interface MemberComparison {
@@ -73,7 +73,7 @@ function lookAtNew(member: MemberFacts, is: TableFacts, { differences, doubts }:
 }
 
 function keyOnly(member: MemberFacts, is: TableFacts): Difference {
-  const sql = `ALTER TABLE ${escapeIdentifier(member.schema)}.${escapeIdentifier(member.name)} REPLICA IDENTITY FULL`
+  const sql = `ALTER TABLE ${quoteTable(member)} REPLICA IDENTITY FULL`
   const which = member.link === null || is.kind === 'r' ? 'it' : `its partition ${tableName(member)}`
   return ahead(
     `${which} does not have REPLICA IDENTITY FULL. The first UPDATE or DELETE there stops the producer for good; before that, run: ${sql}`,

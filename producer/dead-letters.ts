@@ -1,11 +1,14 @@
 // producer/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
-// May know: contract, runtime/errors, producer/{captured,output}.
+// May know: contract, postgres/quote, runtime, producer/{captured,output}.
 
+import { createHash } from 'node:crypto'
 import { type DeadLetter, deadLetterPartitions } from '../contract/dead-letter.ts'
 import type { Change, TextRow } from '../contract/encode.ts'
 import { comparePositions, formatLsn, type Position } from '../contract/position.ts'
 import type { Refusal } from '../contract/refusal.ts'
 import { type Table, tableName } from '../contract/table.ts'
+import { quoteTable } from '../postgres/quote.ts'
+import { entryName } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { CapturedTable } from './captured.ts'
 import type { RecordSink } from './output.ts'
@@ -42,18 +45,16 @@ export class DeadLetters {
   }
 
   /**
-   * Sets the row aside whole, in Postgres' text form and as it came out of its table's gate, unless that was done before.
-   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when even the letter is too large
+   * Sets the row aside, in Postgres' text form and as it came out of its table's gate, unless that was done before. Columns without which the
+   * letter fits into a record are cut from it, the largest first.
+   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a letter without any value is too large
    */
   refuse(refused: RefusedImage): void {
     const { sink, topicIndex, maxRecordBytes, tail, durable } = this.#options
-    // The letter of a row of hundreds of megabytes could not even be made.
-    if (textBytes(refused.row) > maxRecordBytes) throw explain(refused, false)
     const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
-    const error = explain(refused, true)
-    const value = Buffer.from(JSON.stringify(writeLetter(refused, error)))
-    if (key.length + value.length > maxRecordBytes) throw explain(refused, false)
-    if (refused.captured.onRefusal === 'stop') throw error
+    const value = writeLetter(refused, explain(refused, true), maxRecordBytes - key.length)
+    if (value === undefined) throw explain(refused, false)
+    if (refused.captured.onRefusal === 'stop') throw explain(refused, true)
     if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
     sink.append(
       topicIndex,
@@ -88,53 +89,81 @@ function letterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Posi
   return `${tableName(table)}/${formatLsn(lsn)}/${ordinal}/${image}`
 }
 
-function writeLetter({ captured, change, image, row }: RefusedImage, error: MillraceError): DeadLetter {
+/** As JSON; undefined when it is too large even without the values of the row. */
+function writeLetter(refused: RefusedImage, error: MillraceError, mostBytes: number): Buffer | undefined {
+  const { captured, change, image, row } = refused
   const { lsn, ordinal, op } = change
   const { schema, name, columns } = captured.table
-  const values = columns.map((column, index) => [column.name, textOf(row, index)])
-  return {
-    code: error.code,
-    what: error.message,
-    next: error.next,
-    at: new Date().toISOString(),
-    schema,
-    table: name,
-    change: { lsn, ordinal, op, image, row: Object.fromEntries(values) as Record<string, string | null> },
+  const about = { code: error.code, what: error.message, next: error.next, at: new Date().toISOString() }
+  const write = (parts: Pick<NonNullable<DeadLetter['change']>, 'row' | 'cut'>) => {
+    const letter: DeadLetter = { ...about, schema, table: name, change: { lsn, ordinal, op, image, ...parts } }
+    return Buffer.from(JSON.stringify(letter))
   }
+  const names = columns.reduce((bytes, column) => bytes + jsonBytes(column.name) + 2, 0)
+  const cut = largestColumns(row, columns.length, mostBytes - write({ row: {}, cut: {} }).length - names)
+  const named = <Value>(isCut: boolean, value: (index: number) => Value) =>
+    Object.fromEntries(columns.flatMap(({ name }, index) => (cut.has(index) === isCut ? [[name, value(index)]] : [])))
+  const whole = { row: named(false, index => textOf(row, index)) }
+  const value = write(cut.size === 0 ? whole : { ...whole, cut: named(true, index => digestOf(row, index)) })
+  return value.length <= mostBytes ? value : undefined
 }
 
-/** @param fitsLetter whether the row could be set aside */
-function explain({ captured, change, image, row, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
-  const { table } = captured
-  const name = tableName(table)
-  const key = table.key.map(
-    column =>
-      `${column}=${textOf(
-        row,
-        table.columns.findIndex(({ name }) => name === column),
-      )}`,
+/** `{"bytes":1000000000,"sha256":"…"}` */
+const digestBytes = 100
+
+/** More than a field of Postgres, and still exact when there are thousands of them. */
+const hugeBytes = 2 ** 31
+
+/** The columns to be cut for the others to have room, the largest first. */
+function largestColumns(row: TextRow, columns: number, roomBytes: number): Set<number> {
+  const cut = new Set<number>()
+  // What is larger than all the room need not be made into text, of which there is an end as well.
+  const sizes = Array.from({ length: columns }, (_, index) =>
+    row.ends[index]! - row.starts[index]! > roomBytes ? hugeBytes : jsonBytes(textOf(row, index)),
   )
-  const shown = captured.guard ? 'a value' : JSON.stringify(refusal.text)
-  const what =
-    refusal.column === ''
-      ? refusal.message
-      : `column ${refusal.column} holds ${shown}, which cannot be represented: ${refusal.message}`
-  const carryAsText =
-    refusal.column === ''
-      ? 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
-      : `carry the column as text (tables.${name}.text: [${refusal.column}]) and start a new generation (millrace producer --new-generation)`
+  const largestFirst = [...sizes.keys()].sort((a, b) => sizes[b]! - sizes[a]!)
+  let total = sizes.reduce((sum, size) => sum + size, 0)
+  for (const index of largestFirst) {
+    if (total <= roomBytes || sizes[index]! <= digestBytes) break
+    cut.add(index)
+    total += digestBytes - sizes[index]!
+  }
+  return cut
+}
+
+function jsonBytes(text: string | null): number {
+  return Buffer.byteLength(JSON.stringify(text))
+}
+
+function digestOf({ buffer, starts, ends }: TextRow, column: number): { bytes: number; sha256: string } {
+  const text = buffer.subarray(starts[column], ends[column])
+  return { bytes: text.length, sha256: createHash('sha256').update(text).digest('hex') }
+}
+
+/**
+ * Neither the value nor the row's key is named: errors are logged, and shown to everyone who asks for the status.
+ * @param fitsLetter whether the row could be set aside
+ */
+function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
+  const { table } = captured
+  const name = entryName(table)
+  const isWhole = refusal.column === ''
+  const what = isWhole
+    ? refusal.message
+    : `column ${refusal.column} holds a value that cannot be represented: ${refusal.message}`
+  const mend = isWhole
+    ? 'raise kafka.maxRecordBytes'
+    : `carry the column as text (tables.${name}.text: [${refusal.column}])`
+  const divert = fitsLetter ? `, or set such rows aside (tables.${name}.onRefusal: divert)` : ''
+  const place = change.snapshot ? 'a row of the initial load' : `${image} image of a change`
+  const show = `SELECT * FROM ${quoteTable(table)} WHERE xmin::text = '${change.txId}'`
+  const look = change.snapshot || image === 'before' ? '' : `; ${show} shows the row, unless it has changed since`
   return new MillraceError('VALUE_REFUSED', {
     what,
-    where: `table ${name}, row ${key.join(', ').slice(0, 200)}, ${image} image of the change at LSN ${formatLsn(change.lsn)}`,
-    next: fitsLetter ? `${carryAsText}, or set such rows aside (tables.${name}.onRefusal: divert)` : carryAsText,
+    where: `table ${tableName(table)}, ${place}, number ${change.ordinal} in transaction ${change.txId} at LSN ${formatLsn(change.lsn)}`,
+    next: `${mend} and start a new generation (millrace producer --new-generation)${divert}${look}`,
     cause: refusal,
   })
-}
-
-function textBytes({ count, starts, ends }: TextRow): number {
-  let bytes = 0
-  for (let column = 0; column < count; column++) bytes += ends[column]! - starts[column]!
-  return bytes
 }
 
 function textOf(row: TextRow, column: number): string | null {

@@ -4,11 +4,31 @@
 import { type Column, tableName } from '../contract/table.ts'
 import type { CapturedTable } from './captured.ts'
 
-/** What keeps the tables of a group from meeting, as sentences. */
-export function checkGroups(tables: readonly CapturedTable[]): string[] {
+/**
+ * What keeps the tables of a group from meeting, as sentences.
+ * @param loose by table, columns of its partition key in which equal values may be printed differently
+ */
+export function checkGroups(
+  tables: readonly CapturedTable[],
+  loose: ReadonlyMap<CapturedTable, readonly string[]>,
+): string[] {
+  const groups = new Map<string, CapturedTable[]>()
+  for (const table of tables) {
+    const group = groups.get(table.group)
+    if (group) group.push(table)
+    else groups.set(table.group, [table])
+  }
   const faults: string[] = []
-  for (const group of new Set(tables.map(table => table.group))) {
-    const [first, ...others] = tables.filter(table => table.group === group) as [CapturedTable, ...CapturedTable[]]
+  for (const [group, members] of groups) {
+    const [first, ...others] = members as [CapturedTable, ...CapturedTable[]]
+    for (const table of others.length === 0 ? [] : members) {
+      const columns = loose.get(table) ?? []
+      if (columns.length === 0) continue
+      const types = columns.map(name => `${name} (${table.table.columns.find(each => each.name === name)?.pgType})`)
+      faults.push(
+        `group ${group}: ${tableName(table.table)} has ${types.join(', ')} in its partition key, where equal values may be printed differently and so stand in different partitions; choose another partitionKey`,
+      )
+    }
     for (const other of others) {
       const pair = `group ${group}: ${tableName(first.table)} and ${tableName(other.table)}`
       if (other.partitions !== first.partitions)

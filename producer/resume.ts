@@ -111,5 +111,8 @@ function withNewColumns(source: SourceTable, facts: TableFacts | undefined, opti
 
 function asColumn({ number, name, typeOid, typeModifier, pgType }: TableFacts['columns'][number]): SourceColumn {
   const type = { name: pgType, kind: 'b', typeModifier }
-  return { number, name, typeOid, typeModifier, pgType, type, nullable: true, generated: undefined, comment: undefined }
+  return {
+    ...{ number, name, typeOid, typeModifier, pgType, type, nullable: true, deterministic: true },
+    ...{ generated: undefined, comment: undefined },
+  }
 }

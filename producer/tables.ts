@@ -3,7 +3,7 @@
 
 import { historyColumnNames, reservedColumns } from '../contract/names.ts'
 import { type Column, tableName } from '../contract/table.ts'
-import { mapType } from '../contract/types.ts'
+import { isPrintedOnce, mapType } from '../contract/types.ts'
 import { replicatedColumns, type SourceColumn, type SourceTable } from '../postgres/catalog.ts'
 import { type Config, type TableOptions, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -19,6 +19,8 @@ const historyNames: ReadonlySet<string> = new Set(historyColumnNames)
 interface Captured {
   readonly table: CapturedTable
   readonly faults: readonly string[]
+  /** Columns of the partition key in which equal values may be printed differently. */
+  readonly loose: readonly string[]
 }
 
 export interface CaptureContext {
@@ -41,12 +43,14 @@ export function captureTables(sources: readonly SourceTable[], context: CaptureC
   const { config } = context
   const faults = [...(context.faults ?? [])]
   const tables: CapturedTable[] = []
+  const loose = new Map<CapturedTable, readonly string[]>()
   for (const source of sources) {
     const captured = capture(source, tableOptions(config, source.schema, source.name)!, context)
     faults.push(...captured.faults.map(fault => `${tableName(source)}: ${fault}`))
     tables.push(captured.table)
+    loose.set(captured.table, captured.loose)
   }
-  if (faults.length === 0) faults.push(...checkGroups(tables))
+  if (faults.length === 0) faults.push(...checkGroups(tables, loose))
   if (tables.length === 0 && faults.length === 0) faults.push('no table of the database matches')
   if (faults.length === 0) return tables
   throw new MillraceError('TABLE_NOT_CAPTURABLE', {
@@ -78,6 +82,10 @@ function capture(source: SourceTable, options: TableOptions, context: CaptureCon
   const { schema, name, key, comment } = source
   return {
     faults: [...columnFaults(source, replicated, options), ...classified.faults],
+    loose: partitionKey.filter(name => {
+      const column = replicated.find(each => each.name === name)
+      return column && !(column.deterministic && isPrintedOnce(column.type))
+    }),
     table: {
       table: {
         ...{ schema, name, columns, key, partitionKey },

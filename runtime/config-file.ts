@@ -34,6 +34,10 @@ export function readConfigText(file: string, text: string, env: Environment): Co
   }
   const interpolated = new Set<string>()
   visit(document, {
+    Pair(_, { key }) {
+      // Objects take it for their prototype, so that what is written under it would be lost without a word.
+      if (isScalar(key) && key.value === '__proto__') throw nameTaken(at(key.range?.[0] ?? 0))
+    },
     Scalar(position, node, ancestors) {
       if (position === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return
       node.value = interpolate(node.value, env, at(node.range?.[0] ?? 0))
@@ -53,6 +57,14 @@ export function readConfigText(file: string, text: string, env: Environment): Co
     interpolated,
     locate: (path, atKey = false) => at(offsetOf(document.contents, path, atKey)),
   }
+}
+
+function nameTaken(where: string): MillraceError {
+  return new MillraceError('CONFIG_INVALID', {
+    what: '__proto__ cannot be a key',
+    where,
+    next: 'cover a table or column of this name by a pattern or by personal: true, which holds back what is not classified',
+  })
 }
 
 function interpolate(text: string, env: Environment, where: string): string {

@@ -137,18 +137,22 @@ export interface TableEntry {
   readonly options: TableOptions
 }
 
+/** How the configuration names a table: `schema.table`, as it stands. */
+export function entryName({ schema, name }: { readonly schema: string; readonly name: string }): string {
+  return `${schema}.${name}`
+}
+
 /** The most specific entry: the exact name, else the pattern with most literal characters before its first `*`. */
 export function tableEntry(config: Config, schema: string, table: string): TableEntry | undefined {
-  const name = `${schema}.${table}`
-  const [pattern] = Object.keys(config.tables)
-    .filter(candidate => candidate === name || asExpression(candidate).test(name))
-    .sort((a, b) => specificity(b, name) - specificity(a, name) || b.length - a.length || (a < b ? -1 : 1))
-  if (pattern === undefined) return undefined
-  const entry = config.tables[pattern]!
+  const name = entryName({ schema, name: table })
+  const isNamed = Object.hasOwn(config.tables, name)
+  const key = isNamed ? name : patternsOf(config).find(({ expression }) => expression.test(name))?.pattern
+  if (key === undefined) return undefined
+  const entry = config.tables[key]!
   const { partitions = config.kafka.partitions, personal = false, columns = {}, capture = true, ...rest } = entry
   const { partitionKey, group, onRefusal, history, text } = rest
   const options = { partitionKey, group, onRefusal, history, text, partitions, personal, columns }
-  return { isNamed: pattern === name, capture, options }
+  return { isNamed, capture, options }
 }
 
 /** The options of a table that is to be captured. */
@@ -157,8 +161,23 @@ export function tableOptions(config: Config, schema: string, table: string): Tab
   return entry?.capture ? entry.options : undefined
 }
 
-function specificity(pattern: string, name: string): number {
-  return pattern === name ? Number.POSITIVE_INFINITY : pattern.indexOf('*')
+interface Pattern {
+  readonly pattern: string
+  readonly expression: RegExp
+}
+
+/** Made once, since every table of the database is held against them. */
+const patternsByTables = new WeakMap<Config['tables'], readonly Pattern[]>()
+
+/** The most specific first. */
+function patternsOf({ tables }: Config): readonly Pattern[] {
+  const known = patternsByTables.get(tables)
+  if (known) return known
+  const patterns = Object.keys(tables).filter(key => key.includes('*'))
+  patterns.sort((a, b) => b.indexOf('*') - a.indexOf('*') || b.length - a.length || (a < b ? -1 : 1))
+  const compiled = patterns.map(pattern => ({ pattern, expression: asExpression(pattern) }))
+  patternsByTables.set(tables, compiled)
+  return compiled
 }
 
 function asExpression(pattern: string): RegExp {

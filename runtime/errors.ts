@@ -1,5 +1,10 @@
 // runtime/errors: every failure a user can meet, with its code and what to do about it.
-// May know: nothing.
+// May know: printable.
+
+import { indented } from './printable.ts'
+
+/** Of lines after the first of a part: deeper than its labels, so that no name with a line break in it passes for one. */
+const further = '    '
 
 /**
  * What the process does when it meets the error: `retry` after a pause, `stop` until an operator has acted.
@@ -139,7 +144,7 @@ export class MillraceError extends Error {
 
   /** Several lines for a person: code, what, where, next. */
   toText(): string {
-    const where = this.where === undefined ? '' : `\n  where: ${this.where}`
-    return `${this.code}: ${this.message}${where}\n  next:  ${this.next}`
+    const where = this.where === undefined ? '' : `\n  where: ${indented(this.where, further)}`
+    return `${this.code}: ${indented(this.message, further)}${where}\n  next:  ${indented(this.next, further)}`
   }
 }

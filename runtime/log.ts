@@ -1,5 +1,7 @@
 // runtime/log: one line per event, JSON for machines and short text for a terminal.
-// May know: nothing. Row values are never logged; callers pass names, positions and counts.
+// May know: printable. Row values are never logged; callers pass names, positions and counts.
+
+import { indented, oneLine } from './printable.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
@@ -20,7 +22,7 @@ export function createLog(component: string, level: LogLevel = 'info', asJson = 
     const time = new Date().toISOString()
     const line = asJson
       ? JSON.stringify({ time, level: at, component, msg: message, ...fields })
-      : `${time.slice(11, 23)} ${component} ${at === 'info' ? '' : `${at} `}${message}${formatFields(fields)}`
+      : `${time.slice(11, 23)} ${component} ${at === 'info' ? '' : `${at} `}${indented(message, '    ')}${formatFields(fields)}`
     process.stderr.write(`${line}\n`)
   }
   return {
@@ -42,6 +44,12 @@ export function openLog(
 function formatFields(fields: LogFields): string {
   return Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${key}=${value}`)
+    .map(([key, value]) => ` ${key}=${formatValue(String(value))}`)
     .join('')
+}
+
+/** In quotation marks where it could be taken for several fields. */
+function formatValue(value: string): string {
+  const line = oneLine(value)
+  return /[\s"]/.test(value) ? `"${line.replaceAll('"', '\\"')}"` : line
 }

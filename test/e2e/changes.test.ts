@@ -74,7 +74,7 @@ const oddNames = [
 ].filter(name => name !== '')
 
 test('odd names of schemas, tables and columns are quoted right everywhere and never become one', async () => {
-  const schemas = ['public', 'select', 'a.b', 'a', 'Ü "x`\\', '💥', 'default2']
+  const schemas = ['public', 'select', 'a.b', 'a', 'a_b', 'Ü "x`\\', '💥', 'default2']
   const columns = oddNames.map(name => `${quote(name)} text`).join(', ')
   const wide = (table: string) =>
     `CREATE TABLE ${table} (id int, ${columns}, PRIMARY KEY (id, "a;DROP TABLE x")); ${full(table)}`
@@ -82,7 +82,7 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
     name =>
       `CREATE TABLE public.${quote(name)} (${quote(name)} int PRIMARY KEY, n int); ${full(`public.${quote(name)}`)}`,
   )
-  const dotted = ['"a.b".c', 'a."b.c"', '"a.b"."Case"', '"a.b"."case"', '"a.b"."CASE"']
+  const dotted = ['"a.b".c', 'a."b.c"', '"a.b"."Case"', '"a.b"."case"', '"a.b"."CASE"', 'a_b.c', 'a.b_c']
   await using pipeline = await startPipeline(services, {
     tables: Object.fromEntries(schemas.map(schema => [`${schema}.*`, {}])),
     setup: [
@@ -106,6 +106,9 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
     oddNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`).join(';'),
     `${inEach(table => `DELETE FROM ${table} WHERE id = 2`)}; DELETE FROM "a.b"."case"; TRUNCATE public."a\`b"`,
   ])
+  await pipeline.producer.stop()
+  pipeline.start()
+  await compareAfterEach(pipeline, [dotted.map(table => `UPDATE ${table} SET t = 'after a restart'`).join(';')])
 })
 
 test('keys change, swap, shift and meet again', async () => {

@@ -171,21 +171,6 @@ test('broken YAML, doubled keys and a file that holds no settings are refused wi
   assert.not.match(refusal('source: { url: "mysql://u:hush@h/db" }'), /hush/)
 })
 
-test('a time zone is spelt as ClickHouse wants it, and what is meant is suggested', () => {
-  for (const zone of ['Europe/Berlin', 'UTC', 'EST5EDT', 'Asia/Calcutta', 'Asia/Kolkata', 'US/Pacific'])
-    assert.is(load(`reportTimeZone: ${zone}\n`).config.reportTimeZone, zone)
-  const suggested = {
-    'europe/berlin': 'Europe/Berlin',
-    utc: 'UTC',
-    'Us/Pacific': 'US/Pacific',
-    'Asia/Calcuta': 'Asia/Calcutta',
-  }
-  for (const [zone, right] of Object.entries(suggested))
-    assert.match(refusal(`reportTimeZone: ${zone}\n`), `Did you mean "${right}"?`)
-  for (const zone of ['CET', '+02:00', 'GMT+2', 'Mars/Base', '__proto__'])
-    assert.not.match(refusal(`reportTimeZone: "${zone}"\n`), /Did you mean/)
-})
-
 test('paths count from where they are written', () => {
   const cwd = writeFixture({ 'etc/m.yaml': 'model: sql\nkafka: { tls: { ca: ca-certificate.pem } }\n' })
   makeCertificate(join(cwd, 'etc'), 'ca')

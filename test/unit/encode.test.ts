@@ -211,7 +211,7 @@ test('bytes, text, booleans and uuids arrive as they are', () => {
   assert.is(roundTrip(column('uuid'), uuid), uuid)
 })
 
-test('what ClickHouse cannot hold is refused by column, value and reason', () => {
+test('what ClickHouse cannot hold is refused by column and reason', () => {
   const decimal = column('decimal', { precision: 5, scale: 2 })
   for (const text of ['NaN', 'Infinity', '-Infinity']) assert.match(refusal(decimal, text).message, /neither NaN/)
   for (const text of ['infinity', '-infinity']) {
@@ -219,7 +219,7 @@ test('what ClickHouse cannot hold is refused by column, value and reason', () =>
     assert.match(refusal(column('timestamptz'), text).message, /infinite/)
   }
   for (const text of ['4713-01-01 BC', '0001-01-01', '1899-12-31', '2300-01-01', '5874897-12-31']) {
-    assert.is(refusal(column('date'), text).text, text)
+    assert.match(refusal(column('date'), text).message, /Date32|begin with the year 1900/)
   }
   for (const text of ['4713-01-01 00:00:00 BC', '1899-12-31 23:59:59.999999', '294276-12-31 23:59:59.999999']) {
     assert.is(refusal(column('timestamp'), text).column, 'v')

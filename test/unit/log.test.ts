@@ -1,7 +1,8 @@
 // test/unit/log.test: one line per event on stderr, as JSON or as text, from the wanted level on.
-// May know: runtime/log, run as a program of its own.
+// May know: runtime/{errors,log}; the log is run as a program of its own.
 
 import { join } from 'node:path'
+import { MillraceError } from '../../runtime/errors.ts'
 import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -10,7 +11,8 @@ async function logged(options: string): Promise<string> {
     const log = openLog('producer', ${options})
     log.debug('fine detail')
     log.info('batch sent', { table: 'public.orders', rows: 3, error: undefined })
-    log.error('line one\\nline two')`
+    log.error('line one\\nline two')
+    log.warn('odd\\n12:00:00.000 producer forged', { table: 'a\\n12:00:00.000 producer forged', column: 'x level="y"', esc: '\\u001b[2J' })`
   const { stdout, stderr } = await startProgram([join(writeFixture({ 'main.ts': body }), 'main.ts')]).ended
   assert.is(stdout, '')
   return stderr
@@ -21,11 +23,27 @@ const test = suite('log')
 test('JSON lines stay one line each and carry the fields', async () => {
   const lines = (await logged(`{ level: 'info', format: 'auto' }`)).trimEnd().split('\n')
   const [first, second] = lines.map(line => JSON.parse(line) as Record<string, unknown>)
-  assert.is(lines.length, 2)
+  assert.is(lines.length, 3)
   const { time, ...rest } = first!
   assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
   assert.equal(rest, { level: 'info', component: 'producer', msg: 'batch sent', table: 'public.orders', rows: 3 })
   assert.is(second!.msg, 'line one\nline two')
+})
+
+test('no name can forge a line, a field or a colour of the log', async () => {
+  const text = await logged(`{ level: 'info', format: 'text' }`)
+  assert.not.match(text, /^[\d:.]{12} producer forged/m)
+  assert.match(
+    text,
+    /^[\d:.]{12} producer warn odd\n {4}12:00:00\.000 producer forged table="a\\n12:00:00\.000 producer forged"/m,
+  )
+  assert.match(text, /column="x level=\\"y\\"" esc=\\u001b\[2J$/m)
+  const error = new MillraceError('INTERNAL', {
+    what: 'table a\n  next:  DROP',
+    where: 'b\u001b[1m',
+    next: 'c\nINTERNAL: d',
+  })
+  assert.is(error.toText(), 'INTERNAL: table a\n    next:  DROP\n  where: b\\u001b[1m\n  next:  c\n    INTERNAL: d')
 })
 
 test('text is short, names levels other than info and leaves out what is not known', async () => {

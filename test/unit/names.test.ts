@@ -1,8 +1,13 @@
-// test/unit/names.test: names that are kept free.
-// May know: contract, clickhouse.
+// test/unit/names.test: names that are kept free, and names that anybody may have given.
+// May know: contract, clickhouse, postgres, producer.
 
 import { changelogColumns, tableStatements } from '../../clickhouse/ddl.ts'
-import { reservedColumns } from '../../contract/names.ts'
+import { reservedColumns, topicName } from '../../contract/names.ts'
+import { tableName } from '../../contract/table.ts'
+import { mapType } from '../../contract/types.ts'
+import type { MemberFacts, TableFacts } from '../../postgres/facts.ts'
+import { quoteName, quoteTable } from '../../postgres/quote.ts'
+import { compareMembers } from '../../producer/compare-members.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('names')
@@ -14,6 +19,91 @@ test('no captured column may be called like one that the tables in ClickHouse ad
   const added = statements.flatMap(sql => [...sql.matchAll(/^\s*(_\w+) \w|, (_\w+) \w/gm)].map(([, a, b]) => a ?? b!))
   assert.ok(added.includes('_deleted'))
   for (const name of added) assert.ok(reservedColumns.has(name), name)
+})
+
+test('no two tables are called the same in messages and maps, and none breaks a line', () => {
+  const table = (schema: string, name: string) => tableName({ schema, name })
+  assert.is(table('public', 'Order items'), 'public.Order items')
+  const pairs = [
+    ...[
+      ['a.b', 'c'],
+      ['a', 'b.c'],
+      ['"a', 'b"'],
+      ['a', '"b"'],
+      ['a', 'b'],
+    ],
+    ...[
+      ['a\n', 'b'],
+      ['a\\n', 'b'],
+      ['a', '.'],
+      ['a', '..'],
+      ['', 'a'],
+    ],
+  ] as [string, string][]
+  const names = pairs.map(([schema, name]) => table(schema, name))
+  assert.is(new Set(names).size, names.length, names.join(' '))
+  for (const name of names) assert.not.match(name, /\n/)
+})
+
+test('topics of two tables never differ only in what Kafka takes for the same', () => {
+  const parts = [
+    'a',
+    'b',
+    'a_b',
+    'b_c',
+    'a.b',
+    'b.c',
+    '_',
+    '__',
+    '_x5f_',
+    '_x2e_',
+    'x_5f',
+    '.',
+    'a-b',
+    'A',
+    'ü',
+    '_a',
+    'a_',
+    'a__b',
+    'a._b',
+  ]
+  parts.push('2', '2_a', '-', '-x2d-', 'x2d')
+  const pipelines = [
+    ['p', 1],
+    ['p_1', 2],
+    ['p', 12],
+    ['p_1_2', 2],
+  ] as const
+  const topics = pipelines.flatMap(([pipeline, generation]) =>
+    parts.flatMap(schema => parts.map(name => topicName(pipeline, generation, schema, name))),
+  )
+  const collided = topics.map(topic => topic.replaceAll('.', '_'))
+  assert.is(new Set(collided).size, topics.length)
+  assert.is(topicName('p', 1, 'public', 'order_items'), 'p.1.public.order_items')
+})
+
+test('a name in a statement to be pasted is one identifier on one line', () => {
+  assert.is(quoteTable({ schema: 'public', name: 'x"; DROP TABLE y; --' }), '"public"."x""; DROP TABLE y; --"')
+  assert.is(quoteName('a\nb\\c"'), 'U&"a\\000Ab\\\\c"""')
+  const member: MemberFacts = {
+    ...{ oid: 8, schema: 'public', name: 'x; DROP TABLE y; --', kind: 'r', persistence: 'p', identity: 'd' },
+    ...{ link: '1', file: 1, toast: 1 },
+  }
+  const facts: TableFacts = {
+    ...{ schema: 'public', name: 'items', kind: 'p', columns: [], key: undefined, members: [member], types: [] },
+    ...{ published: undefined, publishedRoot: undefined },
+  }
+  const [found] = compareMembers(facts, facts, []).differences
+  assert.match(found!.what, /run: ALTER TABLE "public"\."x; DROP TABLE y; --" REPLICA IDENTITY FULL$/)
+})
+
+test('a type may be called like something that every object has', () => {
+  for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+    for (const kind of ['b', 'c', 'r'])
+      assert.is(typeof mapType({ name, kind, typeModifier: -1 }).reason, 'string', `${kind} ${name}`)
+    assert.equal(mapType({ name, kind: 'e', typeModifier: -1 }), { fidelity: 'exact', encoding: 'string' })
+    assert.is(mapType({ name, kind: 'b', typeModifier: -1 }).encoding, 'string')
+  }
 })
 
 test.run()

@@ -131,6 +131,24 @@ test('what fails inside the decoding of a slot is tried again, anything else mea
   assert.is(streamFailure(serverError('57P01'), 's').code, 'POSTGRES_UNREACHABLE')
 })
 
+test('no value of a row is in the message of an error', () => {
+  const of = (code: string, message: string, detail: string) =>
+    postgresFailure(Object.assign(new Error(message), { code, severity: 'ERROR', detail }), 'COPY').toText()
+  assert.not.match(
+    of('23505', 'duplicate key value violates unique constraint "t_pkey"', 'Key (id)=(4242) already exists.'),
+    /4242/,
+  )
+  assert.not.match(of('23502', 'null value in column "a"', 'Failing row contains (4242, null).'), /4242/)
+  assert.not.match(of('44000', 'new row violates check option for view "v"', 'Failing row contains (4242).'), /4242/)
+  assert.not.match(of('P0001', 'refused', 'row 4242'), /4242/)
+  assert.match(of('22P02', 'invalid input syntax for type integer: "42"42"', ''), /type integer: "…"/)
+  assert.not.match(of('22003', 'value "4242\n4242" is out of range for type integer', ''), /4242/)
+  assert.match(
+    of('55000', 'cannot copy from slot', 'This slot has been invalidated.'),
+    /\(This slot has been invalidated\.\)/,
+  )
+})
+
 test('our own errors pass through, and several addresses that all failed are all named', () => {
   const ours = new MillraceError('SLOT_LOST', { what: 'x', next: 'y' })
   assert.is(postgresFailure(ours, ''), ours)

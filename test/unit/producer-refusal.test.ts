@@ -1,6 +1,8 @@
 // test/unit/producer-refusal: rows that cannot be represented stop by name or are set aside, once and whole.
 // May know: test/support.
 
+import { createHash } from 'node:crypto'
+import { MillraceError } from '../../runtime/errors.ts'
 import { openPipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -12,10 +14,11 @@ test('a refused row stops by name, and nothing of it is sent', async () => {
   const error = await assert.refuses(
     () => router.insert(relation, tuple('1', '9', 'NaN', null)),
     'VALUE_REFUSED',
-    /column price holds "NaN"/,
+    /column price holds a value that cannot be represented: a decimal/,
   )
-  assert.match(error.where!, /table public\.items, row id=1, after image of the change at LSN 1\/10/)
+  assert.is(error.where, 'table public.items, after image of a change, number 0 in transaction 77 at LSN 1/10')
   assert.match(error.next, /tables\.public\.items\.text: \[price\]/)
+  assert.match(error.next, `SELECT * FROM "public"."items" WHERE xmin::text = '77' shows the row`)
   assert.equal(records(), [])
 })
 
@@ -41,6 +44,36 @@ test('diverted, a refused image becomes a dead letter and the other image is sti
     ],
   )
   assert.equal(letters()[0]!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'whole' })
+})
+
+test('an error names neither the value nor the key of a row', async () => {
+  for (const onRefusal of ['stop', 'divert'] as const) {
+    const { router, letters } = openPipe({ onRefusal, maxRecordBytes: 4096 })
+    router.begin(100, 5_000, 77)
+    for (const row of [tuple('4242', '9', 'NaN', 'private'), tuple('4242', '9', '1', 'private'.repeat(1000))]) {
+      let error: unknown
+      try {
+        router.insert(relation, row)
+      } catch (thrown) {
+        error = thrown
+      }
+      const text = error instanceof MillraceError ? error.toText() : letters().map(({ what, next }) => what + next)
+      assert.is(error === undefined, onRefusal === 'divert')
+      assert.not.match(String(text), /4242|NaN"|private/)
+    }
+  }
+})
+
+test('what makes a letter too large for a record is cut from it, the largest first, and told by size and digest', () => {
+  const { router, letters } = openPipe({ onRefusal: 'divert', maxRecordBytes: 4096 })
+  const texts = ['x'.repeat(4000), '\u0001'.repeat(3500), 'y'.repeat(100_000_000)]
+  router.begin(100, 5_000, 77)
+  for (const text of texts) router.insert(relation, tuple('1', '9', null, text))
+  const cut = (text: string) => ({ bytes: text.length, sha256: createHash('sha256').update(text).digest('hex') })
+  assert.equal(
+    letters().map(({ change }) => [change!.row, change!.cut]),
+    texts.map(text => [{ id: '1', order: '9', price: null }, { note: cut(text) }]),
+  )
 })
 
 test('a dead letter that was written before a crash is not written again, whatever the tails of the table say', () => {
@@ -69,26 +102,18 @@ test('an update too large for one record is told as a delete and a create', () =
   )
 })
 
-test('a row too large for a record is refused by its size, and set aside only where the letter fits', async () => {
-  const row = (size: number) => tuple('1', '9', null, 'x'.repeat(size))
-  const refuse = async (onRefusal: 'stop' | 'divert', size: number) => {
-    const { router } = openPipe({ maxRecordBytes: 4096, onRefusal })
+test('a row too large for a record is refused by its size, and told to be set aside only where a letter fits', async () => {
+  const refuse = async (onRefusal: 'stop' | 'divert', maxRecordBytes: number) => {
+    const { router } = openPipe({ maxRecordBytes, onRefusal })
     router.begin(100, 5_000, 77)
-    return assert.refuses(() => router.insert(relation, row(size)), 'VALUE_REFUSED', /bytes/)
+    const row = tuple('1', '9', null, 'x'.repeat(5_000))
+    return assert.refuses(() => router.insert(relation, row), 'VALUE_REFUSED', /bytes/)
   }
   const raise = 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
-  assert.is(
-    (await refuse('stop', 3_070)).next,
-    `${raise}, or set such rows aside (tables.public.items.onRefusal: divert)`,
-  )
-  for (const size of [4_000, 5_000]) {
-    assert.is((await refuse('stop', size)).next, raise)
-    assert.is((await refuse('divert', size)).next, raise)
-  }
-  const { router, letters } = openPipe({ maxRecordBytes: 4096, onRefusal: 'divert' })
-  router.begin(100, 5_000, 77)
-  router.insert(relation, row(3_070))
-  assert.is(letters().length, 1)
+  const setAside = `${raise}, or set such rows aside (tables.public.items.onRefusal: divert); SELECT`
+  assert.ok((await refuse('stop', 4_096)).next.startsWith(setAside))
+  for (const onRefusal of ['stop', 'divert'] as const)
+    assert.ok((await refuse(onRefusal, 500)).next.startsWith(`${raise}; SELECT`))
 })
 
 test.run()

@@ -18,6 +18,7 @@ function column(name: string, typeName: string, more: Partial<SourceColumn> = {}
     pgType: typeName,
     type: { name: typeName, kind: 'b', typeModifier: -1 },
     nullable: false,
+    deterministic: true,
     generated: undefined,
     comment: undefined,
     ...more,
@@ -102,6 +103,13 @@ test('tables of a group need the same partitions, and keys whose equal values ha
   assert.is(two('text', 'varchar')().length, 2)
   await assert.refuses(two('int4', 'int8', 3), 'TABLE_NOT_CAPTURABLE', /have 4 and 3 partitions/)
   await assert.refuses(two('int4', 'text'), 'TABLE_NOT_CAPTURABLE', /types \(integer\) and \(text\)/)
+  for (const type of ['numeric', 'public.citext', 'float8'])
+    await assert.refuses(
+      two(type, type),
+      'TABLE_NOT_CAPTURABLE',
+      /public\.a has k \(.*\) in its partition key, where equal/,
+    )
+  assert.is(capture({ 'public.*': { partitionKey: ['k'] } }, table('a', column('k', 'numeric'))).length, 1)
 })
 
 test('nothing to capture is an error', async () => {

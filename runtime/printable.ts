@@ -1,0 +1,25 @@
+// runtime/printable: text of others, such as names from a catalog, made safe for a terminal and a log.
+// May know: nothing.
+
+/** Control characters, line separators, and what turns the direction of writing. */
+const unprintable = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+const short = new Map([
+  ['\n', '\\n'],
+  ['\r', '\\r'],
+  ['\t', '\\t'],
+])
+
+/** The text on one line, with `\n`, `\u001b` and so on in place of what would end the line or steer the terminal. */
+export function oneLine(text: string): string {
+  return text.replace(
+    unprintable,
+    character => short.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** Every line made safe, and all but the first indented, so that none of them can pass for a line of ours. */
+export function indented(text: string, indent: string): string {
+  const lines = text.split(/\r?\n/).map(line => oneLine(line.trimEnd()))
+  return lines.map((line, index) => (index === 0 ? line : `${indent}${line.trimStart()}`)).join('\n')
+}
