@@ -2,6 +2,7 @@
 // May know: postgres, producer/tables, runtime/config-schema, contract, stack, test/support.
 
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
+import { isPrintedOnce } from '../../contract/types.ts'
 import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog.ts'
 import { captureTables } from '../../producer/tables.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
@@ -63,6 +64,44 @@ test('columns come in order with their types, nullability and comments; dropped 
     columns.map(column => column.comment),
     [undefined, 'in €', undefined, undefined],
   )
+})
+
+test('what counts as printed alike when it is equal is so in Postgres', async () => {
+  await db.sql(valueTypes)
+  await db.sql(`CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+  const spelled: readonly (readonly [type: string, ...values: string[]])[] = [
+    ['numeric', '1.0', '1.00'],
+    ['numeric(8,2)', '1.0', '1.00', '-0'],
+    ['double precision', '0', '-0'],
+    ['interval', '1 day', '24:00:00'],
+    ['jsonb', '1.0', '1.00'],
+    ['citext', 'a', 'A'],
+    ['character(3)', 'a', 'a '],
+    ['bpchar', 'a', 'a '],
+    ['text COLLATE folded', 'a', 'A'],
+    ['text', 'a', 'A', 'a '],
+    ['timestamptz', '2024-01-01 00:00+00', '2024-01-01 02:00+02'],
+    ['time', '24:00', '00:00'],
+    ['inet', '10.0.0.1', '10.0.0.1/32'],
+    ['macaddr', '08:00:2b:01:02:03', '08002b:010203'],
+    ['money', '1', '1.00'],
+    ['bit(3)', '101', '101'],
+    ['bytea', '\\x41', 'A'],
+    ['uuid', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'a0eebc999c0b4ef8bb6d6bb9bd380a11'],
+  ]
+  const columns = spelled.map(([type], index) => `c${index} ${type}`).join(', ')
+  await db.sql(`CREATE TABLE spelled (id int PRIMARY KEY, ${columns})`)
+  const { columns: read } = await readOne('spelled')
+  for (const [index, [type, ...values]] of spelled.entries()) {
+    const { deterministic, type: sourceType } = read.find(({ name }) => name === `c${index}`)!
+    await db.sql('TRUNCATE spelled')
+    for (const [id, value] of values.entries())
+      await db.sql(`INSERT INTO spelled (id, c${index}) VALUES (${id}, $1)`, [value])
+    const several = await db.sql(
+      `SELECT FROM spelled a JOIN spelled b ON a.c${index} = b.c${index} AND format('%s', a.c${index}) COLLATE "C" <> format('%s', b.c${index}) COLLATE "C"`,
+    )
+    assert.is(deterministic && isPrintedOnce(sourceType), several.length === 0, type)
+  }
 })
 
 test('domains rest on their innermost type and its modifier; user types never pass for built-in ones', async () => {
