@@ -2,9 +2,8 @@
 // May know: everything.
 
 import { join } from 'node:path'
-import { packagePath } from '../../runtime/package.ts'
 import type { Verification } from '../../verify/verify.ts'
-import { startProgram } from '../support/fixture.ts'
+import { startCommand } from '../support/fixture.ts'
 import type { Pipeline } from '../support/pipeline.ts'
 import { exampleShop, exampleTimeZone } from '../support/sales-example.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
@@ -48,7 +47,7 @@ test('tables and the reports that rest are told right; those that move are neith
   const writer = await keepWriting(pipeline)
   try {
     const files = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
-    const asJson = await startProgram([packagePath('cli/main.ts'), 'verify', '--json', ...files]).ended
+    const asJson = await startCommand(['verify', '--json', ...files]).ended
     const result = JSON.parse(asJson.stdout) as Verification
     assert.ok(result.outcome !== 'different', asJson.stdout)
     assert.is(asJson.code, result.outcome === 'equal' ? 0 : 2, asJson.stderr)

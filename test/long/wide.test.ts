@@ -2,8 +2,7 @@
 // May know: everything.
 
 import { join } from 'node:path'
-import { packagePath } from '../../runtime/package.ts'
-import { startProgram } from '../support/fixture.ts'
+import { startCommand } from '../support/fixture.ts'
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -44,7 +43,7 @@ test(`${columns} columns, with a history, beside a small table`, async () => {
   await pipeline.sql(`UPDATE wide SET attribute_0001${suffix} = 1 WHERE id = 1`)
   await pipeline.settle(120_000)
   const args = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
-  const exported = await startProgram([packagePath('cli/main.ts'), 'export', 'public.wide', ...args]).ended
+  const exported = await startCommand(['export', 'public.wide', ...args]).ended
   assert.is(exported.code, 0, exported.stderr)
   assert.is(exported.stdout.trim().split('\n').length, 50)
 })

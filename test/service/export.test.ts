@@ -9,9 +9,8 @@ import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { publish } from '../../clickhouse/publish.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
 import { generationDatabase } from '../../contract/generation.ts'
-import { startProgram } from '../support/fixture.ts'
+import { startCommand } from '../support/fixture.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const bigRows = 2_000_000
@@ -49,7 +48,7 @@ test.after(async () => {
 
 function millrace(...args: string[]) {
   const settings = ['--set', 'name=exports', '--set', `clickhouse.url=${services.endpoints.clickhouse}`]
-  return startProgram([join(projectRoot, 'cli/main.ts'), '--data', directory, ...settings, 'export', ...args]).ended
+  return startCommand(['--data', directory, ...settings, 'export', ...args]).ended
 }
 
 async function exported(name: string, ...args: string[]): Promise<string> {

@@ -8,10 +8,9 @@ import { backfill } from '../../generator/backfill.ts'
 import { type ImportOptions, type ImportResult, importTraffic } from '../../generator/import-traffic.ts'
 import { applySchema } from '../../generator/schema.ts'
 import type { Log } from '../../runtime/log.ts'
-import { type Program, startProgram, writeFixture } from '../support/fixture.ts'
+import { type Program, startCommand, writeFixture } from '../support/fixture.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const header = 'visited_at,traffic_source,customer_id,landing_page,cost'
@@ -53,7 +52,7 @@ async function visits(): Promise<number> {
 
 function command(...args: string[]): Program {
   const settings = ['--set', `source.url=${database.url}`, '--data', join(directory, 'data')]
-  return startProgram([join(projectRoot, 'cli/main.ts'), ...settings, 'import', 'traffic', ...args])
+  return startCommand([...settings, 'import', 'traffic', ...args])
 }
 
 const test = suite('import of visits', { timeoutMs: 120_000 })

@@ -15,6 +15,8 @@ export interface FileRun {
   readonly live: boolean
   /** Ends the file and everything it started. */
   readonly signal: AbortSignal
+  /** Added to our own environment. */
+  readonly env: NodeJS.ProcessEnv
 }
 
 export interface FileResult {
@@ -34,7 +36,7 @@ export async function runFile(file: string, run: FileRun): Promise<FileResult> {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, TMPDIR: run.directory, NODE_NO_WARNINGS: '1' },
+    env: { ...process.env, ...run.env, TMPDIR: run.directory, NODE_NO_WARNINGS: '1' },
   })
   let output = ''
   const collect = (chunk: string) => {

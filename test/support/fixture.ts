@@ -1,5 +1,5 @@
 // test/support/fixture: small programs written for one test and run as processes of their own.
-// May know: node only.
+// May know: build.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { commandLine } from './build.ts'
 
 /** Writes the files below a new temporary directory and gives its path. */
 export function writeFixture(files: Readonly<Record<string, string>>): string {
@@ -34,6 +35,11 @@ export interface Program {
 /** Starts a TypeScript program under tsx, with the given environment added to our own. */
 export function startProgram(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   return startNode(['--import', import.meta.resolve('tsx'), ...args], env)
+}
+
+/** Starts a command of millrace, with the given environment added to our own. */
+export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
+  return startNode([...commandLine(), ...args], env)
 }
 
 /** Runs plain node on a JavaScript file, from the project's root, to its end. */

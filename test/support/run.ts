@@ -6,22 +6,24 @@ import { type Layer, runTests } from './runner.ts'
 import { closingLine } from './totals.ts'
 
 const regular: readonly Layer[] = [
-  { name: 'unit', width: 2, limitMs: 180_000 },
-  { name: 'service', width: 2, limitMs: 300_000 },
-  { name: 'e2e', width: 2, limitMs: 900_000 },
+  { name: 'unit', limitMs: 180_000 },
+  { name: 'service', limitMs: 300_000, isCompiled: true },
+  { name: 'e2e', limitMs: 900_000, isCompiled: true, longest: ['crash', 'property', 'oracle', 'changes'] },
 ]
 
 /** Soaks and repetitions: run before a release and at night, and only when asked for by name. */
-const long: readonly Layer[] = [{ name: 'long', width: 1, limitMs: 3_600_000 }]
+const long: readonly Layer[] = [{ name: 'long', limitMs: 3_600_000, isCompiled: true }]
 
 const wanted = process.argv.slice(2)
+const isLong = wanted.some(part => part.startsWith('long'))
 const interrupt = new AbortController()
 // npm passes on a signal that the terminal has sent already; the second one must not cut the clean-up short.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort())
 
 const totals = await runTests({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  layers: wanted.some(part => part.startsWith('long')) ? long : regular,
+  layers: isLong ? long : regular,
+  width: isLong ? 1 : 2,
   wanted,
   signal: interrupt.signal,
   print: line => console.log(line),

@@ -1,25 +1,31 @@
 // test/support/runner: runs the test files of a directory, layer after layer, and adds up what they report.
-// May know: child and totals.
+// May know: build, child and totals.
 
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { compile } from './build.ts'
 import { type FileResult, runFile } from './child.ts'
 import { addTotals, closingLine, noTests, type Totals } from './totals.ts'
 
 export interface Layer {
   /** Folder below the root. */
   readonly name: string
-  /** Files that run at a time. */
-  readonly width: number
   /** Hard limit of one file. */
   readonly limitMs: number
+  /** Its files start commands of the project, which is therefore compiled first. */
+  readonly isCompiled?: boolean
+  /** Files that take longest: they begin first, so that none of them runs alone in the end. */
+  readonly longest?: readonly string[]
 }
 
 export interface Run {
   /** Directory with a folder for each layer. */
   readonly root: string
+  /** In this order; the last files of one and the first of the next may run side by side. */
   readonly layers: readonly Layer[]
+  /** Files that run at a time. */
+  readonly width: number
   /** Layers or parts of file names; none means everything. */
   readonly wanted: readonly string[]
   readonly signal: AbortSignal
@@ -28,28 +34,34 @@ export interface Run {
   readonly live: boolean
 }
 
+interface Job {
+  readonly layer: Layer
+  readonly file: string
+}
+
 /** Runs the wanted files and gives their totals; whatever they started has ended and their temporary files are gone. */
 export async function runTests({ root, layers, wanted, signal, print, ...run }: Run): Promise<Totals> {
-  const chosen = layers.map(layer => ({ layer, files: filesOf(root, layer, wanted) }))
-  const count = chosen.reduce((sum, { files }) => sum + files.length, 0)
+  const jobs: Job[] = layers.flatMap(layer => filesOf(root, layer, wanted).map(file => ({ layer, file })))
+  const count = jobs.length
   if (count === 0) print(`no test file matches "${wanted.join(' ')}"; the layers are ${layers.map(({ name }) => name)}`)
   const directory = temporaryDirectory(join(tmpdir(), 'millrace-test-'))
   const live = run.live && count === 1
   let totals = noTests
-  const runOne = async ({ limitMs }: Layer, file: string) => {
+  const compiled = jobs.some(({ layer }) => layer.isCompiled) ? compile(join(directory, 'build'), signal) : undefined
+  compiled?.catch(() => {})
+  const runOne = async ({ layer: { limitMs, isCompiled }, file }: Job) => {
+    const env = isCompiled ? await compiled! : {}
     const own = temporaryDirectory(join(directory, 'file-'))
-    const result = await runFile(join(root, file), { limitMs, directory: own, live, signal })
+    const result = await runFile(join(root, file), { limitMs, directory: own, live, signal, env })
     totals = addTotals(totals, result.totals)
     for (const line of report(file, result, live)) print(line)
     rmSync(own, { recursive: true, force: true })
   }
   try {
-    for (const { layer, files } of chosen) {
-      const worker = async () => {
-        for (let file = files.shift(); file && !signal.aborted; file = files.shift()) await runOne(layer, file)
-      }
-      await Promise.all(Array.from({ length: layer.width }, worker))
+    const worker = async () => {
+      for (let job = jobs.shift(); job && !signal.aborted; job = jobs.shift()) await runOne(job)
     }
+    await Promise.all(Array.from({ length: run.width }, worker))
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
@@ -62,9 +74,14 @@ function filesOf(root: string, layer: Layer, wanted: readonly string[]): string[
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.test.ts'))
     .map(file => join(layer.name, file))
-    .sort()
+    .sort((a, b) => rank(layer, a) - rank(layer, b) || (a < b ? -1 : 1))
   if (wanted.length === 0 || wanted.includes(layer.name)) return files
   return files.filter(file => wanted.some(part => file.includes(part)))
+}
+
+function rank({ name, longest = [] }: Layer, file: string): number {
+  const place = longest.findIndex(each => join(name, `${each}.test.ts`) === file)
+  return place === -1 ? longest.length : place
 }
 
 /** Postgres refuses root and so runs as another user, which must be able to pass through. */

@@ -1,10 +1,10 @@
 // test/support/worker: one of millrace's services as a process of its own, started by the very command line.
-// May know: node only.
+// May know: build.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { commandLine } from './build.ts'
 
 export type WorkerName = 'producer' | 'consumer' | 'generator' | 'start'
 
@@ -13,7 +13,6 @@ export interface WorkerEnd {
   readonly signal: NodeJS.Signals | null
 }
 
-const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
 const logKept = 400_000
 const shownLines = 25
 /** Longer than the service's own deadline. */
@@ -44,7 +43,7 @@ export class Worker {
   start(): void {
     if (this.running) throw new Error(`the ${this.name} is running already`)
     this.end = undefined
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...this.#args], {
+    const child = spawn(process.execPath, [...commandLine(), ...this.#args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child

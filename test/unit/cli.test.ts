@@ -7,13 +7,13 @@ import { everything, openServices } from '../../cli/endpoints.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import type { Environment } from '../../runtime/config-file.ts'
 import type { Component } from '../../stack/component.ts'
-import { startProgram, writeFixture } from '../support/fixture.ts'
+import { startCommand, writeFixture } from '../support/fixture.ts'
 import { quietLog } from '../support/services.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 function millrace(...args: string[]) {
-  return startProgram([join(projectRoot, 'cli/main.ts'), ...args]).ended
+  return startCommand([...args]).ended
 }
 
 const test = suite('cli')

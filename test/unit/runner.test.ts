@@ -14,13 +14,13 @@ const passing = `${head}test('a', () => {}); test('b', () => {}); test.run()`
 const failing = `${head}test('a', () => { throw new Error('wrong sum') }); test.run()`
 
 const layers: readonly Layer[] = [
-  { name: 'unit', width: 2, limitMs: 20_000 },
-  { name: 'service', width: 1, limitMs: 20_000 },
+  { name: 'unit', limitMs: 20_000 },
+  { name: 'service', limitMs: 20_000 },
 ]
 
 async function run(
   files: Record<string, string>,
-  options: { wanted?: string[]; layers?: readonly Layer[]; signal?: AbortSignal } = {},
+  options: { wanted?: string[]; layers?: readonly Layer[]; width?: number; signal?: AbortSignal } = {},
 ) {
   const root = writeFixture(files)
   const lines: string[] = []
@@ -28,6 +28,7 @@ async function run(
   const totals = await runTests({
     root,
     layers,
+    width: 2,
     wanted: [],
     live: false,
     ...options,
@@ -72,7 +73,7 @@ test('a file over its limit is killed with all it started', async () => {
     process.on('SIGTERM', () => {})
     spawn('sleep', ['1000'])
     while (true) await new Promise(resolve => setTimeout(resolve, 1000))`
-  const short = [{ name: 'unit', width: 1, limitMs: 1_500 }]
+  const short = [{ name: 'unit', limitMs: 1_500 }]
   const { closing, text } = await run({ 'unit/a.test.ts': body }, { layers: short })
   assert.is(closing, '0 passed, 1 failed')
   assert.match(text, /ended after its limit of 1\.5 s/)
@@ -100,7 +101,7 @@ test('an interrupt ends the running file and starts no other', async () => {
   const body = `import { writeFileSync } from 'node:fs'
     writeFileSync(${JSON.stringify(begun)}, '')
     await new Promise(resolve => setTimeout(resolve, 60_000))`
-  const running = run({ 'unit/a.test.ts': body, 'service/b.test.ts': passing }, { signal: controller.signal })
+  const running = run({ 'unit/a.test.ts': body, 'service/b.test.ts': passing }, { signal: controller.signal, width: 1 })
   await until(() => existsSync(begun), { what: 'the file to run' })
   controller.abort()
   const { closing, text } = await running
