@@ -2,10 +2,11 @@
 // May know: everything.
 
 import { startPipeline } from '../support/pipeline.ts'
+import { times } from '../support/seed.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const rows = 2_000_000
+const rows = times(600_000)
 const mostMemoryMb = 300
 const setup = 'CREATE TABLE public.narrow (id int PRIMARY KEY, n int); ALTER TABLE public.narrow REPLICA IDENTITY FULL'
 
@@ -17,7 +18,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-test('a transaction of two million rows', async () => {
+test(`a transaction of ${rows} rows`, async () => {
   await using pipeline = await startPipeline(services, { setup })
   await pipeline.sql(`INSERT INTO public.narrow SELECT g, g FROM generate_series(1, ${rows}) g`)
   const { tables } = await pipeline.assertEqual(180_000)
@@ -25,11 +26,11 @@ test('a transaction of two million rows', async () => {
   assertSmall(pipeline)
 })
 
-test('two million rows that wait while the services are stopped', async () => {
+test(`${rows} rows that wait while the services are stopped`, async () => {
   await using pipeline = await startPipeline(services, { setup })
   await pipeline.producer.stop()
   await pipeline.consumer.stop()
-  await pipeline.sql(`DO $$ BEGIN FOR i IN 1..400 LOOP
+  await pipeline.sql(`DO $$ BEGIN FOR i IN 1..${rows / 5000} LOOP
     INSERT INTO public.narrow SELECT i * 5000 + g, g FROM generate_series(1, 5000) g; COMMIT; END LOOP; END $$`)
   pipeline.start()
   const { tables } = await pipeline.assertEqual(180_000)

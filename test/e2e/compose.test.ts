@@ -2,16 +2,15 @@
 // May know: everything. The three servers are local ones; only addresses, ports and directories are translated.
 
 import { once } from 'node:events'
-import { readFileSync, symlinkSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { ConsumerStatus } from '../../consumer/status.ts'
 import { askStatus } from '../../runtime/presence.ts'
+import { compile } from '../support/build.ts'
 import { readCompose } from '../support/compose.ts'
 import { Container, type Place } from '../support/container.ts'
-import { runTool, writeFixture } from '../support/fixture.ts'
+import { writeFixture } from '../support/fixture.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 // The local servers ask for no password, and ClickHouse then takes none.
@@ -43,11 +42,8 @@ async function freePort(): Promise<number> {
 
 /** What the Dockerfile puts into `/app`. */
 async function buildImage(): Promise<string> {
-  const home = writeFixture({ 'package.json': readFileSync(join(projectRoot, 'package.json'), 'utf8') })
-  for (const name of ['node_modules', 'model']) symlinkSync(join(projectRoot, name), join(home, name))
-  const compiler = join(projectRoot, 'node_modules/typescript/bin/tsc')
-  const { code, stdout } = await runTool([compiler, '-p', 'tsconfig.build.json', '--outDir', join(home, 'dist')])
-  assert.is(code, 0, stdout)
+  const home = writeFixture({})
+  await compile(home)
   return home
 }
 

@@ -1,5 +1,5 @@
 // test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
-// May know: everything. `TEST_KILLS` sets how often each is killed (default 2), `TEST_SEED` repeats the order and the pauses.
+// May know: everything. `TEST_SEED` repeats the order and the pauses.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,12 +15,12 @@ import { connectTo } from '../support/kafka.ts'
 import { disturb, countImages as imagesOf } from '../support/members.ts'
 import { killEach, targets } from '../support/nemesis.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { testSeed } from '../support/seed.ts'
+import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { appendRecords, readTopic } from '../support/topic.ts'
 
-const kills = Number(process.env.TEST_KILLS ?? 2)
+const kills = times(1)
 const rate = 400
 const seed = testSeed()
 const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))

@@ -17,15 +17,15 @@ import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { historyEdits } from '../support/history-edits.ts'
 import type { Pipeline } from '../support/pipeline.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
-import { testSeed } from '../support/seed.ts'
+import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const orders = 3_000
+const orders = 2_000
 const years = 3
 const minutes = 60
 const rowsPerMinute = 50
-const rounds = 2
+const rounds = times(1)
 
 const seed = testSeed()
 const random = new Random(seed, 'oracle')

@@ -1,15 +1,15 @@
 // test/e2e/producer-crash: kill -9 of the producer while it loads and while it streams; topics hold every change once.
-// May know: contract, generator/random, stack, test/support. `TEST_KILLS` sets how often (default 6), `TEST_SEED` repeats a run.
+// May know: contract, generator/random, stack, test/support. `TEST_SEED` repeats a run.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { Random } from '../../generator/random.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { testSeed } from '../support/seed.ts'
+import { testSeed, times } from '../support/seed.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
-const kills = Number(process.env.TEST_KILLS ?? 6)
+const kills = times(3)
 const seed = testSeed()
 const test = suite('producer-crash', { timeoutMs: 120_000 + kills * 15_000 })
 let services: Services

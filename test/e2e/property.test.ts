@@ -11,12 +11,12 @@ import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { randomSalesStatement, smallShop } from '../support/random-sales.ts'
 import { createTable, randomStatement, randomTables } from '../support/random-schema.ts'
 import { runTransaction } from '../support/random-transaction.ts'
-import { testSeed } from '../support/seed.ts'
+import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const schemas = 4
-const bursts = 6
+const schemas = times(2)
+const bursts = 4
 const transactions = 60
 const sessions = 3
 const manyRows = 200_000

@@ -14,6 +14,7 @@ import { createWarehouse } from '../support/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { chaos } from '../support/sales-chaos.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
+import { times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -72,10 +73,10 @@ test('two years of history give the same reports as Postgres', async () => {
   assert.ok(Number(counted!.days) > 600 && Number(counted!.best) > 500, JSON.stringify(counted))
 })
 
-for (const seed of [11, 12]) {
+for (let seed = 11; seed < 11 + times(1); seed++) {
   test(`random changes in random batches fold to what Postgres says (seed ${seed})`, async () => {
     const random = new Random(seed, 'chaos')
-    for (let round = 1; round <= 18; round++) {
+    for (let round = 1; round <= 12; round++) {
       for (let statement = random.integer(1, 6); statement > 0; statement--) await database.sql(chaos(random))
       await fold.some(random)
       const corrected = await reconcile(clickhouse, model)

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-/** What compiled code finds beside it, as in the package. */
-const beside = ['node_modules', 'model', 'docs', 'stack']
+/** What compiled code finds beside it, as in the container's image. */
+const beside = ['node_modules', 'model']
 
 /** Where a run of tests tells its files what it has compiled. */
 const variable = 'TEST_MAIN'
