@@ -47,6 +47,14 @@ export class Gate {
     return this.#pass(row, this.#after)
   }
 
+  /** Whether the two images of an update came out alike: what has changed stays behind, and so does the update. */
+  hidesUpdate(): boolean {
+    const [a, b] = [this.#before, this.#after]
+    const end = a.ends.at(-1) ?? 0
+    if (!a.ends.every((at, column) => at === b.ends[column] && a.kinds[column] === b.kinds[column])) return false
+    return a.buffer.compare(b.buffer, 0, end, 0, end) === 0
+  }
+
   #pass(row: TextRow, outcome: Outcome): TextRow {
     const { places, passages, hashKey } = this.#options
     const { buffer, kinds, starts, ends } = row

@@ -128,6 +128,7 @@ export class Router implements PgoutputHandler {
       held.hold(after)
       return
     }
+    if (gate?.hidesUpdate()) return
     const sameIdentity = sameText(before, after, output.captured.identityColumns)
     if (sameIdentity && this.#whole(output, before, after)) return
     this.#half(output, 'd', before, undefined)

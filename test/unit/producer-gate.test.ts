@@ -84,6 +84,19 @@ test('the router sees only what has passed, in refusals as well', async () => {
   assert.match(error.message, /^column price holds a value that cannot be represented/)
 })
 
+test('an update of which nothing passes makes no record; one of anything that passes does', () => {
+  const { router, records } = openPipe({ guard: guarded })
+  router.begin(100, 5_000, 77)
+  router.update(relation, tuple('1', '9', null, 'Secret Name'), false, tuple('1', '9', null, 'Sesame Noon'))
+  router.update(relation, tuple('1', '9', null, 'Secret'), false, tuple('1', '9', '2.00', 'Secret'))
+  router.update(relation, tuple('1', '9', null, null), false, tuple('1', '9', null, ''))
+  router.update(relation, tuple('1', '9', null, 'ab'), false, tuple('1', '9', null, 'ab'))
+  assert.equal(
+    records().map(([op]) => op),
+    ['u', 'u'],
+  )
+})
+
 test('a new column of a personal table stays behind wherever it stands; one that leaves may neither go nor change', async () => {
   const heldBack: unknown[] = []
   const { router, records } = openPipe({ guard: guarded, onHeldBack: (...news) => void heldBack.push(news) })
