@@ -3,6 +3,7 @@
 
 import { ClickHouseError } from '@clickhouse/client'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
+import { statementText } from '../runtime/printable.ts'
 import { type Trouble, troubleOf } from './error-codes.ts'
 
 interface Advice {
@@ -53,7 +54,7 @@ const valuesOfRow = /Column values: .*/s
  */
 export function wrapClickhouseError(error: unknown, url: string, sql: string, carriesRecords = false): MillraceError {
   if (error instanceof MillraceError) return error
-  const where = `${url}, statement: ${sql.replace(/\s+/g, ' ').slice(0, 120)}`
+  const where = `${url}, statement: ${statementText(sql)}`
   const code = codeOf(error)
   if (code === undefined) {
     return new MillraceError('CLICKHOUSE_UNREACHABLE', {

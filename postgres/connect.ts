@@ -1,9 +1,10 @@
 // postgres/connect: connections whose sessions print every value in one fixed form, and which nothing waits on for ever.
-// May know: postgres/{failure,session}, runtime/{errors,tls-files}.
+// May know: postgres/{failure,session}, runtime/{errors,printable,tls-files}.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
+import { statementText } from '../runtime/printable.ts'
 import { readTlsFiles } from '../runtime/tls-files.ts'
 import { postgresFailure, sqlState } from './failure.ts'
 import { type Backend, connectFailure, readBackend, startupOptions } from './session.ts'
@@ -138,7 +139,7 @@ export async function query<Row extends object>(
     const { rows } = await client.query<Row & pg.QueryResultRow>(text, values && [...values])
     return rows
   } catch (error) {
-    throw postgresFailure(attendance.failure ?? error, text.trim().replace(/\s+/g, ' ').slice(0, 120))
+    throw postgresFailure(attendance.failure ?? error, statementText(text))
   } finally {
     attendance.end()
   }

@@ -1,7 +1,8 @@
 // postgres/copy-out: one COPY … TO STDOUT, row by row as it arrives, held back when asked.
-// May know: postgres/{connect,failure}.
+// May know: postgres/{connect,failure}, runtime/printable.
 
 import type { Connection } from 'pg'
+import { statementText } from '../runtime/printable.ts'
 import type { Client } from './connect.ts'
 import { postgresFailure } from './failure.ts'
 
@@ -69,7 +70,7 @@ class CopyOut {
 
   handleError(error: Error): void {
     this.detach()
-    this.settle.reject(postgresFailure(error, this.statement.slice(0, 200)))
+    this.settle.reject(postgresFailure(error, statementText(this.statement)))
   }
 
   private readonly afterPiece = (): void => {

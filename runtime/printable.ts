@@ -18,6 +18,12 @@ export function oneLine(text: string): string {
   )
 }
 
+/** The beginning of a statement on one line, without the texts in it, which may be values of rows. */
+export function statementText(sql: string): string {
+  const hidden = sql.trim().replace(/'(?:''|\\.|[^'\\])*'?/gs, "'…'")
+  return hidden.replace(/\s+/g, ' ').slice(0, 120)
+}
+
 /** Every line made safe, and all but the first indented, so that none of them can pass for a line of ours. */
 export function indented(text: string, indent: string): string {
   const lines = text.split(/\r?\n/).map(line => oneLine(line.trimEnd()))

@@ -21,6 +21,12 @@ test('what passes is tried again, whatever its code; what needs somebody stops',
     assert.is(wrap(code, 'm', true).retriable, false, `${code} ${knownCodes.get(code)?.name}`)
 })
 
+test('where a statement failed is told without the texts in it', () => {
+  const error = new ClickHouseError({ message: 'm', code: '60', type: 'X' })
+  const { where } = wrapClickhouseError(error, url, "SELECT count() FROM t WHERE name = 'Ada Lovelace'")
+  assert.is(where, `${url}, statement: SELECT count() FROM t WHERE name = '…'`)
+})
+
 test('a full disk is no bad record, although its exception has the code of one', () => {
   const full = library(
     'std::exception. Code: 1001, type: std::filesystem::filesystem_error, No space left on device',

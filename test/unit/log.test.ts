@@ -1,8 +1,9 @@
 // test/unit/log.test: one line per event on stderr, as JSON or as text, from the wanted level on.
-// May know: runtime/{errors,log}; the log is run as a program of its own.
+// May know: runtime/{errors,log,printable}; the log is run as a program of its own.
 
 import { join } from 'node:path'
 import { MillraceError } from '../../runtime/errors.ts'
+import { statementText } from '../../runtime/printable.ts'
 import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -44,6 +45,13 @@ test('no name can forge a line, a field or a colour of the log', async () => {
     next: 'c\nINTERNAL: d',
   })
   assert.is(error.toText(), 'INTERNAL: table a\n    next:  DROP\n  where: b\\u001b[1m\n  next:  c\n    INTERNAL: d')
+})
+
+test('a statement in a message shows no text that it carries, also where it is cut in the middle of one', () => {
+  const shown = statementText(`SELECT count()\n  FROM t WHERE a = 'Ada''s' AND b IN ('x\\'y', 'z') AND c = "d"`)
+  assert.is(shown, `SELECT count() FROM t WHERE a = '…' AND b IN ('…', '…') AND c = "d"`)
+  assert.is(statementText(`INSERT INTO t VALUES ('${'secret '.repeat(40)}')`), "INSERT INTO t VALUES ('…')")
+  assert.is(statementText("SELECT 'secret that has no en"), "SELECT '…'")
 })
 
 test('text is short, names levels other than info and leaves out what is not known', async () => {
