@@ -43,7 +43,13 @@ function viewName({ database, name }: PublishedView): string {
 }
 
 function yaml(value: object): string {
-  return header + stringify(value, { lineWidth: 130, aliasDuplicateObjects: false })
+  const written = (_: unknown, part: unknown) => (typeof part === 'string' ? plain(part) : part)
+  return header + stringify(value, written, { lineWidth: 130, aliasDuplicateObjects: false })
+}
+
+/** dbt runs what stands in double braces, which could show an environment variable; comments and names are anybody's. */
+function plain(text: string): string {
+  return text.replace(/\{[{%#]/g, braces => `{{ '${braces}' }}`)
 }
 
 function sourceTable({ objects, expectations }: DbtParts, view: PublishedView): object {

@@ -1,7 +1,7 @@
 // test/service/dbt.test: the dbt project is the one that the model makes, and `dbt build` finds all that it says to be true.
 // May know: the sales model, cli/{dbt-package,expectations}, Python, real Postgres and ClickHouse.
 
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dbtPackage } from '../../cli/dbt-package.ts'
@@ -9,7 +9,7 @@ import { loadExpectations } from '../../cli/expectations.ts'
 import { describeModel } from '../../clickhouse/describe.ts'
 import { loadChecks } from '../../verify/checks.ts'
 import { guideQueries } from '../support/bi-queries.ts'
-import { installDbt, runDbt } from '../support/dbt.ts'
+import { dbtProject, installDbt, runDbt } from '../support/dbt.ts'
 import { salesTables } from '../support/sales-shop.ts'
 import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
 import { projectRoot } from '../support/sources.ts'
@@ -30,33 +30,58 @@ test.before(async () => {
 })
 test.after(() => warehouse?.stop())
 
-async function dbt(...args: string[]) {
+function account() {
   const { hostname, port } = new URL(warehouse.services.endpoints.clickhouse!)
-  const env = {
+  return {
     CLICKHOUSE_HOST: hostname,
     CLICKHOUSE_PORT: port,
     CLICKHOUSE_USER: 'dbt',
     CLICKHOUSE_PASSWORD: dbtPassword,
   }
-  const { code, output } = await runDbt(await installDbt(), args, { directory, env })
+}
+
+async function dbt(...args: string[]) {
+  const { code, output } = await runDbt(await installDbt(), args, { directory, env: account() })
   const file = join(directory, 'run_results.json')
   assert.ok(existsSync(file), output)
   const { results } = JSON.parse(readFileSync(file, 'utf8')) as Results
   return { code, output, results }
 }
 
-test('sources and exposures are those of the model', async () => {
+/** @param comment in place of every comment */
+async function writePackage(comment?: string): Promise<Map<string, string>> {
   const { model, database, admin } = warehouse
   const checks = loadChecks(model, 'UTC')
-  const files = dbtPackage({
-    model,
-    reports: checks.map(({ name }) => name),
-    expectations: loadExpectations(model, checks),
-    objects: await describeModel(admin, await salesTables(database)),
+  const objects = [...(await describeModel(admin, await salesTables(database)))].map(([name, object]) => {
+    const columns = object.columns.map(column => (comment === undefined ? column : { ...column, comment }))
+    return [name, { ...object, columns, ...(comment === undefined ? {} : { comment }) }] as const
   })
+  const reports = checks.map(({ name }) => name)
+  return dbtPackage({ model, reports, expectations: loadExpectations(model, checks), objects: new Map(objects) })
+}
+
+test('sources and exposures are those of the model', async () => {
+  const files = await writePackage()
   assert.is(files.size, 4)
   for (const [path, text] of files)
     assert.ok(readFileSync(join(projectRoot, 'dbt', path), 'utf8') === text, `dbt/${path} is out of date: npm run docs`)
+})
+
+test('comments are text for dbt, whatever stands in them', async () => {
+  const comment = "Hello {{ name }}, {{ env_var('CLICKHOUSE_PASSWORD') }}, {% of all, {# and {{ no more {{{%"
+  const project = join(directory, 'copy')
+  cpSync(dbtProject, project, { recursive: true })
+  for (const [path, text] of await writePackage(comment)) writeFileSync(join(project, path), text)
+  const { code, output } = await runDbt(await installDbt(), ['parse'], { directory, env: account(), project })
+  assert.is(code, 0, output)
+  const manifest = readFileSync(join(directory, 'manifest.json'), 'utf8')
+  const { sources } = JSON.parse(manifest) as {
+    sources: Record<string, { description: string; columns: Record<string, { description: string }> }>
+  }
+  const described = Object.values(sources).flatMap(source => [source, ...Object.values(source.columns)])
+  assert.ok(described.length > 100)
+  assert.equal([...new Set(described.map(({ description }) => description))], [comment])
+  assert.not.match(manifest, new RegExp(`Hello.*${dbtPassword}`))
 })
 
 test('dbt build succeeds with the rights that the guide gives: keys, references, values, examples', async () => {

@@ -17,6 +17,14 @@ const run = promisify(execFile)
 const requirements = join(projectRoot, 'dbt/requirements.txt')
 const installLimitMs = 240_000
 
+export const dbtProject = join(projectRoot, 'dbt')
+
+export interface DbtPlace {
+  readonly directory: string
+  readonly env: Readonly<Record<string, string>>
+  readonly project?: string
+}
+
 export interface DbtRun {
   readonly code: number
   readonly output: string
@@ -46,13 +54,12 @@ async function pythonVersion(): Promise<string> {
   return stdout.trim()
 }
 
-/** Runs `dbt ARGS` on the project; what it writes goes to `directory`. */
+/** Runs `dbt ARGS` on the project, or on a copy of it; what it writes goes to `directory`. */
 export async function runDbt(
   packages: string,
   args: readonly string[],
-  { directory, env }: { readonly directory: string; readonly env: Readonly<Record<string, string>> },
+  { directory, env, project = dbtProject }: DbtPlace,
 ): Promise<DbtRun> {
-  const project = join(projectRoot, 'dbt')
   const places = [
     '--project-dir',
     project,
