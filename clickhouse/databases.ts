@@ -68,7 +68,7 @@ export async function claimDatabase(
   throw new MillraceError('GENERATION_UNKNOWN', {
     what: `the database is not of the generation that is to be folded into it: ${comment || 'nothing says who made it'}`,
     where: `${where}; what is to be folded is ${mark}`,
-    next: `correct clickhouse.url or kafka.brokers, or give the pipeline another name; if nobody needs the database any more, run DROP DATABASE ${name}`,
+    next: `correct clickhouse.url or kafka.brokers, or give the pipeline another name; if nobody needs the database any more, run DROP DATABASE ${quoteName(name)}`,
   })
 }
 

@@ -4,11 +4,11 @@
 import { join } from 'node:path'
 import type { Verification } from '../../verify/verify.ts'
 import { startCommand } from '../support/fixture.ts'
-import type { Pipeline } from '../support/pipeline.ts'
 import { exampleShop, exampleTimeZone } from '../support/sales-example.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
+import { keepWriting } from '../support/writer.ts'
 
 const test = suite('verify under load', { timeoutMs: 120_000 })
 let services: Services
@@ -18,33 +18,15 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** One item becomes dearer by a cent some hundred times a second, until told to stop. */
-async function keepWriting(pipeline: Pipeline): Promise<{ stop(): Promise<number> }> {
-  const client = await pipeline.connect()
-  let writing = true
-  const write = async () => {
-    let commits = 0
-    for (; writing; commits++) {
-      await client.query('UPDATE shop.order_items SET price = price + 0.01 WHERE order_id = 1')
-      await client.query('SELECT pg_sleep(0.004)')
-    }
-    return commits
-  }
-  const written = write()
-  return {
-    stop() {
-      writing = false
-      return written
-    },
-  }
-}
-
 test('tables and the reports that rest are told right; those that move are neither right nor wrong', async () => {
   await using pipeline = await prepareSalesPipeline(services, exampleTimeZone)
   await pipeline.sql(exampleShop)
   pipeline.start()
   await pipeline.settle()
-  const writer = await keepWriting(pipeline)
+  const writer = await keepWriting(pipeline, {
+    statement: () => 'UPDATE shop.order_items SET price = price + 0.01 WHERE order_id = 1',
+    pauseMs: 4,
+  })
   try {
     const files = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
     const asJson = await startCommand(['verify', '--json', ...files]).ended

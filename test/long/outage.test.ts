@@ -2,9 +2,10 @@
 // May know: everything. Nobody starts its services again.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
+import { keepWriting } from '../support/writer.ts'
 
 const test = suite('long outage', { timeoutMs: 600_000 })
 let services: Services
@@ -18,33 +19,15 @@ const awayMs = 30_000
 const setup = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
   INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
 
-/** One row changes some ten times a second, until told to stop. */
-async function keepWriting(pipeline: Pipeline): Promise<{ stop(): Promise<number> }> {
-  const client = await pipeline.connect()
-  let writing = true
-  const write = async () => {
-    let commits = 0
-    for (; writing; commits++) {
-      await client.query('UPDATE counted SET n = n + 1 WHERE id = $1', [1 + (commits % 100)])
-      await pause(100)
-    }
-    return commits
-  }
-  const written = write()
-  return {
-    stop() {
-      writing = false
-      return written
-    },
-  }
-}
-
 test('Kafka and then ClickHouse are away for 30 s, and `millrace start` goes on by itself', async () => {
   await using pipeline = await startPipeline(services, { setup, start: false })
   await using service = pipeline.worker('start', 'start')
   service.start()
   await pipeline.settle()
-  const writer = await keepWriting(pipeline)
+  const writer = await keepWriting(pipeline, {
+    statement: count => `UPDATE counted SET n = n + 1 WHERE id = ${1 + (count % 100)}`,
+    pauseMs: 100,
+  })
   for (const component of ['kafka', 'clickhouse'] as const) {
     await services.kill(component)
     await pause(awayMs)

@@ -227,12 +227,12 @@ test('a database of another generation, pipeline or Kafka, or of nobody, is not 
       'GENERATION_UNKNOWN',
       /made by millrace: pipeline shop, generation 5, id id5/,
     )
-    assert.match(next, /DROP DATABASE shop_5/)
+    assert.match(next, /DROP DATABASE `shop_5`/)
   }
   await run('CREATE DATABASE shop_6')
   const mine = () => claimDatabase(clickhouse, 'shop', generation(6))
   const { next } = await assert.refuses(mine, 'GENERATION_UNKNOWN', /nothing says who made it/)
-  await run(/DROP DATABASE \w+/.exec(next)![0])
+  await run(/DROP DATABASE `\w+`/.exec(next)![0])
   await mine()
   const found = await findDatabases(clickhouse, 'shop')
   assert.ok(found.some(({ number }) => number === 6))

@@ -3,27 +3,13 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ConfigInput, loadConfig } from '../../runtime/config.ts'
-import { MillraceError } from '../../runtime/errors.ts'
+import { loadConfig } from '../../runtime/config.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
 import { makeCertificate } from '../support/certificate.ts'
+import { load, refusal } from '../support/config-text.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'
-
-function load(yaml: string, input: Partial<ConfigInput> = {}) {
-  return loadConfig({ env: {}, cwd: writeFixture({ 'millrace.yaml': yaml }), ...input })
-}
-
-/** The message and place of the refusal. */
-function refusal(yaml: string, input: Partial<ConfigInput> = {}): string {
-  try {
-    load(yaml, input)
-  } catch (error) {
-    assert.instance(error, MillraceError)
-    return (error as MillraceError).toText()
-  }
-  throw new Error('it was accepted')
-}
 
 const test = suite('config connections')
 
@@ -95,28 +81,28 @@ test('a connection to another machine that is not safe is refused until it is al
     assert.match(refused, expected)
     assert.match(refused, `${section}.insecure: true (MILLRACE_${section.toUpperCase()}_INSECURE=true)`)
     assert.not.match(refused, /hush/)
-    load(JSON.stringify({ [section]: { [key]: value, insecure: true } }))
+    load(JSON.stringify({ [section]: { [key]: value, insecure: true } })).config
     load(JSON.stringify({ [section]: { [key]: value } }), {
       env: { [`MILLRACE_${section.toUpperCase()}_INSECURE`]: 'true' },
-    })
+    }).config
   }
 })
 
 test('the environment can make a connection unsafe as well, and loopback needs nothing', () => {
   const remote = 'source: { url: "postgres://db.example/x?sslmode=verify-full" }'
-  load(remote)
+  load(remote).config
   assert.match(refusal(remote, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } }), /unset NODE_TLS_REJECT_UNAUTHORIZED/)
   const bare = 'source: { url: "postgres:///x" }'
   assert.match(refusal(bare, { env: { PGHOST: 'db.example' } }), /unencrypted to db\.example/)
   assert.match(refusal(bare, { env: { PGHOST: 'db.example', PGSSLMODE: 'no-verify' } }), /nobody would verify/)
-  load(bare, { env: { PGHOST: 'db.example', PGSSLMODE: 'verify-full' } })
+  load(bare, { env: { PGHOST: 'db.example', PGSSLMODE: 'verify-full' } }).config
   for (const host of ['localhost', 'db.localhost', '127.0.0.1', '127.8.8.8', '[::1]', '%2Fvar%2Frun']) {
-    load(`source: { url: "postgres://${host}/x" }`)
+    load(`source: { url: "postgres://${host}/x" }`).config
   }
   for (const host of ['localhost', '127.0.0.1', '[::1]']) {
     load(
       `kafka: { brokers: ["${host}:9092"], registry: "http://${host}:8081" }\nclickhouse: { url: "http://${host}:8123" }`,
-    )
+    ).config
   }
   for (const host of ['10.0.0.1', 'localhost.example', '127.0.0.1.example']) {
     assert.match(refusal(`clickhouse: { url: "http://${host}" }`), /unencrypted/)

@@ -1,25 +1,9 @@
 // test/unit/config-names.test: names in a configuration that would not mean what they say.
 // May know: runtime/config, test/support.
 
-import { type ConfigInput, loadConfig, tableOptions } from '../../runtime/config.ts'
-import { MillraceError } from '../../runtime/errors.ts'
-import { writeFixture } from '../support/fixture.ts'
+import { tableOptions } from '../../runtime/config.ts'
+import { load, refusal } from '../support/config-text.ts'
 import { assert, suite } from '../support/suite.ts'
-
-function load(yaml: string, input: Partial<ConfigInput> = {}) {
-  return loadConfig({ env: {}, cwd: writeFixture({ 'millrace.yaml': yaml }), ...input })
-}
-
-/** The message and place of the refusal. */
-function refusal(yaml: string, input: Partial<ConfigInput> = {}): string {
-  try {
-    load(yaml, input)
-  } catch (error) {
-    assert.instance(error, MillraceError)
-    return (error as MillraceError).toText()
-  }
-  throw new Error('it was accepted')
-}
 
 const test = suite('config names')
 
@@ -30,14 +14,14 @@ test('a key that objects would take for their prototype is refused, not lost', (
     /__proto__ cannot be a key\n {2}where: millrace\.yaml:4:7/,
   )
   assert.match(refusal('__proto__: 1\n'), next)
-  const config = load('tables: { s.t: { columns: { constructor: drop } }, "s.__proto__": {} }\n')
+  const config = load('tables: { s.t: { columns: { constructor: drop } }, "s.__proto__": {} }\n').config
   assert.equal(Object.entries(config.tables['s.t']!.columns!), [['constructor', 'drop']])
   assert.ok(tableOptions(config, 's', '__proto__'))
 })
 
 test('a time zone is spelt as ClickHouse wants it, and what is meant is suggested', () => {
   for (const zone of ['Europe/Berlin', 'UTC', 'EST5EDT', 'Asia/Calcutta', 'Asia/Kolkata', 'US/Pacific'])
-    assert.is(load(`reportTimeZone: ${zone}\n`).reportTimeZone, zone)
+    assert.is(load(`reportTimeZone: ${zone}\n`).config.reportTimeZone, zone)
   const suggested = {
     'europe/berlin': 'Europe/Berlin',
     utc: 'UTC',

@@ -4,30 +4,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { type ConfigInput, loadConfig, tableOptions } from '../../runtime/config.ts'
+import { loadConfig, tableOptions } from '../../runtime/config.ts'
 import { configJsonSchema, settings } from '../../runtime/config-settings.ts'
-import { MillraceError } from '../../runtime/errors.ts'
 import { redactConfig, redactUrl } from '../../runtime/redact.ts'
 import { makeCertificate } from '../support/certificate.ts'
+import { load, refusal } from '../support/config-text.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
-
-function load(yaml: string | undefined, input: Partial<ConfigInput> = {}) {
-  const cwd = writeFixture(yaml === undefined ? {} : { 'millrace.yaml': yaml })
-  return { cwd, config: loadConfig({ env: {}, cwd, ...input }) }
-}
-
-/** The message and place of the refusal. */
-function refusal(yaml: string | undefined, input: Partial<ConfigInput> = {}): string {
-  try {
-    load(yaml, input)
-  } catch (error) {
-    assert.instance(error, MillraceError)
-    return (error as MillraceError).toText()
-  }
-  throw new Error('it was accepted')
-}
 
 const test = suite('config')
 
