@@ -48,13 +48,15 @@ export async function checkStableNames(published: Published): Promise<Record<str
   const [expected, found] = [await formatted(clickhouse, views), await definitions(clickhouse, views)]
   const problems: Record<string, string> = {}
   for (const [index, view] of views.entries()) {
-    const name = nameOf(view)
-    const problem = compare(found.get(name), expected[index]!)
+    const problem = compare(found.get(nameOf(view)), expected[index]!)
+    const plain = `${view.database}.${view.name}`
+    const name = plain in problems ? nameOf(view) : plain
     if (problem !== undefined) problems[name] = problem
   }
   return problems
 }
 
+/** No two views have the same. */
 function nameOf({ database, name }: Pick<View, 'database' | 'name'>): string {
   return tableName({ schema: database, name })
 }
