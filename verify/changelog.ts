@@ -88,10 +88,11 @@ const inOrder = { optimize_aggregation_in_order: 1 } as const
 
 async function repeatedTruncates({ clickhouse, table, lsn }: Place): Promise<bigint> {
   const key = table.key.map(quoteName).join(', ')
+  const n = freeName(table, 'n')
   const [row] = await readRows<{ repeated: string }>(
     clickhouse,
-    `SELECT toString(sum(n - 1)) AS repeated FROM (SELECT count() AS n FROM ${quoteName(changelogName(table))}
-WHERE _op = 't' AND _lsn < ${lsn} GROUP BY _partition, _offset, _sign, ${key} HAVING n > 1)`,
+    `SELECT toString(sum(${n} - 1)) AS repeated FROM (SELECT count() AS ${n} FROM ${quoteName(changelogName(table))}
+WHERE _op = 't' AND _lsn < ${lsn} GROUP BY _partition, _offset, _sign, ${key} HAVING ${n} > 1)`,
     {},
     inOrder,
   )

@@ -198,12 +198,14 @@ async function searchOwnRows(place: TablePlace, ownRows: readonly OwnRow[]): Pro
     for (const [column, { label }] of Object.entries(own)) {
       if (!columns.has(column)) continue
       const text = `(SELECT any(text) FROM ${search} WHERE own AND label = ${quoteString(label)})`
-      const [row] = await clickhouse.rows<{ n: string }>(
-        `SELECT count() AS n FROM ${quotePath(database, table)} WHERE ${isTheirs.join(' AND ')} AND toString(${quoteName(column)}) = ${text}`,
+      // A column of the table may have any name that the count could be given.
+      const [row] = await clickhouse.rows<{ 'count()': string }>(
+        `SELECT count() FROM ${quotePath(database, table)} WHERE ${isTheirs.join(' AND ')} AND toString(${quoteName(column)}) = ${text}`,
         {},
         unlogged,
       )
-      if (Number(row!.n) > 0) finds.push({ place: `${database}.${table}`, label, count: Number(row!.n) })
+      const count = Number(row!['count()'])
+      if (count > 0) finds.push({ place: `${database}.${table}`, label, count })
     }
   }
   return finds
