@@ -21,7 +21,7 @@ import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const orders = 2_000
+const orders = 3_000
 const years = 3
 const minutes = 60
 const rowsPerMinute = 50
