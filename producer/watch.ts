@@ -57,6 +57,8 @@ interface ChangedTable {
   /** Undefined for a table that is gone. */
   readonly now: TableFacts | undefined
   readonly digest: string | undefined
+  /** LSN of the last TRUNCATE that had been told before the facts were read: they may hold a later one already, but not miss this one. */
+  readonly truncatedAt: number
 }
 
 /**
@@ -127,7 +129,7 @@ export class Watch {
       const harm = differences.filter(({ effect }) => effect !== 'ahead')
       table.over = harm.length === 0 ? undefined : await this.#whenOver(client, changed, harm)
       if (harm.some(({ effect }) => effect === 'wrong')) wrong.push({ table: table.name, differences: harm })
-      if (harm.length === 0 && now) this.#accept(table, now, seen)
+      if (harm.length === 0 && now) this.#accept(changed, now, seen)
     }
     if (wrong.length > 0) throw mismatch(wrong)
     await updateCatalog(this.#workspace, this.#generation, this.#unrecorded)
@@ -152,6 +154,7 @@ export class Watch {
   /** Tables whose facts are not those that were compared last, or have not been found right since. */
   async #changed(client: Client, place: Place, seen: Xid): Promise<ChangedTable[]> {
     const oids = this.#tables.map(({ captured }) => captured.oid)
+    const truncatedAt = new Map(this.#tables.map(table => [table, this.#truncatedAt(table)]))
     const digests = await readDigests(client, oids, place)
     const isSame = ({ digest, over, captured }: WatchedTable) =>
       digest !== undefined && over === undefined && digest === digests.get(captured.oid)
@@ -164,7 +167,7 @@ export class Watch {
     )
     return tables.map(table => {
       const { oid } = table.captured
-      return { table, now: facts.get(oid), digest: digests.get(oid) }
+      return { table, now: facts.get(oid), digest: digests.get(oid), truncatedAt: truncatedAt.get(table)! }
     })
   }
 
@@ -202,9 +205,9 @@ export class Watch {
     return { lsn: table.over?.lsn ?? (await readLsn(client)), differences: [...differences, ...more] }
   }
 
-  #accept(table: WatchedTable, now: TableFacts, seen: Xid): void {
+  #accept({ table, truncatedAt }: ChangedTable, now: TableFacts, seen: Xid): void {
     const facts = acceptFacts(table.record.facts, now)
-    const record = { source: table.record.source, facts, seen, truncatedAt: this.#truncatedAt(table) }
+    const record = { source: table.record.source, facts, seen, truncatedAt }
     if (isWorthRecording(table.record.facts, facts)) this.#unrecorded.set(table.topic, record)
     table.record = record
   }
