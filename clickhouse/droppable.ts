@@ -33,7 +33,7 @@ export async function whatKeepsInClickhouse(
 /** Each by itself: the groups DROP and CREATE hold rights that nobody can have on one database. */
 const toMark = 'ALTER MODIFY DATABASE COMMENT'
 const toDrop = 'DROP TABLE, DROP VIEW, DROP DICTIONARY'
-const toMake = 'CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, INSERT'
+const toMake = 'CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, SELECT, INSERT, ALTER DELETE, TRUNCATE'
 
 /** @see https://clickhouse.com/docs/operations/settings/permissions-for-queries */
 async function readOnly(clickhouse: Clickhouse): Promise<string[]> {

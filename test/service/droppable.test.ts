@@ -17,7 +17,7 @@ const networks = '<networks><ip>::/0</ip></networks>'
 /** What it takes to drop a database, to make some of its tables anew, and to drop a view. */
 const rights = [
   'ALTER MODIFY DATABASE COMMENT, DROP DATABASE, DROP TABLE, DROP VIEW, DROP DICTIONARY',
-  'ALTER MODIFY DATABASE COMMENT, DROP TABLE, DROP VIEW, DROP DICTIONARY, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, INSERT',
+  'ALTER MODIFY DATABASE COMMENT, DROP TABLE, DROP VIEW, DROP DICTIONARY, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, SELECT, INSERT, ALTER DELETE, TRUNCATE',
   'DROP VIEW',
 ]
 const restricted = (name: string, grants: readonly string[]) =>
