@@ -3,6 +3,7 @@
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { applyModel, loadModel } from '../../clickhouse/model.ts'
+import { publish } from '../../clickhouse/publish.ts'
 import { reconcile } from '../../clickhouse/reconcile.ts'
 import { backfill } from '../../generator/backfill.ts'
 import { Random } from '../../generator/random.ts'
@@ -21,7 +22,8 @@ import { assert, suite } from '../support/suite.ts'
 const timeZone = 'America/New_York'
 const directory = packagePath('model/sales')
 const model = loadModel(directory, timeZone)
-const published = model.publish.filter(({ database }) => database === 'analytics').map(({ source }) => source)
+const reports = model.publish.filter(({ database }) => database === 'analytics')
+const published = reports.map(({ source }) => source)
 
 let services: Services
 let database: TestDatabase
@@ -44,12 +46,15 @@ test.before(async () => {
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await noteChanges(database)
-  clickhouse = await createWarehouse(services, uniqueName('model'))
+  const generation = uniqueName('model')
+  clickhouse = await createWarehouse(services, generation)
   const tables = await salesTables(database)
   checks = withPolicies(loadChecks(model, timeZone), tables)
   fold = new Fold(database, clickhouse, tables)
   await fold.createTables()
   await applyModel(clickhouse, model)
+  const publisher = { pipeline: 'sales', kafkaCluster: 'none' }
+  await publish(clickhouse, { generation, views: reports, publisher })
 })
 
 test.after(async () => {
