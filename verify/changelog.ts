@@ -119,10 +119,11 @@ async function checkHistory(place: Place, partitions: readonly PartitionRow[]): 
     { name: historyName(table) },
   )
   if (kept === undefined) return []
+  const d = freeName(table, 'd')
   const [row] = await readRows<{ versions: string; sum: string }>(
     clickhouse,
-    `SELECT toString(count()) AS versions, toString(sum(toInt128(${versionDigest(clickhouseRow(table).digest, '_deleted')}))) AS sum
-FROM ${quoteName(versionsName(table))} FINAL WHERE _lsn < ${lsn}`,
+    `SELECT toString(count()) AS versions, toString(sum(toInt128(${d}))) AS sum
+FROM (SELECT ${versionDigest(clickhouseRow(table).digest, '_deleted')} AS ${d} FROM ${quoteName(versionsName(table))} FINAL WHERE _lsn < ${lsn})`,
   )
   const total = (name: 'versions' | 'versions_sum') => partitions.reduce((sum, each) => sum + BigInt(each[name]), 0n)
   if (BigInt(row!.versions) === total('versions') && BigInt(row!.sum) === total('versions_sum')) return []

@@ -108,7 +108,7 @@ function compare(found: Definition | undefined, expected: string): string | unde
   if (found.engine !== 'View') return `is no view of this pipeline, but a ${found.engine}`
   const select = oneLine(found.as_select)
   if (select === expected || select.startsWith(`${expected} SETTINGS `)) return undefined
-  return `shows something else than ${expected}: ${select.slice(0, 200)}`
+  return `shows something else than ${expected}: ${select.slice(0, 500)}`
 }
 
 const looks = 5
