@@ -163,13 +163,16 @@ async function searchTable(
   const texts = [...columns]
     .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
     .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
+  // By a name that no column has: an alias or a parameter of that name would take the column's place.
+  let cells = 'cells'
+  while (columns.has(cells)) cells += '_'
   const hits =
     texts.length === 0
       ? '[]'
-      : `sumForEach(arrayMap(text -> toUInt64(arrayExists(value -> position(value, text) > 0, [${texts.join(', ')}])), texts))`
+      : `sumForEach(arrayMap(text -> toUInt64(arrayExists(value -> position(value, text) > 0, ${cells})), texts))`
   const [row] = await clickhouse.rows<{ rows: string; hits: string[] }>(
     `WITH (SELECT groupArray(text) FROM (SELECT text FROM ${search} WHERE NOT own ORDER BY label, text)) AS texts
-SELECT count() AS rows, ${hits} AS hits FROM ${quotePath(database, table)}`,
+SELECT count() AS rows, ${hits} AS hits FROM (SELECT [${texts.join(', ')}] AS ${cells} FROM ${quotePath(database, table)})`,
     {},
     unlogged,
   )
