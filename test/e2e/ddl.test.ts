@@ -178,7 +178,13 @@ test('what does not concern the tables of the generation, or leaves their values
   )
   assert.match(text, /passed over.*public\.fresh/)
   const missing = async () => Object.keys((await run.status())?.notCaptured ?? {})
-  await until(async () => (await missing()).length === 3, { what: 'tables that are not captured' })
+  const isTold = async () => {
+    if (run.worker.end) throw new Error(`the producer has ended\n${run.worker.tail()}`)
+    return (await missing()).length === 3
+  }
+  await until(isTold, { what: 'tables that are not captured' }).catch(cause => {
+    throw new Error(`${cause.message}\n${run.worker.tail()}`, { cause })
+  })
   assert.equal((await missing()).sort(), ['public.fresh', 'public.newcomer', 'public.scratch'])
 
   await run.sql('INSERT INTO other VALUES (9, 9)')
