@@ -13,8 +13,8 @@ import { writeFixture } from '../support/fixture.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
-// The local servers ask for no password, and ClickHouse then takes none.
-const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '' })
+// The local servers ask for no password, and ClickHouse then takes none. A short history is as good as a long one here.
+const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '', HISTORY_ORDERS: '3000' })
 const own = Object.keys(file).filter(name => file[name]!.build !== undefined)
 const started = new Map<string, Container>()
 let servers: Services
