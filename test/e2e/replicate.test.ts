@@ -124,7 +124,7 @@ test('names in ClickHouse that others have stop the consumer before it folds; on
     const text = second.consumer.tail()
     for (const part of [
       'NAME_TAKEN',
-      'crm.orders, a view',
+      'crm.orders, a stable view of another pipeline',
       'crm.people, a table (MergeTree)',
       'RENAME TABLE `crm`.`people`',
     ])
