@@ -14,3 +14,14 @@ export function quoteString(text: string): string {
 export function quotePath(database: string, table: string): string {
   return `${quoteName(database)}.${quoteName(table)}`
 }
+
+/**
+ * A name that no column has, for an alias or a parameter beside them: ClickHouse takes an alias for the column of the same name, also inside
+ * the expression that the alias stands for.
+ */
+export function freeName(columns: Iterable<string>, name: string): string {
+  const taken = new Set(columns)
+  let free = name
+  while (taken.has(free)) free += '_'
+  return free
+}

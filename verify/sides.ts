@@ -2,7 +2,7 @@
 // May know: contract, postgres/connect, clickhouse, verify/{asof,canonical,reading}.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { quoteString } from '../clickhouse/quote.ts'
+import { freeName, quoteString } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { type Client, query } from '../postgres/connect.ts'
 import { asOfSelect } from './asof.ts'
@@ -32,6 +32,9 @@ interface SumRow {
   readonly rows: string
   readonly sum: string
 }
+
+/** Of a table's columns. */
+export const namesOf = ({ columns }: Table) => columns.map(({ name }) => name)
 
 const numbered = ({ of, rows, sum }: SumRow): Sum => ({ of, rows: Number(rows), sum })
 
@@ -63,7 +66,7 @@ export function postgresSide(client: Client, table: Table): Side {
 /** As of the LSN. */
 export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
   const row = clickhouseRow(table)
-  const [k, d] = ['k', 'd'].map(name => freeName(table, name)) as [string, string]
+  const [k, d] = ['k', 'd'].map(name => freeName(namesOf(table), name)) as [string, string]
   const from = `FROM (SELECT ${row.key} AS ${k}, ${row.digest} AS ${d} FROM (${asOfSelect(table, lsn)}))`
   const select = async (of: string, within: readonly string[] | undefined) => {
     const filter =
@@ -77,9 +80,4 @@ export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number
     ranges: (digits, within) => select(keyRange.clickhouse(k, digits), within),
     keys: within => select(k, within),
   }
-}
-
-/** ClickHouse takes an alias for the column of the same name, also inside the expression that the alias stands for. */
-export function freeName(table: Table, name: string): string {
-  return table.columns.some(column => column.name === name) ? freeName(table, `${name}_`) : name
 }

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { storageName } from '../clickhouse/ddl.ts'
-import { quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
+import { freeName, quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
 import type { DeadLetter } from '../contract/dead-letter.ts'
 import { listTopics } from '../kafka/admin.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
@@ -163,9 +163,7 @@ async function searchTable(
   const texts = [...columns]
     .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
     .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
-  // By a name that no column has: an alias or a parameter of that name would take the column's place.
-  let cells = 'cells'
-  while (columns.has(cells)) cells += '_'
+  const cells = freeName(columns.keys(), 'cells')
   const hits =
     texts.length === 0
       ? '[]'
