@@ -4,9 +4,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { splitStatements } from '../clickhouse/model.ts'
-import { parseLsn } from '../contract/position.ts'
 import { type Client, query, withClient } from '../postgres/connect.ts'
 import { postgresFailure } from '../postgres/failure.ts'
+import { walInsertLsn } from '../postgres/history.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { replaceFile } from '../stack/state.ts'
@@ -61,8 +61,7 @@ export async function erase(url: string, config: Config, person: Person): Promis
     writeJournal(config, person, { rows })
     for (const change of changes) await run(client, change, person)
     await query(client, 'COMMIT')
-    const [now] = await query<{ lsn: string }>(client, 'SELECT pg_current_wal_insert_lsn()::text AS lsn')
-    return { rows, lsn: parseLsn(now!.lsn) }
+    return { rows, lsn: await walInsertLsn(client) }
   })
 }
 

@@ -55,6 +55,12 @@ export async function identify(url: string, signal?: AbortSignal): Promise<Serve
   }
 }
 
+/** Where the next record of the WAL will stand, whatever the client's transaction sees. */
+export async function walInsertLsn(client: Client): Promise<number> {
+  const [row] = await query<{ lsn: string }>(client, 'SELECT pg_current_wal_insert_lsn()::text AS lsn')
+  return parseLsn(row!.lsn)
+}
+
 /**
  * The server, whose WAL holds what was captured before.
  * @throws {MillraceError} GENERATION_CHANGED for another database; SOURCE_WENT_BACK when its history ends, or leaves the one that was

@@ -2,11 +2,11 @@
 // May know: contract, postgres, runtime, producer.
 
 import { type Generation, publicationName } from '../contract/generation.ts'
-import { parseLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import type { Named } from '../postgres/catalog.ts'
 import { type Client, query } from '../postgres/connect.ts'
 import { type Place, readDigests, readFacts, readMoment, type TableFacts, type Xid } from '../postgres/facts.ts'
+import { walInsertLsn } from '../postgres/history.ts'
 import type { PeriodicTask } from '../postgres/periodic.ts'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
 import { acceptFacts, isWorthRecording } from './accepted.ts'
@@ -202,7 +202,7 @@ export class Watch {
     const hasOtherName = now === undefined || tableName(now) !== table.name
     const taken = hasOtherName && (await isThere(client, table.captured.table))
     const more = taken ? [over('Another table has its name now, and is not captured.')] : []
-    return { lsn: table.over?.lsn ?? (await readLsn(client)), differences: [...differences, ...more] }
+    return { lsn: table.over?.lsn ?? (await walInsertLsn(client)), differences: [...differences, ...more] }
   }
 
   #accept({ table, truncatedAt }: ChangedTable, now: TableFacts, seen: Xid): void {
@@ -239,11 +239,6 @@ function snapshotLost(cause: MillraceError): MillraceError {
     next: 'nothing was lost; the initial load begins again with a new snapshot',
     cause,
   })
-}
-
-async function readLsn(client: Client): Promise<number> {
-  const [row] = await query<{ lsn: string }>(client, 'SELECT pg_current_wal_insert_lsn()::text AS lsn')
-  return parseLsn(row!.lsn)
 }
 
 async function isThere(client: Client, { schema, name }: Named): Promise<boolean> {

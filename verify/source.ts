@@ -3,7 +3,7 @@
 
 import { type Table, tableName } from '../contract/table.ts'
 import { type Named, readTables, type SourceTable } from '../postgres/catalog.ts'
-import { type Client, query } from '../postgres/connect.ts'
+import type { Client } from '../postgres/connect.ts'
 import { type Config, tableEntry, tableOptions } from '../runtime/config.ts'
 
 export interface Source {
@@ -73,10 +73,4 @@ export function columnsLeftBehind(config: Config, captured: Table, found: Source
   return found.columns
     .filter(({ name, generated }) => !known.has(name) && generated === undefined && policies[name] !== 'drop')
     .map(({ name }) => name)
-}
-
-/** Where the source's log ends now, whatever the transaction sees. */
-export async function endOfLog(client: Client): Promise<string> {
-  const [row] = await query<{ lsn: string }>(client, 'SELECT pg_current_wal_insert_lsn()::text AS lsn')
-  return row!.lsn
 }

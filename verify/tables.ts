@@ -1,17 +1,17 @@
 // verify/tables: everything there is to say of one captured table: its rows, its images, its key, and what its stable name shows.
-// May know: contract, postgres/connect, clickhouse/ddl, runtime, verify.
+// May know: contract, postgres/{connect,history}, clickhouse/ddl, runtime, verify.
 
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
-import { parseLsn } from '../contract/position.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import type { Client } from '../postgres/connect.ts'
+import { walInsertLsn } from '../postgres/history.ts'
 import type { Config } from '../runtime/config.ts'
 import { attempt, type Failure, isFailure } from './attempt.ts'
 import { checkChangelog, fromTheFuture, highestLsn, type Place } from './changelog.ts'
 import { type ComparedRows, compareRows, type RowComparison, total } from './rows.ts'
 import { clickhouseSide, countRows, emptySide, postgresSide, type Side } from './sides.ts'
 import type { SourceSnapshot } from './snapshot.ts'
-import { columnsLeftBehind, comparable, endOfLog, readSource, type Source } from './source.ts'
+import { columnsLeftBehind, comparable, readSource, type Source } from './source.ts'
 import { checkRowsShown } from './stable-names.ts'
 import type { OpenedWarehouse } from './warehouse.ts'
 
@@ -100,5 +100,5 @@ async function countSides(client: Client, table: Table, right: Side): Promise<Co
 
 async function checkEnd(client: Client, place: Place): Promise<string[]> {
   const highest = await highestLsn(place)
-  return fromTheFuture(highest, parseLsn(await endOfLog(client)))
+  return fromTheFuture(highest, await walInsertLsn(client))
 }
