@@ -29,7 +29,16 @@ export async function recordCatalog(
   return { publication, tables }
 }
 
-function spellSource({ schema, name, columns, key }: SourceTable): string {
+function spellSource(source: SourceTable): string {
+  return spell(source, source.key)
+}
+
+function spellFacts(facts: TableFacts): string {
+  const nameOf = (wanted: number) => facts.columns.find(({ number }) => number === wanted)?.name
+  return spell(facts, facts.key?.columns.map(nameOf) ?? [])
+}
+
+function spell({ schema, name, columns }: SourceTable | TableFacts, key: readonly (string | undefined)[]): string {
   const shapes = columns.map(({ number, name: column, typeOid, typeModifier }) => [
     number,
     column,
@@ -37,17 +46,6 @@ function spellSource({ schema, name, columns, key }: SourceTable): string {
     typeModifier,
   ])
   return JSON.stringify([schema, name, shapes, key])
-}
-
-function spellFacts({ schema, name, columns, key }: TableFacts): string {
-  const shapes = columns.map(({ number, name: column, typeOid, typeModifier }) => [
-    number,
-    column,
-    typeOid,
-    typeModifier,
-  ])
-  const keyNames = key?.columns.map(number => columns.find(column => column.number === number)?.name) ?? []
-  return JSON.stringify([schema, name, shapes, keyNames])
 }
 
 function changedMeanwhile(what: string): MillraceError {
