@@ -6,7 +6,7 @@ import { quoteString } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 
-export const madeStatement = `CREATE TABLE IF NOT EXISTS made (name String) ENGINE = MergeTree ORDER BY name
+const madeStatement = `CREATE TABLE IF NOT EXISTS made (name String) ENGINE = MergeTree ORDER BY name
 COMMENT 'Tables and views that millrace has made here: one of these that is not there was dropped by somebody else'`
 
 export const rebuildAdvice =

@@ -145,11 +145,6 @@ export function isPrintedOnce(type: SourceType): boolean {
   return printedOnce.has(type.name) || /^(int[248]|oid)$/.test(type.name)
 }
 
-/** Names of every type this table decides on by name; a test holds it against `pg_type`. */
-export function decidedTypes(): string[] {
-  return [...exact.keys(), 'numeric', ...asText.keys(), ...refused.keys()]
-}
-
 function describeOther(type: SourceType): string {
   if (type.name.startsWith('_')) return 'an array may hold NULLs, several dimensions and any lower bound'
   if (type.kind === 'c') return 'a row type of the source database'

@@ -266,7 +266,7 @@ function end(socket: Socket): void {
   socket.destroy(new Error('the connection to the cluster was closed'))
 }
 
-export function topicMissing(topic: string): MillraceError {
+function topicMissing(topic: string): MillraceError {
   return new MillraceError('TOPIC_MISSING', {
     what: `topic ${topic} does not exist`,
     where: topic,

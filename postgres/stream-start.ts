@@ -83,7 +83,7 @@ export async function checkReadiness(client: Client, place: StreamPlace): Promis
 }
 
 /** Postgres is acknowledged nothing that is not durable downstream, so somebody else has moved or made the slot. */
-export function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
+function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
   const [from, to] = [formatLsn(durable), formatLsn(confirmedLsn)]
   return new MillraceError('SLOT_LOST', {
     what: `the slot stands at ${to}, and only what was committed before ${from} is known to be captured: the slot was dropped and made anew or was moved forward, or the last records of ${recorded} are gone. What was committed between ${from} and ${to} may be missing`,
