@@ -30,7 +30,7 @@ test.after(async () => {
 test("offsets that Kafka's tools have moved to the beginning make no difference", async () => {
   await sales.change()
   await pipeline.consumer.stop()
-  await pipeline.sql('INSERT INTO sales SELECT 1000 + g + (SELECT max(id) FROM sales), 7 FROM generate_series(1, 10) g')
+  await sales.addTen()
   await sales.moveOffsets(() => '0')
   await sales.assertExact()
 })

@@ -73,6 +73,13 @@ export class SummedSales {
     }
   }
 
+  /** Ten rows more; nothing is waited for. */
+  async addTen(): Promise<void> {
+    await this.pipeline.sql(
+      'INSERT INTO sales SELECT 1000 + g + (SELECT max(id) FROM sales), 7 FROM generate_series(1, 10) g',
+    )
+  }
+
   /** A statement in the generation's database. */
   async command(sql: string): Promise<void> {
     const { services } = this.pipeline
