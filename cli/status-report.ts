@@ -77,6 +77,7 @@ export function describeStatus(status: PipelineStatus): string[] {
       producer?.phase === 'waiting' ? producer.lastError : undefined,
       ({ code, what, at }) => `error     ${code}: ${what} (producer, ${at})`,
     ),
+    ...optional(producer?.waitingFor, what => `waiting   ${what} (producer)`),
     ...optional(
       consumer?.uncertain,
       ({ since, reason }) =>

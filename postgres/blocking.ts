@@ -1,4 +1,4 @@
-// postgres/blocking: the transaction of somebody else that the making of a slot waits for, and how to name it.
+// postgres/blocking: the transaction of somebody else that a statement waits for, and how to name it.
 // May know: postgres/connect.
 
 import { type Client, query } from './connect.ts'
@@ -34,23 +34,47 @@ interface Row {
  * @returns undefined while it waits for none
  * @throws {MillraceError} POSTGRES_*
  */
-export async function findBlocking(client: Client, slot: string): Promise<OpenTransaction | undefined> {
+export function findBlocking(client: Client, slot: string): Promise<OpenTransaction | undefined> {
+  return findWaitedFor(client, 'SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1', slot)
+}
+
+/**
+ * The transaction that a backend waits for, be it for its end or for a lock that it holds.
+ * @returns undefined while it waits for none
+ * @throws {MillraceError} POSTGRES_*
+ */
+export function findBlockingOf(client: Client, pid: number): Promise<OpenTransaction | undefined> {
+  return findWaitedFor(client, 'SELECT $1::int', pid)
+}
+
+/**
+ * A prepared transaction holds its locks without a process: its id stands behind the slash of their virtual transaction.
+ * @see https://www.postgresql.org/docs/current/view-pg-locks.html
+ */
+async function findWaitedFor(
+  client: Client,
+  waiter: string,
+  value: string | number,
+): Promise<OpenTransaction | undefined> {
   const [row] = await query<Row>(
     client,
     `SELECT a.pid, p.gid, coalesce(a.datname, p.database) AS database, coalesce(a.usename, p.owner) AS user,
        nullif(a.application_name, '') AS application, a.state, nullif(left(a.query, 100), '<insufficient privilege>') AS statement,
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::int AS seconds
-     FROM pg_replication_slots s
-       JOIN pg_locks l ON l.pid = s.active_pid AND NOT l.granted
-       LEFT JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
-       LEFT JOIN pg_stat_activity a ON a.pid = ANY (pg_blocking_pids(s.active_pid))
-     WHERE s.slot_name = $1 AND (a.pid IS NOT NULL OR p.gid IS NOT NULL)
+     FROM pg_locks l
+       LEFT JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.locktype = l.locktype
+         AND h.database IS NOT DISTINCT FROM l.database AND h.relation IS NOT DISTINCT FROM l.relation
+         AND h.transactionid IS NOT DISTINCT FROM l.transactionid
+       LEFT JOIN pg_prepared_xacts p ON p.transaction::text = split_part(h.virtualtransaction, '/', 2)
+       LEFT JOIN pg_stat_activity a ON a.pid = ANY (pg_blocking_pids(l.pid))
+     WHERE l.pid = (${waiter}) AND NOT l.granted AND (a.pid IS NOT NULL OR p.gid IS NOT NULL)
+     ORDER BY a.xact_start
      LIMIT 1`,
-    [slot],
+    [value],
   )
   if (row === undefined) return undefined
   const { seconds, ...rest } = row
-  const known = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, value ?? undefined]))
+  const known = Object.fromEntries(Object.entries(rest).map(([name, found]) => [name, found ?? undefined]))
   return { ...(known as unknown as Omit<OpenTransaction, 'seconds'>), seconds: seconds ?? 0 }
 }
 

@@ -17,10 +17,13 @@ export interface Finding {
   readonly sql?: readonly string[]
 }
 
+export type Passing = 'POSTGRES_READ_ONLY' | 'POSTGRES_BUSY'
+
 export interface Check extends Finding {
   readonly name: string
   /** What it is needed for. */
   readonly why: string
+  readonly passing?: Passing | undefined
 }
 
 /** A table that matches a pattern and cannot be captured. */
@@ -43,5 +46,7 @@ export interface CheckDefinition {
   readonly why: string
   /** Asked before a generation begins; one that is live goes on without it. */
   readonly onlyToBegin?: true
+  /** What a live generation meets when it fails, because it may pass by itself; left out when it does not. */
+  readonly passing?: Passing
   run(context: PreflightContext): Promise<Finding>
 }

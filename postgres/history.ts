@@ -63,12 +63,13 @@ export async function walInsertLsn(client: Client): Promise<number> {
 
 /**
  * The server, whose WAL holds what was captured before.
- * @throws {MillraceError} GENERATION_CHANGED for another database; SOURCE_WENT_BACK when its history ends, or leaves the one that was
+ * @throws {MillraceError} GENERATION_CHANGED for another database; POSTGRES_READ_ONLY for a standby; SOURCE_WENT_BACK when its history ends, or leaves the one that was
  *   captured, before what was captured
  */
 export async function checkHistory(client: Client, captured: Captured): Promise<ServerIdentity> {
   const found = await identifySystem(client)
   if (found.source !== captured.source) throw otherDatabase(captured.source, found.source)
+  await refuseStandby(client)
   const where = `timeline ${found.timeline}, WAL end ${formatLsn(found.walEnd)}`
   if (found.timeline !== captured.timeline) {
     const left = await endOfTimeline(client, captured.timeline, found.timeline)
@@ -82,6 +83,17 @@ export async function checkHistory(client: Client, captured: Captured): Promise<
   }
   if (found.walEnd < captured.end) throw wentBack(captured, found.walEnd, 'its WAL ends at', where)
   return found
+}
+
+/** It need not have the slot, nor all the WAL: during a failover that says nothing about what will be there when it is the primary. */
+async function refuseStandby(client: Client): Promise<void> {
+  const [row] = await query<{ standby: boolean }>(client, 'SELECT pg_is_in_recovery() AS standby')
+  if (!row!.standby) return
+  throw new MillraceError('POSTGRES_READ_ONLY', {
+    what: 'the server is a standby',
+    where: 'source.url',
+    next: 'it is tried again by itself; if it lasts, set source.url to the primary server',
+  })
 }
 
 export function otherDatabase(loaded: string, found: string): MillraceError {

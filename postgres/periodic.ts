@@ -15,21 +15,33 @@ export interface PeriodicTask {
 export interface PeriodicOptions {
   readonly url: string
   readonly tasks: readonly PeriodicTask[]
+  /** Called before the tasks' turn, also while Postgres cannot be reached. */
+  onTurn?(): void
   readonly log: Log
   readonly signal: AbortSignal
 }
+
+/** A connection leads to the server that had the address when it was made, and so must not last for ever. */
+const renewEveryMs = 60_000
 
 /**
  * Runs each task at once and then every `everyMs`, one after the other, until the signal fires, which cuts the connection. A failure is
  * logged, and the task has its next turn on a new connection: a task that is to end more than that must say so itself.
  */
-export async function runPeriodically({ url, tasks, log, signal }: PeriodicOptions): Promise<void> {
+export async function runPeriodically({ url, tasks, onTurn, log, signal }: PeriodicOptions): Promise<void> {
   const due = tasks.map(() => performance.now())
   let client: Client | undefined
+  let renewAt = 0
   while (!signal.aborted) {
+    onTurn?.()
     for (const [index, task] of tasks.entries()) {
       if (due[index]! > performance.now()) continue
       try {
+        if (client && performance.now() > renewAt) {
+          await disconnect(client)
+          client = undefined
+        }
+        if (client === undefined) renewAt = performance.now() + renewEveryMs
         client ??= await connect(url, { signal })
         await task.run(client)
       } catch (error) {

@@ -19,11 +19,11 @@ export function preflightResume(client: Client, names: { slot: string; publicati
 
 async function runChecks(definitions: readonly CheckDefinition[], context: PreflightContext): Promise<Check[]> {
   const checks: Check[] = []
-  for (const { name, why, run } of definitions) {
+  for (const { name, why, passing, run } of definitions) {
     const finding = await run(context).catch(
       (error: Error): Finding => ({ state: 'unknown', found: `could not be checked: ${error.message}` }),
     )
-    checks.push({ name, why, ...finding })
+    checks.push({ name, why, passing, ...finding })
   }
   return checks
 }

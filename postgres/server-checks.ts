@@ -23,6 +23,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   {
     name: 'primary server',
     why: 'a standby can neither create a publication nor send heartbeats',
+    passing: 'POSTGRES_READ_ONLY',
     async run({ client }) {
       const [row] = await query<{ standby: boolean }>(client, 'SELECT pg_is_in_recovery() AS standby')
       if (!row!.standby) return { state: 'pass', found: 'it is the primary' }
@@ -62,6 +63,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   {
     name: 'WAL senders left',
     why: 'the replication connection is served by one',
+    passing: 'POSTGRES_BUSY',
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
       const used = 'SELECT count(*)::int AS used FROM pg_stat_replication'

@@ -1,9 +1,10 @@
 // postgres/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
-// May know: postgres/connect, contract/position, runtime.
+// May know: postgres/{connect,waiting}, contract/position, runtime.
 
 import { escapeIdentifier } from 'pg'
 import { parseLsn } from '../contract/position.ts'
 import { backendOf, type Client, connect, cut, disconnect, liftTransactionLimit, query, withClient } from './connect.ts'
+import { type OnBlocked, watchBlocked } from './waiting.ts'
 
 export interface CreatedSlot {
   /** Every transaction committed before it is in the snapshot, every later one will be in the stream. */
@@ -19,6 +20,7 @@ export interface CreateSlotOptions {
   readonly temporary?: boolean
   /** Gives up, and leaves no slot behind. */
   readonly signal?: AbortSignal
+  readonly onBlocked?: OnBlocked
 }
 
 /**
@@ -27,15 +29,15 @@ export interface CreateSlotOptions {
  * @see https://www.postgresql.org/docs/current/protocol-replication.html
  */
 export async function createSlot(url: string, name: string, options: CreateSlotOptions = {}): Promise<CreatedSlot> {
-  const { temporary = false, signal } = options
+  const { temporary = false, signal, onBlocked } = options
   signal?.throwIfAborted()
   const client = await connect(url, { mode: 'replication' })
   try {
     await liftTransactionLimit(client)
     const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput`
-    const [row] = await cancellable(url, client, signal, () =>
-      query<{ consistent_point: string; snapshot_name: string }>(client, `${command} EXPORT_SNAPSHOT`),
-    )
+    const create = () =>
+      query<{ consistent_point: string; snapshot_name: string }>(client, `${command} EXPORT_SNAPSHOT`)
+    const [row] = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, create))
     if (signal?.aborted) {
       await query(client, `DROP_REPLICATION_SLOT ${escapeIdentifier(name)}`)
       throw signal.reason

@@ -1,9 +1,10 @@
 // postgres/snapshot-plan: the initial load cut into statements of similar size.
-// May know: postgres/connect, runtime/errors.
+// May know: postgres/{connect,waiting}, runtime/errors.
 
 import { escapeIdentifier } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Client, query } from './connect.ts'
+import { type OnBlocked, watchBlocked } from './waiting.ts'
 
 export interface SnapshotTable {
   readonly oid: number
@@ -21,6 +22,14 @@ export interface Piece {
   readonly statement: string
 }
 
+export interface PlanOptions {
+  readonly url: string
+  readonly tables: readonly SnapshotTable[]
+  readonly readers: number
+  /** Told whom the locks are waited for. */
+  readonly onBlocked?: OnBlocked | undefined
+}
+
 /** 64 MB: below that, another connection's share of the work costs more than it saves. */
 const leastBlocks = 8192
 /** So that the reader that is last has little left alone. */
@@ -31,13 +40,9 @@ const piecesPerReader = 4
  * table, and one that is not stored as a heap, stays whole.
  * @throws {MillraceError} SNAPSHOT_LOST when a table was already rewritten or truncated since the snapshot was taken
  */
-export async function planSnapshot(
-  client: Client,
-  tables: readonly SnapshotTable[],
-  readers: number,
-): Promise<Piece[]> {
+export async function planSnapshot(client: Client, { url, tables, readers, onBlocked }: PlanOptions): Promise<Piece[]> {
   if (tables.length === 0) return []
-  await query(client, lockStatement(tables))
+  await watchBlocked({ url, client, onBlocked }, () => query(client, lockStatement(tables)))
   await requireUnwritten(client, tables)
   const rows = await query<{ oid: number; blocks: string }>(
     client,

@@ -9,6 +9,7 @@ import { parseCopyRow } from './copy-row.ts'
 import { sqlState } from './failure.ts'
 import { lockStatement, type Piece, planSnapshot, type SnapshotTable } from './snapshot-plan.ts'
 import { Tuple } from './tuple.ts'
+import type { OnBlocked } from './waiting.ts'
 
 export interface SnapshotOptions {
   readonly url: string
@@ -17,6 +18,7 @@ export interface SnapshotOptions {
   readonly tables: readonly SnapshotTable[]
   /** Connections that copy at the same time. */
   readonly readers: number
+  readonly onBlocked?: OnBlocked
   /** A row of `tables[table]`, in no particular order; valid during the call. */
   onRow(table: number, row: Tuple): void
   /** Asked after every few dozen kilobytes: nothing more is read on that connection until the promise resolves. */
@@ -33,7 +35,7 @@ const snapshotErrors: readonly (string | undefined)[] = ['22023', '42704', '5500
  * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*, STREAM_CORRUPT; the signal's reason when aborted
  */
 export async function copyTables(options: SnapshotOptions): Promise<void> {
-  const { tables, readers, signal } = options
+  const { readers, signal } = options
   signal.throwIfAborted()
   const clients: Client[] = []
   const onAbort = () => {
@@ -42,7 +44,7 @@ export async function copyTables(options: SnapshotOptions): Promise<void> {
   signal.addEventListener('abort', onAbort, { once: true })
   try {
     clients.push(await openReader(options))
-    const pieces = await planSnapshot(clients[0]!, tables, readers)
+    const pieces = await planSnapshot(clients[0]!, options)
     while (clients.length < Math.min(readers, pieces.length)) clients.push(await openReader(options))
     signal.throwIfAborted()
     await copyPieces(clients, pieces, options)

@@ -4,7 +4,7 @@
 import { escapeIdentifier } from 'pg'
 import { formatLsn, parseLsn } from '../contract/position.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { type Client, query } from './connect.ts'
+import { backendOf, type Client, query } from './connect.ts'
 import { type Captured, checkHistory, identifySystem } from './history.ts'
 
 interface ReadinessRow {
@@ -28,6 +28,8 @@ export interface Readiness {
   readonly confirmedLsn: number
   /** Of the server. */
   readonly timeline: number
+  /** Process of the server that serves the connection. */
+  readonly pid: number
   /** 0 when the server has no limit. */
   readonly walSenderTimeoutMs: number
 }
@@ -78,6 +80,7 @@ export async function checkReadiness(client: Client, place: StreamPlace): Promis
   return {
     confirmedLsn,
     timeline,
+    pid: backendOf(client).pid,
     walSenderTimeoutMs: Number(found.wal_sender_timeout),
   }
 }

@@ -43,6 +43,8 @@ export interface ReplicationStream {
   readonly ended: Promise<void>
   /** Reports the last acknowledgement and closes the connection. */
   close(): Promise<void>
+  /** What serves it. */
+  server(): Pick<Readiness, 'pid' | 'timeline'>
   /** The highest LSN before which everything was handed over; at first, where the slot stands. */
   lastReceived(): number
 }
@@ -80,6 +82,7 @@ class SlotStream implements ReplicationStream {
   private copy: CopyBoth | undefined
   private readonly over = withResolvers()
   private liveness: Liveness | undefined
+  private served = { pid: 0, timeline: 0 }
   private durable = 0
   private keptAlive = 0
   private reporting: NodeJS.Timeout | undefined
@@ -105,6 +108,7 @@ class SlotStream implements ReplicationStream {
       const readiness = await checkReadiness(client, { slot, publication, captured })
       const { walSenderTimeoutMs } = readiness
       this.durable = readiness.confirmedLsn
+      this.served = readiness
       onStart?.(readiness)
       client.on('notice', notice => this.notice(notice))
       await Promise.race([this.start(client, startCommand(slot, publication)), this.ended])
@@ -140,6 +144,10 @@ class SlotStream implements ReplicationStream {
   resume(): void {
     this.client?.connection.stream.resume()
     this.liveness?.setPaused(false)
+  }
+
+  server(): Pick<Readiness, 'pid' | 'timeline'> {
+    return this.served
   }
 
   lastReceived(): number {

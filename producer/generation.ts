@@ -15,9 +15,10 @@ import { ownerMark } from '../contract/owner.ts'
 import { refusalRules } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
-import { withClient } from '../postgres/connect.ts'
+import { type Client, withClient } from '../postgres/connect.ts'
 import { identify, otherDatabase } from '../postgres/history.ts'
 import { createPublication } from '../postgres/publication.ts'
+import { watchBlocked } from '../postgres/waiting.ts'
 import { orAborted } from '../runtime/abandon.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -35,6 +36,7 @@ import { resumeTables } from './resume.ts'
 import { type RegisteredTable, registerTables } from './schemas.ts'
 import { inspectSource, type Source } from './source.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from './topics.ts'
+import { reportBlocked } from './waits.ts'
 import { Watch } from './watch.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -197,14 +199,18 @@ async function load(workspace: Workspace, { announced, captured, sources, lock }
 
 /** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
 async function publish(
-  { config, url, signal }: Workspace,
+  workspace: Workspace,
   generation: Generation,
   captured: readonly CapturedTable[],
 ): Promise<void> {
+  const { config, url, progress, signal } = workspace
   const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
   const name = publicationName(config.name, generation.number)
   const comment = ownerMark(config.name, generation)
-  await withClient(url, client => createPublication(client, { name, tables, comment }), signal)
+  const onBlocked = reportBlocked(workspace, 'making the publication')
+  const create = (client: Client) =>
+    watchBlocked({ url, client, onBlocked }, () => createPublication(client, { name, tables, comment }))
+  await progress.pulse.during(withClient(url, create, signal))
 }
 
 function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {

@@ -13,7 +13,9 @@ import { orAborted } from '../runtime/abandon.ts'
 import type { MillraceError } from '../runtime/errors.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Gate } from './gate.ts'
+import type { Progress } from './progress.ts'
 import type { RegisteredTable } from './schemas.ts'
+import { reportBlocked } from './waits.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface LoadOptions {
@@ -38,7 +40,9 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
   const destination = await openDestination(opening)
   let slot: CreatedSlot | undefined
   try {
-    slot = await createSlot(url, generation.slot, { signal })
+    const onBlocked = (doing: string) => reportBlocked(workspace, doing)
+    const making = createSlot(url, generation.slot, { signal, onBlocked: onBlocked('making the slot') })
+    slot = await progress.pulse.during(making)
     const { consistentPoint, snapshotName } = slot
     const commitTimeUs = await sourceTimeUs(url, signal)
     log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
@@ -56,7 +60,8 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
       tables: tables.map(({ captured }) => snapshotTable(captured)),
       readers: config.source.readers,
       onRow: (table, row) => loader.row(table, row),
-      pressure: () => destination.backPressure.pressure,
+      onBlocked: onBlocked('locking the tables'),
+      pressure: () => pressureOf(destination, progress),
       onTableDone: index => {
         const { captured, records } = destination.outputs[index]!
         log.info('loaded', { table: tableName(captured.table), records })
@@ -65,13 +70,19 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
     })
     await slot.release()
     slot = undefined
-    await orAborted(destination.sink.flush(), signal)
+    await progress.pulse.during(orAborted(destination.sink.flush(), signal))
     return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
   } finally {
     progress.end()
     await slot?.release()
     await destination.sink.close()
   }
+}
+
+/** Whatever is read is progress; a wait for Kafka is not to be cut short. */
+function pressureOf({ backPressure }: Destination, { pulse }: Progress): Promise<void> | undefined {
+  pulse.beat()
+  return backPressure.pressure && pulse.during(backPressure.pressure)
 }
 
 /** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */

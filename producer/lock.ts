@@ -23,7 +23,7 @@ export function takeLock(url: string, slot: string, signal?: AbortSignal): Promi
   return openOn(url, { signal }, async client => {
     const statement = `SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken`
     const [row] = await query<{ taken: boolean }>(client, statement, [`millrace ${slot}`])
-    if (!row?.taken) throw alreadyRunning(slot)
+    if (!row?.taken) throw alreadyRunning(slot, await describeHolder(client, slot))
     const lost = new Promise<never>((_, reject) => {
       client.once('error', cause => reject(lockLost(slot, cause)))
     })
@@ -44,9 +44,26 @@ function keepAsking(client: Client): void {
   askLater()
 }
 
-function alreadyRunning(slot: string): MillraceError {
+/** Who has the lock, as far as the role may see it. A key of 64 bits stands in the catalog as two of 32. */
+async function describeHolder(client: Client, slot: string): Promise<string> {
+  const [holder] = await query<{ pid: number; application: string; address: string | null; seconds: number | null }>(
+    client,
+    `SELECT a.pid, a.application_name AS application, host(a.client_addr) AS address,
+       extract(epoch FROM clock_timestamp() - a.backend_start)::int AS seconds
+     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND (l.classid::int8 << 32 | l.objid::int8) = hashtextextended($1, 0)`,
+    [`millrace ${slot}`],
+  )
+  if (holder === undefined) return ''
+  const from = holder.address === null ? '' : ` from ${holder.address}`
+  const age = holder.seconds === null ? '' : `, connected for ${holder.seconds} s`
+  return `: pid ${holder.pid} of the server, ${holder.application || 'without a name'}${from}${age}`
+}
+
+function alreadyRunning(slot: string, holder: string): MillraceError {
   return new MillraceError('PRODUCER_RUNNING', {
-    what: 'another producer works on this generation',
+    what: `another producer works on this generation${holder}`,
     where: `slot ${slot}`,
     next: 'none: this one takes over when the other ends; end it if one too many was started',
   })

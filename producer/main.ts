@@ -7,6 +7,7 @@ import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
 import { registryRoutes } from '../kafka/registry-server.ts'
 import { TopicRegistry } from '../kafka/registry-topic.ts'
 import type { Config } from '../runtime/config.ts'
+import { flowLimitMs, healthRoutes } from '../runtime/health.ts'
 import { serve } from '../runtime/http.ts'
 import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
@@ -31,19 +32,20 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
   const { config, postgres, log, life } = options
   const { signal } = life
   const progress = new Progress()
+  const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const http = await serve({
     host: config.http.host,
     port: config.http.producerPort,
-    routes: { '/livez': () => ({ ok: true }), '/status': () => progress.status() },
+    routes: { ...healthRoutes(progress.pulse, () => progress.stopsFlow(limitMs)), '/status': () => progress.status() },
     log,
   })
   life.opened('status server', () => http.close())
   announce(config.directory, config.name, 'producer', http.url)
   life.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log }, signal)
-  const kafka = await retry(connect, { what: 'connect to Kafka', signal, log })
+  const kafka = await progress.pulse.during(retry(connect, { what: 'connect to Kafka', signal, log }))
   life.opened('kafka', () => kafka.close())
-  const schemas = await openSchemas(options, kafka)
+  const schemas = await progress.pulse.during(openSchemas(options, kafka))
   const fetcher = openFetcher(kafka)
   life.opened('fetcher', () => fetcher.close())
   const workspace = { config, url: postgres, kafka, fetcher, schemas, progress, log, signal }

@@ -1,9 +1,10 @@
 // producer/progress: what the producer is doing, as others may ask.
-// May know: contract, runtime/errors, producer/{dead-letters,output}. The shape that `millrace status` and the demo read.
+// May know: contract, runtime, producer/{dead-letters,output}. The shape that `millrace status` and the demo read.
 
 import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { Pulse } from '../runtime/health.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { TableOutput } from './output.ts'
 
@@ -36,6 +37,8 @@ export interface ProducerStatus {
   readonly foreignChanges: Readonly<Record<string, number>>
   /** What was altered of captured tables and will stop them unless somebody acts, as sentences by table. */
   readonly warnings: Readonly<Record<string, readonly string[]>>
+  /** What of somebody else holds up the current step, as a sentence. */
+  readonly waitingFor: string | undefined
   readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
 }
 
@@ -57,11 +60,15 @@ interface Counts {
 const rateWindowMs = 2_000
 
 export class Progress {
+  readonly pulse = new Pulse()
   phase: Phase = 'starting'
   generation = 0
   slot = ''
+  waitingFor: string | undefined
   notCaptured: ProducerStatus['notCaptured'] = {}
   #work: Work | undefined
+  /** When the last watermark of the stream under way became durable. */
+  #flowedAt: number | undefined
   #lastError: ProducerStatus['lastError']
   /** Of attempts that are over. */
   readonly #earlier = new Map<string, Counts>()
@@ -75,6 +82,7 @@ export class Progress {
     this.end()
     this.phase = phase
     this.#work = work
+    this.pulse.beat()
   }
 
   /** Keeps the counts of what was open. */
@@ -87,6 +95,7 @@ export class Progress {
     }
     this.#earlierLetters += this.#work?.deadLetters.records ?? 0
     this.#work = undefined
+    this.#flowedAt = undefined
   }
 
   /** @returns those of the columns that are news */
@@ -116,6 +125,22 @@ export class Progress {
     const what = error instanceof Error ? error.message : String(error)
     this.#lastError = { code, what, at: new Date().toISOString() }
     this.phase = 'waiting'
+    this.pulse.beat()
+  }
+
+  /** Changes that were read have become durable, and a watermark says so. */
+  flowed(): void {
+    this.#flowedAt = performance.now()
+  }
+
+  /** Why changes do not flow at the moment; undefined when they do. */
+  stopsFlow(limitMs: number): string | undefined {
+    if (this.waitingFor !== undefined) return this.waitingFor
+    if (this.phase === 'waiting') return `${this.#lastError?.code}: ${this.#lastError?.what}`
+    if (this.phase !== 'streaming') return `the producer is ${this.phase}`
+    if (this.#flowedAt === undefined) return 'nothing has become durable in Kafka since the stream began'
+    const idleMs = performance.now() - this.#flowedAt
+    return idleMs <= limitMs ? undefined : `nothing has become durable in Kafka for ${Math.round(idleMs / 1000)} s`
   }
 
   status(): ProducerStatus {
@@ -138,6 +163,7 @@ export class Progress {
       notCaptured: this.notCaptured,
       foreignChanges: Object.fromEntries(this.#foreign),
       warnings: Object.fromEntries(this.#warnings),
+      waitingFor: this.waitingFor,
       lastError: this.#lastError,
     }
   }

@@ -5,10 +5,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Prepared, withGeneration } from './generation.ts'
 import { streamChanges } from './stream.ts'
+import { Reminder } from './waits.ts'
 import type { Workspace } from './workspace.ts'
 
 const firstPauseMs = 100
 const longestPauseMs = 3_000
+/** What Postgres itself calls an internal error may last; trying again costs it the decoding of everything since the slot's place. */
+const longestDecodingPauseMs = 60_000
+/** So many in a row are all logged; later ones when they have another reason, and again after growing pauses. */
+const fewFailures = 10
 /** An attempt that went well for so long is no part of a row of failures. */
 const healthyMs = 10_000
 
@@ -21,7 +26,9 @@ const healthyMs = 10_000
 export async function runCapture(workspace: Workspace, fresh: boolean): Promise<void> {
   const { log, signal, progress } = workspace
   let failures = 0
+  let since = ''
   let begin = fresh
+  const reminder = new Reminder()
   const stream = async (prepared: Prepared, lost: Promise<never>) => {
     begin = false
     const started = performance.now()
@@ -32,14 +39,23 @@ export async function runCapture(workspace: Workspace, fresh: boolean): Promise<
     }
   }
   while (!signal.aborted) {
+    progress.pulse.beat()
     try {
       await withGeneration(workspace, begin, stream)
     } catch (error) {
       if (signal.aborted) return
       progress.failed(error)
       if (!(error instanceof MillraceError && error.retriable)) throw error
-      const waitMs = Math.round(Math.min(longestPauseMs, firstPauseMs * 2 ** failures++) * (0.5 + Math.random() / 2))
-      log.warn('capture was interrupted, going on', { code: error.code, error: error.message, waitMs })
+      if (failures === 0) {
+        since = new Date().toISOString()
+        reminder.forget()
+      }
+      const longestMs = error.code === 'DECODING_FAILED' ? longestDecodingPauseMs : longestPauseMs
+      const waitMs = Math.round(Math.min(longestMs, firstPauseMs * 2 ** failures++) * (0.5 + Math.random() / 2))
+      if (failures <= fewFailures || reminder.isDue(error.code)) {
+        const { code, message, where, next } = error
+        log.warn('capture was interrupted, going on', { code, error: message, where, next, failures, since, waitMs })
+      }
       await pause(waitMs, undefined, { signal }).catch(() => {})
     }
   }

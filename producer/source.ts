@@ -69,7 +69,24 @@ export async function checkToResume(
   client: Client,
   { number, slot }: Generation,
 ): Promise<void> {
-  judge(await preflightResume(client, { slot, publication: publicationName(config.name, number) }), log)
+  const checks = await preflightResume(client, { slot, publication: publicationName(config.name, number) })
+  refusePassing(checks)
+  judge(checks, log)
+}
+
+/**
+ * What an address leads to during a failover, or lacks while a backup runs, passes by itself; a slot that a standby does not have is then no
+ * loss. @throws {MillraceError} POSTGRES_READ_ONLY, POSTGRES_BUSY
+ */
+export function refusePassing(checks: readonly Check[]): void {
+  for (const { name, state, passing, found, fix } of checks) {
+    if (state !== 'fail' || passing === undefined) continue
+    throw new MillraceError(passing, {
+      what: `${name}: ${found}`,
+      where: 'the source database',
+      next: `it is tried again by itself; if it lasts, ${fix}`,
+    })
+  }
 }
 
 function judge(checks: readonly Check[], log: Log): void {

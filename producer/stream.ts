@@ -7,6 +7,7 @@ import { type Generation, publicationName, watermarksTopic } from '../contract/g
 import { heartbeat } from '../postgres/heartbeat.ts'
 import { type PeriodicTask, runPeriodically } from '../postgres/periodic.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
+import { watchStream } from '../postgres/stream-watch.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Destination, openDestination } from './destination.ts'
 import type { Prepared } from './generation.ts'
@@ -121,13 +122,14 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   ends.push(() => opened.close())
   stream.acknowledge(ledger.acknowledged)
   destination.backPressure.attach(stream)
-  const watched = {
-    ...destination,
-    durable: () => ledger.durable,
-    fail: (error: unknown) => parts.failure.abort(error),
-  }
-  const tasks = [beat(workspace, heartbeats), prepared.watch.beside(watched), newcomers(workspace, generation, tables)]
-  const beside = runPeriodically({ url, tasks, log, signal })
+  const fail = (error: unknown) => parts.failure.abort(error)
+  const tasks = [
+    beat(workspace, heartbeats),
+    watchStream({ slot: generation.slot, ...stream.server() }, { log, fail }),
+    prepared.watch.beside({ ...destination, durable: () => ledger.durable, fail }),
+    newcomers(workspace, generation, tables),
+  ]
+  const beside = runPeriodically({ url, tasks, onTurn: () => progress.pulse.beat(), log, signal })
   ends.push(() => beside)
   log.info('streaming', { generation: generation.number, slot: generation.slot })
   return { ...downstream, stream }
@@ -144,6 +146,7 @@ async function openDownstream(
     ...opening,
     current: () => ledger.watermark(destination.ends()),
     onDurable: lsn => {
+      workspace.progress.flowed()
       ledger.watermarked = lsn
       acknowledge(ledger.acknowledged)
     },

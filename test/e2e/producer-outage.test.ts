@@ -3,8 +3,9 @@
 
 import { prepareCapture } from '../support/capture-run.ts'
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/outage.ts'
+import { createDatabase } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 
 const test = suite('producer-outage', { timeoutMs: 120_000 })
@@ -30,9 +31,16 @@ test('a producer that is asked to stop while Kafka is away obeys at once, with r
   await using run = await prepareCapture(services, { setup: createNotes })
   run.worker.start()
   await run.settle()
+  await until(async () => (await run.health('readyz')).status === 200, { what: 'changes flow' })
   await services.kill('kafka')
   await run.sql("INSERT INTO notes (text) VALUES ('x')")
   await untilPending(run, 0)
+  const stalled = /nothing has become durable in Kafka for \d+ s/
+  await until(async () => stalled.test((await run.health('readyz')).why), {
+    what: 'changes do not flow',
+    timeoutMs: 30_000,
+  })
+  assert.is((await run.health('livez')).status, 200)
   await assertStopsAtOnce(run)
 
   await services.restart()
@@ -42,6 +50,26 @@ test('a producer that is asked to stop while Kafka is away obeys at once, with r
   await endStream(run)
   await until(() => /could not create topic .*generations/.test(run.worker.log), { what: 'all is opened anew' })
   await assertStopsAtOnce(run)
+})
+
+test('a load that waits for an open transaction says whose it is, and goes on when that has ended', async () => {
+  await using run = await prepareCapture(services, { setup: createNotes })
+  const elsewhere = await createDatabase(services.endpoints.postgres!)
+  const holder = await elsewhere.connect()
+  await holder.query('BEGIN; SELECT pg_current_xact_id()')
+  run.worker.start()
+  const told =
+    /waiting for another transaction to end doing="making the slot" open="transaction of pid \d+ \(database t_.*pg_terminate_backend/
+  await until(() => told.test(run.worker.log), { what: 'it says what it waits for', timeoutMs: 60_000 })
+  const waiting = (await run.status())?.waitingFor ?? ''
+  assert.match(waiting, /^making the slot waits for the transaction of pid \d+ \(database t_/)
+  assert.not.match(waiting, /pg_current_xact_id/, 'statements hold values, and the status asks for no login')
+  const ageless = (text: string) => text.replace(/open for \d+ s/, '')
+  assert.is(ageless((await run.health('readyz')).why), ageless(waiting))
+  await holder.query('ROLLBACK')
+  await elsewhere.drop()
+  await run.settle()
+  assert.is((await run.status())?.waitingFor, undefined)
 })
 
 test.run()

@@ -5,8 +5,11 @@ import { formatLsn } from '../../contract/position.ts'
 import { connect, withClient } from '../../postgres/connect.ts'
 import { type Captured, identifySystem } from '../../postgres/history.ts'
 import { slotState } from '../../postgres/slot.ts'
+import type { ReplicationStream } from '../../postgres/stream.ts'
+import { watchStream } from '../../postgres/stream-watch.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { quietLog, type Services, startServices } from '../support/services.ts'
 import { copyFiles, Standby } from '../support/standby.ts'
 import { type Capture, createCapture, recordStream } from '../support/stream.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -32,6 +35,17 @@ async function now(url = db.url): Promise<Captured> {
   const client = await connect(url, { mode: 'replication' })
   const { walEnd, ...server } = await identifySystem(client).finally(() => client.end())
   return { ...server, durable: walEnd, recorded: 'topic x', end: walEnd }
+}
+
+/** Why a stream is left when it is looked at by this address; "not" when it is not. */
+async function left(stream: ReplicationStream, url: string): Promise<string> {
+  let why = 'not'
+  const fail = ({ message }: MillraceError) => {
+    why = message
+  }
+  const watch = watchStream({ slot: capture.slot, ...stream.server() }, { log: quietLog(), fail })
+  await withClient(url, client => watch.run(client))
+  return why
 }
 
 const insert = () => db.sql("INSERT INTO t (v) VALUES ('x')")
@@ -75,12 +89,26 @@ test('a promoted standby is gone on with when it has everything, and refused whe
   await services.kill('postgres')
   await copyFiles(data, `${data}.standby`)
   await services.restart()
+  const running = await recordStream(db, capture, { captured: await now() })
   const standby = await Standby.start(`${data}.standby`, services.endpoints.postgres!)
   try {
     await withClient(db.url, client => client.query("INSERT INTO public.t (v) VALUES ('replicated')"))
     const replicated = await now()
     await standby.caughtUp(formatLsn(replicated.end))
+    assert.is(await left(running.stream, db.url), 'not')
+    assert.match(await left(running.stream, standby.urlOf(db.name)), /is a standby now/)
+    const early = () => recordStream(db, capture, { url: standby.urlOf(db.name), captured: replicated })
+    assert.ok((await assert.refuses(early, 'POSTGRES_READ_ONLY', /is a standby/)).retriable)
     await standby.promote()
+    assert.match(
+      await left(running.stream, standby.urlOf(db.name)),
+      /on timeline 2, and the stream began on timeline 1/,
+    )
+    await running.stream.close()
+    assert.match(await left(running.stream, db.url), /the slot is read by nobody/)
+    const other = await recordStream(db, capture)
+    assert.match(await left(running.stream, db.url), /another process, pid \d+/)
+    await other.stream.close()
     await withClient(db.url, client => client.query("INSERT INTO public.t (v) VALUES ('lost')"))
     const tooFar = await now()
     const url = standby.urlOf(db.name)
@@ -99,8 +127,9 @@ test('a promoted standby is gone on with when it has everything, and refused whe
     await stream.close()
     assert.is(timeline, 2)
 
-    const left = /went back by \d+ bytes: everything before .* was captured from it, and timeline 2 left timeline 1 at/
-    await assert.refuses(() => recordStream(db, capture, { url, captured: tooFar }), 'SOURCE_WENT_BACK', left)
+    const wentBack =
+      /went back by \d+ bytes: everything before .* was captured from it, and timeline 2 left timeline 1 at/
+    await assert.refuses(() => recordStream(db, capture, { url, captured: tooFar }), 'SOURCE_WENT_BACK', wentBack)
     const promoted = await now(url)
     const foreign = /captured on timeline 2, which is no part of the history of this server's timeline 1/
     await assert.refuses(() => recordStream(db, capture, { captured: promoted }), 'SOURCE_WENT_BACK', foreign)

@@ -1,15 +1,16 @@
 // test/service/postgres-preflight: what keeps a source from being captured is named, and mended where SQL can.
-// May know: postgres, producer/choice, runtime/config-schema, stack, test/support.
+// May know: postgres, producer/{choice,source}, runtime/config-schema, stack, test/support.
 
 import { readTables } from '../../postgres/catalog.ts'
 import type { Check } from '../../postgres/check.ts'
-import { connect, query } from '../../postgres/connect.ts'
+import { connect, disconnect, query } from '../../postgres/connect.ts'
 import { identify } from '../../postgres/history.ts'
-import { applyFixes, preflight } from '../../postgres/preflight.ts'
+import { applyFixes, preflight, preflightResume } from '../../postgres/preflight.ts'
 import { createPublication, dropPublication, findPublications } from '../../postgres/publication.ts'
 import { checkReplication } from '../../postgres/replication-check.ts'
 import { dropSlot, findSlots } from '../../postgres/slot.ts'
 import { chooseTables } from '../../producer/choice.ts'
+import { refusePassing } from '../../producer/source.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
@@ -44,6 +45,27 @@ test('a source that is ready passes every check', async () => {
   const checks = await check()
   assert.equal(statesOf(checks, 'warn', 'fail', 'unknown'), [])
   assert.match(checks['server version']!.found, /^18\./)
+})
+
+test('what a live generation lacks for a while is tried again: all WAL senders in use', async () => {
+  const [{ limit } = { limit: '' }] = await db.sql<{ limit: string }>(
+    "SELECT current_setting('max_wal_senders') AS limit",
+  )
+  const senders = await Promise.all(
+    Array.from({ length: Number(limit) }, () => connect(db.url, { mode: 'replication' })),
+  )
+  const { slot, publication } = { slot: 'no_slot', publication: 'none' }
+  assert.equal(statesOf(await check(), 'fail').includes('WAL senders left'), true)
+  const resume = async () => refusePassing(await preflightResume(db.client, { slot, publication }))
+  const error = await assert.refuses(
+    resume,
+    'POSTGRES_BUSY',
+    new RegExp(`WAL senders left: ${limit} of ${limit} in use`),
+  )
+  assert.ok(error.retriable)
+  for (const sender of senders) await disconnect(sender)
+  await until(async () => !statesOf(await check(), 'fail').includes('WAL senders left'), { what: 'they are free' })
+  await resume()
 })
 
 test('tables that cannot be captured are each named with what to do', async () => {

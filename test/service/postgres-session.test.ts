@@ -1,9 +1,10 @@
 // test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on for ever.
-// May know: postgres, stack, test/support.
+// May know: postgres, producer/lock, stack, test/support.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { connect, disconnect, query } from '../../postgres/connect.ts'
+import { takeLock } from '../../producer/lock.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -49,6 +50,17 @@ test('a statement may take as long as its backend is at work on it, and no longe
   await locked
   await assert.refuses(() => query(lost, 'SELECT 1'), 'POSTGRES_UNREACHABLE')
   for (const client of [lost, sleeping, waiting]) await disconnect(client)
+})
+
+test('a lock of a generation that somebody has is refused, and says who has it', async () => {
+  const lock = await takeLock(db.url, 'shop_1')
+  const held =
+    /another producer works on this generation: pid \d+ of the server, millrace from 127\.0\.0\.1, connected for \d+ s/
+  const error = await assert.refuses(() => takeLock(db.url, 'shop_1'), 'PRODUCER_RUNNING', held)
+  assert.ok(error.retriable)
+  const other = await takeLock(db.url, 'shop_2')
+  for (const each of [lock, other]) await each.release()
+  await (await takeLock(db.url, 'shop_1')).release()
 })
 
 test('a goodbye to a host that is gone ends soon, and so does what the signal cuts', async () => {

@@ -2,6 +2,7 @@
 // May know: postgres, stack, test/support.
 
 import { setImmediate as turn } from 'node:timers/promises'
+import { describeTransaction, type OpenTransaction } from '../../postgres/blocking.ts'
 import { readTables } from '../../postgres/catalog.ts'
 import { query } from '../../postgres/connect.ts'
 import { createSlot, dropSlot, findSlots, slotState } from '../../postgres/slot.ts'
@@ -112,7 +113,7 @@ test('a large table is cut into ranges of blocks, of which none is missed and no
   )
   const [table] = await readTables(db.client, () => true)
   await query(db.client, 'BEGIN')
-  const pieces = await planSnapshot(db.client, [{ ...table!, columns: ['id'] }], 3)
+  const pieces = await planSnapshot(db.client, { url: db.url, tables: [{ ...table!, columns: ['id'] }], readers: 3 })
   assert.equal(
     pieces.map(({ statement }) => statement.replace(/.* FROM /, '')),
     [
@@ -121,6 +122,21 @@ test('a large table is cut into ranges of blocks, of which none is missed and no
       `ONLY "public"."big" WHERE ctid >= '(16384,0)') TO STDOUT`,
     ],
   )
+})
+
+test('a load that waits for a lock says whose it is, and goes on when that has been given up', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
+  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const holder = await db.connect()
+  await holder.query('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE')
+  const blocking: (number | undefined)[] = []
+  const loading = load(slot.snapshotName, { onBlocked: by => void blocking.push(by?.pid) })
+  await eventually('it is told whom it waits for', () => blocking.length > 0)
+  const [{ pid } = { pid: 0 }] = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
+  await holder.query('COMMIT')
+  await loading
+  assert.equal([blocking[0], blocking.at(-1)], [pid, undefined])
+  await slot.release()
 })
 
 test('special values, odd names, generated columns and partitions come as they are', async () => {
@@ -261,9 +277,14 @@ test('a slot that waits for a running transaction can be given up, and then is n
   await client.query('BEGIN; CREATE TABLE t (id int)')
   const stopping = new AbortController()
   const name = uniqueName('slot')
-  const creating = createSlot(db.url, name, { signal: stopping.signal })
+  const blocking: (OpenTransaction | undefined)[] = []
+  const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
   creating.catch(() => {})
   await eventually('it waits', async () => (await slotState(db.client, name))?.active === true)
+  await eventually('it is told whom it waits for', () => blocking.length > 0)
+  const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
+  assert.is(blocking[0]!.pid, pid)
+  assert.match(describeTransaction(blocking[0]!), /open for \d+ s, last statement: BEGIN; CREATE TABLE t \(id int\)\)/)
   stopping.abort(new RangeError('no longer wanted'))
   await assert.rejects(() => creating, /no longer wanted/)
   await eventually('it is gone', async () => (await slotState(db.client, name)) === undefined)

@@ -19,6 +19,7 @@ import type { KafkaConnection } from '../../kafka/cluster.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
 import { askStatus } from '../../runtime/presence.ts'
 import { createDecoder, type DecodedRecord, type TextValues } from './decode.ts'
+import { askHealth, type HealthAnswer } from './health.ts'
 import { connectTo } from './kafka.ts'
 import { createDatabase, type TestDatabase, uniqueName } from './postgres.ts'
 import type { Services } from './services.ts'
@@ -90,6 +91,10 @@ export class CaptureRun {
 
   status(): Promise<ProducerStatus | undefined> {
     return askStatus<ProducerStatus>(this.#directory, this.name, 'producer')
+  }
+
+  health(path: 'livez' | 'readyz'): Promise<HealthAnswer> {
+    return askHealth({ directory: this.#directory, name: this.name }, 'producer', path)
   }
 
   /** Waits until everything committed so far is durable in the topics. */
