@@ -13,6 +13,7 @@ import { joinGroup, type Membership, type TopicGroup } from '../kafka/group.ts'
 import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { flowLimitMs, healthRoutes, Pulse } from '../runtime/health.ts'
 import { serve } from '../runtime/http.ts'
 import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
@@ -27,7 +28,7 @@ import { reassigned } from './open-batches.ts'
 import { Others } from './progress.ts'
 import { runFold } from './run.ts'
 import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
-import { type ConsumerStatus, emptyStatus, statusOf } from './status.ts'
+import { type ConsumerStatus, emptyStatus, statusOf, whyNothingFlows } from './status.ts'
 import type { FoldLoop } from './tenure.ts'
 import { keepMerged } from './upkeep.ts'
 import { hasWatermark, WatermarkFollower } from './watermark.ts'
@@ -45,31 +46,35 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { config, log, life } = options
   const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
   let status: () => ConsumerStatus = () => emptyStatus
+  let stopsFlow: () => string | undefined = () => 'no generation is folded yet'
+  const limitMs = flowLimitMs(config.source.heartbeatSeconds)
+  const pulse = new Pulse()
   const http = await serve({
     host: config.http.host,
     port: config.http.consumerPort,
-    routes: { '/livez': () => ({ ok: true }), '/status': () => status() },
+    routes: { ...healthRoutes(pulse, () => stopsFlow()), '/status': () => status() },
     log,
   })
   life.opened('status server', () => http.close())
   announce(config.directory, config.name, 'consumer', http.url)
   life.opened('presence', () => withdraw(config.directory, config.name, 'consumer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-consumer`, log })
-  const connection = await retry(connect, { what: 'connect to Kafka', signal: life.signal, log })
+  const connection = await pulse.during(retry(connect, { what: 'connect to Kafka', signal: life.signal, log }))
   life.opened('kafka', () => connection.close())
   const openSchemas = () => openSchemaStore(connection, config.kafka.registry)
-  const schemas = await retry(openSchemas, { what: 'open the schemas', signal: life.signal, log })
+  const schemas = await pulse.during(retry(openSchemas, { what: 'open the schemas', signal: life.signal, log }))
   life.opened('schemas', () => schemas.close())
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
   while (!life.signal.aborted) {
-    await refuseStrangers(options, source)
-    const generation = await waitForGeneration(source, life.signal)
+    await pulse.during(refuseStrangers(options, source))
+    const generation = await pulse.during(waitForGeneration(source, life.signal))
     const started = (loop: FoldLoop) => {
       status = () => statusOf(loop)
+      stopsFlow = () => whyNothingFlows(loop, limitMs)
     }
     try {
-      await foldGeneration({ ...options, connection, schemas, model, source, generation }, started)
+      await foldGeneration({ ...options, connection, schemas, model, source, pulse, generation }, started)
     } catch (error) {
       if (!(await wasGivenUp(source, generation, { error, signal: life.signal }))) throw error
       log.warn('the load of this generation was given up', { generation: generation.number })
@@ -82,6 +87,7 @@ interface GenerationParts extends ConsumerOptions {
   readonly schemas: SchemaStore
   readonly model: Model | undefined
   readonly source: GenerationSource
+  readonly pulse: Pulse
   readonly generation: Generation
 }
 
@@ -101,7 +107,7 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
   )
   const openings = new Openings()
   try {
-    const loop = await openLoop(parts, signal, openings)
+    const loop = await parts.pulse.during(openLoop(parts, signal, openings))
     onStart(loop)
     await runFold(loop, signal)
   } catch (error) {
@@ -165,6 +171,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   }
   return {
     generation,
+    pulse: parts.pulse,
     membership,
     fetcher,
     reader,

@@ -30,10 +30,10 @@ const lastCommitMs = 3_000
  */
 export async function runFold(loop: FoldLoop, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const assignment = await loop.membership.assigned(signal)
+    const assignment = await loop.pulse.during(loop.membership.assigned(signal))
     if (signal.aborted) return
     try {
-      const tenure = await takeOver(loop, assignment, signal)
+      const tenure = await loop.pulse.during(takeOver(loop, assignment, signal))
       await fold(loop, tenure, signal)
     } catch (error) {
       if (signal.aborted) return
@@ -51,6 +51,7 @@ async function fold(loop: FoldLoop, tenure: Tenure, signal: AbortSignal): Promis
   try {
     let next: ReturnType<typeof fetchNext> | undefined
     while (!signal.aborted && loop.membership.assignment === tenure.assignment) {
+      loop.pulse.beat()
       await lanes.room()
       const fetched = await (next ?? fetchNext(loop, tenure, lanes, signal))
       await watch.confirm()
@@ -102,8 +103,9 @@ async function foldUntilKnown(
   { batch, fallBehind }: Attempting,
   signal: AbortSignal,
 ): Promise<void> {
-  const { folder } = loop
+  const { folder, pulse } = loop
   const attempt = async (count: number) => {
+    pulse.beat()
     folder.inserter.requireOwnership()
     if (count === 1) return foldBatch(folder, batch)
     fallBehind()

@@ -47,3 +47,10 @@ export function statusOf({ generation, folder, watermarks }: FoldLoop): Consumer
     uncertain: folder.uncertainty,
   }
 }
+
+/** Why changes do not become visible at the moment; undefined when they do. A heartbeat of the source is one. */
+export function whyNothingFlows({ watermarks }: FoldLoop, limitMs: number): string | undefined {
+  if (watermarks.visible === undefined) return 'nothing of this generation has become visible in ClickHouse yet'
+  const idleMs = performance.now() - watermarks.writtenAt
+  return idleMs <= limitMs ? undefined : `nothing has become visible in ClickHouse for ${Math.round(idleMs / 1000)} s`
+}

@@ -1,10 +1,11 @@
 // consumer/tenure: what the loop works with, and what it owns between two assignments.
-// May know: contract, kafka, consumer. Types, nothing that acts.
+// May know: contract, kafka, runtime, consumer. Types, nothing that acts.
 
 import type { Generation } from '../contract/generation.ts'
 import type { OffsetCommit } from '../kafka/coordinator.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import type { Membership } from '../kafka/group.ts'
+import type { Pulse } from '../runtime/health.ts'
 import type { LastRow } from './changelog.ts'
 import type { Folder } from './fold.ts'
 import { type Intent, type Standing, writeMetadata } from './intent.ts'
@@ -13,6 +14,7 @@ import type { WatermarkFollower } from './watermark.ts'
 
 export interface FoldLoop {
   readonly generation: Generation
+  readonly pulse: Pulse
   readonly membership: Membership
   /** Follows the topics. */
   readonly fetcher: Fetcher

@@ -48,7 +48,8 @@ export class WatermarkFollower {
   readonly #generation: Generation
   readonly #beforeFirst: () => Promise<void>
   #pending: Watermark[] = []
-  #writtenAt = Number.NEGATIVE_INFINITY
+  /** When the last one became visible, by `performance.now`. */
+  writtenAt = Number.NEGATIVE_INFINITY
   #visible: Watermark | undefined
 
   /** @param beforeFirst makes the generation's views known; done before a watermark says that there is something to see */
@@ -99,7 +100,7 @@ export class WatermarkFollower {
 
   /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */
   async advance(visible: VisibleOffset): Promise<void> {
-    if (performance.now() - this.#writtenAt < writeEveryMs) return
+    if (performance.now() - this.writtenAt < writeEveryMs) return
     const index = this.#pending.findLastIndex(watermark => this.#covered(watermark, visible))
     if (index === -1) return
     if (this.#visible === undefined) await this.#beforeFirst()
@@ -110,7 +111,7 @@ export class WatermarkFollower {
     )
     this.#pending = this.#pending.slice(index + 1)
     this.#visible = reached
-    this.#writtenAt = performance.now()
+    this.writtenAt = performance.now()
   }
 
   #covered(watermark: Watermark, visible: VisibleOffset): boolean {

@@ -1,7 +1,7 @@
 // test/e2e/outage: Kafka and ClickHouse are away for a while, and the consumers, which nobody starts again, are there afterwards.
 // May know: everything.
 
-import { setTimeout as pause } from 'node:timers/promises'
+import { askHealth } from '../support/health.ts'
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -14,20 +14,22 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** Consumers look every two seconds whether there is another generation. */
-const awayMs = 5_000
 const setup = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
   INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
 
 test('consumers outlast Kafka, and then ClickHouse with a takeover while it is away', async () => {
-  await using pipeline = await startPipeline(services, { setup })
+  await using pipeline = await startPipeline(services, { setup, settings: { source: { heartbeatSeconds: 1 } } })
+  const ready = (status: number) => async () => (await askHealth(pipeline, 'consumer', 'readyz')).status === status
+  await until(ready(200), { what: 'changes flow' })
   await using second = pipeline.worker('consumer', 'consumer')
   second.start()
   await pipeline.until(() => /partitions assigned.*members=2/.test(second.log), { what: 'the second has joined' })
 
   await services.kill('kafka')
   await pipeline.sql('UPDATE counted SET n = n + 1')
-  await pause(awayMs)
+  // By then they have looked several times whether there is another generation.
+  await until(ready(503), { what: 'changes do not flow', timeoutMs: 30_000 })
+  assert.is((await askHealth(pipeline, 'consumer', 'livez')).status, 200)
   await services.restart()
   await pipeline.assertEqual()
   for (const { log } of [pipeline.consumer, second])

@@ -91,11 +91,11 @@ export class Pipeline {
   }
 
   /** Writes the configuration (JSON is YAML), for services that are started from now on. */
-  async configure({ kafka, ...settings }: Readonly<Record<string, unknown>>): Promise<void> {
+  async configure({ source, kafka, ...settings }: Readonly<Record<string, unknown>>): Promise<void> {
     const { endpoints } = this.services
     const config = {
       name: this.name,
-      source: { url: this.psqlUrl },
+      source: { url: this.psqlUrl, ...(source as object | undefined) },
       kafka: { brokers: [endpoints.kafka], partitions: 2, ...(kafka as object | undefined) },
       clickhouse: { url: endpoints.clickhouse },
       log: { format: 'text' },
