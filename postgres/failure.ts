@@ -54,8 +54,8 @@ function classify(error: unknown): keyof typeof remedies {
 }
 
 /**
- * The same for what ends a replication stream. Decoding beside others that truncate may fail inside Postgres ("could not map filenumber … to
- * relation OID", seen with 18.4), and goes well from the same position a moment later.
+ * The same for what ends a replication stream. Postgres may fail to decode what a slot should have ("could not map filenumber … to relation
+ * OID"): `createSlot` says when, and avoids it. Trying again helps where another slot's decoder has meanwhile written down what this one lacks.
  */
 export function streamFailure(error: unknown, slot: string): MillraceError {
   const where = `slot ${slot}`

@@ -52,12 +52,12 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'replication slots left',
-    why: 'each generation keeps its place in the WAL with a slot of its own',
+    why: 'each generation keeps its place in the WAL with a slot of its own, and its initial load needs another one',
     onlyToBegin: true,
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
       const used = 'SELECT count(*)::int AS used FROM pg_replication_slots'
-      return enough(client, used, 'max_replication_slots', existing !== undefined)
+      return enough(client, used, 'max_replication_slots', existing === undefined ? 2 : 0)
     },
   },
   {
@@ -67,7 +67,7 @@ export const serverChecks: readonly CheckDefinition[] = [
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
       const used = 'SELECT count(*)::int AS used FROM pg_stat_replication'
-      return enough(client, used, 'max_wal_senders', existing?.active === true)
+      return enough(client, used, 'max_wal_senders', existing?.active === true ? 0 : 1)
     },
   },
   {
@@ -117,11 +117,11 @@ async function setting(client: Client, name: string): Promise<string> {
   return row!.value
 }
 
-/** Ours counts as there already. */
-async function enough(client: Client, countUsed: string, limitName: string, haveOurs: boolean): Promise<Finding> {
+/** @param needed how many more; 0 when we have ours already */
+async function enough(client: Client, countUsed: string, limitName: string, needed: number): Promise<Finding> {
   const limit = Number(await setting(client, limitName))
   const [row] = await query<{ used: number }>(client, countUsed)
   const found = `${row!.used} of ${limit} in use`
-  if (haveOurs || row!.used < limit) return { state: 'pass', found }
+  if (needed === 0 || row!.used + needed <= limit) return { state: 'pass', found }
   return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
 }

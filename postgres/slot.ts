@@ -1,6 +1,7 @@
 // postgres/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
 // May know: postgres/{connect,waiting}, contract/position, runtime.
 
+import { randomBytes } from 'node:crypto'
 import { escapeIdentifier } from 'pg'
 import { parseLsn } from '../contract/position.ts'
 import { backendOf, type Client, connect, cut, disconnect, liftTransactionLimit, query, withClient } from './connect.ts'
@@ -23,8 +24,18 @@ export interface CreateSlotOptions {
   readonly onBlocked?: OnBlocked
 }
 
+interface CreatedRow {
+  readonly consistent_point: string
+  readonly snapshot_name: string
+}
+
 /**
- * Creates a logical slot for pgoutput and exports its snapshot. Waits for every transaction that is running at the time.
+ * Creates a logical slot for pgoutput and exports a snapshot that it continues. Waits for every transaction that is running at the time.
+ *
+ * The snapshot comes from a temporary slot that is made after the lasting one, which is then moved to where the snapshot ends. Postgres
+ * does not remember, in a slot, which transactions changed the catalog before the slot was consistent. So a transaction that wrote to a
+ * table, after another one had committed a TRUNCATE or ALTER TABLE of it while the slot was being made, could never be decoded ("could not
+ * map filenumber"). Every transaction behind the second slot began when the first was consistent.
  * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is one of this name. The signal's reason when aborted.
  * @see https://www.postgresql.org/docs/current/protocol-replication.html
  */
@@ -32,27 +43,40 @@ export async function createSlot(url: string, name: string, options: CreateSlotO
   const { temporary = false, signal, onBlocked } = options
   signal?.throwIfAborted()
   const client = await connect(url, { mode: 'replication' })
+  const create = async (slot: string, how: string) => {
+    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} ${how}`
+    const statement = () => query<CreatedRow>(client, command)
+    const [row] = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, statement))
+    return row!
+  }
+  let lasting = false
   try {
     await liftTransactionLimit(client)
-    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput`
-    const create = () =>
-      query<{ consistent_point: string; snapshot_name: string }>(client, `${command} EXPORT_SNAPSHOT`)
-    const [row] = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, create))
-    if (signal?.aborted) {
-      await query(client, `DROP_REPLICATION_SLOT ${escapeIdentifier(name)}`)
-      throw signal.reason
+    if (!temporary) {
+      await create(name, 'LOGICAL pgoutput NOEXPORT_SNAPSHOT')
+      lasting = true
+      signal?.throwIfAborted()
     }
-    const { consistent_point, snapshot_name } = row!
+    const exporting = temporary ? name : `millrace_snapshot_${randomBytes(6).toString('hex')}`
+    const { consistent_point, snapshot_name } = await create(exporting, 'TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT')
+    signal?.throwIfAborted()
+    if (lasting) await advanceSlot(url, name, consistent_point)
     return {
       consistentPoint: parseLsn(consistent_point),
       snapshotName: snapshot_name,
       release: () => disconnect(client),
     }
   } catch (error) {
+    if (lasting) await query(client, `DROP_REPLICATION_SLOT ${escapeIdentifier(name)}`).catch(() => {})
     await disconnect(client)
     signal?.throwIfAborted()
     throw error
   }
+}
+
+/** On another connection: any command on the one that exported the snapshot would take it back. */
+function advanceSlot(url: string, name: string, lsn: string): Promise<unknown> {
+  return withClient(url, client => query(client, 'SELECT pg_replication_slot_advance($1, $2)', [name, lsn]))
 }
 
 /** A server that does not even cancel is left: what it may still make goes with the generation that was given up. */

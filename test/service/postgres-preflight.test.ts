@@ -68,6 +68,25 @@ test('what a live generation lacks for a while is tried again: all WAL senders i
   await resume()
 })
 
+test('a generation that is to begin needs two replication slots, one of them for its load', async () => {
+  const [{ left } = { left: 0 }] = await db.sql<{ left: number }>(
+    `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int AS left`,
+  )
+  const make = 'SELECT slot_name FROM generate_series(1, $1) n, pg_create_physical_replication_slot($2 || n)'
+  const prefix = uniqueName('others_')
+  await query(db.client, make, [left - 2, prefix])
+  assert.not.ok(statesOf(await check(), 'fail').includes('replication slots left'))
+  await query(db.client, make, [1, `${prefix}_`])
+  const checks = await check()
+  assert.equal(statesOf(checks, 'fail').includes('replication slots left'), true)
+  assert.match(checks['replication slots left']!.fix!, /raise max_replication_slots/)
+  await query(
+    db.client,
+    'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE starts_with(slot_name, $1)',
+    [prefix],
+  )
+})
+
 test('tables that cannot be captured are each named with what to do', async () => {
   await db.sql('CREATE TABLE keyless (id int)')
   await db.sql('CREATE UNLOGGED TABLE quick (id int PRIMARY KEY)')

@@ -2,10 +2,9 @@
 // May know: postgres, stack, test/support.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { describeTransaction, type OpenTransaction } from '../../postgres/blocking.ts'
 import { readTables } from '../../postgres/catalog.ts'
 import { query } from '../../postgres/connect.ts'
-import { createSlot, dropSlot, findSlots, slotState } from '../../postgres/slot.ts'
+import { createSlot, dropSlot } from '../../postgres/slot.ts'
 import { copyTables, type SnapshotOptions } from '../../postgres/snapshot.ts'
 import { planSnapshot } from '../../postgres/snapshot-plan.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
@@ -244,51 +243,6 @@ test('a snapshot that was given up is noticed', async () => {
   const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
   await slot.release()
   await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /is gone/)
-})
-
-test('a slot is made, found, measured and dropped; a temporary one goes with its connection', async () => {
-  const name = uniqueName('slot')
-  const created = await createSlot(db.url, name)
-  const temporary = await createSlot(db.url, `${name}_t`, { temporary: true })
-  const found = await findSlots(db.client, name)
-  assert.equal(
-    found.map(slot => [slot.name, slot.active, slot.temporary]),
-    [
-      [name, false, false],
-      [`${name}_t`, true, true],
-    ],
-  )
-  const [slot] = found
-  assert.is(slot!.confirmedFlushLsn, created.consistentPoint)
-  assert.is(slot!.walStatus, 'reserved')
-  assert.ok(slot!.heldBytes >= 0 && slot!.heldBytes < 100_000_000)
-  await assert.refuses(() => createSlot(db.url, name), 'POSTGRES_FAILED', /already exists/)
-  await assert.refuses(() => dropSlot(db.client, `${name}_t`), 'SLOT_ACTIVE')
-  await temporary.release()
-  await created.release()
-  await eventually('the temporary slot is gone', async () => (await findSlots(db.client, name)).length === 1)
-  await dropSlot(db.client, name)
-  await dropSlot(db.client, name)
-  assert.is(await slotState(db.client, name), undefined)
-})
-
-test('a slot that waits for a running transaction can be given up, and then is not there', async () => {
-  const client = await db.connect()
-  await client.query('BEGIN; CREATE TABLE t (id int)')
-  const stopping = new AbortController()
-  const name = uniqueName('slot')
-  const blocking: (OpenTransaction | undefined)[] = []
-  const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
-  creating.catch(() => {})
-  await eventually('it waits', async () => (await slotState(db.client, name))?.active === true)
-  await eventually('it is told whom it waits for', () => blocking.length > 0)
-  const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
-  assert.is(blocking[0]!.pid, pid)
-  assert.match(describeTransaction(blocking[0]!), /open for \d+ s, last statement: BEGIN; CREATE TABLE t \(id int\)\)/)
-  stopping.abort(new RangeError('no longer wanted'))
-  await assert.rejects(() => creating, /no longer wanted/)
-  await eventually('it is gone', async () => (await slotState(db.client, name)) === undefined)
-  await client.query('ROLLBACK')
 })
 
 test.run()

@@ -1,0 +1,108 @@
+// test/service/postgres-slot: a slot is made beside whatever others do, and what comes behind it can be decoded.
+// May know: postgres, stack, test/support.
+
+import type pg from 'pg'
+import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/blocking.ts'
+import { createSlot, dropSlot, findSlots, slotState } from '../../postgres/slot.ts'
+import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('postgres slot')
+let services: Services
+let db: TestDatabase
+
+test.before(async () => {
+  services = await startServices(['postgres'])
+})
+test.before.each(async () => {
+  db = await createDatabase(services.endpoints.postgres!)
+})
+test.after.each(() => db.drop())
+test.after(() => services.stop())
+
+test('a slot is made, found, measured and dropped; a temporary one goes with its connection', async () => {
+  const name = uniqueName('slot')
+  const created = await createSlot(db.url, name)
+  const temporary = await createSlot(db.url, `${name}_t`, { temporary: true })
+  const found = await findSlots(db.client, name)
+  assert.equal(
+    found.map(slot => [slot.name, slot.active, slot.temporary]),
+    [
+      [name, false, false],
+      [`${name}_t`, true, true],
+    ],
+  )
+  const [slot] = found
+  assert.is(slot!.confirmedFlushLsn, created.consistentPoint)
+  assert.is(slot!.walStatus, 'reserved')
+  assert.ok(slot!.heldBytes >= 0 && slot!.heldBytes < 100_000_000)
+  await assert.refuses(() => createSlot(db.url, name), 'POSTGRES_FAILED', /already exists/)
+  await assert.refuses(() => dropSlot(db.client, `${name}_t`), 'SLOT_ACTIVE')
+  await temporary.release()
+  await created.release()
+  await eventually('the temporary slot is gone', async () => (await findSlots(db.client, name)).length === 1)
+  await dropSlot(db.client, name)
+  await dropSlot(db.client, name)
+  assert.is(await slotState(db.client, name), undefined)
+})
+
+test('a transaction that meets a TRUNCATE from while the slot was made can be decoded', async () => {
+  await db.sql('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)')
+  await db.sql('CREATE PUBLICATION everything FOR TABLE t, other')
+  const [first, truncating, last] = [await db.connect(), await db.connect(), await db.connect()]
+  const name = uniqueName('slot')
+  const waitsFor = async (client: pg.Client) => {
+    const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
+    await eventually('it waits', async () => (await findBlocking(db.client, name))?.pid === pid)
+  }
+  await first.query('BEGIN; INSERT INTO other VALUES (1)')
+  const creating = createSlot(db.url, name)
+  await waitsFor(first)
+  await truncating.query('BEGIN; TRUNCATE t')
+  await last.query('BEGIN; INSERT INTO other VALUES (2)')
+  await first.query('COMMIT')
+  await waitsFor(truncating)
+  await truncating.query('COMMIT')
+  await waitsFor(last)
+  await first.query('BEGIN; INSERT INTO t VALUES (1)')
+  await last.query('COMMIT')
+  await eventually('it is consistent', async () => (await slotState(db.client, name))?.confirmedFlushLsn !== undefined)
+  await first.query('COMMIT')
+  const created = await creating
+  await db.sql('INSERT INTO t VALUES (2)')
+  const reader = await db.connect()
+  await reader.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '${created.snapshotName}'`)
+  const loaded = (await reader.query('SELECT FROM t')).rows
+  await reader.query('COMMIT')
+  await created.release()
+  const { rows: decoded } = await db.client.query<{ data: Buffer }>(
+    "SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', 'everything')",
+    [name],
+  )
+  const inserts = decoded.filter(({ data }) => String.fromCharCode(data[0]!) === 'I')
+  assert.is(loaded.length + inserts.length, 2)
+  assert.is((await slotState(db.client, name))?.confirmedFlushLsn, created.consistentPoint)
+  await dropSlot(db.client, name)
+})
+
+test('a slot that waits for a running transaction can be given up, and then is not there', async () => {
+  const client = await db.connect()
+  await client.query('BEGIN; CREATE TABLE t (id int)')
+  const stopping = new AbortController()
+  const name = uniqueName('slot')
+  const blocking: (OpenTransaction | undefined)[] = []
+  const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
+  creating.catch(() => {})
+  await eventually('it waits', async () => (await slotState(db.client, name))?.active === true)
+  await eventually('it is told whom it waits for', () => blocking.length > 0)
+  const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
+  assert.is(blocking[0]!.pid, pid)
+  assert.match(describeTransaction(blocking[0]!), /open for \d+ s, last statement: BEGIN; CREATE TABLE t \(id int\)\)/)
+  stopping.abort(new RangeError('no longer wanted'))
+  await assert.rejects(() => creating, /no longer wanted/)
+  await eventually('it is gone', async () => (await slotState(db.client, name)) === undefined)
+  await client.query('ROLLBACK')
+})
+
+test.run()
