@@ -4,7 +4,7 @@
 import { type DeadLetter, deadLetterPartitions, recordLetterKey } from '../contract/dead-letter.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import { openFetcher } from '../kafka/fetch.ts'
-import { largestBatch } from '../kafka/limits.ts'
+import { largestBatches } from '../kafka/limits.ts'
 import { readRange } from '../kafka/read-range.ts'
 import { openSink, type Sink } from '../kafka/sink.ts'
 import type { MillraceError } from '../runtime/errors.ts'
@@ -28,8 +28,8 @@ export interface DeadLettersOptions {
 
 /** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic; the signal's reason */
 export async function openDeadLetters(options: DeadLettersOptions): Promise<DeadLetters> {
-  const limit = (await largestBatch(options.connection, options.topic)) - batchMargin
-  return new DeadLetters(options, await openLetterSink(options), limit)
+  const [limit] = await largestBatches(options.connection, [options.topic])
+  return new DeadLetters(options, await openLetterSink(options), limit! - batchMargin)
 }
 
 /** Fails for good with its first error; whoever writes next opens another. */

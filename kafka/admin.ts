@@ -1,9 +1,10 @@
 // kafka/admin: topics made with explicit settings, looked at, listed and deleted.
-// May know: kafka/{broker,cluster,failure}, runtime/errors.
+// May know: kafka/{broker,cluster,failure}, runtime.
 
+import { orAborted } from '../runtime/abandon.ts'
 import { answeredError, errorFromCode } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
-import { kafkaError, retrying } from './failure.ts'
+import { describe, kafkaError, retrying } from './failure.ts'
 
 export interface TopicSpec {
   readonly name: string
@@ -45,6 +46,46 @@ export async function ensureTopic(
   const isNew = await createTopic(connection, topic, signal)
   await connection.requirePartitions(topic.name, topic.partitions, { signal })
   return { isNew, drift: isNew ? [] : await findDrift(connection, topic, signal) }
+}
+
+/** So many topics are made by one request: each partition takes the controller its time. */
+const topicsPerRequest = 50
+
+/** The same for many, of which most are new, in the order given. */
+export async function ensureTopics(
+  connection: KafkaConnection,
+  topics: readonly TopicSpec[],
+  signal?: AbortSignal,
+): Promise<EnsuredTopic[]> {
+  const names = topics.map(({ name }) => name)
+  const { topicMetadata } = await orAborted(connection.metadata(names), signal)
+  const known = new Set(topicMetadata.filter(({ topicErrorCode }) => topicErrorCode === 0).map(({ topic }) => topic))
+  const missing = topics.filter(({ name }) => !known.has(name))
+  const made = new Set<string>()
+  for (let first = 0; first < missing.length; first += topicsPerRequest) {
+    const some = missing.slice(first, first + topicsPerRequest)
+    const request = { topics: some.map(creationOf), timeout: timeoutMs }
+    try {
+      await orAborted(
+        connection.ask(broker => broker.createTopics(request)),
+        signal,
+      )
+      for (const { name } of some) made.add(name)
+    } catch (error) {
+      signal?.throwIfAborted()
+      // One by one they are tried again, and the one that is refused is named.
+      connection.log.debug('topics could not be made together', { reason: describe(error) })
+    }
+  }
+  await orAborted(connection.refresh(names), signal)
+  const ensured: EnsuredTopic[] = []
+  for (const topic of topics) {
+    if (made.has(topic.name)) {
+      await connection.requirePartitions(topic.name, topic.partitions, { signal })
+      ensured.push({ isNew: true, drift: [] })
+    } else ensured.push(await ensureTopic(connection, topic, signal))
+  }
+  return ensured
 }
 
 /** Names of topics that start so, internal ones left out, in order. @throws {MillraceError} */
@@ -93,23 +134,22 @@ async function untilGone(
 }
 
 /** @returns false when it existed already */
-function createTopic(
-  connection: KafkaConnection,
-  { name, partitions, replication, config }: TopicSpec,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const configEntries = Object.entries(config).map(([setting, value]) => ({ name: setting, value }))
-  const topic = { topic: name, numPartitions: partitions, replicationFactor: replication, configEntries }
+function createTopic(connection: KafkaConnection, spec: TopicSpec, signal: AbortSignal | undefined): Promise<boolean> {
   const attempt = async () => {
     try {
-      await connection.ask(broker => broker.createTopics({ topics: [topic], timeout: timeoutMs }))
+      await connection.ask(broker => broker.createTopics({ topics: [creationOf(spec)], timeout: timeoutMs }))
       return true
     } catch (error) {
       if (answeredError(error) === 'TOPIC_ALREADY_EXISTS') return false
       throw error
     }
   }
-  return retrying(attempt, { doing: `create topic ${name}`, connection, signal, timeoutMs })
+  return retrying(attempt, { doing: `create topic ${spec.name}`, connection, signal, timeoutMs })
+}
+
+function creationOf({ name, partitions, replication, config }: TopicSpec) {
+  const configEntries = Object.entries(config).map(([setting, value]) => ({ name: setting, value }))
+  return { topic: name, numPartitions: partitions, replicationFactor: replication, configEntries }
 }
 
 async function findDrift(

@@ -14,7 +14,7 @@ import {
   parseFetchResponse,
 } from './fetch-request.ts'
 import type { Lane } from './lane.ts'
-import { earliest, latest, listOffsets } from './offsets.ts'
+import { earliest, latest, listOffsets, listOffsetsOf } from './offsets.ts'
 import { decodeBatches, type RecordSet } from './record-batch.ts'
 
 export type { FetchLimits, FetchPosition } from './fetch-request.ts'
@@ -95,6 +95,16 @@ export class Fetcher {
   /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
   startOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
     return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal })
+  }
+
+  /** From the first record that is still kept to behind the last committed one, of each partition of each topic. @throws as `endOffsets` */
+  async ranges(topics: readonly string[], signal: AbortSignal): Promise<{ start: number; end: number }[][]> {
+    const list = (at: typeof earliest | typeof latest) =>
+      listOffsetsOf(this.#connection, this.#lane, { topics, at, signal })
+    // The ends last: what is deleted in between must not make a range that ends before it starts.
+    const starts = await list(earliest)
+    const ends = await list(latest)
+    return ends.map((ofTopic, topic) => ofTopic.map((end, partition) => ({ start: starts[topic]![partition]!, end })))
   }
 
   close(): void {

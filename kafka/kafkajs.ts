@@ -71,6 +71,7 @@ export interface Broker {
 
 export interface DescribedConfigs {
   readonly resources: readonly {
+    readonly resourceName: string
     readonly errorCode: number
     readonly configEntries: readonly { readonly configName: string; readonly configValue: string | null }[]
   }[]

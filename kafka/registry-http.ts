@@ -6,6 +6,7 @@ import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
 
 const timeoutMs = 10_000
 const mediaType = 'application/vnd.schemaregistry.v1+json'
+const subjectsAtOnce = 16
 const notFound = 404
 
 /** What the registry says about an error. @see https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors */
@@ -47,6 +48,15 @@ export class HttpRegistry implements SchemaStore {
 
   latest(subject: string): Promise<RegisteredSchema | undefined> {
     return this.#ask<RegisteredSchema>('GET', `subjects/${encodeURIComponent(subject)}/versions/latest`)
+  }
+
+  async latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]> {
+    const found: (RegisteredSchema | undefined)[] = []
+    for (let first = 0; first < subjects.length; first += subjectsAtOnce) {
+      const some = subjects.slice(first, first + subjectsAtOnce)
+      found.push(...(await Promise.all(some.map(subject => this.latest(subject)))))
+    }
+    return found
   }
 
   async close(): Promise<void> {}

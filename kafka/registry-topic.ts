@@ -36,6 +36,7 @@ export class TopicRegistry implements SchemaStore {
   readonly #catalog = new SchemaCatalog()
   readonly #stop = new AbortController()
   #nextOffset = 0
+  #sink: Promise<Sink> | undefined
   /** One at a time, in the order asked for. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -64,6 +65,12 @@ export class TopicRegistry implements SchemaStore {
     return (await this.versions(subject)).at(-1)
   }
 
+  /** The topic is read once for all of them. */
+  async latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]> {
+    await this.refresh()
+    return subjects.map(subject => this.#catalog.versions(subject).at(-1))
+  }
+
   /** Ascending; empty for an unknown subject. */
   async versions(subject: string): Promise<RegisteredSchema[]> {
     await this.refresh()
@@ -83,6 +90,7 @@ export class TopicRegistry implements SchemaStore {
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#last.catch(() => undefined)
+    await this.#sink?.then(sink => sink.close()).catch(() => undefined)
     this.#fetcher.close()
   }
 
@@ -117,28 +125,33 @@ export class TopicRegistry implements SchemaStore {
       const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
       append(sink, this.#catalog.nextVersion(subject, schema, id))
     }
-    await withSink(this.#connection, write, this.#stop.signal)
+    await this.#write(write)
     await this.#catchUp()
+  }
+
+  /** A load registers two schemas for each table, so the sink is kept until it fails. */
+  async #write(work: (sink: Sink) => Promise<void>): Promise<void> {
+    const { signal } = this.#stop
+    this.#sink ??= openSchemasSink(this.#connection, signal)
+    const opened = this.#sink
+    try {
+      const sink = await opened
+      await orAborted(
+        work(sink).then(() => sink.flush()),
+        signal,
+      )
+    } catch (error) {
+      this.#sink = undefined
+      await opened.then(sink => sink.close()).catch(() => undefined)
+      throw error
+    }
   }
 }
 
-/** Schemas are written rarely, so a sink is opened for each. */
-async function withSink(
-  connection: KafkaConnection,
-  write: (sink: Sink) => Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
+function openSchemasSink(connection: KafkaConnection, signal: AbortSignal): Promise<Sink> {
   const topics = [{ name: topic, partitions: 1, shared: true }]
   const nothing = () => undefined
-  const sink = await openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
-  try {
-    await orAborted(
-      write(sink).then(() => sink.flush()),
-      signal,
-    )
-  } finally {
-    await sink.close()
-  }
+  return openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
 }
 
 async function claimOffset(sink: Sink): Promise<number> {

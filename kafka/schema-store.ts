@@ -20,5 +20,7 @@ export interface SchemaStore {
   byId(id: number): Promise<string | undefined>
   /** Undefined for an unknown subject. @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
   latest(subject: string): Promise<RegisteredSchema | undefined>
+  /** The same for many, in their order. */
+  latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]>
   close(): Promise<void>
 }

@@ -1,15 +1,16 @@
 // kafka/sink: our idempotent producer: records in, every one appended once and in order, durable positions out.
 // May know: kafka, runtime.
 
+import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Compression } from './batch-builder.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { Courier } from './courier.ts'
 import { retrying } from './failure.ts'
 import type { Lane } from './lane.ts'
-import { largestBatch, largestRequest } from './limits.ts'
+import { largestBatches, largestRequest } from './limits.ts'
 import { Marks } from './marks.ts'
-import { latest, listOffsets } from './offsets.ts'
+import { latest, listOffsetsOf } from './offsets.ts'
 import { BuilderPool, Outbox, type PendingBytes } from './outbox.ts'
 
 export interface SinkTopic {
@@ -66,16 +67,17 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
       signal,
     })
     const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
-    const outboxes = await Promise.all(
-      topics.map(async ({ name, partitions, shared = false }) => {
-        await connection.requirePartitions(name, partitions, { signal })
-        const ends = await listOffsets(connection, lane, { topic: name, at: latest, signal })
-        const limit = (await largestBatch(connection, name, signal)) - batchMargin
-        const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limit)
-        const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
-        return ends.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
-      }),
-    )
+    const names = topics.map(({ name }) => name)
+    // At once, since each topic that is not yet known would ask for all of them again.
+    if (names.length > 1) await orAborted(connection.refresh(names), signal)
+    for (const { name, partitions } of topics) await connection.requirePartitions(name, partitions, { signal })
+    const ends = await listOffsetsOf(connection, lane, { topics: names, at: latest, signal })
+    const limits = await largestBatches(connection, names, signal)
+    const outboxes = topics.map(({ name, shared = false }, index) => {
+      const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limits[index]! - batchMargin)
+      const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
+      return ends[index]!.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
+    })
     const maxRequestBytes = await largestRequest(connection, lane, { topic: first.name, signal })
     return new Sink({ connection, lane, outboxes, pending, maxRequestBytes, options })
   } catch (error) {
@@ -108,6 +110,8 @@ export class Sink {
   readonly #topics: ReadonlyMap<string, number>
   readonly #largestRecord: number
   readonly #marks = new Marks()
+  /** Those with records that are not acknowledged, and some that have just lost their last one. */
+  readonly #unsettled = new Set<Outbox>()
   #waiters: Waiter[] = []
   #appended = 0
   #isScheduled = false
@@ -153,7 +157,10 @@ export class Sink {
     const outbox = this.#outboxes[topic]![partition]!
     const bytes = keyEnd - keyStart + valueEnd - valueStart
     if (bytes > this.#largestRecord) throw recordTooLarge(outbox, bytes, this.#largestRecord)
-    if (outbox.firstPending === Number.POSITIVE_INFINITY) this.#courier.add(outbox)
+    if (outbox.firstPending === Number.POSITIVE_INFINITY) {
+      this.#courier.add(outbox)
+      this.#unsettled.add(outbox)
+    }
     outbox.append(this.#appended, source, keyStart, keyEnd, valueStart, valueEnd)
     this.#appended += 1
     this.#schedule()
@@ -216,8 +223,11 @@ export class Sink {
   /** Running number of the oldest record that is not acknowledged. */
   #firstPending(): number {
     let first = this.#appended
-    for (const partitions of this.#outboxes)
-      for (const outbox of partitions) if (outbox.firstPending < first) first = outbox.firstPending
+    for (const outbox of this.#unsettled) {
+      const { firstPending } = outbox
+      if (firstPending === Number.POSITIVE_INFINITY) this.#unsettled.delete(outbox)
+      else if (firstPending < first) first = firstPending
+    }
     return first
   }
 

@@ -18,6 +18,44 @@ export interface Tail {
   readonly foreign: { readonly offset: number; readonly count: number } | undefined
 }
 
+/** What has not been answered by then is left out. */
+const patienceMs = 30_000
+/** Answers of one request for many tails. */
+const tailLimits = { maxWaitMs: 500, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
+
+/** A partition and the offset of its last record, as far as offsets tell. */
+export interface TailPlace {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
+/**
+ * What stands at the end of each partition, in as few requests as their sizes allow. Left out is where an answer holds no record: what `readTail`
+ * finds by looking further back.
+ * @param onRecord the last record of a partition, valid during the call
+ * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
+ */
+export async function readEnds(
+  fetcher: Fetcher,
+  places: readonly TailPlace[],
+  onRecord: (place: TailPlace, record: TailRecord) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const waiting = new Map(places.map(place => [`${place.topic}/${place.partition}`, place]))
+  const started = performance.now()
+  while (waiting.size > 0 && performance.now() - started < patienceMs) {
+    for (const { topic, partition, records, end } of await fetcher.fetch([...waiting.values()], tailLimits, signal)) {
+      const name = `${topic}/${partition}`
+      const place = waiting.get(name)!
+      if (records.count > 0) onRecord(place, viewOf(records, records.count - 1))
+      // The broker leaves partitions without an answer when others have filled the response.
+      if (records.nextOffset > place.offset) waiting.delete(name)
+      else if (end <= place.offset) waiting.delete(name)
+    }
+  }
+}
+
 const firstStep = 1
 const stepGrowth = 64
 

@@ -44,7 +44,28 @@ export function postgresFailure(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
   const code = classify(error)
   const message = error instanceof Error ? describe(error) : String(error)
+  if (isLockTableFull(error)) return lockTableFull(error, where)
   return new MillraceError(code, { what: `Postgres: ${message}`, where, next: remedies[code], cause: error })
+}
+
+/** Postgres' hint is what tells its lock table from memory in general, which may come back. */
+function isLockTableFull(error: unknown): boolean {
+  return (
+    sqlState(error) === '53200' &&
+    error instanceof Error &&
+    'hint' in error &&
+    /max_locks_per_transaction/.test(String(error.hint))
+  )
+}
+
+/** A load locks all its tables at once, and would fail in the same way each time. */
+function lockTableFull(error: unknown, where: string): MillraceError {
+  return new MillraceError('POSTGRES_FAILED', {
+    what: `Postgres: ${(error as Error).message}: its table of locks is full`,
+    where,
+    next: 'raise max_locks_per_transaction and restart Postgres (`millrace check` says how many locks the tables need), or capture fewer tables',
+    cause: error,
+  })
 }
 
 function classify(error: unknown): keyof typeof remedies {

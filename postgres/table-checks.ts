@@ -103,6 +103,18 @@ export const tableChecks: readonly CheckDefinition[] = [
     },
   },
   {
+    name: 'locks',
+    why: 'the initial load locks every table, with its partitions and indexes, until all is copied',
+    onlyToBegin: true,
+    async run({ tables, client }) {
+      const { needed, room } = await countLocks(client, tables)
+      const found = `${needed} locks needed, and the server has room for ${room}`
+      if (needed <= room / 2) return { state: 'pass', found }
+      const fix = `raise max_locks_per_transaction to ${await enoughLocks(client, needed)} and restart Postgres`
+      return { state: needed > room ? 'fail' : 'warn', found, fix }
+    },
+  },
+  {
     name: 'row level security',
     why: 'a policy would hide rows from the initial load',
     async run({ tables, client }) {
@@ -153,6 +165,28 @@ async function among(client: Client, tables: readonly SourceTable[], condition: 
   )
   const found = new Set(rows.map(({ oid }) => oid))
   return capturable(tables).filter(({ oid }) => found.has(oid))
+}
+
+/** @see https://www.postgresql.org/docs/current/runtime-config-locks.html (max_locks_per_transaction) */
+async function countLocks(client: Client, tables: readonly SourceTable[]): Promise<{ needed: number; room: number }> {
+  const [row] = await query<{ needed: number; room: number }>(
+    client,
+    `WITH members AS (SELECT root AS oid FROM unnest($1::oid[]) root UNION SELECT relid FROM unnest($1::oid[]) root, pg_partition_tree(root))
+     SELECT ((SELECT count(*) FROM members) + (SELECT count(*) FROM pg_index WHERE indrelid IN (SELECT oid FROM members)))::int AS needed,
+       current_setting('max_locks_per_transaction')::int *
+         (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int) AS room`,
+    [tables.map(({ oid }) => oid)],
+  )
+  return row!
+}
+
+/** So that the load takes no more than half of all locks. */
+async function enoughLocks(client: Client, needed: number): Promise<number> {
+  const [row] = await query<{ sessions: number }>(
+    client,
+    `SELECT current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int AS sessions`,
+  )
+  return Math.ceil((2 * needed) / row!.sessions)
 }
 
 async function currentRole(client: Client): Promise<string> {

@@ -68,9 +68,10 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
     if (watermark) checkEnds(options, watermark, ends())
     const outputs: TableOutput[] = []
     const heads: TailHead[] = []
+    const tailsOf = await tableTails(options, tables)
     for (const [topicIndex, registered] of tables.entries()) {
       const { topic } = generation.tables[topicIndex]!
-      const tails = await tableTails(options, topic, registered)
+      const tails = tailsOf[topicIndex]!
       heads.push(...tails.filter(tail => tail !== undefined))
       const known = withExpired(tails, ends().offsets[topicIndex]!, durable)
       const before = { tails: known, truncatedAt: truncatedAt.get(topicIndex) }

@@ -42,10 +42,10 @@ export async function findRegistered(
   tables: readonly CapturedTable[],
 ): Promise<RegisteredTable[]> {
   const registered: RegisteredTable[] = []
+  const latest = await schemas.latestOf(topics.flatMap(({ topic }) => [`${topic}-key`, `${topic}-value`]))
   for (const [index, captured] of tables.entries()) {
     const { topic } = topics[index]!
-    const key = await schemas.latest(`${topic}-key`)
-    const value = await schemas.latest(`${topic}-value`)
+    const [key, value] = latest.slice(2 * index)
     if (!key || !value)
       throw generationChanged(`the registry has no schema for topic ${topic}`, tableName(captured.table))
     const { guard } = captured

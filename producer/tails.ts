@@ -4,11 +4,11 @@
 import { deadLetterPartitions } from '../contract/dead-letter.ts'
 import { Envelope } from '../contract/envelope.ts'
 import { deadLettersTopic, type Generation, type Watermark } from '../contract/generation.ts'
-import { readHead } from '../contract/head.ts'
+import { type Head, readHead } from '../contract/head.ts'
 import { formatLsn, type Position } from '../contract/position.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
-import { readTail, type TailRecord } from '../kafka/tail.ts'
+import { readEnds, readTail, type TailPlace, type TailRecord } from '../kafka/tail.ts'
 import type { Config } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { letterPosition } from './dead-letters.ts'
@@ -23,25 +23,44 @@ interface TailsOptions {
   readonly signal: AbortSignal
 }
 
-/** The last record of each partition of the table; undefined where there is none. */
+/** The last record of ours in each partition of each table, in their order; undefined where there is none. */
 export async function tableTails(
   options: TailsOptions,
-  topic: string,
-  { captured, schemaIds }: RegisteredTable,
-): Promise<(TailHead | undefined)[]> {
+  tables: readonly RegisteredTable[],
+): Promise<(TailHead | undefined)[][]> {
+  const { fetcher, generation, signal } = options
+  const topics = generation.tables.map(({ topic }) => topic)
+  const readers = new Map(tables.map((table, index) => [topics[index]!, headReader(table)]))
+  const ranges = await fetcher.ranges(topics, signal)
+  const places = topics.flatMap((topic, index) =>
+    ranges[index]!.flatMap(({ start, end }, partition) => (start < end ? [{ topic, partition, offset: end - 1 }] : [])),
+  )
+  const heads = new Map<string, Head>()
+  const keep = ({ topic, partition }: TailPlace, record: TailRecord) => {
+    const head = readers.get(topic)!(record)
+    if (head) heads.set(`${topic}/${partition}`, head)
+  }
+  await readEnds(fetcher, places, keep, signal)
+  const tails: (TailHead | undefined)[][] = topics.map(() => [])
+  for (const [index, topic] of topics.entries()) {
+    for (const [partition, { start, end }] of ranges[index]!.entries()) {
+      const find = () => ownTail(options, { topic, partition, headOf: readers.get(topic)! })
+      const head = start < end ? (heads.get(`${topic}/${partition}`) ?? (await find())) : undefined
+      tails[index]!.push(head && { ...head, topic, partition })
+    }
+  }
+  return tails
+}
+
+/** What tells a record of ours from another, and where it stands. */
+function headReader({ captured, schemaIds }: RegisteredTable): (record: TailRecord) => Head | undefined {
   const envelope = new Envelope(captured.table, id => id === schemaIds.value)
-  const headOf = ({ key, value }: TailRecord) => {
+  return ({ key, value }) => {
     const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
     const keyEnd = key?.length ?? 0
     const why = envelope.read(buffer, key ? 0 : -1, keyEnd, value ? keyEnd : -1, buffer.length)
     return why === undefined ? readHead(buffer, keyEnd, buffer.length) : undefined
   }
-  const tails: (TailHead | undefined)[] = []
-  for (let partition = 0; partition < captured.partitions; partition++) {
-    const head = await ownTail(options, { topic, partition, headOf })
-    tails.push(head && { ...head, topic, partition })
-  }
-  return tails
 }
 
 /** Position of the change that the producer's last dead letter is about. */

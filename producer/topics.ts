@@ -9,7 +9,7 @@ import {
   generationsTopic,
   watermarksTopic,
 } from '../contract/generation.ts'
-import { ensureTopic, type TopicSpec } from '../kafka/admin.ts'
+import { ensureTopic, ensureTopics, type TopicSpec } from '../kafka/admin.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Config } from '../runtime/config.ts'
 
@@ -83,11 +83,10 @@ export async function ensureGenerationTopics(
       'max.message.bytes': String(largestCatalogRecord),
     },
   })
-  for (const spec of specs) {
-    const { drift } = await ensureTopic(kafka, spec, signal)
+  for (const [index, { drift }] of (await ensureTopics(kafka, specs, signal)).entries()) {
     for (const { name, wanted, found } of drift) {
       kafka.log.warn('a topic has another setting than it was made with', {
-        topic: spec.name,
+        topic: specs[index]!.name,
         setting: name,
         wanted,
         found: found ?? 'unknown',

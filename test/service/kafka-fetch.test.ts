@@ -10,7 +10,7 @@ import { nextSequence } from '../../kafka/outbox.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
 import { readRange } from '../../kafka/read-range.ts'
 import { openSink } from '../../kafka/sink.ts'
-import { readTail, type TailRecord } from '../../kafka/tail.ts'
+import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/tail.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Services, startServices } from '../support/services.ts'
@@ -117,6 +117,31 @@ test('the last record of empty, plain and long partitions', async () => {
   const behind = await tail(2, ({ offset, value }) => offset < 4_000 && value?.toString() !== 'v3999')
   assert.equal([behind.last?.value?.toString(), behind.foreign], ['v3998', { offset: 3_999, count: 1_001 }])
   assert.equal(await tail(2, () => false), { last: undefined, foreign: { offset: 0, count: 5_000 } })
+})
+
+test('what stands at the end of many partitions is read together, and markers are left to a closer look', async () => {
+  const topics = [await makeTopic(connection, 3), await makeTopic(connection, 2)]
+  const messages = Array.from({ length: 600 }, (_, i) => ({ value: `${i} ${'x'.repeat(2_000)}`, partition: i % 2 }))
+  for (const topic of topics) await producer.send({ topic, messages })
+  const transactional = kafka.producer({ transactionalId: 'ends', maxInFlightRequests: 1, idempotent: true })
+  await transactional.connect()
+  const transaction = await transactional.transaction()
+  await transaction.send({ topic: topics[0]!, messages: [{ value: 'marked', partition: 1 }] })
+  await transaction.commit()
+  await transactional.disconnect()
+  const marked = async () => isDeepStrictEqual((await fetcher.ranges(topics, signal))[0]![1], { start: 0, end: 302 })
+  await until(marked, { what: 'the marker is in the topic' })
+  const ranges = await fetcher.ranges(topics, signal)
+  assert.equal(ranges[0]![2], { start: 0, end: 0 })
+  const places = topics.flatMap((topic, index) =>
+    ranges[index]!.flatMap(({ end }, partition) => (end > 0 ? [{ topic, partition, offset: end - 1 }] : [])),
+  )
+  const found: string[] = []
+  const onRecord = ({ topic, partition }: TailPlace, { value }: TailRecord) => {
+    found.push(`${topics.indexOf(topic)}/${partition}: ${String(value).split(' ')[0]}`)
+  }
+  await readEnds(fetcher, places, onRecord, signal)
+  assert.equal(found.sort(), ['0/0: 598', '1/0: 598', '1/1: 599'])
 })
 
 test('offsets that the topic no longer or not yet holds are refused, never replaced', async () => {

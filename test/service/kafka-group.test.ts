@@ -2,7 +2,7 @@
 // May know: kafka, test/support.
 
 import { Kafka, logLevel } from 'kafkajs'
-import { deleteTopics, ensureTopic, listTopics } from '../../kafka/admin.ts'
+import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/admin.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group.ts'
 import { connectTo, makeTopic, uniqueName } from '../support/kafka.ts'
@@ -203,6 +203,26 @@ test('topics are made once, compared, listed and deleted', async () => {
   assert.equal(await listTopics(first, name), [name])
   await deleteTopics(first, [name, `${name}-unknown`])
   assert.equal(await listTopics(first, name), [])
+})
+
+test('many topics are made together, beside some that are there, and one that is refused is named', async () => {
+  const name = uniqueName('many')
+  const spec = (index: number) => ({
+    name: `${name}-${index}`,
+    partitions: 2,
+    replication: 1,
+    config: { 'retention.ms': '5' },
+  })
+  await ensureTopic(first, { ...spec(0), config: { 'retention.ms': '6' } })
+  const specs = Array.from({ length: 120 }, (_, index) => spec(index))
+  const ensured = await ensureTopics(first, specs)
+  assert.equal(ensured[0], { isNew: false, drift: [{ name: 'retention.ms', wanted: '5', found: '6' }] })
+  assert.ok(ensured.slice(1).every(({ isNew, drift }) => isNew && drift.length === 0))
+  assert.is((await listTopics(first, name)).length, 120)
+  const refused = [spec(200), { ...spec(201), replication: 7 }]
+  const error = await assert.refuses(() => ensureTopics(first, refused), 'KAFKA_REFUSED', /REPLICATION/)
+  assert.match(`${error.message} ${error.where}`, `${name}-201`)
+  await deleteTopics(first, await listTopics(first, name))
 })
 
 test('deleted topics are gone when the call is over, not some time later', async () => {

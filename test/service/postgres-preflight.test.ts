@@ -48,21 +48,14 @@ test('a source that is ready passes every check', async () => {
 })
 
 test('what a live generation lacks for a while is tried again: all WAL senders in use', async () => {
-  const [{ limit } = { limit: '' }] = await db.sql<{ limit: string }>(
-    "SELECT current_setting('max_wal_senders') AS limit",
-  )
-  const senders = await Promise.all(
-    Array.from({ length: Number(limit) }, () => connect(db.url, { mode: 'replication' })),
-  )
-  const { slot, publication } = { slot: 'no_slot', publication: 'none' }
-  assert.equal(statesOf(await check(), 'fail').includes('WAL senders left'), true)
-  const resume = async () => refusePassing(await preflightResume(db.client, { slot, publication }))
-  const error = await assert.refuses(
-    resume,
-    'POSTGRES_BUSY',
-    new RegExp(`WAL senders left: ${limit} of ${limit} in use`),
-  )
-  assert.ok(error.retriable)
+  const [setting] = await db.sql<{ max_wal_senders: string }>('SHOW max_wal_senders')
+  const limit = Number(setting!.max_wal_senders)
+  const senders = await Promise.all(Array.from({ length: limit }, () => connect(db.url, { mode: 'replication' })))
+  assert.ok(statesOf(await check(), 'fail').includes('WAL senders left'))
+  const names = { slot: 'no_slot', publication: 'none' }
+  const resume = async () => refusePassing(await preflightResume(db.client, names))
+  const full = new RegExp(`WAL senders left: ${limit} of ${limit} in use`)
+  assert.ok((await assert.refuses(resume, 'POSTGRES_BUSY', full)).retriable)
   for (const sender of senders) await disconnect(sender)
   await until(async () => !statesOf(await check(), 'fail').includes('WAL senders left'), { what: 'they are free' })
   await resume()

@@ -4,6 +4,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { readTables } from '../../postgres/catalog.ts'
 import { query } from '../../postgres/connect.ts'
+import { preflight } from '../../postgres/preflight.ts'
 import { createSlot, dropSlot } from '../../postgres/slot.ts'
 import { copyTables, type SnapshotOptions } from '../../postgres/snapshot.ts'
 import { planSnapshot } from '../../postgres/snapshot-plan.ts'
@@ -243,6 +244,32 @@ test('a snapshot that was given up is noticed', async () => {
   const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
   await slot.release()
   await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /is gone/)
+})
+
+test('locks that would not suffice for a load are named beforehand, and by the load itself', async () => {
+  const setting = async (statement: string) => {
+    await db.sql(`ALTER SYSTEM ${statement}`)
+    await services.kill('postgres')
+    await services.restart()
+  }
+  await setting('SET max_locks_per_transaction = 10')
+  try {
+    await db.drop()
+    db = await createDatabase(services.endpoints.postgres!)
+    const unique = Array.from({ length: 19 }, (_, index) => `u${index} int UNIQUE`).join(', ')
+    for (let index = 0; index < 48; index++) await db.sql(`CREATE TABLE t${index} (id int PRIMARY KEY, ${unique})`)
+    const tables = await readTables(db.client, ({ schema }) => schema === 'public')
+    const checks = await preflight({ client: db.client, tables, leftOut: [], slot: 'no_slot', publication: 'none' })
+    const { state, found, fix } = checks.find(({ name }) => name === 'locks')!
+    assert.equal([state, found], ['fail', '1008 locks needed, and the server has room for 1000'])
+    assert.is(fix, 'raise max_locks_per_transaction to 21 and restart Postgres')
+    // Whatever takes so many locks in one transaction meets what a load would.
+    const locking = `DO $$ BEGIN FOR i IN 1..20000 LOOP EXECUTE format('CREATE TABLE public.x%s ()', i); END LOOP; END $$`
+    const full = await assert.refuses(() => query(db.client, locking), 'POSTGRES_FAILED', /table of locks is full/)
+    assert.match(full.next, /raise max_locks_per_transaction/)
+  } finally {
+    await setting('RESET max_locks_per_transaction')
+  }
 })
 
 test.run()
