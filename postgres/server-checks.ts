@@ -52,12 +52,12 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'replication slots left',
-    why: 'each generation keeps its place in the WAL with a slot of its own, and its initial load needs another one',
+    why: 'each generation keeps its place in the WAL with a slot of its own, and needs two more until it is loaded',
     onlyToBegin: true,
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
       const used = 'SELECT count(*)::int AS used FROM pg_replication_slots'
-      return enough(client, used, 'max_replication_slots', existing === undefined ? 2 : 0)
+      return enough(client, used, 'max_replication_slots', existing === undefined ? 3 : 0)
     },
   },
   {

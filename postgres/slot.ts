@@ -3,83 +3,104 @@
 
 import { randomBytes } from 'node:crypto'
 import { escapeIdentifier } from 'pg'
-import { parseLsn } from '../contract/position.ts'
+import { formatLsn, parseLsn } from '../contract/position.ts'
 import { backendOf, type Client, connect, cut, disconnect, liftTransactionLimit, query, withClient } from './connect.ts'
 import { type OnBlocked, watchBlocked } from './waiting.ts'
 
-export interface CreatedSlot {
-  /** Every transaction committed before it is in the snapshot, every later one will be in the stream. */
+export interface ExportedSnapshot {
+  /** Every transaction committed before it is in the snapshot, no later one is. */
   readonly consistentPoint: number
   /** For SET TRANSACTION SNAPSHOT, until `release`. */
   readonly snapshotName: string
-  /** Gives up the snapshot. A temporary slot goes with it. */
+  /** Gives up the snapshot. */
   release(): Promise<void>
 }
 
-export interface CreateSlotOptions {
-  /** Postgres drops the slot when the connection ends. */
-  readonly temporary?: boolean
+export interface SlotOptions {
   /** Gives up, and leaves no slot behind. */
   readonly signal?: AbortSignal
   readonly onBlocked?: OnBlocked
 }
 
-interface CreatedRow {
-  readonly consistent_point: string
-  readonly snapshot_name: string
-}
-
 /**
- * Creates a logical slot for pgoutput and exports a snapshot that it continues. Waits for every transaction that is running at the time.
- *
- * The snapshot comes from a temporary slot that is made after the lasting one, which is then moved to where the snapshot ends. Postgres
- * does not remember, in a slot, which transactions changed the catalog before the slot was consistent. So a transaction that wrote to a
- * table, after another one had committed a TRUNCATE or ALTER TABLE of it while the slot was being made, could never be decoded ("could not
- * map filenumber"). Every transaction behind the second slot began when the first was consistent.
- * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is one of this name. The signal's reason when aborted.
+ * Exports a snapshot whose place in the WAL is known, by way of a temporary slot of this name that goes when the snapshot is released. Waits
+ * for every transaction that is running at the time.
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is a slot of this name. The signal's reason when aborted.
  * @see https://www.postgresql.org/docs/current/protocol-replication.html
  */
-export async function createSlot(url: string, name: string, options: CreateSlotOptions = {}): Promise<CreatedSlot> {
-  const { temporary = false, signal, onBlocked } = options
-  signal?.throwIfAborted()
+export async function exportSnapshot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
+  options.signal?.throwIfAborted()
   const client = await connect(url, { mode: 'replication' })
-  const create = async (slot: string, how: string) => {
-    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} ${how}`
-    const statement = () => query<CreatedRow>(client, command)
-    const [row] = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, statement))
-    return row!
-  }
-  let lasting = false
   try {
-    await liftTransactionLimit(client)
-    if (!temporary) {
-      await create(name, 'LOGICAL pgoutput NOEXPORT_SNAPSHOT')
-      lasting = true
-      signal?.throwIfAborted()
-    }
-    const exporting = temporary ? name : `millrace_snapshot_${randomBytes(6).toString('hex')}`
-    const { consistent_point, snapshot_name } = await create(exporting, 'TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT')
-    signal?.throwIfAborted()
-    if (lasting) await advanceSlot(url, name, consistent_point)
+    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`
+    const [row] = await waiting<{ consistent_point: string; snapshot_name: string }>(
+      { ...options, url, client },
+      command,
+    )
     return {
-      consistentPoint: parseLsn(consistent_point),
-      snapshotName: snapshot_name,
+      consistentPoint: parseLsn(row!.consistent_point),
+      snapshotName: row!.snapshot_name,
       release: () => disconnect(client),
     }
   } catch (error) {
-    if (lasting) await query(client, `DROP_REPLICATION_SLOT ${escapeIdentifier(name)}`).catch(() => {})
     await disconnect(client)
+    throw error
+  }
+}
+
+/**
+ * Creates a logical slot for pgoutput, and exports the snapshot that it continues.
+ *
+ * Postgres does not remember, in a slot, which transactions changed the catalog before the slot was consistent. So a transaction that wrote to
+ * a table, after another one had committed a TRUNCATE or ALTER TABLE of it while the slot was being made, could never be decoded ("could not
+ * map filenumber"). Therefore a temporary slot is made first, the snapshot is exported when that is consistent, and the slot is a copy of the
+ * temporary one, moved to where the snapshot ends: all that it streams began when the temporary one was consistent. A copy is on disk at
+ * once; a slot that was only moved would stand at its old place after a crash.
+ * @throws as exportSnapshot
+ */
+export async function createSlot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
+  const first = temporaryName('slot')
+  const client = await connect(url)
+  let snapshot: ExportedSnapshot | undefined
+  try {
+    const make = "SELECT pg_create_logical_replication_slot($1, 'pgoutput', true)"
+    await waiting({ ...options, url, client }, make, [first])
+    snapshot = await exportSnapshot(url, temporaryName('snapshot'), options)
+    await query(client, 'SELECT pg_replication_slot_advance($1, $2)', [first, formatLsn(snapshot.consistentPoint)])
+    await query(client, 'SELECT pg_copy_logical_replication_slot($1, $2, false)', [first, name])
+    return snapshot
+  } catch (error) {
+    await snapshot?.release()
+    throw error
+  } finally {
+    await disconnect(client)
+  }
+}
+
+function temporaryName(purpose: string): string {
+  return `millrace_${purpose}_${randomBytes(6).toString('hex')}`
+}
+
+/** Runs a statement that waits for other transactions: without a limit of the server's, with whom it waits for, until it is given up. */
+async function waiting<R extends object>(
+  { url, client, signal, onBlocked }: SlotOptions & { readonly url: string; readonly client: Client },
+  statement: string,
+  values?: readonly unknown[],
+): Promise<R[]> {
+  signal?.throwIfAborted()
+  await liftTransactionLimit(client)
+  try {
+    const run = () => query<R>(client, statement, values)
+    const rows = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, run))
+    signal?.throwIfAborted()
+    return rows
+  } catch (error) {
     signal?.throwIfAborted()
     throw error
   }
 }
 
-/** On another connection: any command on the one that exported the snapshot would take it back. */
-function advanceSlot(url: string, name: string, lsn: string): Promise<unknown> {
-  return withClient(url, client => query(client, 'SELECT pg_replication_slot_advance($1, $2)', [name, lsn]))
-}
-
-/** A server that does not even cancel is left: what it may still make goes with the generation that was given up. */
+/** A server that does not even cancel is left: what it may still make is temporary. */
 const cancelLimitMs = 2_000
 
 /** A backend that waits for other transactions does not notice that its client has gone; it has to be cancelled. */

@@ -6,7 +6,7 @@ import type { Generation, Watermark } from '../contract/generation.ts'
 import { Refusal } from '../contract/refusal.ts'
 import { tableName } from '../contract/table.ts'
 import { type Client, query, withClient } from '../postgres/connect.ts'
-import { type CreatedSlot, createSlot } from '../postgres/slot.ts'
+import { createSlot, type ExportedSnapshot } from '../postgres/slot.ts'
 import { copyTables } from '../postgres/snapshot.ts'
 import type { Tuple } from '../postgres/tuple.ts'
 import { orAborted } from '../runtime/abandon.ts'
@@ -38,12 +38,12 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
   const onError = (error: MillraceError) => stop.abort(error)
   const opening = { ...workspace, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
   const destination = await openDestination(opening)
-  let slot: CreatedSlot | undefined
+  let snapshot: ExportedSnapshot | undefined
   try {
     const onBlocked = (doing: string) => reportBlocked(workspace, doing)
     const making = createSlot(url, generation.slot, { signal, onBlocked: onBlocked('making the slot') })
-    slot = await progress.pulse.during(making)
-    const { consistentPoint, snapshotName } = slot
+    snapshot = await progress.pulse.during(making)
+    const { consistentPoint, snapshotName } = snapshot
     const commitTimeUs = await sourceTimeUs(url, signal)
     log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
     const loader = new Loader(destination, { lsn: consistentPoint - 1, commitTimeUs })
@@ -68,13 +68,13 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
       },
       signal,
     })
-    await slot.release()
-    slot = undefined
+    await snapshot.release()
+    snapshot = undefined
     await progress.pulse.during(orAborted(destination.sink.flush(), signal))
     return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
   } finally {
     progress.end()
-    await slot?.release()
+    await snapshot?.release()
     await destination.sink.close()
   }
 }

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describeTransaction, endingStatement, findBlocking, type OpenTransaction } from '../postgres/blocking.ts'
 import { type Client, connect, disconnect, query, withClient } from '../postgres/connect.ts'
-import { type CreatedSlot, createSlot } from '../postgres/slot.ts'
+import { type ExportedSnapshot, exportSnapshot } from '../postgres/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 
@@ -50,7 +50,7 @@ const firstPauseMs = 2_000
 async function createTemporarySlot(
   url: string,
   { log, signal, limitMs = defaultLimitMs }: Waiting,
-): Promise<CreatedSlot> {
+): Promise<ExportedSnapshot> {
   const name = `millrace_verify_${randomBytes(6).toString('hex')}`
   const late = AbortSignal.timeout(limitMs)
   const made = new AbortController()
@@ -64,7 +64,7 @@ async function createTemporarySlot(
   }
   tell().catch(() => {})
   try {
-    return await createSlot(url, name, { temporary: true, signal: AbortSignal.any([signal, late]) })
+    return await exportSnapshot(url, name, { signal: AbortSignal.any([signal, late]) })
   } catch (error) {
     signal.throwIfAborted()
     throw late.aborted ? neverReady(last, limitMs) : error

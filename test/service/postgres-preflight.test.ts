@@ -61,13 +61,13 @@ test('what a live generation lacks for a while is tried again: all WAL senders i
   await resume()
 })
 
-test('a generation that is to begin needs two replication slots, one of them for its load', async () => {
+test('a generation that is to begin needs three replication slots, two of them only until it is loaded', async () => {
   const [{ left } = { left: 0 }] = await db.sql<{ left: number }>(
     `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int AS left`,
   )
   const make = 'SELECT slot_name FROM generate_series(1, $1) n, pg_create_physical_replication_slot($2 || n)'
   const prefix = uniqueName('others_')
-  await query(db.client, make, [left - 2, prefix])
+  await query(db.client, make, [left - 3, prefix])
   assert.not.ok(statesOf(await check(), 'fail').includes('replication slots left'))
   await query(db.client, make, [1, `${prefix}_`])
   const checks = await check()

@@ -3,7 +3,7 @@
 
 import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/blocking.ts'
-import { createSlot, dropSlot, findSlots, slotState } from '../../postgres/slot.ts'
+import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/slot.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -21,10 +21,13 @@ test.before.each(async () => {
 test.after.each(() => db.drop())
 test.after(() => services.stop())
 
+/** Those that a slot is made by. */
+const temporarySlots = () => findSlots(db.client, 'millrace_')
+
 test('a slot is made, found, measured and dropped; a temporary one goes with its connection', async () => {
   const name = uniqueName('slot')
   const created = await createSlot(db.url, name)
-  const temporary = await createSlot(db.url, `${name}_t`, { temporary: true })
+  const temporary = await exportSnapshot(db.url, `${name}_t`)
   const found = await findSlots(db.client, name)
   assert.equal(
     found.map(slot => [slot.name, slot.active, slot.temporary]),
@@ -54,7 +57,8 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
   const name = uniqueName('slot')
   const waitsFor = async (client: pg.Client) => {
     const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
-    await eventually('it waits', async () => (await findBlocking(db.client, name))?.pid === pid)
+    const isWaiting = async () => (await findBlocking(db.client, (await temporarySlots())[0]?.name ?? ''))?.pid === pid
+    await eventually('it waits', isWaiting)
   }
   await first.query('BEGIN; INSERT INTO other VALUES (1)')
   const creating = createSlot(db.url, name)
@@ -67,7 +71,8 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
   await waitsFor(last)
   await first.query('BEGIN; INSERT INTO t VALUES (1)')
   await last.query('COMMIT')
-  await eventually('it is consistent', async () => (await slotState(db.client, name))?.confirmedFlushLsn !== undefined)
+  const isConsistent = async () => (await temporarySlots()).some(slot => slot.confirmedFlushLsn !== undefined)
+  await eventually('the first slot is consistent', isConsistent)
   await first.query('COMMIT')
   const created = await creating
   await db.sql('INSERT INTO t VALUES (2)')
@@ -94,14 +99,15 @@ test('a slot that waits for a running transaction can be given up, and then is n
   const blocking: (OpenTransaction | undefined)[] = []
   const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
   creating.catch(() => {})
-  await eventually('it waits', async () => (await slotState(db.client, name))?.active === true)
+  await eventually('it waits', async () => (await temporarySlots()).length > 0)
   await eventually('it is told whom it waits for', () => blocking.length > 0)
   const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
   assert.is(blocking[0]!.pid, pid)
   assert.match(describeTransaction(blocking[0]!), /open for \d+ s, last statement: BEGIN; CREATE TABLE t \(id int\)\)/)
   stopping.abort(new RangeError('no longer wanted'))
   await assert.rejects(() => creating, /no longer wanted/)
-  await eventually('it is gone', async () => (await slotState(db.client, name)) === undefined)
+  await eventually('nothing is left', async () => (await temporarySlots()).length === 0)
+  assert.is(await slotState(db.client, name), undefined)
   await client.query('ROLLBACK')
 })
 

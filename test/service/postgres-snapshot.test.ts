@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { readTables } from '../../postgres/catalog.ts'
 import { query } from '../../postgres/connect.ts'
 import { preflight } from '../../postgres/preflight.ts'
-import { createSlot, dropSlot } from '../../postgres/slot.ts'
+import { createSlot, dropSlot, exportSnapshot } from '../../postgres/slot.ts'
 import { copyTables, type SnapshotOptions } from '../../postgres/snapshot.ts'
 import { planSnapshot } from '../../postgres/snapshot-plan.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
@@ -102,7 +102,7 @@ test('a large table is cut into ranges of blocks, of which none is missed and no
   await db.sql('CREATE TABLE big (id int PRIMARY KEY, pad text STORAGE PLAIN)')
   await db.sql(`INSERT INTO big SELECT g, repeat('x', 3900) FROM generate_series(1, 40000) g`)
   await db.sql('DELETE FROM big WHERE id % 3 = 0')
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   await db.sql(`INSERT INTO big SELECT g, 'later' FROM generate_series(50000, 51000) g`)
   const { big = [] } = await load(slot.snapshotName)
   await slot.release()
@@ -126,7 +126,7 @@ test('a large table is cut into ranges of blocks, of which none is missed and no
 
 test('a load that waits for a lock says whose it is, and goes on when that has been given up', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const holder = await db.connect()
   await holder.query('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE')
   const blocking: (number | undefined)[] = []
@@ -151,7 +151,7 @@ test('special values, odd names, generated columns and partitions come as they a
   await db.sql('ALTER TABLE p ATTACH PARTITION high FOR VALUES FROM (10) TO (20)')
   await db.sql("INSERT INTO p VALUES (1, 'a'), (11, 'b')")
   await db.sql('CREATE TABLE empty (id int PRIMARY KEY)')
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const rows = await load(slot.snapshotName)
   await slot.release()
   assert.equal(rows, {
@@ -170,7 +170,7 @@ test('special values, odd names, generated columns and partitions come as they a
 
 test('nothing more is read while the reader is under pressure', async () => {
   await db.sql(`CREATE TABLE t AS SELECT g AS id, repeat('x', 500) AS v FROM generate_series(1, 40000) g`)
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   let rows = 0
   let rest = 0
   let most = 0
@@ -191,7 +191,7 @@ test('nothing more is read while the reader is under pressure', async () => {
 
 test('an error of the reader, of the pressure and of the signal ends the load with that error', async () => {
   await db.sql('CREATE TABLE t AS SELECT generate_series(1, 100000) AS id')
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const failing = () => {
     throw new RangeError('cannot take it')
   }
@@ -210,7 +210,7 @@ test('a table truncated or rewritten since the snapshot is noticed, also in a pa
   await db.sql('CREATE TABLE part PARTITION OF p FOR VALUES FROM (0) TO (10)')
   await db.sql('INSERT INTO t VALUES (1)')
   for (const change of ['ALTER TABLE t ALTER v TYPE bigint', 'TRUNCATE part']) {
-    const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+    const slot = await exportSnapshot(db.url, uniqueName('slot'))
     await db.sql(change)
     const error = await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /rewritten or truncated/)
     assert.ok(error.retriable)
@@ -222,7 +222,7 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   for (const [name, rows] of Object.entries({ a: 60_000, b: 20_000, c: 10 })) {
     await db.sql(`CREATE TABLE ${name} AS SELECT g AS id, repeat('x', 200) AS v FROM generate_series(1, ${rows}) g`)
   }
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const other = await db.connect()
   let truncating: Promise<unknown> | undefined
   let isWaiting: Promise<void> | undefined
@@ -241,7 +241,7 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
 
 test('a snapshot that was given up is noticed', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
-  const slot = await createSlot(db.url, uniqueName('slot'), { temporary: true })
+  const slot = await exportSnapshot(db.url, uniqueName('slot'))
   await slot.release()
   await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /is gone/)
 })
