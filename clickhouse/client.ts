@@ -17,6 +17,8 @@ export interface ClickhouseOptions {
   readonly tls?: TlsFiles
   /** Current database of every statement; names in a model resolve against it. */
   readonly database?: string
+  /** Sent with every statement, unless it has others. */
+  readonly settings?: ClickHouseSettings
   /** Beginning of every statement's query id: what a client that is gone has left running is found by it. */
   readonly queryPrefix?: string
 }
@@ -58,6 +60,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
     username: options.user,
     password: options.password,
     ...(options.database === undefined ? {} : { database: options.database }),
+    ...(options.settings === undefined ? {} : { clickhouse_settings: options.settings }),
     request_timeout: requestTimeoutMs,
     keep_alive: { enabled: true, idle_socket_ttl: 2000, eagerly_destroy_stale_sockets: true },
     log: { level: 127 },

@@ -7,6 +7,7 @@ import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
 import { type Model, modelStatements, unrebuildable } from '../clickhouse/model.ts'
 import { patient } from '../clickhouse/patient.ts'
+import { pinnedSettings } from '../clickhouse/pinned.ts'
 import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
 import type { Publisher } from '../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
@@ -17,9 +18,11 @@ import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { sideBySide } from '../runtime/side-by-side.ts'
 import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
 import { Objects, rebuildAdvice } from './objects.ts'
+import { probe, probeStatements } from './probe.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
 import { uncertainStatement } from './uncertain.ts'
 import { watermarkStatements } from './watermark.ts'
@@ -39,7 +42,8 @@ const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
 
 /**
  * Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's.
- * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one; WAREHOUSE_UNFINISHED when a reset of it was cut off
+ * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one; WAREHOUSE_UNFINISHED when a reset of it was cut off;
+ *   CLICKHOUSE_UNFIT, WAREHOUSE_DAMAGED
  */
 export async function openWarehouse(parts: {
   config: Config
@@ -55,21 +59,27 @@ export async function openWarehouse(parts: {
   const { config, generation, schemas, model, during } = parts
   const database = generationDatabase(config.name, generation.number)
   const bare = connectClickhouse(parts.clickhouse)
-  await claimDatabase(bare, config.name, generation, during).finally(() => bare.close())
-  const connected = connectClickhouse({ ...parts.clickhouse, database, queryPrefix: foldQueries(database) })
-  const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
-  const tables = new Map<string, FoldTable>()
-  for (const [place, about] of generation.tables.entries()) {
-    const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
-    tables.set(about.topic, await loadFoldTable({ ...about, place }, schemas, optionsOf))
+  const claim = async () => {
+    await claimDatabase(bare, config.name, generation, during)
+    return pinnedSettings(bare)
   }
+  const settings = await claim().finally(() => bare.close())
+  const connected = connectClickhouse({ ...parts.clickhouse, database, settings, queryPrefix: foldQueries(database) })
+  const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
+  const loaded: FoldTable[] = []
+  const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
+  await sideBySide(generation.tables.entries(), async ([place, about]) => {
+    loaded[place] = await loadFoldTable({ ...about, place }, schemas, optionsOf)
+  })
+  const tables = new Map(loaded.map(table => [table.topic, table]))
   const objects = await Objects.read(clickhouse)
-  const engine = [...watermarkStatements, lifetimeStatement, uncertainStatement, capturedStatement]
+  const engine = [...watermarkStatements, lifetimeStatement, uncertainStatement, capturedStatement, ...probeStatements]
   const ofTables = [...tables.values()].map(({ table }) => tableStatements(table))
   await objects.make([engine, ...ofTables], rebuildAdvice)
-  for (const { table, history } of tables.values()) {
-    await prepareHistory(clickhouse, table, { wanted: history, exists: objects.has(historyName(table)) })
-  }
+  await probe(clickhouse)
+  await sideBySide(tables.values(), ({ table, history }) =>
+    prepareHistory(clickhouse, table, { wanted: history, exists: objects.has(historyName(table)) }),
+  )
   await rememberTables(clickhouse, tables)
   if (model !== undefined) {
     checkRequirements(model, [...tables.values()])

@@ -4,6 +4,7 @@
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { type Generation, parseWatermark, type Watermark } from '../contract/generation.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
+import { probeTables } from './probe.ts'
 
 /** First offset of a partition that is not yet visible. */
 export type VisibleOffset = (topic: string, partition: number) => number
@@ -29,6 +30,7 @@ export const engineTables: readonly string[] = [
   'server_lifetime',
   'uncertain',
   'made',
+  ...probeTables,
 ]
 
 /** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */

@@ -79,6 +79,7 @@ export const errorCodes = {
   CLICKHOUSE_BUSY: { policy: 'retry', meaning: 'ClickHouse is short of memory, time, disk, parts or quota' },
   CLICKHOUSE_DENIED: { policy: 'stop', meaning: 'ClickHouse refuses the user, or the user lacks a right' },
   CLICKHOUSE_REFUSED: { policy: 'stop', meaning: 'ClickHouse cannot store a record as it is' },
+  CLICKHOUSE_UNFIT: { policy: 'stop', meaning: 'this ClickHouse, or its user, would not count every change once' },
   VIEW_FAILED: { policy: 'stop', meaning: 'a view of the model fails on a record that its table can store' },
   CLICKHOUSE_FAILED: { policy: 'stop', meaning: 'ClickHouse refused a statement that it should take' },
   WAREHOUSE_DAMAGED: { policy: 'stop', meaning: 'ClickHouse no longer holds what was folded into it' },

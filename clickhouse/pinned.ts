@@ -1,0 +1,89 @@
+// clickhouse/pinned: every setting that could change what a statement of the consumer means, at the value that it counts on.
+// May know: runtime/errors, clickhouse/client. @see https://clickhouse.com/docs/operations/settings/settings
+
+import type { ClickHouseSettings } from '@clickhouse/client'
+import { MillraceError } from '../runtime/errors.ts'
+import type { Clickhouse } from './client.ts'
+
+/** ClickHouse's own defaults, unless a reason stands beside. The profile of a user may have others. */
+const wanted: Readonly<Record<string, string>> = {
+  // An insert is whole and at once, and its token is enough to know it again.
+  async_insert: '0',
+  insert_deduplicate: '1',
+  deduplicate_insert: 'enable',
+  deduplicate_insert_select: 'enable_when_possible',
+  deduplicate_blocks_in_dependent_materialized_views: '1',
+  materialized_views_ignore_errors: '0',
+  insert_null_as_default: '1',
+  min_insert_block_size_rows_for_materialized_views: '0',
+  min_insert_block_size_bytes_for_materialized_views: '0',
+  use_strict_insert_block_limits: '0',
+  // A load has rows of many months in one insert.
+  throw_on_max_partitions_per_insert_block: '0',
+  // What is read is all there is: a limit that is reached is an error.
+  limit: '0',
+  offset: '0',
+  final: '0',
+  additional_table_filters: '{}',
+  additional_result_filter: '',
+  read_overflow_mode: 'throw',
+  result_overflow_mode: 'throw',
+  timeout_overflow_mode: 'throw',
+  group_by_overflow_mode: 'throw',
+  sort_overflow_mode: 'throw',
+  join_overflow_mode: 'throw',
+  set_overflow_mode: 'throw',
+  distinct_overflow_mode: 'throw',
+  transfer_overflow_mode: 'throw',
+  apply_deleted_mask: '1',
+  do_not_merge_across_partitions_select_final: '0',
+  use_query_cache: '0',
+  // A value is what it is.
+  join_use_nulls: '0',
+  join_any_take_last_row: '0',
+  join_default_strictness: 'ALL',
+  any_join_distinct_right_table_keys: '0',
+  group_by_use_nulls: '0',
+  transform_null_in: '0',
+  cast_keep_nullable: '0',
+  aggregate_functions_null_for_empty: '0',
+  data_type_default_nullable: '0',
+  flatten_nested: '1',
+  prefer_column_name_to_alias: '0',
+  date_time_overflow_behavior: 'ignore',
+  decimal_check_overflow: '1',
+  session_timezone: '',
+  input_format_avro_allow_missing_fields: '0',
+  input_format_avro_null_as_default: '0',
+  input_format_null_as_default: '1',
+  input_format_allow_errors_num: '0',
+  input_format_allow_errors_ratio: '0',
+}
+
+interface Found {
+  readonly name: string
+  readonly value: string
+  readonly readonly: number
+}
+
+/**
+ * Those of the settings that this server knows, to be sent with every statement.
+ * @throws {MillraceError} CLICKHOUSE_UNFIT when the user has another value and may not change it
+ */
+export async function pinnedSettings(clickhouse: Clickhouse): Promise<ClickHouseSettings> {
+  const names = Object.keys(wanted)
+  const found = await clickhouse.rows<Found>(
+    'SELECT name, value, toUInt8(readonly) AS readonly FROM system.settings WHERE name IN {names:Array(String)}',
+    { names },
+    { limit: '0', offset: '0' },
+  )
+  const fixed = found.filter(({ name, value, readonly }) => readonly !== 0 && value !== wanted[name])
+  if (fixed.length > 0) {
+    throw new MillraceError('CLICKHOUSE_UNFIT', {
+      what: `this user has settings that would make tables or sums wrong, and may not change them: ${fixed.map(({ name, value }) => `${name} = ${value}`).join(', ')}`,
+      where: clickhouse.url,
+      next: `give the user a profile without constraints on them, or with ${fixed.map(({ name }) => `${name} = ${wanted[name] || "''"}`).join(', ')}, then start again; nothing was folded`,
+    })
+  }
+  return Object.fromEntries(found.map(({ name }) => [name, wanted[name]]))
+}

@@ -1,0 +1,135 @@
+// test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong are refused or overruled.
+// May know: clickhouse, consumer/probe, real ClickHouse: two servers.
+
+import { connectClickhouse } from '../../clickhouse/client.ts'
+import { pinnedSettings } from '../../clickhouse/pinned.ts'
+import { probe, probeStatements } from '../../consumer/probe.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+
+const test = suite('probe of ClickHouse')
+
+const policy = '<databases><filtered><kept><filter>id = 1</filter></kept></filtered></databases>'
+const user = (profile: string, more = '') =>
+  `<password></password><networks><ip>127.0.0.1</ip></networks><profile>${profile}</profile><quota>default</quota>${more}`
+/** Each says something else of what is inserted or read; any of them would go unnoticed. */
+const harmful = {
+  silent: '<materialized_views_ignore_errors>1</materialized_views_ignore_errors>',
+  forgetful:
+    '<deduplicate_insert>disable</deduplicate_insert><deduplicate_insert_select>disable</deduplicate_insert_select>',
+  forgetfulViews:
+    '<deduplicate_blocks_in_dependent_materialized_views>0</deduplicate_blocks_in_dependent_materialized_views>',
+  short: '<limit>1</limit>',
+  late: '<offset>1</offset>',
+  cut: '<max_rows_to_read>1</max_rows_to_read><read_overflow_mode>break</read_overflow_mode>',
+  cutGroups: '<max_rows_to_group_by>1</max_rows_to_group_by><group_by_overflow_mode>any</group_by_overflow_mode>',
+  elsewhere: '<session_timezone>Asia/Tokyo</session_timezone>',
+  nullable: '<data_type_default_nullable>1</data_type_default_nullable><join_use_nulls>1</join_use_nulls>',
+}
+const fixedBy = (value: string) => `<final>${value}</final><constraints><final><readonly/></final></constraints>`
+const users = `<clickhouse>
+  <profiles>
+    ${Object.entries(harmful)
+      .map(([name, settings]) => `<${name}>${settings}</${name}>`)
+      .join('\n')}
+    <fixed>${fixedBy('1')}</fixed><mended>${fixedBy('0')}</mended>
+  </profiles>
+  <users>
+    ${[...Object.keys(harmful), 'fixed', 'mended'].map(name => `<${name}>${user(name)}</${name}>`).join('\n')}
+    <filtered>${user('default', policy)}</filtered>
+    <blind>${user('default', `${policy}<grants><query>GRANT ALL ON filtered.*</query><query>GRANT SELECT ON system.tables</query></grants>`)}</blind>
+  </users>
+</clickhouse>`
+
+let services: Services
+let second: Services
+test.before(async () => {
+  services = await startServices(['clickhouse'], { 'clickhouse.users.d/test.xml': users })
+  second = await startServices(['clickhouse'])
+})
+test.after(async () => {
+  await second?.stop()
+  await services?.stop()
+})
+
+interface Attempt {
+  readonly user: string
+  readonly database: string
+  readonly pinned?: boolean
+  readonly url?: string
+}
+
+/** What a consumer of this user finds. @throws {MillraceError} as it would */
+async function attempt({ user, database, pinned = true, url = services.endpoints.clickhouse! }: Attempt) {
+  const admin = connectClickhouse({ url, user: 'default', password: '' })
+  await admin.command(`CREATE DATABASE IF NOT EXISTS ${database}`)
+  for (const sql of probeStatements) await admin.command(sql.replaceAll(/\b(probe\w*)\b/g, `${database}.$1`))
+  await admin.close()
+  const bare = connectClickhouse({ url, user, password: '' })
+  const settings = pinned ? await pinnedSettings(bare).finally(() => bare.close()) : {}
+  const clickhouse = connectClickhouse({ url, user, password: '', database, settings })
+  try {
+    await probe(clickhouse)
+  } finally {
+    await clickhouse.close()
+  }
+}
+
+test('a server with its defaults counts every change once, also with two consumers at once', async () => {
+  const started = performance.now()
+  await attempt({ user: 'default', database: 'plain' })
+  console.log(`pinned and probed in ${Math.round(performance.now() - started)} ms, tables and connections included`)
+  await Promise.all([1, 2, 3].map(() => attempt({ user: 'default', database: 'plain' })))
+})
+
+test('what the profile of a user says is overruled, and would be seen', async () => {
+  for (const name of Object.keys(harmful)) await attempt({ user: name, database: `of_${name}` })
+  const seen = []
+  for (const name of Object.keys(harmful)) {
+    const error = await attempt({ user: name, database: `of_${name}`, pinned: false }).catch((e: MillraceError) => e)
+    if (error instanceof MillraceError) seen.push(`${name} ${error.code}`)
+  }
+  console.log(seen)
+  assert.ok(seen.includes('forgetful CLICKHOUSE_UNFIT'))
+})
+
+test('a setting that may not be changed is named, with the value that helps', async () => {
+  const error = await assert.refuses(
+    () => attempt({ user: 'fixed', database: 'fixed' }),
+    'CLICKHOUSE_UNFIT',
+    /final = 1/,
+  )
+  assert.match(error.next, /with final = 0/)
+  await attempt({ user: 'mended', database: 'fixed' })
+})
+
+test('a row policy that hides rows of a table is named, also to a user who may not list policies', async () => {
+  const admin = connectClickhouse({ url: services.endpoints.clickhouse!, user: 'default', password: '' })
+  await admin.command('CREATE DATABASE filtered')
+  await admin.command('CREATE TABLE filtered.kept (id Int32) ENGINE = MergeTree ORDER BY id')
+  await admin.close()
+  for (const user of ['filtered', 'blind'])
+    await assert.refuses(
+      () => attempt({ user, database: 'filtered' }),
+      'CLICKHOUSE_UNFIT',
+      /a row policy hides rows from this user in kept/,
+    )
+  await attempt({ user: 'default', database: 'filtered' })
+})
+
+test('two servers behind one address are told apart', async () => {
+  const ports = [services, second].map(({ endpoints }) => Number(new URL(endpoints.clickhouse!).port))
+  const proxy = await startTcpProxy(ports[0]!)
+  const url = `http://127.0.0.1:${proxy.port}`
+  await attempt({ user: 'default', database: 'balanced', url })
+  let connections = 0
+  Object.defineProperty(proxy, 'target', { get: () => ports[connections++ % 2] })
+  const clickhouse = connectClickhouse({ url, user: 'default', password: '', database: 'default' })
+  await assert.refuses(() => probe(clickhouse), 'CLICKHOUSE_UNFIT', /2 servers answer at this address/)
+  await clickhouse.close()
+  await proxy.close()
+})
+
+test.run()
