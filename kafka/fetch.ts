@@ -56,6 +56,8 @@ export class Fetcher {
   /** How often a leader could not be asked, or was no longer the leader. */
   interruptions = 0
   #turn = 0
+  /** Partitions that had records when they were asked for last, of which none came. */
+  readonly #passedOver = new Set<string>()
   #failures = 0
 
   constructor(connection: KafkaConnection) {
@@ -126,15 +128,24 @@ export class Fetcher {
   }
 
   #poll(leader: number, positions: readonly FetchPosition[], limits: FetchLimits): Poll {
-    // The first position may fill the whole response, so each takes its turn to be the first.
-    const first = this.#turn++ % positions.length
-    const inTurn = [...positions.slice(first), ...positions.slice(0, first)]
-    const poll: Poll = { positions, answer: this.#ask(leader, inTurn, limits), isDone: false }
+    const poll: Poll = { positions, answer: this.#ask(leader, this.#inTurn(positions), limits), isDone: false }
     const end = () => {
       poll.isDone = true
     }
     poll.answer.then(end, end)
     return poll
+  }
+
+  /**
+   * The first position may fill the whole response, so each takes its turn to be the first. A record that is larger than what may come of
+   * its partition comes only if its partition is the first that has any, so partitions of which nothing came go before all others.
+   */
+  #inTurn(positions: readonly FetchPosition[]): readonly FetchPosition[] {
+    const first = this.#turn++ % positions.length
+    const inTurn = [...positions.slice(first), ...positions.slice(0, first)]
+    if (this.#passedOver.size === 0) return inTurn
+    const isFirst = (position: FetchPosition) => this.#passedOver.has(keyOf(position))
+    return [...inTurn.filter(isFirst), ...inTurn.filter(position => !isFirst(position))]
   }
 
   async #ask(leader: number, positions: readonly FetchPosition[], limits: FetchLimits): Promise<Answer> {
@@ -165,11 +176,19 @@ export class Fetcher {
         const key = keyOf(response)
         const asked = positions.get(key)!
         if (offsets?.get(key)?.offset !== asked.offset) continue
-        if (response.errorCode === 0) fetched.push(decode(response, asked))
+        if (response.errorCode === 0) fetched.push(this.#note(key, decode(response, asked)))
         else failure ??= await this.#transient(errorFromCode(response.errorCode), asked)
       }
     }
     return { fetched, ...(failure === undefined ? {} : { failure }) }
+  }
+
+  /** Whether there was something to give, and nothing was given. */
+  #note(key: string, fetched: FetchedPartition): FetchedPartition {
+    const { records, fromOffset, end } = fetched
+    if (records.nextOffset === fromOffset && end > fromOffset) this.#passedOver.add(key)
+    else this.#passedOver.delete(key)
+    return fetched
   }
 
   /** Describes an error that passes; throws any other. */

@@ -77,6 +77,29 @@ test("another client's batches are read, from the middle of a batch too", async 
   assert.equal(await fetcher.endOffsets(topic), [6])
 })
 
+test('a record that is larger than what may come of its partition comes with the next answer, whatever else there is', async () => {
+  const partitions = 8
+  const topic = await makeTopic(connection, partitions)
+  const messages = Array.from({ length: 40 * (partitions - 1) }, (_, index) => ({
+    partition: index % (partitions - 1),
+    value: 'x'.repeat(10_000),
+  }))
+  await producer.send({ topic, messages })
+  const huge = partitions - 1
+  await producer.send({ topic, messages: [{ partition: huge, value: 'y'.repeat(200_000) }] })
+  const own = openFetcher(connection)
+  const offsets = new Array<number>(partitions).fill(0)
+  let answers = 0
+  while (offsets[huge] === 0) {
+    const positions = offsets.map((offset, partition) => ({ topic, partition, offset, maxBytes: 20_000 }))
+    for (const { partition, records } of await own.fetch(positions, limits, signal))
+      offsets[partition] = records.nextOffset
+    answers++
+  }
+  own.close()
+  assert.ok(answers <= 2, `it came with answer ${answers}`)
+})
+
 test("records of others' transactions are given like any others, also while one is open; their markers are passed", async () => {
   const topic = await makeTopic(connection, 1)
   const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
