@@ -11,10 +11,14 @@ let services: Services
 const user = (profile: string) =>
   `<password>x</password><networks><ip>127.0.0.1</ip></networks><profile>${profile}</profile><quota>default</quota>`
 const users = `<clickhouse>
-  <profiles><one><readonly>1</readonly></one><two><readonly>2</readonly></two></profiles>
+  <profiles>
+    <one><readonly>1</readonly></one><two><readonly>2</readonly></two>
+    <fixed><final>1</final><constraints><final><readonly/></final></constraints></fixed>
+  </profiles>
   <users>
     <reader>${user('one')}</reader>
     <looker>${user('two')}</looker>
+    <final>${user('fixed')}</final>
   </users>
 </clickhouse>`
 
@@ -32,14 +36,20 @@ const setup = Array.from(
     INSERT INTO public.t${index} SELECT g, g FROM generate_series(1, 10) g;`,
 ).join('')
 
-test('a user that may only read ends the consumer, which says what it needs', async () => {
+const readonly = ['CLICKHOUSE_DENIED', 'READONLY', 'a profile without readonly', 'CREATE DATABASE']
+
+test('a user that may only read, or reads something else, ends the consumer, which says what it needs', async () => {
   await using pipeline = await startPipeline(services, { setup, start: false })
-  for (const name of ['reader', 'looker']) {
+  for (const [name, parts] of [
+    ['reader', readonly],
+    ['looker', readonly],
+    ['final', ['CLICKHOUSE_UNFIT', 'final = 1', 'with final = 0', 'nothing was folded']],
+  ] as const) {
     const clickhouse = { url: services.endpoints.clickhouse, user: name, password: 'x' }
     await pipeline.configure({ tables: { 'public.*': {} }, clickhouse })
     pipeline.start()
     assert.is((await pipeline.consumer.untilEnd()).code, 2, name)
-    for (const part of ['CLICKHOUSE_DENIED', 'READONLY', 'a profile without readonly', 'CREATE DATABASE'])
+    for (const part of parts)
       assert.ok(pipeline.consumer.log.includes(part), `${name}: ${part}\n${pipeline.consumer.tail()}`)
   }
 })
