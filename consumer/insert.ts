@@ -34,6 +34,8 @@ export interface Inserter {
   readonly setAside: SetAside
   /** Asked right before each insert: somebody else may have the partitions by now. @throws {MillraceError} FENCED */
   requireOwnership(): void
+  /** The run of ClickHouse that what is being done counts on; undefined before it is known. */
+  server: string | undefined
 }
 
 /** Beginning of the query ids of whoever folds into a generation's database. */

@@ -1,10 +1,11 @@
 // consumer/main: puts the consumer together: one generation at a time, from its topics to its warehouse.
 // May know: contract, kafka, clickhouse, runtime, consumer.
 
-import { connectClickhouse } from '../clickhouse/client.ts'
+import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { findDatabases } from '../clickhouse/databases.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
 import { loadModel, type Model } from '../clickhouse/model.ts'
+import { withinQuota } from '../clickhouse/quota.ts'
 import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
@@ -24,6 +25,8 @@ import { checkBelonging, elsewhere } from './belonging.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
 import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
+import type { Inserter } from './insert.ts'
+import { restarted, serverLifetime } from './lifetime.ts'
 import { reassigned } from './open-batches.ts'
 import { Others } from './progress.ts'
 import { runFold } from './run.ts'
@@ -157,12 +160,23 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   const groupId = consumerGroup(config.name, generation.number)
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
   openings.opened('group', () => membership.leave())
-  const { clickhouse, database, tables } = warehouse
+  const { database, tables } = warehouse
   openings.opened('upkeep', keepUp(parts, database, membership))
   const requireOwnership = () => {
     if (!membership.stillOwner()) throw reassigned()
   }
-  const inserter = { clickhouse, database, setAside: divertTo(letters, log), requireOwnership }
+  const stillHolds = async (bare: Clickhouse) => {
+    requireOwnership()
+    if (inserter.server !== undefined && (await serverLifetime(bare)) !== inserter.server) throw restarted()
+  }
+  const clickhouse = withinQuota(warehouse.clickhouse, { signal, log, stillHolds })
+  const inserter: Inserter = {
+    clickhouse,
+    database,
+    setAside: divertTo(letters, log),
+    requireOwnership,
+    server: undefined,
+  }
   const makeKnown = async () => {
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)

@@ -4,6 +4,7 @@
 import { retry } from '../runtime/retry.ts'
 import { announce } from './announce.ts'
 import { type Compared, compareOffsets } from './compare.ts'
+import type { Folder } from './fold.ts'
 import type { Progress } from './intent.ts'
 import { serverLifetime } from './lifetime.ts'
 import { reassigned, settleBatches } from './open-batches.ts'
@@ -20,8 +21,9 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
   const { folder, membership } = loop
   const started = performance.now()
   const attempt = async () => {
+    await nameRun(folder)
     const progress = await settleBatches(loop, assignment, signal)
-    const server = await serverLifetime(folder.inserter.clickhouse)
+    const server = await nameRun(folder)
     const compared = await compareOffsets(loop, progress, { server, signal })
     await report(loop, progress, compared)
     if (membership.assignment !== assignment) throw reassigned()
@@ -34,6 +36,14 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     return tenure
   }
   return retry(attempt, { what: 'take over partitions', signal, log: folder.log })
+}
+
+/** From here on, everything counts on this run of ClickHouse. */
+async function nameRun({ inserter }: Pick<Folder, 'inserter'>): Promise<string> {
+  inserter.server = undefined
+  const server = await serverLifetime(inserter.clickhouse)
+  inserter.server = server
+  return server
 }
 
 function ownedOf({ folded, last }: Compared): Owned {
