@@ -28,6 +28,7 @@ import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGive
 import type { Inserter } from './insert.ts'
 import { restarted, serverLifetime } from './lifetime.ts'
 import { reassigned } from './open-batches.ts'
+import { requireAllRows } from './probe.ts'
 import { Others } from './progress.ts'
 import { runFold } from './run.ts'
 import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
@@ -178,6 +179,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
     server: undefined,
   }
   const makeKnown = async () => {
+    await requireAllRows(clickhouse)
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)
     const names = [...tables.values()].map(({ table }) => tableName(table)).join(' ')

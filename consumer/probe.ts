@@ -57,39 +57,50 @@ export async function probe(clickhouse: Clickhouse): Promise<void> {
 /** Each request has a connection of its own. */
 async function requireOneServer(clickhouse: Clickhouse): Promise<void> {
   const ask = () =>
-    clickhouse.rows<{ id: string; host: string }>('SELECT serverUUID() AS id, hostName() AS host, sleep(0.005)')
+    clickhouse.rows<{ id: string; place: string }>(
+      "SELECT toString(serverUUID()) AS id, concat(hostName(), ':', toString(tcpPort())) AS place, sleep(0.005)",
+    )
   const answers = (await Promise.all(Array.from({ length: requests }, ask))).flat()
-  const servers = new Map(answers.map(({ id, host }) => [id, host]))
+  const servers = new Map(answers.map(({ id, place }) => [`${id} ${place}`, place]))
   if (servers.size > 1)
     throw unfit(clickhouse, `${servers.size} servers answer at this address: ${[...servers.values()].join(', ')}`)
 }
 
-/** A row policy may stand on any table; whether one applies to this user is told by ClickHouse's plan of a query. */
-async function requireAllRows(clickhouse: Clickhouse): Promise<void> {
-  if (!(await mayHavePolicies(clickhouse))) return
+/**
+ * A row policy may stand on any table of the generation, and would hide rows from what folds. The list of policies tells; a user who may not read
+ * it is told by ClickHouse's plan of a query, once there is something to read.
+ * @throws {MillraceError} CLICKHOUSE_UNFIT
+ */
+export async function requireAllRows(clickhouse: Clickhouse): Promise<void> {
+  const hidden = (await policiesOf(clickhouse)) ?? (await filteredTables(clickhouse))
+  if (hidden.length > 0) throw unfit(clickhouse, `a row policy hides rows from this user in ${hidden.join(', ')}`)
+}
+
+/** Tables with a policy that applies to this user or to one of its roles; undefined when it may not be known. */
+async function policiesOf(clickhouse: Clickhouse): Promise<string[] | undefined> {
+  const self = 'arrayConcat([currentUser()], enabledRoles())'
+  try {
+    const rows = await clickhouse.rows<{ name: string }>(
+      `SELECT if(table = '', '*', table) AS name FROM system.row_policies WHERE database IN ('', '*', currentDatabase())
+AND (hasAny(apply_to_list, ${self}) OR (apply_to_all AND NOT hasAny(apply_to_except, ${self}))) ORDER BY name`,
+    )
+    return rows.map(({ name }) => name)
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'CLICKHOUSE_DENIED') return undefined
+    throw error
+  }
+}
+
+async function filteredTables(clickhouse: Clickhouse): Promise<string[]> {
   const tables = await clickhouse.rows<{ name: string }>(
     "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' ORDER BY name",
   )
-  const hidden: string[] = []
+  const filtered = new Set<string>()
   await sideBySide(tables, async ({ name }) => {
     const plan = await clickhouse.rows<{ explain: string }>(`EXPLAIN actions = 1 SELECT * FROM ${quoteName(name)}`)
-    if (plan.some(({ explain }) => explain.includes('Row level filter'))) hidden.push(name)
+    if (plan.some(({ explain }) => explain.includes('Row level filter'))) filtered.add(name)
   })
-  if (hidden.length > 0)
-    throw unfit(clickhouse, `a row policy hides rows from this user in ${hidden.toSorted().join(', ')}`)
-}
-
-/** Also when this user may not read the list of them. */
-async function mayHavePolicies(clickhouse: Clickhouse): Promise<boolean> {
-  try {
-    const found = await clickhouse.rows(
-      "SELECT 1 FROM system.row_policies WHERE database IN ('', '*', currentDatabase()) LIMIT 1",
-    )
-    return found.length > 0
-  } catch (error) {
-    if (error instanceof MillraceError && error.code === 'CLICKHOUSE_DENIED') return true
-    throw error
-  }
+  return [...filtered].sort()
 }
 
 function unfit({ url }: Clickhouse, what: string): MillraceError {

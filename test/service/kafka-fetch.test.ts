@@ -80,11 +80,14 @@ test("another client's batches are read, from the middle of a batch too", async 
 test('a record that is larger than what may come of its partition comes with the next answer, whatever else there is', async () => {
   const partitions = 8
   const topic = await makeTopic(connection, partitions)
-  const messages = Array.from({ length: 40 * (partitions - 1) }, (_, index) => ({
-    partition: index % (partitions - 1),
-    value: 'x'.repeat(10_000),
-  }))
-  await producer.send({ topic, messages })
+  // Batches that each partition's share has room for.
+  for (let times = 0; times < 20; times++) {
+    const messages = Array.from({ length: partitions - 1 }, (_, partition) => ({
+      partition,
+      value: 'x'.repeat(10_000),
+    }))
+    await producer.send({ topic, messages })
+  }
   const huge = partitions - 1
   await producer.send({ topic, messages: [{ partition: huge, value: 'y'.repeat(200_000) }] })
   const own = openFetcher(connection)

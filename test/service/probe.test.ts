@@ -23,11 +23,11 @@ const harmful = {
     '<deduplicate_blocks_in_dependent_materialized_views>0</deduplicate_blocks_in_dependent_materialized_views>',
   short: '<limit>1</limit>',
   late: '<offset>1</offset>',
-  cut: '<max_rows_to_read>1</max_rows_to_read><read_overflow_mode>break</read_overflow_mode>',
-  cutGroups: '<max_rows_to_group_by>1</max_rows_to_group_by><group_by_overflow_mode>any</group_by_overflow_mode>',
   elsewhere: '<session_timezone>Asia/Tokyo</session_timezone>',
   nullable: '<data_type_default_nullable>1</data_type_default_nullable><join_use_nulls>1</join_use_nulls>',
 }
+/** A limit is kept, and reaching it is an error instead of a part of the rows. */
+const limiting = '<max_rows_to_read>1</max_rows_to_read><read_overflow_mode>break</read_overflow_mode>'
 const fixedBy = (value: string) => `<final>${value}</final><constraints><final><readonly/></final></constraints>`
 const users = `<clickhouse>
   <profiles>
@@ -35,9 +35,10 @@ const users = `<clickhouse>
       .map(([name, settings]) => `<${name}>${settings}</${name}>`)
       .join('\n')}
     <fixed>${fixedBy('1')}</fixed><mended>${fixedBy('0')}</mended>
+    <limited>${limiting}</limited>
   </profiles>
   <users>
-    ${[...Object.keys(harmful), 'fixed', 'mended'].map(name => `<${name}>${user(name)}</${name}>`).join('\n')}
+    ${[...Object.keys(harmful), 'fixed', 'mended', 'limited'].map(name => `<${name}>${user(name)}</${name}>`).join('\n')}
     <filtered>${user('default', policy)}</filtered>
     <blind>${user('default', `${policy}<grants><query>GRANT ALL ON filtered.*</query><query>GRANT SELECT ON system.tables</query></grants>`)}</blind>
   </users>
@@ -91,8 +92,12 @@ test('what the profile of a user says is overruled, and would be seen', async ()
     const error = await attempt({ user: name, database: `of_${name}`, pinned: false }).catch((e: MillraceError) => e)
     if (error instanceof MillraceError) seen.push(`${name} ${error.code}`)
   }
-  console.log(seen)
+  console.log(`without pinned settings these are seen: ${seen.join(', ')}`)
   assert.ok(seen.includes('forgetful CLICKHOUSE_UNFIT'))
+})
+
+test('a limit that would cut what is read is an error with its name', async () => {
+  await assert.refuses(() => attempt({ user: 'limited', database: 'limited' }), 'CLICKHOUSE_FAILED', /TOO_MANY_ROWS/)
 })
 
 test('a setting that may not be changed is named, with the value that helps', async () => {
@@ -109,13 +114,16 @@ test('a row policy that hides rows of a table is named, also to a user who may n
   const admin = connectClickhouse({ url: services.endpoints.clickhouse!, user: 'default', password: '' })
   await admin.command('CREATE DATABASE filtered')
   await admin.command('CREATE TABLE filtered.kept (id Int32) ENGINE = MergeTree ORDER BY id')
-  await admin.close()
-  for (const user of ['filtered', 'blind'])
-    await assert.refuses(
+  const isRefused = (user: string) =>
+    assert.refuses(
       () => attempt({ user, database: 'filtered' }),
       'CLICKHOUSE_UNFIT',
       /a row policy hides rows from this user in kept/,
     )
+  await isRefused('filtered')
+  await admin.command('INSERT INTO filtered.kept VALUES (1), (2)')
+  await isRefused('blind')
+  await admin.close()
   await attempt({ user: 'default', database: 'filtered' })
 })
 
