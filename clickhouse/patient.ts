@@ -12,5 +12,6 @@ export function patient(clickhouse: Clickhouse, { signal, log }: { signal: Abort
     ...clickhouse,
     rows: (...args) => again(() => clickhouse.rows(...args)),
     command: (...args) => again(() => clickhouse.command(...args)),
+    insert: (...args) => again(() => clickhouse.insert(...args)),
   }
 }

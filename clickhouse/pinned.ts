@@ -60,6 +60,9 @@ const wanted: Readonly<Record<string, string>> = {
   input_format_allow_errors_ratio: '0',
 }
 
+/** For what is asked before the others are known: the profile of a user may cut every answer. */
+export const wholeAnswer: ClickHouseSettings = { limit: '0', offset: '0' }
+
 interface Found {
   readonly name: string
   readonly value: string
@@ -75,7 +78,7 @@ export async function pinnedSettings(clickhouse: Clickhouse): Promise<ClickHouse
   const found = await clickhouse.rows<Found>(
     'SELECT name, value, toUInt8(readonly) AS readonly FROM system.settings WHERE name IN {names:Array(String)}',
     { names },
-    { limit: '0', offset: '0' },
+    wholeAnswer,
   )
   const fixed = found.filter(({ name, value, readonly }) => readonly !== 0 && value !== wanted[name])
   if (fixed.length > 0) {

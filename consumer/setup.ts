@@ -1,6 +1,7 @@
 // consumer/setup: a generation's database, tables, model and stable views.
 // May know: contract, clickhouse, kafka/registry, consumer/{insert,lifetime,objects,tables,uncertain,watermark}.
 
+import type { ClickHouseSettings } from '@clickhouse/client'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { claimDatabase } from '../clickhouse/databases.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
@@ -22,7 +23,7 @@ import { sideBySide } from '../runtime/side-by-side.ts'
 import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
 import { Objects, rebuildAdvice } from './objects.ts'
-import { probe, probeStatements } from './probe.ts'
+import { probe, probeStatements, requireOneServer } from './probe.ts'
 import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
 import { uncertainStatement } from './uncertain.ts'
 import { watermarkStatements } from './watermark.ts'
@@ -58,12 +59,9 @@ export async function openWarehouse(parts: {
 }): Promise<Warehouse> {
   const { config, generation, schemas, model, during } = parts
   const database = generationDatabase(config.name, generation.number)
-  const bare = connectClickhouse(parts.clickhouse)
-  const claim = async () => {
-    await claimDatabase(bare, config.name, generation, during)
-    return pinnedSettings(bare)
-  }
-  const settings = await claim().finally(() => bare.close())
+  const settings = await lookAt(parts.clickhouse)
+  const outside = connectClickhouse({ ...parts.clickhouse, settings })
+  await claimDatabase(outside, config.name, generation, during).finally(() => outside.close())
   const connected = connectClickhouse({ ...parts.clickhouse, database, settings, queryPrefix: foldQueries(database) })
   const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
   const loaded: FoldTable[] = []
@@ -87,6 +85,16 @@ export async function openWarehouse(parts: {
   }
   const publisher = { pipeline: config.name, kafkaCluster: generation.kafkaCluster }
   return { clickhouse: connected, publisher, database, tables }
+}
+
+/** @returns settings for every further connection */
+async function lookAt(options: { url: string; user: string; password: string }): Promise<ClickHouseSettings> {
+  const bare = connectClickhouse(options)
+  const look = async () => {
+    await requireOneServer(bare)
+    return pinnedSettings(bare)
+  }
+  return look().finally(() => bare.close())
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { pinnedSettings } from '../../clickhouse/pinned.ts'
-import { probe, probeStatements } from '../../consumer/probe.ts'
+import { probe, probeStatements, requireOneServer } from '../../consumer/probe.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -44,10 +44,18 @@ const users = `<clickhouse>
   </users>
 </clickhouse>`
 
+/** With this, ClickHouse gives all others a policy of their own, which shows them everything. */
+const settings = `<clickhouse><access_control_improvements>
+  <users_without_row_policies_can_read_rows>false</users_without_row_policies_can_read_rows>
+</access_control_improvements></clickhouse>`
+
 let services: Services
 let second: Services
 test.before(async () => {
-  services = await startServices(['clickhouse'], { 'clickhouse.users.d/test.xml': users })
+  services = await startServices(['clickhouse'], {
+    'clickhouse.users.d/test.xml': users,
+    'clickhouse.d/test.xml': settings,
+  })
   second = await startServices(['clickhouse'])
 })
 test.after(async () => {
@@ -69,6 +77,7 @@ async function attempt({ user, database, pinned = true, url = services.endpoints
   for (const sql of probeStatements) await admin.command(sql.replaceAll(/\b(probe\w*)\b/g, `${database}.$1`))
   await admin.close()
   const bare = connectClickhouse({ url, user, password: '' })
+  await requireOneServer(bare)
   const settings = pinned ? await pinnedSettings(bare).finally(() => bare.close()) : {}
   const clickhouse = connectClickhouse({ url, user, password: '', database, settings })
   try {
@@ -123,6 +132,10 @@ test('a row policy that hides rows of a table is named, also to a user who may n
   await isRefused('filtered')
   await admin.command('INSERT INTO filtered.kept VALUES (1), (2)')
   await isRefused('blind')
+  const others = await admin.rows(
+    "SELECT 1 FROM system.row_policies WHERE apply_to_list = ['default'] AND select_filter = '1'",
+  )
+  assert.is(others.length, 1, 'a policy that shows everything applies to the user of the next attempt')
   await admin.close()
   await attempt({ user: 'default', database: 'filtered' })
 })
@@ -135,7 +148,7 @@ test('two servers behind one address are told apart', async () => {
   let connections = 0
   Object.defineProperty(proxy, 'target', { get: () => ports[connections++ % 2] })
   const clickhouse = connectClickhouse({ url, user: 'default', password: '', database: 'default' })
-  await assert.refuses(() => probe(clickhouse), 'CLICKHOUSE_UNFIT', /2 servers answer at this address/)
+  await assert.refuses(() => requireOneServer(clickhouse), 'CLICKHOUSE_UNFIT', /2 servers answer at one address/)
   await clickhouse.close()
   await proxy.close()
 })
