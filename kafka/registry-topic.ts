@@ -18,7 +18,7 @@ const brokersDefault = -1
  * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition; the signal's reason
  */
 export async function openTopicRegistry(connection: KafkaConnection, signal?: AbortSignal): Promise<TopicRegistry> {
-  const config = { 'cleanup.policy': 'compact' }
+  const config = { 'cleanup.policy': 'compact', 'compression.type': 'producer' }
   await ensureTopic(connection, { name: topic, partitions: 1, replication: brokersDefault, config }, signal)
   const registry = new TopicRegistry(connection)
   try {

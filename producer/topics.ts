@@ -16,8 +16,11 @@ import type { Config } from '../runtime/config.ts'
 /** Records are told apart from batch and request framing by this much. */
 const batchOverhead = 64 * 1024
 const dayMs = 86_400_000
-/** 1,600 columns, or 100,000 partitions. */
-const largestCatalogRecord = 16 * 1024 * 1024
+/**
+ * Of what is written down of all tables at once: 100,000 tables of a generation, 400,000 offsets of a watermark; and of a table in the
+ * catalog: 1,600 columns, or 100,000 partitions.
+ */
+const largestRecord = 16 * 1024 * 1024
 
 /** Makes the topic of generations. It is compacted, so that the last word on each stays. */
 export async function ensureGenerationsTopic(
@@ -25,7 +28,7 @@ export async function ensureGenerationsTopic(
   config: Config,
   signal?: AbortSignal,
 ): Promise<void> {
-  const settings = { 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) }
+  const settings = { ...safe(config), 'cleanup.policy': 'compact', 'max.message.bytes': String(largestRecord) }
   const { replication } = config.kafka
   await ensureTopic(
     kafka,
@@ -46,13 +49,11 @@ export async function ensureGenerationTopics(
 ): Promise<void> {
   const { replication, retentionMs, maxRecordBytes } = config.kafka
   const data = {
+    ...safe(config),
     'cleanup.policy': 'delete',
     'retention.ms': String(retentionMs),
     'retention.bytes': '-1',
     'max.message.bytes': String(maxRecordBytes + batchOverhead),
-    'min.insync.replicas': minInSync(config),
-    'compression.type': 'producer',
-    'message.timestamp.type': 'CreateTime',
   }
   const specs: TopicSpec[] = tables.map(({ topic, partitions }) => ({
     name: topic,
@@ -68,20 +69,15 @@ export async function ensureGenerationTopics(
     replication,
     // The newest must never go, however long the producer stands still; what is older is kept for a look back.
     config: {
-      'cleanup.policy': 'compact',
-      'min.compaction.lag.ms': String(7 * dayMs),
-      'segment.ms': String(dayMs),
-      'min.insync.replicas': minInSync(config),
+      ...{ ...safe(config), 'cleanup.policy': 'compact', 'max.message.bytes': String(largestRecord) },
+      ...{ 'min.compaction.lag.ms': String(7 * dayMs), 'segment.ms': String(dayMs) },
     },
   })
   specs.push({
     name: catalogTopic(config.name, number),
     partitions: 1,
     replication,
-    config: {
-      ...{ 'cleanup.policy': 'compact', 'min.insync.replicas': minInSync(config) },
-      'max.message.bytes': String(largestCatalogRecord),
-    },
+    config: { ...safe(config), 'cleanup.policy': 'compact', 'max.message.bytes': String(largestRecord) },
   })
   for (const [index, { drift }] of (await ensureTopics(kafka, specs, signal)).entries()) {
     for (const { name, wanted, found } of drift) {
@@ -95,6 +91,15 @@ export async function ensureGenerationTopics(
   }
 }
 
-function minInSync(config: Config): string {
-  return String(Math.max(1, config.kafka.replication - 1))
+/**
+ * Acknowledged records stay, and come back as they were written, whatever the brokers' own settings are. Their age is counted from when they
+ * were appended: the producer's clock may be wrong, and brokers refuse what comes from the future, or delete at once what comes from the past.
+ */
+function safe({ kafka }: Config): TopicSpec['config'] {
+  return {
+    'min.insync.replicas': String(Math.max(1, kafka.replication - 1)),
+    'unclean.leader.election.enable': 'false',
+    'compression.type': 'producer',
+    'message.timestamp.type': 'LogAppendTime',
+  }
 }

@@ -1,14 +1,22 @@
 // test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external registry.
-// May know: kafka, runtime/http, test/support.
+// May know: kafka, producer/topics, runtime, test/support.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Kafka, logLevel } from 'kafkajs'
+import { type Generation, generationFormat, generationTopics } from '../../contract/generation.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { readCompacted } from '../../kafka/compacted.ts'
+import { openFetcher } from '../../kafka/fetch.ts'
+import { readGenerations, writeGeneration } from '../../kafka/generations.ts'
 import { openSchemaStore } from '../../kafka/registry.ts'
 import { HttpRegistry } from '../../kafka/registry-http.ts'
 import { registryRoutes } from '../../kafka/registry-server.ts'
 import { openTopicRegistry } from '../../kafka/registry-topic.ts'
+import { openSink } from '../../kafka/sink.ts'
+import { ensureGenerationsTopic, ensureGenerationTopics } from '../../producer/topics.ts'
+import { configSchema } from '../../runtime/config-schema.ts'
 import { type HttpServer, serve } from '../../runtime/http.ts'
 import { connectTo, readTopic, uniqueName } from '../support/kafka.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
@@ -127,6 +135,64 @@ test('an external registry is read over HTTP', async () => {
   assert.equal((await external.latest(subject))?.id, id)
   assert.is(await external.latest('none'), undefined)
   assert.is(await external.byId(999_999), undefined)
+})
+
+test('what we write comes back as it was written, whatever the brokers prefer, the clock says, or how many tables there are', async () => {
+  const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  /** @see https://kafka.apache.org/protocol.html (resource types) */
+  const brokers = 4
+  const prefer = (...configEntries: { name: string; value: string }[]) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: brokers, name: '', configEntries }],
+    })
+  const { now } = Date
+  await prefer({ name: 'compression.type', value: 'lz4' }, { name: 'message.max.bytes', value: '100000' })
+  const config = configSchema.parse({ name: uniqueName('codec') })
+  const table = (index: number) => ({
+    schema: 'public',
+    table: `t${index}`,
+    topic: `${config.name}.1.public.t${index}`,
+  })
+  const one = { ...table(0), partitions: 1, group: 'public.t0' }
+  const generation: Generation = {
+    ...{ format: generationFormat, number: 1, id: 'id', state: 'loading', slot: 's', source: 'x/y', kafkaCluster: 'k' },
+    ...{ timeline: 1, maxRecordBytes: 1_000_000, refusalRules: 1 },
+    ...{ consistentPoint: 0, tables: Array.from({ length: 10_000 }, (_, index) => ({ ...one, ...table(index) })) },
+  }
+  const fetcher = openFetcher(connection)
+  const { signal } = new AbortController()
+  try {
+    await ensureGenerationsTopic(connection, config)
+    Date.now = () => now() + 7_200_000
+    await writeGeneration(connection, config.name, generation)
+    assert.equal(await readGenerations(fetcher, config.name, signal), [generation])
+    const small = { ...generation, tables: [one] }
+    await ensureGenerationTopics(connection, config, small, signal)
+    const value = Buffer.alloc(1_000_000, 'offsets')
+    for (const topic of generationTopics(config.name, small)) {
+      const topics = [{ name: topic, partitions: topic.endsWith('dead-letters') ? 2 : 1 }]
+      const options = { topics, compression: 'none', onDurable: () => {}, onError: () => {} } as const
+      const sink = await openSink(connection, options)
+      sink.append(0, 0, value, 0, 7, 0, value.length)
+      await sink.flush()
+      await sink.close()
+      assert.equal([...(await readCompacted(fetcher, topic, signal)).values()], [value.toString()])
+    }
+    Date.now = now
+    const store = await openSchemaStore(connection, undefined)
+    const id = await store.register(config.name, recordSchema('codec'))
+    await store.close()
+    const again = await openSchemaStore(connection, undefined)
+    assert.is(await again.byId(id), recordSchema('codec'))
+    await again.close()
+  } finally {
+    Date.now = now
+    fetcher.close()
+    await prefer()
+    await admin.disconnect()
+  }
 })
 
 test("an external registry's refusals and silence are told apart", async () => {
