@@ -1,9 +1,6 @@
 // test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the way.
 // May know: kafka, test/support.
 
-import { Kafka, logLevel } from 'kafkajs'
-import { openDeadLetters } from '../../consumer/dead-letter.ts'
-import type { DeadLetter } from '../../contract/dead-letter.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { openSink, type Sink, type SinkOptions } from '../../kafka/sink.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
@@ -11,9 +8,6 @@ import { appendText, connectTo, makeTopic, readTopic } from '../support/kafka.ts
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
-
-/** @see https://kafka.apache.org/protocol.html; kafkajs names these in its types only */
-const topicResource = 2
 
 const test = suite('kafka sink', { timeoutMs: 120_000 })
 const produce = 0
@@ -245,73 +239,6 @@ test('a record that the topic does not take fails loudly and is never acknowledg
 test('a wrong number of partitions is refused', async () => {
   const topic = await makeTopic(direct, 2)
   await assert.refuses(() => open(direct, topic, { partitions: 3 }), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 3/)
-})
-
-/** A letter about a record with so many bytes. */
-function letterOf(offset: number, bytes: number) {
-  const value = Buffer.alloc(bytes, 'x').toString('base64')
-  const record = { topic: 'refused', partition: 3, offset, key: null, value }
-  return {
-    code: 'CLICKHOUSE_REFUSED',
-    what: 'cannot be stored',
-    next: 'mend it',
-    at: new Date(0).toISOString(),
-    record,
-  }
-}
-
-async function lettersIn(topic: string, count: number): Promise<DeadLetter[]> {
-  const read = await readTopic(broker, topic, count)
-  return read.flat().map(({ value }) => JSON.parse(value!) as DeadLetter)
-}
-
-test('a letter that is larger than its topic takes is cut, and says where', async () => {
-  const topic = await makeTopic(direct, 2, { 'max.message.bytes': '50000' })
-  const letters = await openDeadLetters({ connection: direct, topic, signal: new AbortController().signal })
-  await letters.write([letterOf(1, 200_000), letterOf(2, 20_000)])
-  await letters.close()
-  const [cut, whole] = (await lettersIn(topic, 2)).map(({ record }) => record!)
-  assert.is(Buffer.from(cut!.value!, 'base64').length, cut!.cutAfter)
-  assert.ok(cut!.cutAfter! > 10_000 && cut!.cutAfter! < 50_000, `cut after ${cut!.cutAfter} bytes`)
-  assert.equal([whole!.offset, whole!.cutAfter], [2, undefined])
-  assert.is(Buffer.from(whole!.value!, 'base64').length, 20_000)
-})
-
-test('a letter that could not be written is written by the next attempt, and those before it are not written again', async () => {
-  const topic = await makeTopic(direct, 2, { 'max.message.bytes': '50000' })
-  const letters = await openDeadLetters({ connection: direct, topic, signal: new AbortController().signal })
-  const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
-  const setLimit = (bytes: number) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [
-        {
-          type: topicResource,
-          name: topic,
-          configEntries: [{ name: 'max.message.bytes', value: String(bytes) }],
-        },
-      ],
-    })
-  await letters.write([letterOf(1, 100)])
-  await setLimit(1000)
-  const attempt = () => letters.write([letterOf(1, 100), letterOf(2, 20_000)])
-  for (let times = 0; times < 2; times++) await assert.refuses(attempt, 'RECORD_TOO_LARGE')
-  await setLimit(50_000)
-  await until(
-    () =>
-      attempt().then(
-        () => true,
-        () => false,
-      ),
-    { what: 'the letter is taken' },
-  )
-  await letters.close()
-  await admin.disconnect()
-  assert.equal(
-    (await lettersIn(topic, 2)).map(({ record }) => record!.offset),
-    [1, 2],
-  )
 })
 
 test.run()

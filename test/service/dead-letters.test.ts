@@ -1,0 +1,103 @@
+// test/service/dead-letters.test: what the consumer sets aside is in its topic once, and cut where it is too large for it.
+// May know: consumer/dead-letter, kafka, test/support.
+
+import { Kafka, logLevel } from 'kafkajs'
+import { openDeadLetters } from '../../consumer/dead-letter.ts'
+import type { DeadLetter } from '../../contract/dead-letter.ts'
+import type { KafkaConnection } from '../../kafka/cluster.ts'
+import { connectTo, makeTopic, readTopic } from '../support/kafka.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+/** @see https://kafka.apache.org/protocol.html; kafkajs names these in its types only */
+const topicResource = 2
+
+const test = suite('dead letters')
+
+let services: Services
+let broker: string
+let connection: KafkaConnection
+
+test.before(async () => {
+  services = await startServices(['kafka'])
+  broker = services.endpoints.kafka!
+  connection = await connectTo(broker)
+})
+test.after(async () => {
+  await connection?.close()
+  await services?.stop()
+})
+
+/** A letter about a record with so many bytes. */
+function letterOf(offset: number, bytes: number) {
+  const value = Buffer.alloc(bytes, 'x').toString('base64')
+  const record = { topic: 'refused', partition: 3, offset, key: null, value }
+  return {
+    code: 'CLICKHOUSE_REFUSED',
+    what: 'cannot be stored',
+    next: 'mend it',
+    at: new Date(0).toISOString(),
+    record,
+  }
+}
+
+async function lettersIn(topic: string, count: number): Promise<DeadLetter[]> {
+  const read = await readTopic(broker, topic, count)
+  return read.flat().map(({ value }) => JSON.parse(value!) as DeadLetter)
+}
+
+test('a letter that is larger than its topic takes is cut, and says where', async () => {
+  const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
+  const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
+  await letters.write([letterOf(1, 200_000), letterOf(2, 20_000)])
+  await letters.close()
+  const [cut, whole] = (await lettersIn(topic, 2)).map(({ record }) => record!)
+  assert.is(Buffer.from(cut!.value!, 'base64').length, cut!.cutAfter)
+  assert.ok(cut!.cutAfter! > 10_000 && cut!.cutAfter! < 50_000, `cut after ${cut!.cutAfter} bytes`)
+  assert.equal([whole!.offset, whole!.cutAfter], [2, undefined])
+  assert.is(Buffer.from(whole!.value!, 'base64').length, 20_000)
+})
+
+test('a letter that could not be written is written by the next attempt, and those before it are not written again', async () => {
+  const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
+  const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
+  const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  const setLimit = (bytes: number) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [
+        {
+          type: topicResource,
+          name: topic,
+          configEntries: [{ name: 'max.message.bytes', value: String(bytes) }],
+        },
+      ],
+    })
+  await letters.write([letterOf(1, 100)])
+  await setLimit(1000)
+  let last = 1
+  const attempt = () => letters.write([letterOf(1, 100), letterOf(last, 20_000)])
+  const succeeds = () =>
+    attempt().then(
+      () => true,
+      () => false,
+    )
+  // Brokers learn of a setting some time after they have confirmed it.
+  const isRefused = async () => {
+    last++
+    return !(await succeeds())
+  }
+  await until(isRefused, { what: 'a letter is refused' })
+  await assert.refuses(attempt, 'RECORD_TOO_LARGE')
+  await setLimit(50_000)
+  await until(succeeds, { what: 'the letter is taken' })
+  await letters.close()
+  await admin.disconnect()
+  assert.equal(
+    (await lettersIn(topic, last)).map(({ record }) => record!.offset),
+    Array.from({ length: last }, (_, index) => index + 1),
+  )
+})
+
+test.run()
