@@ -41,15 +41,18 @@ export function openLog(
   return format === 'auto' ? createLog(component, level) : createLog(component, level, format === 'json')
 }
 
+/** What holds a quotation mark, as statements do that are to be pasted, stands as it is on a line of its own. */
 function formatFields(fields: LogFields): string {
-  return Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${key}=${formatValue(String(value))}`)
-    .join('')
+  const texts = Object.entries(fields).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, String(value)] as const],
+  )
+  const inline = texts.filter(([, text]) => !text.includes('"')).map(([key, text]) => ` ${key}=${formatValue(text)}`)
+  const below = texts.filter(([, text]) => text.includes('"')).map(([key, text]) => `\n    ${key}: ${oneLine(text)}`)
+  return [...inline, ...below].join('')
 }
 
 /** In quotation marks where it could be taken for several fields. */
 function formatValue(value: string): string {
   const line = oneLine(value)
-  return /[\s"]/.test(value) ? `"${line.replaceAll('"', '\\"')}"` : line
+  return /\s/.test(value) ? `"${line}"` : line
 }

@@ -38,13 +38,21 @@ test('no name can forge a line, a field or a colour of the log', async () => {
     text,
     /^[\d:.]{12} producer warn odd\n {4}12:00:00\.000 producer forged table="a\\n12:00:00\.000 producer forged"/m,
   )
-  assert.match(text, /column="x level=\\"y\\"" esc=\\u001b\[2J$/m)
+  assert.match(text, / esc=\\u001b\[2J\n {4}column: x level="y"$/m)
   const error = new MillraceError('INTERNAL', {
     what: 'table a\n  next:  DROP',
     where: 'b\u001b[1m',
     next: 'c\nINTERNAL: d',
   })
   assert.is(error.toText(), 'INTERNAL: table a\n    next:  DROP\n  where: b\\u001b[1m\n  next:  c\n    INTERNAL: d')
+})
+
+test('a statement in a field can be pasted as it stands', async () => {
+  const next = `ALTER TABLE "public"."x" ADD CHECK (a <> 'b')`
+  const body = `import { openLog } from ${importPath('runtime/log.ts')}
+    openLog('producer', { level: 'info', format: 'text' }).warn('stopped', { next: ${JSON.stringify(next)}, table: 'x' })`
+  const { stderr } = await startProgram([join(writeFixture({ 'main.ts': body }), 'main.ts')]).ended
+  assert.ok(stderr.endsWith(`producer warn stopped table=x\n    next: ${next}\n`), stderr)
 })
 
 test('a statement in a message shows no text that it carries, also where it is cut in the middle of one', () => {
