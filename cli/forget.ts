@@ -1,9 +1,9 @@
 // cli/forget: `millrace forget customer ID` (or `--customer ID`): erases a person everywhere, and looks whether anything is left.
-// May know: contract, kafka, runtime, verify, cli. Who can be forgotten, and what of them is erased, is the model's to say.
+// May know: contract, consumer/tables, kafka, runtime, verify, cli. Who can be forgotten, and what of them is erased, is the model's to say.
 
 import type { Command } from 'commander'
 import { findDatabases } from '../clickhouse/databases.ts'
-import { parseValueSchema } from '../contract/schema.ts'
+import { newestShape } from '../consumer/tables.ts'
 import type { Table } from '../contract/table.ts'
 import { newestGeneration } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -108,8 +108,7 @@ async function liveTables(workspace: CommandWorkspace): Promise<Table[]> {
       next: 'erase the person in Postgres, then load: millrace start',
     })
   }
-  const schemas = await Promise.all(live.tables.map(({ topic }) => workspace.schemas.latest(`${topic}-value`)))
-  return schemas.flatMap(found => (found ? [parseValueSchema(found.schema)] : []))
+  return Promise.all(live.tables.map(table => newestShape(table, workspace.schemas)))
 }
 
 async function search(workspace: CommandWorkspace, { needles, ownRows, tooShort }: Forms) {

@@ -6,7 +6,7 @@ import { insertStatement } from '../clickhouse/insert.ts'
 import { Envelope } from '../contract/envelope.ts'
 import type { GenerationTable } from '../contract/generation.ts'
 import { parseValueSchema } from '../contract/schema.ts'
-import type { Table } from '../contract/table.ts'
+import { type Table, tableName } from '../contract/table.ts'
 import { readSchemaId } from '../contract/wire.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
@@ -91,22 +91,41 @@ export class FoldTable {
   }
 }
 
-/** @throws {MillraceError} SCHEMA_MISSING when the producer has not registered the topic's schema */
+/** @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED */
 export async function loadFoldTable(
   about: PlacedTable,
   schemas: SchemaStore,
   optionsOf: (schema: string, table: string) => FoldOptions,
 ): Promise<FoldTable> {
-  const latest = await schemas.latest(`${about.topic}-value`)
+  const table = await newestShape(about, schemas)
+  return new FoldTable(about, { table, schemas, options: optionsOf(table.schema, table.name) })
+}
+
+/**
+ * The table as the newest schema of its topic describes it.
+ * @throws {MillraceError} SCHEMA_MISSING when the producer has not registered one; GENERATION_CHANGED when somebody else has registered another
+ */
+export async function newestShape(
+  { topic, schema, table }: Pick<GenerationTable, 'topic' | 'schema' | 'table'>,
+  schemas: SchemaStore,
+): Promise<Table> {
+  const subject = `${topic}-value`
+  const latest = await schemas.latest(subject)
   if (latest === undefined) {
     throw new MillraceError('SCHEMA_MISSING', {
-      what: `no schema is registered under ${about.topic}-value`,
-      where: `topic ${about.topic}`,
+      what: `no schema is registered under ${subject}`,
+      where: `topic ${topic}`,
       next: 'the producer registers it when it starts; check that producer and consumer use the same kafka.registry',
     })
   }
-  const table = parseValueSchema(latest.schema)
-  return new FoldTable(about, { table, schemas, options: optionsOf(table.schema, table.name) })
+  const found = tryParse(latest.schema)
+  if (found?.schema === schema && found.name === table) return found
+  const isOf = found === undefined ? 'was not registered by millrace' : `is of table ${tableName(found)}`
+  throw new MillraceError('GENERATION_CHANGED', {
+    what: `version ${latest.version} of subject ${subject}, the newest, ${isOf}`,
+    where: `topic ${topic}, schema ${latest.id}`,
+    next: 'delete that version in the schema registry, or load everything anew, under other subjects: millrace producer --new-generation',
+  })
 }
 
 /** All that its records depend on. */

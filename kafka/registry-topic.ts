@@ -1,7 +1,8 @@
 // kafka/registry-topic: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
-// May know: kafka, runtime/abandon.
+// May know: kafka, runtime/{abandon,errors}.
 
 import { orAborted } from '../runtime/abandon.ts'
+import { MillraceError } from '../runtime/errors.ts'
 import { ensureTopic } from './admin.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { type Fetcher, openFetcher } from './fetch.ts'
@@ -100,7 +101,22 @@ export class TopicRegistry implements SchemaStore {
     return done
   }
 
+  /** @throws {MillraceError} BATCH_UNREADABLE, with a way out that this topic has */
   async #catchUp(): Promise<void> {
+    try {
+      await this.#readOn()
+    } catch (error) {
+      if (!(error instanceof MillraceError && error.code === 'BATCH_UNREADABLE')) throw error
+      throw new MillraceError(error.code, {
+        what: error.message,
+        where: error.where ?? topic,
+        next: 'name the schema registry that writes this topic in kafka.registry: it reads the topic, and millrace asks it instead',
+        cause: error,
+      })
+    }
+  }
+
+  async #readOn(): Promise<void> {
     const [[start = 0], [end = 0]] = await Promise.all([
       this.#fetcher.startOffsets(topic, this.#stop.signal),
       this.#fetcher.endOffsets(topic, this.#stop.signal),

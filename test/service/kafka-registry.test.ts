@@ -1,11 +1,13 @@
 // test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external registry.
-// May know: kafka, producer/topics, runtime, test/support.
+// May know: consumer/tables, kafka, producer/topics, runtime, test/support.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Kafka, logLevel } from 'kafkajs'
+import { loadFoldTable } from '../../consumer/tables.ts'
 import { type Generation, generationFormat, generationTopics } from '../../contract/generation.ts'
+import { valueSchema } from '../../contract/schema.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { readCompacted } from '../../kafka/compacted.ts'
 import { openFetcher } from '../../kafka/fetch.ts'
@@ -14,13 +16,16 @@ import { openSchemaStore } from '../../kafka/registry.ts'
 import { HttpRegistry } from '../../kafka/registry-http.ts'
 import { registryRoutes } from '../../kafka/registry-server.ts'
 import { openTopicRegistry } from '../../kafka/registry-topic.ts'
+import { recordKey, recordValue } from '../../kafka/schema-catalog.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from '../../producer/topics.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
 import { type HttpServer, serve } from '../../runtime/http.ts'
 import { connectTo, readTopic, uniqueName } from '../support/kafka.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
+import { appendRecords } from '../support/topic.ts'
 
 const test = suite('kafka registry', { timeoutMs: 120_000 })
 
@@ -64,6 +69,40 @@ test('a schema has one id, whoever asks and however often', async () => {
   assert.is(await later.latest(`${subject}-none`), undefined)
   assert.is(await later.byId(987_654), undefined)
   await later.close()
+})
+
+test('a newest schema that is not of the topic is named, and is of no concern once it is deleted', async () => {
+  const store = await openSchemaStore(connection, undefined)
+  const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't', place: 0 }
+  const subject = `${about.topic}-value`
+  const load = () => loadFoldTable(about, store, () => ({ onRefusal: 'stop', history: false }))
+  const id = { name: 'id', pgType: 'integer', encoding: 'int', nullable: false } as const
+  const own = { schema: 'public', name: 't', columns: [id], key: ['id'], partitionKey: ['id'] }
+  await assert.refuses(load, 'SCHEMA_MISSING')
+  await store.register(subject, JSON.stringify(valueSchema(own)))
+  assert.equal((await load()).table, own)
+  const foreign = {
+    'was not registered by millrace': [recordSchema('a'), '"string"', 'message R { int64 id = 1; }'],
+    'is of table public.other': [JSON.stringify(valueSchema({ ...own, name: 'other' }))],
+  }
+  let version = 1
+  for (const [found, schemas] of Object.entries(foreign)) {
+    for (const schema of schemas) {
+      const id = await store.register(subject, schema)
+      version++
+      const error = await assert.refuses(load, 'GENERATION_CHANGED')
+      assert.is(error.message, `version ${version} of subject ${subject}, the newest, ${found}`)
+      assert.match(error.next, /delete that version in the schema registry/)
+      const key = Buffer.from(recordKey({ subject, version }))
+      const value = Buffer.from(recordValue({ subject, version, id, schema, deleted: true }))
+      await appendRecords(services.endpoints.kafka!, '_schemas', [{ partition: 0, key, value }])
+      const again = await openSchemaStore(connection, undefined)
+      assert.is((await again.latest(subject))?.version, 1)
+      await again.close()
+      assert.equal((await load()).table, own)
+    }
+  }
+  await store.close()
 })
 
 test('writers that race never share an id, even in one subject', async () => {
@@ -142,14 +181,15 @@ test('what we write comes back as it was written, whatever the brokers prefer, t
   await admin.connect()
   /** @see https://kafka.apache.org/protocol.html (resource types) */
   const brokers = 4
+  const brokerId = '1'
   const prefer = (...configEntries: { name: string; value: string }[]) =>
     admin.alterConfigs({
       validateOnly: false,
-      resources: [{ type: brokers, name: '', configEntries }],
+      resources: [{ type: brokers, name: brokerId, configEntries }],
     })
   const { now } = Date
   await prefer({ name: 'compression.type', value: 'lz4' }, { name: 'message.max.bytes', value: '100000' })
-  const config = configSchema.parse({ name: uniqueName('codec') })
+  const config = configSchema.parse({ name: uniqueName('codec').replace('-', '_') })
   const table = (index: number) => ({
     schema: 'public',
     table: `t${index}`,
@@ -229,6 +269,31 @@ test("an external registry's refusals and silence are told apart", async () => {
   await once(registry, 'close')
   const unreachable = await assert.refuses(() => external.latest('s'), 'REGISTRY_UNREACHABLE')
   assert.not.match(unreachable.toText(), /p%40ss|p@ss/)
+})
+
+// The last one: nobody can read the topic from here on.
+test('schemas that the brokers have compressed otherwise are left to the registry that writes them', async () => {
+  const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  /** @see https://kafka.apache.org/protocol.html (resource types) */
+  const topic = 2
+  const configEntries = [{ name: 'compression.type', value: 'lz4' }]
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type: topic, name: '_schemas', configEntries }] })
+  await admin.disconnect()
+  const served = await openTopicRegistry(connection)
+  // Brokers learn of a setting some time after they have confirmed it.
+  const failure = await until(
+    () =>
+      served.register('compressed', recordSchema(uniqueName('field').replace('-', '_'))).then(
+        () => undefined,
+        error => error as MillraceError,
+      ),
+    { what: 'a schema is compressed' },
+  )
+  await served.close()
+  assert.is(failure.code, 'BATCH_UNREADABLE')
+  const again = await assert.refuses(() => openTopicRegistry(connection), 'BATCH_UNREADABLE', /compressed with lz4/)
+  assert.match(again.next, /kafka\.registry/)
 })
 
 test.run()
