@@ -30,13 +30,13 @@ export function checkCommand(program: Command): void {
 async function runCheck(context: CommandContext, { fix, json }: CheckOptions): Promise<number> {
   const { config, life } = context
   const { postgres: url, kafka } = await findServices(context)
-  const { number, check: ofGeneration } = await checkGeneration(context, { url, kafka })
+  const { number, checks: ofKafka } = await checkGeneration(context, { url, kafka })
   const ofConnection = await checkReplication(url, life.signal)
   const checks = await withClient(url, async client => {
     const look = async () => {
       const { tables, leftOut } = await chooseTables(client, config)
       const names = { slot: slotName(config.name, number), publication: publicationName(config.name, number) }
-      return [...(await preflight({ client, tables, leftOut, ...names })), ofConnection, ofGeneration]
+      return [...(await preflight({ client, tables, leftOut, ...names })), ofConnection, ...ofKafka]
     }
     const found = await look()
     if (!fix) return found

@@ -1,7 +1,8 @@
 // kafka/permissions: what the brokers would let this user delete, asked before anything is deleted.
 // May know: kafka/{broker,cluster,coordinator,failure,wire}. Requests in versions that kafkajs does not speak.
 
-import type { RawRequest } from './broker.ts'
+import { randomUUID } from 'node:crypto'
+import { answeredError, type RawRequest } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { Coordinator } from './coordinator.ts'
 import { retrying } from './failure.ts'
@@ -22,8 +23,38 @@ export async function whatKeepsInKafka(
   for (const group of groups) {
     if (!(await mayDeleteGroup(connection, group))) reasons.push(`the user of Kafka lacks DELETE on group ${group}`)
   }
-  return reasons.map(reason => `${reason}; add it with kafka-acls.sh --add --operation Delete`)
+  const denied = reasons.map(reason => `${reason}; add it with kafka-acls.sh --add --operation Delete`)
+  return topics.length === 0 || (await mayTopicsBeDeleted(connection)) ? denied : [...denied, deletionDisabled]
 }
+
+/** What to say when topics cannot be deleted. */
+export const deletionDisabled =
+  'Kafka is set to delete no topic; set delete.topic.enable=true in the configuration of its controllers, and start them again'
+
+/**
+ * Whether the cluster deletes topics at all. Only a request to delete one tells: the controllers decide, and need not be set as the brokers are.
+ * Nothing has this name.
+ * @throws {MillraceError}
+ */
+export async function mayTopicsBeDeleted(connection: KafkaConnection): Promise<boolean> {
+  const topics = [`millrace-is-deletion-enabled-${randomUUID()}`]
+  const ask = async () => {
+    try {
+      await connection.ask(broker => broker.deleteTopics({ topics, timeout: timeoutMs }))
+      return true
+    } catch (error) {
+      const answer = answeredError(error) ?? ''
+      if (disabledAnswers.includes(answer)) return false
+      if (enabledAnswers.includes(answer)) return true
+      throw error
+    }
+  }
+  return retrying(ask, { doing: 'ask whether topics may be deleted', connection, timeoutMs })
+}
+
+/** By the version of the request. Both come before the names are looked at. */
+const disabledAnswers = ['TOPIC_DELETION_DISABLED', 'INVALID_REQUEST']
+const enabledAnswers = ['UNKNOWN_TOPIC_OR_PARTITION', 'TOPIC_AUTHORIZATION_FAILED']
 
 async function undeletableTopics(connection: KafkaConnection, topics: readonly string[]): Promise<string[]> {
   if (topics.length === 0) return []

@@ -7,7 +7,7 @@ import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kaf
 import { deleteGroup } from '../../kafka/coordinator.ts'
 import { openFetcher } from '../../kafka/fetch.ts'
 import { joinGroup } from '../../kafka/group.ts'
-import { whatKeepsInKafka } from '../../kafka/permissions.ts'
+import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/permissions.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { readTail } from '../../kafka/tail.ts'
 import { prepareCapture } from '../support/capture-run.ts'
@@ -136,6 +136,26 @@ test('topics and groups that a user may not delete are named beforehand, until t
   await deleteGroup(other, doomed.groups[0]!)
   await deleteTopics(other, [topic])
   await other.close()
+})
+
+test('a Kafka that deletes no topic is named beforehand, as nothing but a permission is elsewhere', async () => {
+  assert.is(await mayTopicsBeDeleted(connection), true)
+  const keeping = await startSecureKafka({ 'delete.topic.enable': 'false' })
+  try {
+    const { broker, ca } = keeping
+    const login = () => connect({ brokers: [broker], tls: { ca }, sasl: alice })
+    const own = await until(login, { what: 'the broker that deletes nothing', timeoutMs: 60_000 })
+    const topic = uniqueName('kept')
+    await ensureTopic(own, { name: topic, partitions: 1, replication: 1, config: {} })
+    assert.equal(await whatKeepsInKafka(own, { topics: [], groups: [] }), [])
+    const [reason, ...others] = await whatKeepsInKafka(own, { topics: [topic], groups: [] })
+    assert.match(reason!, /set delete\.topic\.enable=true/)
+    assert.is(others.length, 0)
+    await assert.refuses(() => deleteTopics(own, [topic]), 'KAFKA_REFUSED')
+    await own.close()
+  } finally {
+    await keeping.stop()
+  }
 })
 
 test('a wrong password, an unknown certificate and no TLS are told apart', async () => {

@@ -35,8 +35,11 @@ export interface SecureKafka {
 
 type Ports = [number, number, number, number, number]
 
-/** Not yet ready when it returns: connect until it answers. */
-export async function startSecureKafka(): Promise<SecureKafka> {
+/**
+ * Not yet ready when it returns: connect until it answers.
+ * @param further settings of the broker
+ */
+export async function startSecureKafka(further: Readonly<Record<string, string>> = {}): Promise<SecureKafka> {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-secure-'))
   const [client, controller, secure, mutual, plain] = (await pickPorts(5)) as Ports
   const pem = makeCertificate(directory, 'broker')
@@ -61,13 +64,13 @@ export async function startSecureKafka(): Promise<SecureKafka> {
       'org.apache.kafka.common.security.scram.ScramLoginModule required;',
     'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
     'super.users': 'User:alice;User:CN=client;User:ANONYMOUS',
+    ...further,
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
   await writeFile(config, kafkaConfig(join(directory, 'log'), { client, controller }) + lines.join(''))
   const cache = sharedCache()
   const signal = new AbortController().signal
   const jars = await kafkaJars({ directory, cache, signal, log: quietLog() })
-  const user = 'SCRAM-SHA-512=[name=bob,password=secret]'
   const format = [
     ...(await kafkaJava(jars, 'kafka.tools.StorageTool', ['-Xmx256m'])),
     'format',
@@ -75,8 +78,7 @@ export async function startSecureKafka(): Promise<SecureKafka> {
     'MkU3OEVBNTcwNTJENDM2Qg',
     '-c',
     config,
-    '--add-scram',
-    user,
+    ...['--add-scram', 'SCRAM-SHA-512=[name=bob,password=secret]'],
   ]
   await run(javaProgram(), format)
   const java = await kafkaJava(jars, 'kafka.Kafka', ['-Xmx512m'])
