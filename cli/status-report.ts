@@ -29,7 +29,7 @@ export type PipelineState =
   | 'uncertain'
   | 'catching up'
   | 'loading'
-  /** The producer's last attempt has failed, and it tries again. */
+  /** The last attempt of the producer, or of the consumer at something, has failed, and is tried again. */
   | 'failing'
   /** Producer or consumer does not run here. */
   | 'stopped'
@@ -50,11 +50,14 @@ export interface PipelineStatus {
   readonly not_captured: Readonly<Record<string, string>>
   /** Letters that the generation has: rows and records that were set aside and are not in ClickHouse. */
   readonly set_aside: number
+  /** Of the newest letters, so many were looked at, and of which tables they are. */
+  readonly set_aside_looked: number
+  readonly set_aside_tables: Readonly<Record<string, number>>
 }
 
 /** Its lines; the first begins with the state. */
 export function describeStatus(status: PipelineStatus): string[] {
-  const { state, generation, slot, watermark, freshness_ms, tables, producer, consumer, set_aside } = status
+  const { state, generation, slot, watermark, freshness_ms, tables, producer, consumer } = status
   const each = <Value>(
     all: Readonly<Record<string, Value>> | undefined,
     line: (name: string, value: Value) => string,
@@ -77,15 +80,14 @@ export function describeStatus(status: PipelineStatus): string[] {
       producer?.phase === 'waiting' ? producer.lastError : undefined,
       ({ code, what, at }) => `error     ${code}: ${what} (producer, ${at})`,
     ),
+    ...optional(consumer?.lastError, ({ code, what, at }) => `error     ${code}: ${what} (consumer, ${at})`),
     ...optional(producer?.waitingFor, what => `waiting   ${what} (producer)`),
     ...optional(
       consumer?.uncertain,
       ({ since, reason }) =>
         `uncertain aggregates may differ from the tables since ${since}: ${reason}; they are computed anew when only one consumer runs, or by millrace reset star`,
     ),
-    ...(set_aside === 0
-      ? []
-      : [`set aside ${set_aside} rows or records, which are in the topic of dead letters instead`]),
+    ...describeLetters(status),
     ...each(
       producer?.heldBack,
       (name, columns) =>
@@ -97,5 +99,14 @@ export function describeStatus(status: PipelineStatus): string[] {
       const offsets = partitions.map(({ partition, done, end }) => `${partition}:${done}/${end}`).join(' ')
       return `  ${name.padEnd(36)} ${lag_rows} rows, ${lag_seconds} s behind   ${offsets}`
     }),
+  ]
+}
+
+function describeLetters({ set_aside, set_aside_looked, set_aside_tables }: PipelineStatus): string[] {
+  if (set_aside === 0) return []
+  const counts = Object.entries(set_aside_tables).map(([table, count]) => `${count} of ${table}`)
+  const of = set_aside_looked < set_aside ? `; of the newest ${set_aside_looked}: ` : ': '
+  return [
+    `set aside ${set_aside} rows or records, which are in the topic of dead letters instead${of}${counts.join(', ')}`,
   ]
 }

@@ -20,6 +20,7 @@ import { exitCodes } from '../runtime/lifecycle.ts'
 import { askStatus } from '../runtime/presence.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
 import { openServices } from './endpoints.ts'
+import { countLetters, type LetterCounts } from './letters.ts'
 import { describeStatus, type PipelineState, type PipelineStatus, type TableStatus } from './status-report.ts'
 
 /** Age up to which changes that are on their way are no cause for worry. */
@@ -66,6 +67,10 @@ async function readStatus({ config, log, life }: CommandContext): Promise<Pipeli
   for (const table of generation?.tables ?? []) {
     tables[`${table.schema}.${table.table}`] = await tableStatus({ table, coordinator, fetcher, signal: life.signal })
   }
+  const letters =
+    generation === undefined
+      ? noLetters
+      : await countLetters(fetcher, deadLettersTopic(config.name, generation.number), life.signal)
   const watermark = consumer?.watermark && describeWatermark(consumer.watermark)
   return {
     state: stateOf({ generation, producer, consumer, watermark, tables, notCaptured }),
@@ -77,8 +82,9 @@ async function readStatus({ config, log, life }: CommandContext): Promise<Pipeli
     consumer,
     tables,
     not_captured: notCaptured,
-    set_aside:
-      generation === undefined ? 0 : await countRecords(fetcher, deadLettersTopic(config.name, generation.number)),
+    set_aside: letters.all,
+    set_aside_looked: letters.looked,
+    set_aside_tables: letters.tables,
   }
 }
 
@@ -94,11 +100,7 @@ function findNotCaptured({ tables, leftOut, misnamed }: Choice, generation: Gene
   return Object.fromEntries(all.filter(([name]) => !captured.has(name)))
 }
 
-/** Records of a topic that keeps all of them. */
-async function countRecords(fetcher: Fetcher, topic: string): Promise<number> {
-  const [starts, ends] = [await fetcher.startOffsets(topic), await fetcher.endOffsets(topic)]
-  return ends.reduce((sum, end, partition) => sum + end - starts[partition]!, 0)
-}
+const noLetters: LetterCounts = { all: 0, looked: 0, tables: {} }
 
 interface TableParts {
   readonly table: GenerationTable
@@ -174,7 +176,7 @@ function stateOf(parts: {
   const { generation, producer, consumer, watermark, tables, notCaptured } = parts
   if (generation === undefined) return 'not started'
   if (producer === undefined || consumer === undefined) return 'stopped'
-  if (producer.phase === 'waiting') return 'failing'
+  if (producer.phase === 'waiting' || consumer.lastError !== undefined) return 'failing'
   if (generation.state === 'loading' || consumer.generation !== generation.number || watermark === undefined)
     return 'loading'
   const isBehind = Object.values(tables).some(({ lag_seconds }) => lag_seconds > healthyLagSeconds)

@@ -1,9 +1,10 @@
 // clickhouse/quota: a connection whose statements wait for the next interval of a quota, each for itself.
-// May know: runtime/{errors,log}, clickhouse/client.
+// May know: runtime/{errors,log,retry}, clickhouse/client.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import type { Failures } from '../runtime/retry.ts'
 import type { Clickhouse } from './client.ts'
 
 /** A quota of statements refuses one before it has begun. Others, as of rows or of time, may end it in its midst. */
@@ -12,6 +13,7 @@ const isUnbegun = /\(QUOTA_EXCEEDED\).*exceeded: quer(?:ies|y_selects|y_inserts)
 const pauseMs = 1_000
 
 export interface Waiting {
+  readonly failures: Failures
   readonly signal: AbortSignal
   readonly log: Log
   /** Asked after a wait, over the bare connection: what a statement counts on may be over. @throws {MillraceError} then */
@@ -22,8 +24,8 @@ export interface Waiting {
  * Recovering a batch takes more statements than a quota may allow in one interval. If it began anew with each that is refused, it would never
  * come to its end.
  */
-export function withinQuota(clickhouse: Clickhouse, { signal, log, stillHolds }: Waiting): Clickhouse {
-  const wait = async <T>(work: () => Promise<T>): Promise<T> => {
+export function withinQuota(clickhouse: Clickhouse, { signal, log, failures, stillHolds }: Waiting): Clickhouse {
+  const untilAllowed = async <T>(work: () => Promise<T>, own: symbol): Promise<T> => {
     for (let count = 0; ; count++) {
       try {
         if (count > 0) await stillHolds(clickhouse)
@@ -31,8 +33,17 @@ export function withinQuota(clickhouse: Clickhouse, { signal, log, stillHolds }:
       } catch (error) {
         if (!(error instanceof MillraceError && isUnbegun.test(error.message))) throw error
         if (count === 0) log.warn('a statement waits for the next interval of a quota', { error: error.message })
+        failures.failed(own, error)
       }
       await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal })
+    }
+  }
+  const wait = async <T>(work: () => Promise<T>): Promise<T> => {
+    const own = Symbol('statement')
+    try {
+      return await untilAllowed(work, own)
+    } finally {
+      failures.ended(own)
     }
   }
   return {

@@ -5,7 +5,7 @@ import type { Model } from '../clickhouse/model.ts'
 import { readPosition } from '../contract/head.ts'
 import type { FetchedPartition } from '../kafka/fetch.ts'
 import type { Log } from '../runtime/log.ts'
-import { retry } from '../runtime/retry.ts'
+import { type Failures, retry } from '../runtime/retry.ts'
 import type { Batch } from './batch.ts'
 import { holdsAny, type LastRow, readLast } from './changelog.ts'
 import type { Freshness } from './freshness.ts'
@@ -22,20 +22,21 @@ export interface Folder {
   readonly model: Model | undefined
   readonly freshness: Freshness
   readonly log: Log
+  readonly failures: Failures
   /** As it stands in ClickHouse, now and then looked up. */
   uncertainty: Uncertainty | undefined
 }
 
 /** To be called before records are cut into slices, so that their tables know them from others'. */
 export async function learnSchemas(
-  { tables, log }: Folder,
+  { tables, log, failures }: Folder,
   fetched: readonly FetchedPartition[],
   signal: AbortSignal,
 ): Promise<void> {
   const learn = async () => {
     for (const { topic, records } of fetched) await tables.get(topic)?.learn(records)
   }
-  await retry(learn, { what: 'look up the schemas of records', signal, log })
+  await retry(learn, { what: 'look up the schemas of records', signal, log, failures })
 }
 
 /** A batch's part of one table. */

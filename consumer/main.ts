@@ -20,7 +20,7 @@ import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { Openings } from '../runtime/openings.ts'
 import { announce, withdraw } from '../runtime/presence.ts'
-import { retry } from '../runtime/retry.ts'
+import { Failures, retry } from '../runtime/retry.ts'
 import { checkBelonging, elsewhere } from './belonging.ts'
 import { divertTo, openDeadLetters } from './dead-letter.ts'
 import { Freshness } from './freshness.ts'
@@ -49,7 +49,8 @@ export interface ConsumerOptions {
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { config, log, life } = options
   const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
-  let status: () => ConsumerStatus = () => emptyStatus
+  const failures = new Failures()
+  let status: () => ConsumerStatus = () => ({ ...emptyStatus, lastError: failures.last })
   let stopsFlow: () => string | undefined = () => 'no generation is folded yet'
   const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const pulse = new Pulse()
@@ -71,14 +72,14 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
   while (!life.signal.aborted) {
-    await pulse.during(refuseStrangers(options, source))
+    await pulse.during(refuseStrangers({ ...options, failures }, source))
     const generation = await pulse.during(waitForGeneration(source, life.signal))
     const started = (loop: FoldLoop) => {
       status = () => statusOf(loop)
       stopsFlow = () => whyNothingFlows(loop, limitMs)
     }
     try {
-      await foldGeneration({ ...options, connection, schemas, model, source, pulse, generation }, started)
+      await foldGeneration({ ...options, connection, schemas, model, source, pulse, failures, generation }, started)
     } catch (error) {
       if (!(await wasGivenUp(source, generation, { error, signal: life.signal }))) throw error
       log.warn('the load of this generation was given up', { generation: generation.number })
@@ -92,6 +93,7 @@ interface GenerationParts extends ConsumerOptions {
   readonly model: Model | undefined
   readonly source: GenerationSource
   readonly pulse: Pulse
+  readonly failures: Failures
   readonly generation: Generation
 }
 
@@ -126,14 +128,14 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
 
 /** Asks again for as long as ClickHouse is away. @throws {MillraceError} GENERATION_UNKNOWN, GENERATION_CHANGED */
 async function refuseStrangers(
-  { config, clickhouse, log, life }: ConsumerOptions,
+  { config, clickhouse, log, life, failures }: ConsumerOptions & Pick<GenerationParts, 'failures'>,
   source: GenerationSource,
 ): Promise<void> {
   const { name: pipeline } = config
   const bare = connectClickhouse(clickhouse)
   try {
     const find = () => findDatabases(bare, pipeline)
-    const databases = await retry(find, { what: 'look for databases', signal: life.signal, log })
+    const databases = await retry(find, { what: 'look for databases', signal: life.signal, log, failures })
     const generations = await known(source, life.signal)
     const belonging = { pipeline, kafkaCluster: source.connection.clusterId, generations, databases }
     checkBelonging(belonging)
@@ -146,11 +148,11 @@ async function refuseStrangers(
 
 /** What it has opened is among the openings also when it fails later. */
 async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: Openings): Promise<FoldLoop> {
-  const { connection, generation, config, log, model } = parts
-  const setUp = () => openWarehouse({ ...parts, patience: { signal, log } })
-  const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log })
+  const { connection, generation, config, log, model, failures } = parts
+  const setUp = () => openWarehouse({ ...parts, patience: { signal, log, failures } })
+  const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log, failures })
   openings.opened('clickhouse', () => warehouse.clickhouse.close())
-  await retry(() => checkStableNames(warehouse, model), { what: 'look at the stable names', signal, log })
+  await retry(() => checkStableNames(warehouse, model), { what: 'look at the stable names', signal, log, failures })
   const topic = deadLettersTopic(config.name, generation.number)
   const letters = await openDeadLetters({ connection, topic, signal })
   openings.opened('dead letters', () => letters.close())
@@ -167,10 +169,11 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
     if (!membership.stillOwner()) throw reassigned()
   }
   const stillHolds = async (bare: Clickhouse) => {
+    parts.pulse.beat()
     requireOwnership()
     if (inserter.server !== undefined && (await serverLifetime(bare)) !== inserter.server) throw restarted()
   }
-  const clickhouse = withinQuota(warehouse.clickhouse, { signal, log, stillHolds })
+  const clickhouse = withinQuota(warehouse.clickhouse, { signal, log, failures, stillHolds })
   const inserter: Inserter = {
     clickhouse,
     database,
@@ -191,7 +194,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
     membership,
     fetcher,
     reader,
-    folder: { inserter, tables, model, freshness: new Freshness(), log, uncertainty: undefined },
+    folder: { inserter, tables, model, freshness: new Freshness(), log, failures, uncertainty: undefined },
     watermarks: new WatermarkFollower(clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     others: new Others({ generation, membership }),

@@ -118,7 +118,10 @@ async function foldUntilKnown(
   markDone(
     tenure,
     batch,
-    await retry(attempt, { what: 'fold a batch', signal, log: folder.log, firstMs: 50, mostMs: 5000 }),
+    await retry(attempt, {
+      ...{ what: 'fold a batch', signal, log: folder.log, failures: folder.failures },
+      ...{ firstMs: 50, mostMs: 5000 },
+    }),
   )
 }
 

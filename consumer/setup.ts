@@ -7,7 +7,7 @@ import { claimDatabase } from '../clickhouse/databases.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
 import { type Model, modelStatements, unrebuildable } from '../clickhouse/model.ts'
-import { patient } from '../clickhouse/patient.ts'
+import { type Patience, patient } from '../clickhouse/patient.ts'
 import { pinnedSettings } from '../clickhouse/pinned.ts'
 import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
 import type { Publisher } from '../clickhouse/stable-views.ts'
@@ -18,7 +18,6 @@ import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry.ts'
 import { type Config, tableOptions } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
@@ -53,7 +52,7 @@ export async function openWarehouse(parts: {
   schemas: SchemaStore
   model: Model | undefined
   /** Each statement is tried again until it passes; without it, the first failure is thrown. */
-  patience?: { readonly signal: AbortSignal; readonly log: Log }
+  patience?: Patience
   /** What the caller does to the database, and may have been cut off at before. */
   during?: Being
 }): Promise<Warehouse> {

@@ -2,6 +2,7 @@
 // May know: contract/table, consumer. The shape that `millrace status` and the demo read.
 
 import { tableName } from '../contract/table.ts'
+import type { Failure } from '../runtime/retry.ts'
 import type { FreshnessSummary } from './freshness.ts'
 import type { FoldLoop } from './tenure.ts'
 import type { Uncertainty } from './uncertain.ts'
@@ -16,11 +17,13 @@ export interface ConsumerStatus {
   readonly newest: { readonly lsn: number; readonly commitTimeUs: number } | undefined
   /** Commit → visible in ms over the last minute; undefined when nothing changed. */
   readonly freshness: FreshnessSummary | undefined
-  /** Records folded since the process started, and of these by table. */
+  /** Records folded since the process started, and of these by table, with those set aside. */
   readonly changes: number
-  readonly tables: Readonly<Record<string, { readonly folded: number }>>
+  readonly tables: Readonly<Record<string, { readonly folded: number; readonly setAside: number }>>
   /** Set while aggregates may differ from the tables. */
   readonly uncertain: Uncertainty | undefined
+  /** Why something is tried again at the moment; undefined when nothing fails. */
+  readonly lastError: Failure | undefined
 }
 
 export const emptyStatus: ConsumerStatus = {
@@ -32,6 +35,7 @@ export const emptyStatus: ConsumerStatus = {
   changes: 0,
   tables: {},
   uncertain: undefined,
+  lastError: undefined,
 }
 
 export function statusOf({ generation, folder, watermarks }: FoldLoop): ConsumerStatus {
@@ -43,8 +47,11 @@ export function statusOf({ generation, folder, watermarks }: FoldLoop): Consumer
     newest: watermarks.newest,
     freshness: folder.freshness.summary(),
     changes: tables.reduce((sum, { folded }) => sum + folded, 0),
-    tables: Object.fromEntries(tables.map(({ table, folded }) => [tableName(table), { folded }])),
+    tables: Object.fromEntries(
+      tables.map(({ table, folded, diverted }) => [tableName(table), { folded, setAside: diverted }]),
+    ),
     uncertain: folder.uncertainty,
+    lastError: folder.failures.last,
   }
 }
 

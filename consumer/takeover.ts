@@ -35,7 +35,7 @@ export async function takeOver(loop: FoldLoop, assignment: number, signal: Abort
     folder.log.info('partitions were taken over', { partitions: owned.size, ms })
     return tenure
   }
-  return retry(attempt, { what: 'take over partitions', signal, log: folder.log })
+  return retry(attempt, { what: 'take over partitions', signal, log: folder.log, failures: folder.failures })
 }
 
 /** From here on, everything counts on this run of ClickHouse. */

@@ -79,19 +79,20 @@ export class Watch {
       const key = partitionKey(topic, partition)
       return folded.get(key) ?? theirs.get(key) ?? -1
     }
-    const { log } = folder
-    await retry(() => watermarks.advance(visible), { what: 'write a watermark', signal: this.#signal, log })
+    const { log, failures } = folder
+    await retry(() => watermarks.advance(visible), { what: 'write a watermark', signal: this.#signal, log, failures })
   }
 
   /** @throws {MillraceError} FENCED after a restart of ClickHouse */
   async #look(): Promise<void> {
     const { folder } = this.#loop
-    const { clickhouse } = folder.inserter
+    const { inserter, log, failures } = folder
+    const { clickhouse } = inserter
     const ask = async () => {
       if ((await serverLifetime(clickhouse)) !== this.#tenure.server) throw restarted()
       folder.uncertainty = await readUncertainty(clickhouse)
     }
-    await retry(ask, { what: 'look at ClickHouse', signal: this.#signal, log: folder.log })
+    await retry(ask, { what: 'look at ClickHouse', signal: this.#signal, log, failures })
     const now = performance.now()
     if (now - this.#markedAt > onDiskMs) this.#raiseFloors(now)
     if (now - this.#committedAt > commitEveryMs) this.#renewCommits(now)

@@ -5,11 +5,40 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
 
+export interface Failure {
+  readonly code: string
+  readonly what: string
+  /** ISO 8601. */
+  readonly at: string
+}
+
+/** What is being tried again at the moment, and why. */
+export class Failures {
+  readonly #open = new Map<symbol, Failure>()
+
+  /** The newest; undefined when nothing fails. */
+  get last(): Failure | undefined {
+    return [...this.#open.values()].at(-1)
+  }
+
+  failed(attempt: symbol, { code, message }: MillraceError): void {
+    this.#open.delete(attempt)
+    this.#open.set(attempt, { code, what: message, at: new Date().toISOString() })
+  }
+
+  /** It has passed, or nobody tries it any more. */
+  ended(attempt: symbol): void {
+    this.#open.delete(attempt)
+  }
+}
+
 export interface RetryOptions {
   /** What is attempted, for the log: "connect to Kafka". */
   readonly what: string
   readonly signal: AbortSignal
   readonly log: Log
+  /** Is told of each failure while it lasts. */
+  readonly failures?: Failures | undefined
   /** Pause after the first failure; doubles from one to the next. Default 100 ms. */
   readonly firstMs?: number
   /** Longest pause. Default 10 s. */
@@ -24,6 +53,19 @@ export interface RetryOptions {
  * @throws the first error that is no retriable MillraceError, the last one at the limit, or the signal's reason
  */
 export async function retry<T>(attempt: (count: number) => Promise<T>, options: RetryOptions): Promise<T> {
+  const own = Symbol(options.what)
+  try {
+    return await untilSuccess(attempt, options, error => options.failures?.failed(own, error))
+  } finally {
+    options.failures?.ended(own)
+  }
+}
+
+async function untilSuccess<T>(
+  attempt: (count: number) => Promise<T>,
+  options: RetryOptions,
+  onFailure: (error: MillraceError) => void,
+): Promise<T> {
   const { what, signal, log, firstMs = 100, mostMs = 10_000, limitMs = Number.POSITIVE_INFINITY } = options
   const started = performance.now()
   for (let count = 1; ; count++) {
@@ -34,6 +76,7 @@ export async function retry<T>(attempt: (count: number) => Promise<T>, options: 
       const waitMs = Math.round(Math.min(mostMs, firstMs * 2 ** (count - 1)) * (0.5 + Math.random() / 2))
       const tooLate = performance.now() - started + waitMs > limitMs
       if (!(error instanceof MillraceError && error.retriable) || tooLate) throw error
+      onFailure(error)
       log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
       await pause(waitMs, undefined, { signal })
     }

@@ -2,6 +2,7 @@
 // May know: everything.
 
 import { askHealth } from '../support/health.ts'
+import { printed } from '../support/millrace.ts'
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -21,7 +22,7 @@ test('consumers outlast Kafka, and then ClickHouse with a takeover while it is a
   await using pipeline = await startPipeline(services, { setup, settings: { source: { heartbeatSeconds: 1 } } })
   const ready = (status: number) => async () => (await askHealth(pipeline, 'consumer', 'readyz')).status === status
   await until(ready(200), { what: 'changes flow' })
-  await using second = pipeline.worker('consumer', 'consumer')
+  await using second = pipeline.member()
   second.start()
   await pipeline.until(() => /partitions assigned.*members=2/.test(second.log), { what: 'the second has joined' })
 
@@ -43,8 +44,11 @@ test('consumers outlast Kafka, and then ClickHouse with a takeover while it is a
   const asked = /could not take over partitions, trying again/
   await until(() => consumer.end !== undefined || asked.test(consumer.log), { what: 'the one that stays takes over' })
   assert.is(consumer.end, undefined, consumer.tail())
+  const failing = /^failing, (?:.*\n)+error {5}CLICKHOUSE_UNREACHABLE: .* \(consumer, \d{4}-/
+  assert.match(await printed(pipeline, 'status'), failing)
   await services.restart()
   await pipeline.assertEqual()
+  await until(async () => /^healthy, /.test(await printed(pipeline, 'status')), { what: 'nothing fails any more' })
 })
 
 test.run()
