@@ -121,7 +121,7 @@ function openSection(source: Buffer, at: number, end: number, options: DecodeOpt
     throw new MillraceError('BATCH_UNREADABLE', {
       what: `the records are compressed with ${name}; only gzip and none can be read`,
       where: placeOf(options, header),
-      next: `set compression.type=producer on topic ${options.topic} and let its writers use gzip or none, then write the records again`,
+      next: `nobody but millrace is to write to topic ${options.topic}, and its compression.type must be producer; records that are there stay as they are, so mend that, then load everything anew into topics of their own: millrace producer --new-generation`,
     })
   }
   try {

@@ -5,10 +5,10 @@ import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { joinGroup } from '../../kafka/group.ts'
 import { connectTo } from '../support/kafka.ts'
-import { millrace } from '../support/millrace.ts'
+import { listGenerations, millrace } from '../support/millrace.ts'
 import type { Pipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 import { changelog, SummedSales } from '../support/summed-sales.ts'
 
 const test = suite('offsets after accidents', { timeoutMs: 180_000 })
@@ -96,6 +96,32 @@ test('an aggregate that was dropped is named, and building the star anew is the 
   assert.match(pipeline.consumer.tail(), /WAREHOUSE_DAMAGED.*are gone: sums\n.*millrace reset star/)
   await pipeline.producer.stop()
   assert.is(await millrace(pipeline, 'reset', 'star', '--confirm', pipeline.name), 0)
+  await sales.assertExact()
+})
+
+test('records that the brokers have compressed as they like stop the consumer by name, and a new generation is the way out', async () => {
+  /** @see https://kafka.apache.org/protocol.html (resource types) */
+  const topicResource = 2
+  const resource = { type: topicResource, name: sales.topic }
+  const configEntries = [{ name: 'compression.type', value: 'lz4' }]
+  await sales.withAdmin(admin =>
+    admin.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] }),
+  )
+  const isStopped = async () => {
+    await pipeline.sql('UPDATE sales SET amount = amount + 1')
+    return pipeline.consumer.end !== undefined
+  }
+  await until(isStopped, { what: 'the consumer has met such records' })
+  assert.is(pipeline.consumer.end?.code, 2)
+  assert.match(pipeline.consumer.tail(), /BATCH_UNREADABLE.*compressed with lz4.*millrace producer --new-generation/s)
+  await using next = pipeline.worker('producer', 'producer', '--new-generation')
+  next.start()
+  await until(async () => (await listGenerations(pipeline)).join().match(/(^|,)2 /) !== null, {
+    what: 'the second has begun',
+  })
+  pipeline.start()
+  await until(async () => /2 serving/.test((await listGenerations(pipeline)).join()), { what: 'the second serves' })
+  await next.stop()
   await sales.assertExact()
 })
 
