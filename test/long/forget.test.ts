@@ -1,0 +1,91 @@
+// test/long/forget: a person who is forgotten by a command that is killed, wherever that is, is gone once it has been called again.
+// May know: everything. Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { listGenerations } from '../support/millrace.ts'
+import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { type Services, startServices } from '../support/services.ts'
+import { assert, suite, until } from '../support/suite.ts'
+import { searchContents, searchFiles } from '../support/traces.ts'
+
+const test = suite('forget, cut off', { timeoutMs: 600_000 })
+let services: Services
+
+test.before(async () => {
+  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+})
+test.after(() => services?.stop())
+
+/** What the command says just before it is killed; in the first round it waits for a lock in the midst of its transaction. */
+const cuts = [
+  undefined,
+  /erased in Postgres/,
+  / loading generation=/,
+  / live generation=/,
+  /the new generation is visible/,
+  /is recorded as dropped/,
+  /slot, publication and topics of generation \d+ are gone/,
+  /database \w+ is gone/,
+]
+const people = cuts.map((_, id) => ({ id, name: `Ada${id} Lovelace${id}`, town: `Little Ely ${id}` }))
+const setup = `CREATE TABLE public.people (id int PRIMARY KEY, name text, town text); ALTER TABLE public.people REPLICA IDENTITY FULL;
+  INSERT INTO public.people VALUES ${people.map(({ id, name, town }) => `(${id}, '${name}', '${town}')`).join(', ')};
+  CREATE TABLE public.notes (id int PRIMARY KEY, note text); ALTER TABLE public.notes REPLICA IDENTITY FULL;
+  INSERT INTO public.notes SELECT g, 'note ' || g FROM generate_series(1, 20000) g`
+
+/** Begins to forget them, and dies at what it says. */
+async function forgetHalf(pipeline: Pipeline, id: number, at: RegExp | undefined): Promise<void> {
+  const command = pipeline.worker('producer', 'forget', 'person', String(id))
+  if (at !== undefined) {
+    command.start()
+    await until(() => at.test(command.log), { what: `it says ${at}\n${command.log}`, timeoutMs: 60_000 })
+    return command.kill()
+  }
+  const holder = await pipeline.connect()
+  await holder.query(`BEGIN; SELECT FROM public.people WHERE id = ${id} FOR UPDATE`)
+  command.start()
+  const journal = join(pipeline.directory, 'forget', `${pipeline.name}.person.${id}.json`)
+  await until(() => existsSync(journal), { what: 'it has written down whom it forgets' })
+  await command.kill()
+  await holder.query('ROLLBACK')
+}
+
+async function forgetWholly(pipeline: Pipeline, id: number): Promise<void> {
+  await using command = pipeline.worker('producer', 'forget', 'person', String(id))
+  command.start()
+  const { code } = await command.untilEnd(120_000)
+  assert.is(code, 0, command.log)
+  assert.match(command.log, /nothing found/)
+}
+
+test('a command that is killed at any of its steps is finished by a further call, while all goes on', async () => {
+  await using pipeline = await startPipeline(services, {
+    setup,
+    settings: { model: join(import.meta.dirname, '../support/forget-model') },
+    tables: {
+      'public.people': { personal: true, columns: { id: 'keep', name: 'keep', town: 'keep' } },
+      'public.notes': {},
+    },
+  })
+  for (const [round, at] of cuts.entries()) {
+    const { id, name, town } = people[round]!
+    assert.ok((await searchContents(pipeline, [name, town])).length > 0, 'they are downstream')
+    await forgetHalf(pipeline, id, at)
+    await pipeline.sql('UPDATE public.notes SET note = note || id WHERE id <= 10')
+    await pipeline.assertEqual()
+    await forgetWholly(pipeline, id)
+    await pipeline.assertEqual()
+    assert.equal(await searchContents(pipeline, [name, town]), [], `cut at ${at}`)
+    const isGone = () => searchFiles(services, [name, town]).length === 0
+    await until(isGone, { what: `no file holds anything of them, cut at ${at}`, timeoutMs: 20_000 })
+    assert.equal(readdirSync(join(pipeline.directory, 'forget')), [])
+    const left = await listGenerations(pipeline)
+    assert.match(left.join(), /^\d+ serving slot topics database$/)
+    const slots = `SELECT count(*) AS n FROM pg_replication_slots WHERE database = current_database()`
+    assert.equal(await pipeline.sql(slots), [{ n: '1' }])
+    assert.equal(await pipeline.sql('SELECT count(*) AS n FROM pg_publication'), [{ n: '1' }])
+  }
+})
+
+test.run()
