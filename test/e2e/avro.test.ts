@@ -2,15 +2,15 @@
 // May know: everything. Nothing of ours decodes here.
 
 import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { readTopic } from '../support/topic.ts'
 
 const test = suite('avro', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 
@@ -60,7 +60,7 @@ test('AvroConfluent reads a topic through the registry endpoints', async () => {
 })
 
 async function post(
-  { endpoints }: Services,
+  { endpoints }: Servers,
   sql: string,
   body?: Buffer,
   settings: Readonly<Record<string, string>> = {},

@@ -3,7 +3,7 @@
 
 import { startPipeline } from '../support/pipeline.ts'
 import { times } from '../support/seed.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const rows = times(600_000)
@@ -11,10 +11,10 @@ const mostMemoryMb = 300
 const setup = 'CREATE TABLE public.narrow (id int PRIMARY KEY, n int); ALTER TABLE public.narrow REPLICA IDENTITY FULL'
 
 const test = suite('big', { timeoutMs: 240_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

@@ -10,14 +10,14 @@ import { compile } from '../support/build.ts'
 import { readCompose } from '../support/compose.ts'
 import { Container, type Place } from '../support/container.ts'
 import { writeFixture } from '../support/fixture.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 // The local servers ask for no password, and ClickHouse then takes none. A short history is as good as a long one here.
 const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '', HISTORY_ORDERS: '3000' })
 const own = Object.keys(file).filter(name => file[name]!.build !== undefined)
 const started = new Map<string, Container>()
-let servers: Services
+let servers: Servers
 
 /** A wait whose failure shows what every service has written. */
 async function untilReady<T>(condition: () => Promise<T>, what: string, timeoutMs: number) {
@@ -82,7 +82,7 @@ async function start(name: string, place: Place): Promise<void> {
 const test = suite('compose', { timeoutMs: 400_000 })
 
 test.before(async () => {
-  servers = await startServices(['postgres', 'kafka', 'clickhouse'])
+  servers = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 
 test.after(async () => {

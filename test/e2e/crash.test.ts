@@ -48,7 +48,7 @@ test(`producer, consumer, Kafka, ClickHouse and Postgres each killed ${kills} ti
   for (const worker of [pipeline.producer, pipeline.consumer, load]) worker.supervised = true
   load.start()
 
-  await killEach(pipeline, kills, new Random(seed, 'kills'))
+  await killEach(pipeline, { services, times: kills, random: new Random(seed, 'kills') })
 
   await load.stop()
   const { tables, reports } = await pipeline.assertEqual(120_000)
@@ -182,7 +182,7 @@ test('three consumers of one generation are killed, stopped and suspended, and C
     pipeline.sql('UPDATE counted SET n = n + 1 WHERE id % 3 = 0').catch(() => {})
   }, 200)
   const order = ['suspend', 'kill', 'clickhouse', 'terminate', 'kafka'] as const
-  await disturb(pipeline, { members, faults: order, random: new Random(seed, 'members') }).finally(() =>
+  await disturb(pipeline, { services, members, faults: order, random: new Random(seed, 'members') }).finally(() =>
     clearInterval(load),
   )
   await pipeline.assertEqual(120_000)

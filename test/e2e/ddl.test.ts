@@ -2,14 +2,14 @@
 // May know: test/support.
 
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('ddl', { timeoutMs: 240_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka'])
+  services = await shareServers(['postgres', 'kafka'])
 })
 test.after(() => services?.stop())
 

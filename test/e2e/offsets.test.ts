@@ -2,19 +2,19 @@
 // May know: everything. One pipeline for all; each test leaves it consistent for the next. More of them are in long/offsets.
 
 import type { Pipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { SummedSales } from '../support/summed-sales.ts'
 import { appendRecords } from '../support/topic.ts'
 
 const test = suite('offsets', { timeoutMs: 120_000 })
 
-let services: Services
+let services: Servers
 let sales: SummedSales
 let pipeline: Pipeline
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
   sales = await SummedSales.start(services)
   pipeline = sales.pipeline
 })

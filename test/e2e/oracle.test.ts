@@ -18,7 +18,7 @@ import { historyEdits } from '../support/history-edits.ts'
 import type { Pipeline } from '../support/pipeline.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
 import { testSeed, times } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const orders = 3_000
@@ -34,14 +34,14 @@ const model = loadModel(packagePath('model/sales'), reportTimeZone)
 const checks = loadChecks(model, reportTimeZone)
 const started = Date.now()
 
-let services: Services
+let services: Servers
 let pipeline: Pipeline
 
 const test = suite('oracle', { timeoutMs: 120_000 })
 
 test.before(async () => {
   console.log(`reports in ${reportTimeZone}`)
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
   pipeline = await prepareSalesPipeline(services, reportTimeZone)
 })
 test.after(async () => {

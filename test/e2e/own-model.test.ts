@@ -5,15 +5,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeFixture } from '../support/fixture.ts'
 import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('own model', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

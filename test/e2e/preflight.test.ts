@@ -3,14 +3,14 @@
 
 import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('preflight')
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

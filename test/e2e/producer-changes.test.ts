@@ -7,14 +7,14 @@ import type { Column, Encoding, Table } from '../../contract/table.ts'
 import { deleteTopics, listTopics } from '../../kafka/admin.ts'
 import { writeGeneration } from '../../kafka/generations.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { readTopic } from '../support/topic.ts'
 
 const test = suite('producer-changes', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka'])
+  services = await shareServers(['postgres', 'kafka'])
 })
 test.after(() => services.stop())
 

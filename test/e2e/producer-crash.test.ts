@@ -6,15 +6,15 @@ import type pg from 'pg'
 import { Random } from '../../generator/random.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { testSeed, times } from '../support/seed.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const kills = times(3)
 const seed = testSeed()
 const test = suite('producer-crash', { timeoutMs: 120_000 + kills * 15_000 })
-let services: Services
+let services: Servers
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka'])
+  services = await shareServers(['postgres', 'kafka'])
 })
 test.after(() => services.stop())
 

@@ -5,14 +5,14 @@ import type { Column, Table } from '../../contract/table.ts'
 import { type CaptureRun, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { showNumber, type TextValues } from '../support/decode.ts'
 import { valueTypes } from '../support/postgres-values.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 import { createWide, fillWide, rotateWide } from '../support/value-tables.ts'
 
 const test = suite('producer-values', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka'])
+  services = await shareServers(['postgres', 'kafka'])
 })
 test.after(() => services.stop())
 

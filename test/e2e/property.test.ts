@@ -12,7 +12,7 @@ import { randomSalesStatement, smallShop } from '../support/random-sales.ts'
 import { createTable, randomStatement, randomTables } from '../support/random-schema.ts'
 import { runTransaction } from '../support/random-transaction.ts'
 import { testSeed, times } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const schemas = times(2)
@@ -25,10 +25,10 @@ const { tables: salesTables } = loadConfig({ file: join(salesModel, 'millrace.ya
 
 const seed = testSeed()
 const test = suite('property', { timeoutMs: 240_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

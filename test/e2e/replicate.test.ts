@@ -2,14 +2,14 @@
 // May know: everything. The schema stands for somebody else's application.
 
 import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('replicate', { timeoutMs: 180_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

@@ -9,19 +9,19 @@ import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { listGenerations, millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { Worker } from '../support/worker.ts'
 
 const test = suite('reset', { timeoutMs: 120_000 })
 const model = packagePath('model/sales')
 const { tables } = loadConfig({ file: join(model, 'millrace.yaml'), env: {}, cwd: model })
-let services: Services
+let services: Servers
 let pipeline: Pipeline
 
 /** One pipeline for all, since every test has to leave it consistent for the next. */
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
   pipeline = await startPipeline(services, { tables, settings: { model }, start: false })
   await applySchema(pipeline.psqlUrl, quietLog())
   await fill()

@@ -7,15 +7,15 @@ import { AvroWriter } from '../../contract/avro-writer.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { appendInTransaction, appendRecords, readTopic } from '../support/topic.ts'
 
 const test = suite('set aside', { timeoutMs: 180_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

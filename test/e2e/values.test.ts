@@ -4,7 +4,7 @@
 import { escapeIdentifier as quote } from 'pg'
 import { startPipeline } from '../support/pipeline.ts'
 import { type TypeCase, valueTypes } from '../support/postgres-values.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 import {
   createStrict,
@@ -18,10 +18,10 @@ import {
 } from '../support/value-tables.ts'
 
 const test = suite('values', { timeoutMs: 180_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

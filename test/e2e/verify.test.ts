@@ -6,15 +6,15 @@ import type { Verification } from '../../verify/verify.ts'
 import { startCommand } from '../support/fixture.ts'
 import { exampleShop, exampleTimeZone } from '../support/sales-example.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 import { keepWriting } from '../support/writer.ts'
 
 const test = suite('verify under load', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

@@ -36,7 +36,12 @@ test(`every change counts once after ${times} faults; aggregates that differ are
   load.start()
 
   const random = new Random(seed, 'members')
-  await disturb(pipeline, { members, faults: Array.from({ length: times }, () => random.pick(faults)), random })
+  await disturb(pipeline, {
+    services,
+    members,
+    faults: Array.from({ length: times }, () => random.pick(faults)),
+    random,
+  })
 
   await load.stop()
   await pipeline.settle(300_000)

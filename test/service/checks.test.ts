@@ -14,7 +14,7 @@ import { createWarehouse } from '../support/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { exampleMoment, exampleShop, exampleTimeZone } from '../support/sales-example.ts'
 import { exampleReports } from '../support/sales-example-reports.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const directory = packagePath('model/sales')
@@ -22,14 +22,14 @@ const names = readdirSync(join(directory, 'checks')).map(file => file.replace('.
 const publish = names.map(name => ({ database: 'analytics', name, source: name }))
 const checks = withPolicies(loadChecks({ directory, publish }, exampleTimeZone), [])
 
-let services: Services
+let services: Servers
 let database: TestDatabase
 let clickhouse: Clickhouse
 
 const test = suite('checks of the sales reports')
 
 test.before(async () => {
-  services = await startServices(['postgres', 'clickhouse'])
+  services = await shareServers(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
   clickhouse = await createWarehouse(services, warehouse)
   await applySchema(database.url, quietLog())

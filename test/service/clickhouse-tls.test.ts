@@ -9,19 +9,19 @@ import { connectClickhouse } from '../../clickhouse/client.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
 import { type Certificate, makeCertificate } from '../support/certificate.ts'
 import { writeFixture } from '../support/fixture.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('clickhouse tls')
 
-let services: Services
+let services: Servers
 let relay: Server
 let url: string
 let server: Certificate
 let client: Certificate
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   const directory = writeFixture({})
   server = makeCertificate(directory, 'server')
   client = makeCertificate(directory, 'client')

@@ -6,7 +6,7 @@ import { openDeadLetters } from '../../consumer/dead-letter.ts'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { connectTo, makeTopic, readTopic } from '../support/kafka.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 /** @see https://kafka.apache.org/protocol.html; kafkajs names these in its types only */
@@ -14,12 +14,12 @@ const topicResource = 2
 
 const test = suite('dead letters')
 
-let services: Services
+let services: Servers
 let broker: string
 let connection: KafkaConnection
 
 test.before(async () => {
-  services = await startServices(['kafka'])
+  services = await shareServers(['kafka'])
   broker = services.endpoints.kafka!
   connection = await connectTo(broker)
 })

@@ -10,20 +10,20 @@ import { publish } from '../../clickhouse/publish.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
 import { generationDatabase } from '../../contract/generation.ts'
 import { startCommand } from '../support/fixture.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const bigRows = 2_000_000
 const generation = generationDatabase('exports', 1)
 const directory = mkdtempSync(join(tmpdir(), 'export-'))
 
-let services: Services
+let services: Servers
 let clickhouse: Clickhouse
 
 const test = suite('export', { timeoutMs: 90_000 })
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   clickhouse = connectClickhouse({ url: services.endpoints.clickhouse!, user: 'default', password: '' })
   await clickhouse.command(`CREATE DATABASE ${generation} ENGINE = Atomic`)
   for (const statement of [

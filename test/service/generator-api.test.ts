@@ -18,10 +18,10 @@ import { type FuzzRequest, judge, type OpenApiDocument, requests, send } from '.
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { noteChanges } from '../support/sales-shop.ts'
 import { testSeed } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
-let services: Services
+let services: Servers
 let database: TestDatabase
 let pool: Pool
 let api: ApiServer
@@ -71,7 +71,7 @@ function refused({ status, headers, body }: Reply, expected: number, code: strin
 const test = suite("generator's API", { timeoutMs: 120_000 })
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await backfill({ url: database.url, orders: 300, years: 1, seed: 5, log: quietLog() })

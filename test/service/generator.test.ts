@@ -11,13 +11,13 @@ import { applySchema, countOrders } from '../../generator/schema.ts'
 import type { Log } from '../../runtime/log.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { noteChanges } from '../support/sales-shop.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const end = new Date('2025-11-21T09:00:00Z')
 const log = quietLog()
 
-let services: Services
+let services: Servers
 const databases: TestDatabase[] = []
 
 async function emptyShop(): Promise<TestDatabase> {
@@ -65,7 +65,7 @@ async function checksum(database: TestDatabase, table: string): Promise<string> 
 const test = suite('generator on Postgres')
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 
 test.after(async () => {

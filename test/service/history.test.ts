@@ -10,7 +10,7 @@ import { Random } from '../../generator/random.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { testSeed } from '../support/seed.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const seed = testSeed()
@@ -94,7 +94,7 @@ function byKeyAndStart(a: Version, b: Version): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.start - b.start
 }
 
-let services: Services
+let services: Servers
 let clickhouse: Clickhouse
 
 async function insert(events: readonly Event[]): Promise<void> {
@@ -128,7 +128,7 @@ async function readHistory(): Promise<Version[]> {
 const test = suite('history', { timeoutMs: 60_000 })
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   clickhouse = await createWarehouse(services, uniqueName('history'))
 })
 

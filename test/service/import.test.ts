@@ -10,12 +10,12 @@ import { applySchema } from '../../generator/schema.ts'
 import type { Log } from '../../runtime/log.ts'
 import { type Program, startCommand, writeFixture } from '../support/fixture.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const header = 'visited_at,traffic_source,customer_id,landing_page,cost'
 
-let services: Services
+let services: Servers
 let database: TestDatabase
 const directory = writeFixture({})
 
@@ -58,7 +58,7 @@ function command(...args: string[]): Program {
 const test = suite('import of visits', { timeoutMs: 120_000 })
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await backfill({ url: database.url, orders: 500, years: 1, seed: 1, log: quietLog() })

@@ -13,7 +13,7 @@ import { openSink } from '../../kafka/sink.ts'
 import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/tail.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('kafka fetch', { timeoutMs: 120_000 })
@@ -21,7 +21,7 @@ const limits = { maxWaitMs: 200, minBytes: 1, maxBytes: 1024 * 1024 }
 const signal = new AbortController().signal
 const fetchKey = 1
 
-let services: Services
+let services: Servers
 let kafka: Kafka
 let producer: Producer
 let proxy: KafkaProxy
@@ -29,7 +29,7 @@ let connection: KafkaConnection
 let fetcher: Fetcher
 
 test.before(async () => {
-  services = await startServices(['kafka'])
+  services = await shareServers(['kafka'])
   const broker = services.endpoints.kafka!
   kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
   producer = kafka.producer()

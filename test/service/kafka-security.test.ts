@@ -13,7 +13,7 @@ import { readTail } from '../../kafka/tail.ts'
 import { prepareCapture } from '../support/capture-run.ts'
 import { appendText, uniqueName } from '../support/kafka.ts'
 import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
@@ -24,7 +24,7 @@ const bob = { mechanism: 'scram-sha-512', username: 'bob', password: 'secret' } 
 
 let secure: SecureKafka
 let connection: KafkaConnection
-let services: Services
+let services: Servers
 
 function connect(options: Partial<KafkaOptions>): Promise<KafkaConnection> {
   return connectKafka({
@@ -38,7 +38,7 @@ function connect(options: Partial<KafkaOptions>): Promise<KafkaConnection> {
 
 test.before(async () => {
   secure = await startSecureKafka()
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
   connection = await until(() => connect({ sasl: alice }), { what: 'the secured broker', timeoutMs: 60_000 })
 })
 

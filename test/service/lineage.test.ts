@@ -4,7 +4,7 @@
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { readLineage } from '../../clickhouse/lineage.ts'
 import { uniqueName } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const cases: readonly (readonly [what: string, select: string, expected: Readonly<Record<string, string>>])[] = [
@@ -37,14 +37,14 @@ const cases: readonly (readonly [what: string, select: string, expected: Readonl
   ['a view is where it ends', 'SELECT v.s AS s FROM v', { s: 'v.s' }],
 ]
 
-let services: Services
+let services: Servers
 let clickhouse: Clickhouse
 const database = uniqueName('lineage')
 
 const test = suite('lineage')
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const admin = connectClickhouse(account)
   await admin.command(`CREATE DATABASE ${database} ENGINE = Atomic`)

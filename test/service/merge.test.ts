@@ -9,18 +9,18 @@ import { watermarkStatements } from '../../consumer/watermark.ts'
 import type { Log } from '../../runtime/log.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 /** ClickHouse merges nothing of the table by itself; OPTIMIZE knows no such limit. */
 const neverByItself = 'max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1'
 
 const test = suite('merging')
-let services: Services
+let services: Servers
 let clickhouse: Clickhouse
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   clickhouse = await createWarehouse(services, uniqueName('merged'))
 })
 test.before.each(async () => {

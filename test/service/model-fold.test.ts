@@ -16,7 +16,7 @@ import { createDatabase, type TestDatabase, uniqueName } from '../support/postgr
 import { chaos } from '../support/sales-chaos.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
 import { times } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const timeZone = 'America/New_York'
@@ -25,7 +25,7 @@ const model = loadModel(directory, timeZone)
 const reports = model.publish.filter(({ database }) => database === 'analytics')
 const published = reports.map(({ source }) => source)
 
-let services: Services
+let services: Servers
 let database: TestDatabase
 let clickhouse: Clickhouse
 let fold: Fold
@@ -42,7 +42,7 @@ async function assertEqual(when: string): Promise<void> {
 const test = suite('sales model', { timeoutMs: 180_000 })
 
 test.before(async () => {
-  services = await startServices(['postgres', 'clickhouse'])
+  services = await shareServers(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await noteChanges(database)

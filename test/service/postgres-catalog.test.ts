@@ -8,15 +8,15 @@ import { captureTables } from '../../producer/tables.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { typeCases, valueTypes } from '../support/postgres-values.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('postgres catalog')
-let services: Services
+let services: Servers
 let db: TestDatabase
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 test.before.each(async () => {
   db = await createDatabase(services.endpoints.postgres!)

@@ -13,15 +13,15 @@ import { chooseTables } from '../../producer/choice.ts'
 import { refusePassing } from '../../producer/source.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('postgres preflight')
-let services: Services
+let services: Servers
 let db: TestDatabase
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 test.before.each(async () => {
   db = await createDatabase(services.endpoints.postgres!)

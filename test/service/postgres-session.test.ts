@@ -6,18 +6,18 @@ import { type AddressInfo, createServer } from 'node:net'
 import { connect, disconnect, query } from '../../postgres/connect.ts'
 import { takeLock } from '../../producer/lock.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 const test = suite('postgres session')
-let services: Services
+let services: Servers
 let db: TestDatabase
 let proxy: TcpProxy
 let proxied: string
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 test.before.each(async () => {
   db = await createDatabase(services.endpoints.postgres!)

@@ -5,15 +5,15 @@ import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/blocking.ts'
 import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/slot.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('postgres slot')
-let services: Services
+let services: Servers
 let db: TestDatabase
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 test.before.each(async () => {
   db = await createDatabase(services.endpoints.postgres!)

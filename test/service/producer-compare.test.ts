@@ -11,15 +11,15 @@ import { isDispelled } from '../../producer/doubts.ts'
 import { recordCatalog } from '../../producer/recording.ts'
 import { configSchema } from '../../runtime/config-schema.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('producer compare', { timeoutMs: 120_000 })
-let services: Services
+let services: Servers
 let db: TestDatabase
 
 test.before(async () => {
-  services = await startServices(['postgres'])
+  services = await shareServers(['postgres'])
 })
 test.before.each(async () => {
   db = await createDatabase(services.endpoints.postgres!)

@@ -9,7 +9,7 @@ import { lifetimeStatement, serverLifetime } from '../../consumer/lifetime.ts'
 import { waitForRunningInserts } from '../../consumer/recover.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
 const test = suite('an insert that is sent again')
@@ -17,12 +17,12 @@ const test = suite('an insert that is sent again')
 /** ClickHouse looks for parts to remove every second instead of every half minute. */
 const cleanedOften = 'cleanup_delay_period = 1, max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0'
 
-let services: Services
+let services: Servers
 let database: string
 let clickhouse: Clickhouse
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   database = uniqueName('repeated')
   clickhouse = await createWarehouse(services, database, { queryPrefix: foldQueries(database) })
   const settings = `SETTINGS ${tokenSettings}`

@@ -7,15 +7,15 @@ import { type PublishedView, publish } from '../../clickhouse/publish.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../../contract/generation.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('stable views')
-let services: Services
+let services: Servers
 let clickhouse: Clickhouse
 
 test.before(async () => {
-  services = await startServices(['clickhouse'])
+  services = await shareServers(['clickhouse'])
   clickhouse = connectClickhouse({ url: services.endpoints.clickhouse!, user: 'default', password: '' })
 })
 test.after(async () => {

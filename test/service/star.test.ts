@@ -16,7 +16,7 @@ import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
 import { testSeed } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
+import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { look, type Moment, randomDimensionEdit, starShop } from '../support/star-log.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -50,7 +50,7 @@ LEFT JOIN dim_traffic_source AS sources ON sources.traffic_source_key = items.tr
 LEFT JOIN dim_product AS products ON products.product_key = items.product_KEY
 ORDER BY order_item_id`
 
-let services: Services
+let services: Servers
 let database: TestDatabase
 let clickhouse: Clickhouse
 let fold: Fold
@@ -61,7 +61,7 @@ const orders = new Map<string, { readonly moment: Moment; readonly rows: Readonl
 const test = suite('star', { timeoutMs: 120_000 })
 
 test.before(async () => {
-  services = await startServices(['postgres', 'clickhouse'])
+  services = await shareServers(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await noteChanges(database)

@@ -4,15 +4,15 @@
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import { changelogName, currentName } from '../../clickhouse/ddl.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assertEqual, lsnOf, parts, read, startStanding } from '../support/standing-warehouse.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('verify, rows', { timeoutMs: 180_000 })
-let services: Services
+let services: Servers
 
 test.before(async () => {
-  services = await startServices(['postgres', 'clickhouse'])
+  services = await shareServers(['postgres', 'clickhouse'])
 })
 test.after(() => services?.stop())
 

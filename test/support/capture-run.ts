@@ -22,7 +22,7 @@ import { createDecoder, type DecodedRecord, type TextValues } from './decode.ts'
 import { askHealth, type HealthAnswer } from './health.ts'
 import { connectTo } from './kafka.ts'
 import { createDatabase, type TestDatabase, uniqueName } from './postgres.ts'
-import type { Services } from './services.ts'
+import type { Servers } from './services.ts'
 import { until } from './suite.ts'
 import { readTopic } from './topic.ts'
 import { Worker } from './worker.ts'
@@ -43,7 +43,7 @@ export interface CaptureOptions {
 }
 
 /** A producer that has not been started yet. Disposing ends it and drops its database. */
-export async function prepareCapture(services: Services, options: CaptureOptions): Promise<CaptureRun> {
+export async function prepareCapture(services: Servers, options: CaptureOptions): Promise<CaptureRun> {
   const directory = await mkdtemp(join(tmpdir(), 'capture-'))
   const database = await createDatabase(services.endpoints.postgres!)
   await database.sql(options.setup)
@@ -59,7 +59,7 @@ export class CaptureRun {
   readonly #broker: string
   readonly #directory: string
 
-  constructor({ endpoints }: Services, directory: string, database: TestDatabase) {
+  constructor({ endpoints }: Servers, directory: string, database: TestDatabase) {
     this.#broker = endpoints.kafka!
     this.#directory = directory
     this.database = database

@@ -3,11 +3,11 @@
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../../clickhouse/client.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
-import type { Services } from './services.ts'
+import type { Servers } from './services.ts'
 
 /** Creates the database and gives a connection whose statements run in it. */
 export async function createWarehouse(
-  { endpoints }: Services,
+  { endpoints }: Servers,
   database: string,
   { comment = '', ...options }: Pick<ClickhouseOptions, 'queryPrefix'> & { readonly comment?: string } = {},
 ): Promise<Clickhouse> {

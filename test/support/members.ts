@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../../generator/random.ts'
 import { visibleLsn, writtenLsn } from './nemesis.ts'
 import type { Pipeline } from './pipeline.ts'
+import type { Services } from './services.ts'
 import { until } from './suite.ts'
 import type { Worker } from './worker.ts'
 
@@ -20,6 +21,8 @@ const recoveryMs = 120_000
 const suspensionMs = { least: 11_000, most: 16_000 }
 
 export interface Disturbance {
+  /** Servers of the pipeline. */
+  readonly services: Services
   /** Consumers of the pipeline, all of them running and supervised. */
   readonly members: readonly Worker[]
   readonly faults: readonly Fault[]
@@ -31,7 +34,7 @@ export interface Disturbance {
  * are visible, the others meet a recovery. A consumer that is suspended stands still meanwhile.
  * @throws {Error} when nothing becomes visible again
  */
-export async function disturb(pipeline: Pipeline, { members, faults, random }: Disturbance): Promise<void> {
+export async function disturb(pipeline: Pipeline, { services, members, faults, random }: Disturbance): Promise<void> {
   const suspended = new Map<Worker, Promise<void>>()
   let last = await writtenLsn(pipeline)
   for (const [index, fault] of faults.entries()) {
@@ -43,8 +46,8 @@ export async function disturb(pipeline: Pipeline, { members, faults, random }: D
     last = await writtenLsn(pipeline)
     console.log(`fault ${index + 1}/${faults.length}: ${fault}`)
     if (fault === 'clickhouse' || fault === 'kafka') {
-      await pipeline.services.kill(fault)
-      await pipeline.services.restart()
+      await services.kill(fault)
+      await services.restart()
       continue
     }
     await until(() => members.some(isUp), { what: 'a consumer runs', timeoutMs: recoveryMs })

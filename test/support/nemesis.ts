@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseLsn } from '../../contract/position.ts'
 import type { Random } from '../../generator/random.ts'
 import type { Pipeline } from './pipeline.ts'
+import type { Services } from './services.ts'
 
 export const targets = ['producer', 'consumer', 'kafka', 'clickhouse', 'postgres'] as const
 export type Target = (typeof targets)[number]
@@ -17,7 +18,10 @@ const recoveryMs = 60_000
  * made after the one before are visible, so that they meet a pipeline that works; the others meet one that recovers.
  * @throws {Error} when a target was not running, when no change is made after a kill, or when nothing becomes visible again
  */
-export async function killEach(pipeline: Pipeline, times: number, random: Random): Promise<void> {
+export async function killEach(
+  pipeline: Pipeline,
+  { services, times, random }: { services: Services; times: number; random: Random },
+): Promise<void> {
   const order = targets
     .flatMap(target => Array.from({ length: times }, () => ({ target, place: random.fraction() })))
     .sort((a, b) => a.place - b.place)
@@ -37,11 +41,11 @@ export async function killEach(pipeline: Pipeline, times: number, random: Random
     })
     last = await writtenLsn(pipeline)
     console.log(`kill ${index + 1}/${order.length}: ${target}${amidRecovery ? ' amid a recovery' : ''}`)
-    await kill(pipeline, target)
+    await kill(pipeline, services, target)
   }
 }
 
-async function kill({ producer, consumer, services }: Pipeline, target: Target): Promise<void> {
+async function kill({ producer, consumer }: Pipeline, services: Services, target: Target): Promise<void> {
   if (target === 'producer') return producer.kill()
   if (target === 'consumer') return consumer.kill()
   await services.kill(target)

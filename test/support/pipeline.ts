@@ -11,7 +11,7 @@ import { parseLsn } from '../../contract/position.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { type Verification, verify } from '../../verify/verify.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
-import { quietLog, type Services } from './services.ts'
+import { quietLog, type Servers } from './services.ts'
 import { until } from './suite.ts'
 import { readTopic } from './topic.ts'
 import { Worker, type WorkerName } from './worker.ts'
@@ -35,7 +35,7 @@ const verifyTimeoutMs = 100_000
 let count = 0
 
 /** A running pipeline whose initial load is visible. Disposing ends its processes and drops what it made. */
-export async function startPipeline(services: Services, options: PipelineOptions = {}): Promise<Pipeline> {
+export async function startPipeline(services: Servers, options: PipelineOptions = {}): Promise<Pipeline> {
   const directory = await mkdtemp(join(tmpdir(), 'pipeline-'))
   const database = await createDatabase(services.endpoints.postgres!, options.database)
   const pipeline = new Pipeline(services, { directory, database })
@@ -57,7 +57,7 @@ export class Pipeline {
   readonly name = `p${process.pid}_${++count}`
   readonly producer: Worker
   readonly consumer: Worker
-  readonly services: Services
+  readonly services: Servers
   readonly directory: string
   /** Address of the pipeline's database. */
   readonly psqlUrl: string
@@ -66,7 +66,7 @@ export class Pipeline {
   #client: pg.Client | undefined
   #members = 0
 
-  constructor(services: Services, { directory, database }: { directory: string; database: TestDatabase }) {
+  constructor(services: Servers, { directory, database }: { directory: string; database: TestDatabase }) {
     this.services = services
     this.directory = directory
     this.#database = database

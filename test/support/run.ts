@@ -7,12 +7,12 @@ import { closingLine } from './totals.ts'
 
 const regular: readonly Layer[] = [
   { name: 'unit', limitMs: 180_000 },
-  { name: 'service', limitMs: 300_000, isCompiled: true },
-  { name: 'e2e', limitMs: 900_000, isCompiled: true, longest: ['crash', 'property', 'oracle', 'changes'] },
+  { name: 'service', limitMs: 300_000, isReal: true },
+  { name: 'e2e', limitMs: 900_000, isReal: true, longest: ['crash', 'property', 'oracle', 'changes'] },
 ]
 
 /** Soaks and repetitions: run before a release and at night, and only when asked for by name. */
-const long: readonly Layer[] = [{ name: 'long', limitMs: 3_600_000, isCompiled: true }]
+const long: readonly Layer[] = [{ name: 'long', limitMs: 3_600_000, isReal: true }]
 
 const wanted = process.argv.slice(2)
 const isLong = wanted.some(part => part.startsWith('long'))

@@ -1,11 +1,12 @@
 // test/support/runner: runs the test files of a directory, layer after layer, and adds up what they report.
-// May know: build, child and totals.
+// May know: build, child, shared-servers and totals.
 
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compile } from './build.ts'
 import { type FileResult, runFile } from './child.ts'
+import { SharedServers } from './shared-servers.ts'
 import { addTotals, closingLine, noTests, type Totals } from './totals.ts'
 
 export interface Layer {
@@ -13,8 +14,8 @@ export interface Layer {
   readonly name: string
   /** Hard limit of one file. */
   readonly limitMs: number
-  /** Its files start commands of the project, which is therefore compiled first. */
-  readonly isCompiled?: boolean
+  /** Its files start commands of the project, which is therefore compiled first, and servers, which they may share. */
+  readonly isReal?: boolean
   /** Files that take longest: they begin first, so that none of them runs alone in the end. */
   readonly longest?: readonly string[]
 }
@@ -47,10 +48,10 @@ export async function runTests({ root, layers, wanted, signal, print, ...run }: 
   const directory = temporaryDirectory(join(tmpdir(), 'millrace-test-'))
   const live = run.live && count === 1
   let totals = noTests
-  const compiled = jobs.some(({ layer }) => layer.isCompiled) ? compile(join(directory, 'build'), signal) : undefined
+  const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(join(directory, 'build'), signal) : undefined
   compiled?.catch(() => {})
-  const runOne = async ({ layer: { limitMs, isCompiled }, file }: Job) => {
-    const env = isCompiled ? await compiled! : {}
+  const runOne = async ({ layer: { limitMs, isReal }, file }: Job, servers: SharedServers) => {
+    const env = isReal ? { ...(await compiled!), ...(await servers.for(join(root, file))) } : {}
     const own = temporaryDirectory(join(directory, 'file-'))
     const result = await runFile(join(root, file), { limitMs, directory: own, live, signal, env })
     totals = addTotals(totals, result.totals)
@@ -58,8 +59,13 @@ export async function runTests({ root, layers, wanted, signal, print, ...run }: 
     rmSync(own, { recursive: true, force: true })
   }
   try {
-    const worker = async () => {
-      for (let job = jobs.shift(); job && !signal.aborted; job = jobs.shift()) await runOne(job)
+    const worker = async (_: unknown, index: number) => {
+      const servers = new SharedServers(join(directory, `servers-${index}`))
+      try {
+        for (let job = jobs.shift(); job && !signal.aborted; job = jobs.shift()) await runOne(job, servers)
+      } finally {
+        await servers.stop()
+      }
     }
     await Promise.all(Array.from({ length: run.width }, worker))
   } finally {

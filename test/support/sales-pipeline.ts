@@ -5,10 +5,10 @@ import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { type Pipeline, startPipeline } from './pipeline.ts'
-import { quietLog, type Services } from './services.ts'
+import { quietLog, type Servers } from './services.ts'
 
 /** Its services are not started. */
-export async function prepareSalesPipeline(services: Services, reportTimeZone: string): Promise<Pipeline> {
+export async function prepareSalesPipeline(services: Servers, reportTimeZone: string): Promise<Pipeline> {
   const model = packagePath('model/sales')
   const { tables } = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: model })
   const pipeline = await startPipeline(services, { start: false, tables, settings: { model, reportTimeZone } })

@@ -1,5 +1,5 @@
-// test/support/services: real components for one test file, in a directory of their own.
-// May know: runtime, stack.
+// test/support/services: real components for one test file: servers of its own, or those that the files of a run share.
+// May know: runtime, stack, test/support/clean.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,21 +7,41 @@ import { dirname, join } from 'node:path'
 import { createLog, type Log } from '../../runtime/log.ts'
 import type { Component, Endpoints } from '../../stack/component.ts'
 import { kill, reset, up } from '../../stack/up.ts'
+import { cleanServers } from './clean.ts'
 
-export interface Services {
+/** Running components, empty at first. */
+export interface Servers {
   readonly endpoints: Endpoints
+  /** Leaves nothing behind that another file could meet; belongs into the suite's `after`. */
+  stop(): Promise<void>
+}
+
+/** Servers of one file, which may kill them and lay files into their directory. */
+export interface Services extends Servers {
   /** Where their data and logs are. */
   readonly directory: string
   /** As a crash would (SIGKILL). Ports and data stay. */
   kill(component: Component): Promise<void>
   /** Starts again what was killed; resolves when it answers. */
   restart(): Promise<void>
-  /** Stops everything and deletes the directory. */
-  stop(): Promise<void>
+}
+
+/** Where the runner tells a file of the directory of the servers that it may share. */
+export const sharedVariable = 'TEST_SERVERS'
+
+/**
+ * Servers that are neither killed nor set up in a way of their own: those that the runner has started, which no other file uses at the
+ * same time, or, where there are none, the file's own.
+ */
+export async function shareServers(wanted: readonly Component[]): Promise<Servers> {
+  const directory = process.env[sharedVariable]
+  if (!directory) return startServices(wanted)
+  const endpoints = await up({ directory, log: quietLog(), components: wanted })
+  return { endpoints, stop: () => cleanServers(endpoints) }
 }
 
 /**
- * Starts the named components and nothing else; `stop` belongs into the suite's `after`.
+ * Starts the named components and nothing else, in a directory of their own that `stop` deletes.
  * @param files by path: what lies in their directory before they start
  */
 export async function startServices(

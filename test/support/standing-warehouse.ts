@@ -25,7 +25,7 @@ import { type Verification, verify } from '../../verify/verify.ts'
 import { createWarehouse } from './clickhouse.ts'
 import { writeFixture } from './fixture.ts'
 import { createDatabase, type TestDatabase, uniqueName } from './postgres.ts'
-import { quietLog, type Services } from './services.ts'
+import { quietLog, type Servers } from './services.ts'
 import { assert } from './suite.ts'
 
 export interface Standing {
@@ -63,7 +63,7 @@ export interface StandingOptions {
 }
 
 /** Loads what the setup makes; ClickHouse says that it shows everything whatever will be committed. */
-export async function startStanding(services: Services, options: StandingOptions): Promise<Standing> {
+export async function startStanding(services: Servers, options: StandingOptions): Promise<Standing> {
   const schema = uniqueName('s')
   const fill = (text: string) => text.replaceAll('{schema}', schema)
   const database = await createDatabase(services.endpoints.postgres!)

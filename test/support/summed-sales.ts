@@ -5,7 +5,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { consumerGroup } from '../../contract/generation.ts'
 import { writeFixture } from './fixture.ts'
 import { type Pipeline, startPipeline } from './pipeline.ts'
-import type { Services } from './services.ts'
+import type { Servers } from './services.ts'
 import { assert } from './suite.ts'
 
 const setup = `CREATE TABLE public.sales (id int PRIMARY KEY, amount numeric(10,2) NOT NULL); ALTER TABLE public.sales REPLICA IDENTITY FULL;
@@ -31,7 +31,7 @@ export class SummedSales {
     this.#kafka = new Kafka({ brokers: [pipeline.services.endpoints.kafka!], logLevel: logLevel.NOTHING })
   }
 
-  static async start(services: Services): Promise<SummedSales> {
+  static async start(services: Servers): Promise<SummedSales> {
     return new SummedSales(await startPipeline(services, { setup, settings: { model: writeFixture(modelFiles) } }))
   }
 
