@@ -146,14 +146,18 @@ test('a batch that one of its partitions has left is complete: nothing of it is 
   await using pipeline = await startPipeline(services, { setup: hundredRows })
   await pipeline.settle()
   await pipeline.clickhouse(slowView)
+  // Both partitions hold their records when the consumer begins, so that one batch has both.
+  const topic = `${pipeline.name}.1.public.counted`
+  await pipeline.consumer.kill()
   await pipeline.sql('UPDATE counted SET n = n + 1')
+  await until(async () => (await readTopic(services.endpoints.kafka!, topic)).length === 200, { what: 'the records' })
+  pipeline.consumer.start()
   await pipeline.until(async () => (await pipeline.clickhouse(inserting)).length > 0, { what: 'the insert' })
   await pipeline.consumer.kill()
   await until(async () => (await pipeline.clickhouse(inserting)).length === 0, { what: 'its end' })
 
   // Another member completes it, and is gone before it has committed its other partition.
   const connection = await connectTo(services.endpoints.kafka!)
-  const topic = `${pipeline.name}.1.public.counted`
   const groupId = consumerGroup(pipeline.name, 1)
   const member = joinGroup(connection, { groupId, groups: [{ topics: [topic], partitions: 2 }] })
   const assignment = await member.assigned(new AbortController().signal)
