@@ -1,18 +1,19 @@
 // runtime/package: where this package lies and which version it is, in a checkout and when installed.
 // May know: node only.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * A file of the package that is not compiled, such as `model/sales/millrace.yaml`.
- * Compiled code lies one folder deeper, so that a path relative to the importing file would not do.
+ * A file of the package that is not compiled, such as `model/sales/millrace.yaml`: the same in a checkout and under dist/.
+ * Links are followed, so that it has one name for everybody who runs the same installation.
  */
 export function packagePath(path: string): string {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
-  return join(directory, path)
+  const found = join(directory, path)
+  return existsSync(found) ? realpathSync(found) : found
 }
 
 /** The version in package.json. */

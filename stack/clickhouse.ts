@@ -1,12 +1,13 @@
 // stack/clickhouse: a local ClickHouse server, from the library that npm installed.
-// May know: stack.
+// May know: runtime, stack.
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { packagePath } from '../runtime/package.ts'
 import { clickhouseConfig, clickhouseUsers, usersPath } from './clickhouse-config.ts'
 import type { Command, Ports, Server, StackContext } from './component.ts'
 import { logPath } from './daemon.ts'
-import { assetPath, nativePackage } from './packages.ts'
+import { nativePackage } from './packages.ts'
 import { replaceFile } from './state.ts'
 
 /**
@@ -24,7 +25,7 @@ export const clickhouseServer: Server = {
   name: 'clickhouse',
   portNames: ['http', 'native'],
   stopSignal: 'SIGTERM',
-  marks: data => [assetPath('stack/clickhouse/server.mjs'), configOption(data)],
+  marks: data => [packagePath('stack/clickhouse/server.mjs'), configOption(data)],
   async prepare(context, known) {
     const data = known ?? join(context.directory, 'clickhouse')
     libraryPath()
@@ -51,7 +52,7 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
   return {
     file: process.execPath,
     args: [
-      assetPath('stack/clickhouse/server.mjs'),
+      packagePath('stack/clickhouse/server.mjs'),
       libraryPath(),
       configOption(data),
       '--log-level=warning', // the configuration file's level is ignored

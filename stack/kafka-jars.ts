@@ -5,11 +5,11 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { packagePath } from '../runtime/package.ts'
 import { buildDirectory } from './build.ts'
 import type { StackContext } from './component.ts'
 import { mavenError } from './java.ts'
 import { withLock } from './lock.ts'
-import { assetPath } from './packages.ts'
 
 const run = promisify(execFile)
 const version = '4.1.0'
@@ -61,7 +61,7 @@ async function isComplete(jars: string): Promise<boolean> {
 }
 
 async function download(jars: string, signal: AbortSignal): Promise<void> {
-  const pom = assetPath('stack/kafka/pom.xml')
+  const pom = packagePath('stack/kafka/pom.xml')
   try {
     await buildDirectory(jars, async temporary => {
       const options = ['-q', '-B', `-DoutputDirectory=${temporary}`, '-DincludeScope=runtime', '-f', pom]

@@ -1,17 +1,17 @@
 // stack/kafka-java: how the JVM runs Kafka's programs: compiler, log, and the classes as an earlier broker left them.
-// May know: stack/{java,packages}.
+// May know: runtime/package, stack/java.
 
 import { randomBytes } from 'node:crypto'
 import { access, constants, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { packagePath } from '../runtime/package.ts'
 import { requireJava } from './java.ts'
-import { assetPath } from './packages.ts'
 
 /** Arguments of java that come before the arguments of the program. @throws MillraceError STACK_PREREQUISITE */
 export async function kafkaJava(jars: string, program: string, memory: readonly string[]): Promise<string[]> {
   // The second compiler costs a local broker more than it gives back, under full load too.
   const compiler = '-XX:TieredStopAtLevel=1'
-  const log = `-Dlog4j2.configurationFile=${assetPath('stack/kafka/log4j2.properties')}`
+  const log = `-Dlog4j2.configurationFile=${packagePath('stack/kafka/log4j2.properties')}`
   // Other makers' JVMs may not know the options for the classes, which are no loss.
   const classes = ['-XX:+IgnoreUnrecognizedVMOptions', ...(await sharedClasses(jars, program))]
   return [compiler, ...classes, ...memory, log, '-cp', join(jars, '*'), program]

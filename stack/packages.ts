@@ -1,11 +1,9 @@
 // stack/packages: where installed packages and this package's own assets lie.
 // May know: runtime.
 
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { environment } from '../runtime/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
@@ -14,13 +12,6 @@ const require = createRequire(import.meta.url)
 /** Where downloads are kept for all checkouts: millrace/ under $XDG_CACHE_HOME or ~/.cache. */
 export function sharedCache(): string {
   return join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
-}
-
-/** A file of the package that is not compiled, e.g. `stack/kafka/pom.xml`: the same in a checkout and under dist/. */
-export function assetPath(path: string): string {
-  let directory = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
-  return join(directory, path)
 }
 
 /**

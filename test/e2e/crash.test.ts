@@ -2,7 +2,6 @@
 // May know: everything. `TEST_SEED` repeats the order and the pauses.
 
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { readMetadata, writeMetadata } from '../../consumer/intent.ts'
 import { consumerGroup } from '../../contract/generation.ts'
 import { backfill } from '../../generator/backfill.ts'
@@ -15,6 +14,7 @@ import { connectTo } from '../support/kafka.ts'
 import { disturb, countImages as imagesOf } from '../support/members.ts'
 import { killEach, targets } from '../support/nemesis.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { projectRoot } from '../support/root.ts'
 import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -23,7 +23,7 @@ import { appendRecords, readTopic } from '../support/topic.ts'
 const kills = times(1)
 const rate = 400
 const seed = testSeed()
-const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
+const salesModel = join(projectRoot, 'model/sales')
 const { tables: salesTables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
 
 const test = suite('crash', { timeoutMs: 120_000 + kills * targets.length * 30_000 })

@@ -11,6 +11,7 @@ import { loadConfig } from '../../runtime/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { listGenerations, millrace } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
+import { projectRoot } from '../support/root.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { searchContents, searchFiles } from '../support/traces.ts'
@@ -132,7 +133,7 @@ test('what is left of a person is named, and remembered until it is gone', async
     setup: `CREATE TABLE public.people (id int PRIMARY KEY, name text, town text); ALTER TABLE public.people REPLICA IDENTITY FULL;
       CREATE TABLE public.notes (id int PRIMARY KEY, note text); ALTER TABLE public.notes REPLICA IDENTITY FULL;
       INSERT INTO public.people VALUES (7, 'Ada Lovelace', 'Ely'); INSERT INTO public.notes VALUES (1, 'about Ada Lovelace')`,
-    settings: { model: join(import.meta.dirname, '../support/forget-model') },
+    settings: { model: join(projectRoot, 'test/support/forget-model') },
     tables: {
       'public.people': { personal: true, columns: { id: 'keep', name: 'mask', town: 'keep' } },
       'public.notes': {},

@@ -5,8 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeFixture } from '../support/fixture.ts'
 import { startPipeline } from '../support/pipeline.ts'
+import { projectRoot } from '../support/root.ts'
 import { type Servers, shareServers } from '../support/services.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('own model', { timeoutMs: 120_000 })

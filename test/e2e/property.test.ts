@@ -2,7 +2,6 @@
 // May know: everything. `TEST_SEED` repeats a run.
 
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
@@ -11,6 +10,7 @@ import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { randomSalesStatement, smallShop } from '../support/random-sales.ts'
 import { createTable, randomStatement, randomTables } from '../support/random-schema.ts'
 import { runTransaction } from '../support/random-transaction.ts'
+import { projectRoot } from '../support/root.ts'
 import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -20,7 +20,7 @@ const bursts = 4
 const transactions = 60
 const sessions = 3
 const manyRows = 200_000
-const salesModel = fileURLToPath(new URL('../../model/sales', import.meta.url))
+const salesModel = join(projectRoot, 'model/sales')
 const { tables: salesTables } = loadConfig({ file: join(salesModel, 'millrace.yaml'), env: {}, cwd: salesModel })
 
 const seed = testSeed()

@@ -8,8 +8,8 @@ import { parse } from 'yaml'
 import { quotePath } from '../../clickhouse/quote.ts'
 import { type Role, roleStatements, rolesFile } from '../../clickhouse/roles.ts'
 import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/bi-queries.ts'
+import { projectRoot } from '../support/root.ts'
 import { type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('analysts', { timeoutMs: 120_000 })

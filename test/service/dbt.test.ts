@@ -10,9 +10,9 @@ import { describeModel } from '../../clickhouse/describe.ts'
 import { loadChecks } from '../../verify/checks.ts'
 import { guideQueries } from '../support/bi-queries.ts'
 import { dbtProject, installDbt, runDbt } from '../support/dbt.ts'
+import { projectRoot } from '../support/root.ts'
 import { salesTables } from '../support/sales-shop.ts'
 import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 interface Results {

@@ -14,7 +14,7 @@ import type { Component } from '../../stack/component.ts'
 import { findProcesses } from '../../stack/processes.ts'
 import { readState, statePath } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
-import { startProgram } from '../support/fixture.ts'
+import { startCommand } from '../support/fixture.ts'
 import { leftovers } from '../support/leftovers.ts'
 import { assert, skip, suite, until } from '../support/suite.ts'
 
@@ -39,7 +39,7 @@ test('up killed at any moment of a first start is finished by the next', async (
   const directory = join(root, 'killed')
   // Spread over checking, building directories, starting and waiting; the next run goes on where the last one ended.
   for (const afterMs of [800, 1_100, 1_500, 2_200]) {
-    const { pid, ended } = startProgram(['cli/main.ts', '-d', directory, 'up'])
+    const { pid, ended } = startCommand(['-d', directory, 'up'])
     await Promise.race([ended, pause(afterMs)])
     process.kill(pid, 'SIGKILL')
     await ended

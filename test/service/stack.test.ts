@@ -10,7 +10,7 @@ import { createLog } from '../../runtime/log.ts'
 import { components, type Endpoints } from '../../stack/component.ts'
 import { readState } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
-import { startProgram } from '../support/fixture.ts'
+import { startCommand } from '../support/fixture.ts'
 import { leftovers } from '../support/leftovers.ts'
 import { readData, writeData } from '../support/stack-data.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -39,7 +39,7 @@ test('a second up finds the running components', async () => {
 })
 
 test('up --json prints the endpoints and nothing else', async () => {
-  const { code, stdout } = await startProgram(['cli/main.ts', '-d', directory, 'up', '--json']).ended
+  const { code, stdout } = await startCommand(['-d', directory, 'up', '--json']).ended
   assert.is(code, 0)
   assert.equal(JSON.parse(stdout), endpoints)
 })
@@ -48,8 +48,8 @@ test('after kill -9 of everything, two ups at once bring back one stack with its
   const before = pids()
   const killed = await Promise.all(components.map(name => kill(directory, name)))
   assert.equal(killed, before)
-  const args = ['cli/main.ts', '-d', directory, 'up', '--json']
-  const both = await Promise.all([startProgram(args).ended, startProgram(args).ended])
+  const args = ['-d', directory, 'up', '--json']
+  const both = await Promise.all([startCommand(args).ended, startCommand(args).ended])
   for (const { code, stdout, stderr } of both) {
     assert.is(code, 0, stderr)
     assert.equal(JSON.parse(stdout), endpoints)

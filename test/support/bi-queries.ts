@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { projectRoot } from './sources.ts'
+import { projectRoot } from './root.ts'
 
 export interface GuideQuery {
   /** Guide and number of the block. */

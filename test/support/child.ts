@@ -33,7 +33,7 @@ const outputLimit = 400_000
 /** Runs the file to its end, or kills its whole group at the limit or when the signal fires. */
 export async function runFile(file: string, run: FileRun): Promise<FileResult> {
   const started = performance.now()
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
+  const child = spawn(process.execPath, [...loader(file), file], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...run.env, TMPDIR: run.directory, NODE_NO_WARNINGS: '1' },
@@ -68,6 +68,11 @@ export async function runFile(file: string, run: FileRun): Promise<FileResult> {
     problems,
     seconds: (performance.now() - started) / 1000,
   }
+}
+
+/** Sources go through tsx; compiled files carry a map of their lines. */
+function loader(file: string): string[] {
+  return file.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : ['--enable-source-maps']
 }
 
 async function endGroup(leader: number | undefined): Promise<void> {

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { projectRoot } from './sources.ts'
+import { projectRoot } from './root.ts'
 
 export interface ComposeService {
   readonly image: string

@@ -10,7 +10,7 @@ import { environment } from '../../runtime/config.ts'
 import { buildDirectory } from '../../stack/build.ts'
 import { withLock } from '../../stack/lock.ts'
 import { sharedCache } from '../../stack/packages.ts'
-import { projectRoot } from './sources.ts'
+import { projectRoot } from './root.ts'
 import { skip } from './suite.ts'
 
 const run = promisify(execFile)

@@ -6,8 +6,9 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { commandLine } from './build.ts'
+import { projectRoot } from './root.ts'
 
 /** Writes the files below a new temporary directory and gives its path. */
 export function writeFixture(files: Readonly<Record<string, string>>): string {
@@ -50,7 +51,7 @@ export function runTool(args: readonly string[]): Promise<Ended> {
 function startNode(args: readonly string[], env: NodeJS.ProcessEnv): Program {
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    cwd: projectRoot,
     env: { ...process.env, ...env },
   })
   let stdout = ''
@@ -63,5 +64,5 @@ function startNode(args: readonly string[], env: NodeJS.ProcessEnv): Program {
 
 /** Absolute import path of a project's file, for the text of a fixture. */
 export function importPath(path: string): string {
-  return JSON.stringify(new URL(`../../${path}`, import.meta.url).href)
+  return JSON.stringify(pathToFileURL(join(projectRoot, path)).href)
 }

@@ -3,9 +3,10 @@
 
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { compile } from './build.ts'
+import { join, relative } from 'node:path'
+import { compile, compiledFile } from './build.ts'
 import { type FileResult, runFile } from './child.ts'
+import { projectRoot } from './root.ts'
 import { SharedServers } from './shared-servers.ts'
 import { addTotals, closingLine, noTests, type Totals } from './totals.ts'
 
@@ -48,12 +49,14 @@ export async function runTests({ root, layers, wanted, signal, print, ...run }: 
   const directory = temporaryDirectory(join(tmpdir(), 'millrace-test-'))
   const live = run.live && count === 1
   let totals = noTests
-  const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(join(directory, 'build'), signal) : undefined
+  const build = join(directory, 'build')
+  const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(build, { signal }) : undefined
   compiled?.catch(() => {})
   const runOne = async ({ layer: { limitMs, isReal }, file }: Job, servers: SharedServers) => {
-    const env = isReal ? { ...(await compiled!), ...(await servers.for(join(root, file))) } : {}
+    const env = { ...(await compiled), ...(isReal && (await servers.for(join(root, file)))) }
     const own = temporaryDirectory(join(directory, 'file-'))
-    const result = await runFile(join(root, file), { limitMs, directory: own, live, signal, env })
+    const program = (await compiled) ? compiledFile(build, relative(projectRoot, join(root, file))) : join(root, file)
+    const result = await runFile(program, { limitMs, directory: own, live, signal, env })
     totals = addTotals(totals, result.totals)
     for (const line of report(file, result, live)) print(line)
     rmSync(own, { recursive: true, force: true })

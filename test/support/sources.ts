@@ -1,10 +1,10 @@
 // test/support/sources: every TypeScript file of the project, parsed.
-// May know: the TypeScript compiler.
+// May know: the TypeScript compiler, test/support/root.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
+import { projectRoot } from './root.ts'
 
 export interface Source {
   /** From the project's root, such as `kafka/admin.ts`. */
@@ -14,8 +14,6 @@ export interface Source {
   /** Relative imports and exports-from as paths from the root, packages by their names. */
   readonly imports: readonly string[]
 }
-
-export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 
 /** All files in the root's folders, ignored and hidden ones excepted. */
 export function readSources(): Source[] {

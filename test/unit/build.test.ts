@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { runTool, writeFixture } from '../support/fixture.ts'
-import { projectRoot } from '../support/sources.ts'
+import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'
 
 interface Manifest {

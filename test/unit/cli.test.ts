@@ -8,8 +8,8 @@ import { loadConfig } from '../../runtime/config.ts'
 import type { Environment } from '../../runtime/config-file.ts'
 import type { Component } from '../../stack/component.ts'
 import { startCommand, writeFixture } from '../support/fixture.ts'
+import { projectRoot } from '../support/root.ts'
 import { quietLog } from '../support/services.ts'
-import { projectRoot } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 function millrace(...args: string[]) {

@@ -8,7 +8,7 @@ import { Ajv } from 'ajv'
 import { createProgram } from '../../cli/program.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { imageEntrypoint, readCompose } from '../support/compose.ts'
-import { projectRoot } from '../support/sources.ts'
+import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const compose = readCompose()

@@ -10,7 +10,7 @@ import { redactConfig, redactUrl } from '../../runtime/redact.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { load, refusal } from '../support/config-text.ts'
 import { writeFixture } from '../support/fixture.ts'
-import { projectRoot } from '../support/sources.ts'
+import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('config')

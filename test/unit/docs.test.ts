@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { errorTable } from '../../cli/explain.ts'
-import { projectRoot } from '../support/sources.ts'
+import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const below = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' }).map(file =>
