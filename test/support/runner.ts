@@ -102,11 +102,11 @@ function temporaryDirectory(prefix: string): string {
 
 function report(file: string, { totals, output, problems, seconds }: FileResult, live: boolean): string[] {
   const failed = totals.failed > 0
-  const skips = live ? [] : [...output.matchAll(/^skipped: .*$/gm)].map(([line]) => `     ${line}`)
+  const notes = live ? [] : [...output.matchAll(/^(skipped|slow): .*$/gm)].map(([line]) => `     ${line}`)
   return [
     ...(failed && !live ? ['', output.trim(), ''] : []),
     `${failed ? 'FAIL' : 'ok  '} ${file}  ${closingLine(totals)}  ${seconds.toFixed(1)} s`,
     ...problems.map(problem => `     ${file} ${problem}`),
-    ...(failed ? [] : skips),
+    ...(failed ? [] : notes),
   ]
 }

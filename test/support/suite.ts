@@ -31,6 +31,9 @@ export interface SuiteOptions {
   readonly leakLimitMs?: number
 }
 
+/** Tests that take longer are named, since a run of all of them is to stay short. */
+const slowSeconds = 20
+
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const waiting = new Map<Suite, string>()
 let running = 0
@@ -70,6 +73,7 @@ export function suite(name: string, options: SuiteOptions = {}): Suite {
   const test = (title: string, step: Step) => {
     declaredTests += 1
     inner(title, async () => {
+      const started = performance.now()
       const failure = broken ?? (await runTest(title, [...steps.beforeEach, step], steps.afterEach, timeoutMs))
       if (failure instanceof Skip && !isContinuousIntegration()) {
         totals.skipped += 1
@@ -78,6 +82,8 @@ export function suite(name: string, options: SuiteOptions = {}): Suite {
         totals.failed += 1
         throw failure
       } else totals.passed += 1
+      const seconds = (performance.now() - started) / 1000
+      if (seconds > slowSeconds) console.log(`\nslow: ${seconds.toFixed(1)} s  ${title}`)
     })
   }
   const outer: Suite = Object.assign(test, {
