@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander'
 import { findDatabases } from '../clickhouse/databases.ts'
-import { newestShape } from '../consumer/tables.ts'
+import { newestShapes } from '../consumer/tables.ts'
 import type { Table } from '../contract/table.ts'
 import { newestGeneration } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -108,7 +108,7 @@ async function liveTables(workspace: CommandWorkspace): Promise<Table[]> {
       next: 'erase the person in Postgres, then load: millrace start',
     })
   }
-  return Promise.all(live.tables.map(table => newestShape(table, workspace.schemas)))
+  return newestShapes(live.tables, workspace.schemas)
 }
 
 async function search(workspace: CommandWorkspace, { needles, ownRows, tooShort }: Forms) {

@@ -23,7 +23,7 @@ import { foldQueries } from './insert.ts'
 import { lifetimeStatement } from './lifetime.ts'
 import { Objects, rebuildAdvice } from './objects.ts'
 import { probe, probeStatements, requireOneServer } from './probe.ts'
-import { type FoldOptions, type FoldTable, loadFoldTable } from './tables.ts'
+import { type FoldOptions, type FoldTable, loadFoldTables } from './tables.ts'
 import { uncertainStatement } from './uncertain.ts'
 import { watermarkStatements } from './watermark.ts'
 
@@ -63,11 +63,8 @@ export async function openWarehouse(parts: {
   await claimDatabase(outside, config.name, generation, during).finally(() => outside.close())
   const connected = connectClickhouse({ ...parts.clickhouse, database, settings, queryPrefix: foldQueries(database) })
   const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
-  const loaded: FoldTable[] = []
   const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
-  await sideBySide(generation.tables.entries(), async ([place, about]) => {
-    loaded[place] = await loadFoldTable({ ...about, place }, schemas, optionsOf)
-  })
+  const loaded = await loadFoldTables(generation.tables, schemas, optionsOf)
   const tables = new Map(loaded.map(table => [table.topic, table]))
   const objects = await Objects.read(clickhouse)
   const engine = [...watermarkStatements, lifetimeStatement, uncertainStatement, capturedStatement, ...probeStatements]

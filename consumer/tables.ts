@@ -1,5 +1,5 @@
 // consumer/tables: the captured tables as this consumer folds them.
-// May know: contract, clickhouse, kafka/registry. A table's shape comes from the schema of its topic, never from Postgres.
+// May know: contract, clickhouse, kafka/{record-batch,schema-store}, runtime/errors. A table's shape comes from the schema of its topic, never from Postgres.
 
 import { AvroContainer } from '../clickhouse/container.ts'
 import { insertStatement } from '../clickhouse/insert.ts'
@@ -9,7 +9,7 @@ import { parseValueSchema } from '../contract/schema.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import { readSchemaId } from '../contract/wire.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
-import type { SchemaStore } from '../kafka/registry.ts'
+import type { RegisteredSchema, SchemaStore } from '../kafka/schema-store.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
 /** What it takes to insert records written with one schema. */
@@ -91,26 +91,32 @@ export class FoldTable {
   }
 }
 
-/** @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED */
-export async function loadFoldTable(
-  about: PlacedTable,
+/** Of one generation, in their order. @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED */
+export async function loadFoldTables(
+  tables: readonly GenerationTable[],
   schemas: SchemaStore,
   optionsOf: (schema: string, table: string) => FoldOptions,
-): Promise<FoldTable> {
-  const table = await newestShape(about, schemas)
-  return new FoldTable(about, { table, schemas, options: optionsOf(table.schema, table.name) })
+): Promise<FoldTable[]> {
+  const shapes = await newestShapes(tables, schemas)
+  return tables.map((about, place) => {
+    const table = shapes[place]!
+    return new FoldTable({ ...about, place }, { table, schemas, options: optionsOf(table.schema, table.name) })
+  })
 }
 
 /**
- * The table as the newest schema of its topic describes it.
+ * Each table as the newest schema of its topic describes it.
  * @throws {MillraceError} SCHEMA_MISSING when the producer has not registered one; GENERATION_CHANGED when somebody else has registered another
  */
-export async function newestShape(
-  { topic, schema, table }: Pick<GenerationTable, 'topic' | 'schema' | 'table'>,
-  schemas: SchemaStore,
-): Promise<Table> {
-  const subject = `${topic}-value`
-  const latest = await schemas.latest(subject)
+export async function newestShapes(tables: readonly GenerationTable[], schemas: SchemaStore): Promise<Table[]> {
+  const latest = await schemas.latestOf(tables.map(({ topic }) => subjectOf(topic)))
+  return tables.map((about, place) => describedBy(latest[place], about))
+}
+
+const subjectOf = (topic: string) => `${topic}-value`
+
+function describedBy(latest: RegisteredSchema | undefined, { topic, schema, table }: GenerationTable): Table {
+  const subject = subjectOf(topic)
   if (latest === undefined) {
     throw new MillraceError('SCHEMA_MISSING', {
       what: `no schema is registered under ${subject}`,

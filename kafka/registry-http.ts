@@ -1,12 +1,12 @@
 // kafka/registry-http: an external Confluent-compatible schema registry.
-// May know: kafka/schema-store, runtime/errors.
+// May know: kafka/schema-store, runtime.
 
 import { MillraceError } from '../runtime/errors.ts'
+import { sideBySide } from '../runtime/side-by-side.ts'
 import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
 
 const timeoutMs = 10_000
 const mediaType = 'application/vnd.schemaregistry.v1+json'
-const subjectsAtOnce = 16
 const notFound = 404
 
 /** What the registry says about an error. @see https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors */
@@ -52,10 +52,9 @@ export class HttpRegistry implements SchemaStore {
 
   async latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]> {
     const found: (RegisteredSchema | undefined)[] = []
-    for (let first = 0; first < subjects.length; first += subjectsAtOnce) {
-      const some = subjects.slice(first, first + subjectsAtOnce)
-      found.push(...(await Promise.all(some.map(subject => this.latest(subject)))))
-    }
+    await sideBySide(subjects.entries(), async ([place, subject]) => {
+      found[place] = await this.latest(subject)
+    })
     return found
   }
 

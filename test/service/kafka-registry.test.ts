@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Kafka, logLevel } from 'kafkajs'
-import { loadFoldTable } from '../../consumer/tables.ts'
+import { loadFoldTables } from '../../consumer/tables.ts'
 import { type Generation, generationFormat, generationTopics } from '../../contract/generation.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import type { KafkaConnection } from '../../kafka/cluster.ts'
@@ -73,9 +73,9 @@ test('a schema has one id, whoever asks and however often', async () => {
 
 test('a newest schema that is not of the topic is named, and is of no concern once it is deleted', async () => {
   const store = await openSchemaStore(connection, undefined)
-  const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't', place: 0 }
+  const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't' }
   const subject = `${about.topic}-value`
-  const load = () => loadFoldTable(about, store, () => ({ onRefusal: 'stop', history: false }))
+  const load = async () => (await loadFoldTables([about], store, () => ({ onRefusal: 'stop', history: false })))[0]!
   const id = { name: 'id', pgType: 'integer', encoding: 'int', nullable: false } as const
   const own = { schema: 'public', name: 't', columns: [id], key: ['id'], partitionKey: ['id'] }
   await assert.refuses(load, 'SCHEMA_MISSING')
