@@ -20,11 +20,11 @@ export interface LetterCounts {
 
 /** @throws {MillraceError} as `Fetcher.fetch`; the signal's reason */
 export async function countLetters(fetcher: Fetcher, topic: string, signal: AbortSignal): Promise<LetterCounts> {
-  const [starts, ends] = [await fetcher.startOffsets(topic), await fetcher.endOffsets(topic)]
+  const [ranges] = await fetcher.ranges([topic], signal)
   const tables = new Map<string, number>()
   let looked = 0
-  for (const [partition, end] of ends.entries()) {
-    const start = Math.max(starts[partition]!, end - mostLetters)
+  for (const [partition, { start: first, end }] of ranges!.entries()) {
+    const start = Math.max(first, end - mostLetters)
     let bytes = 0
     for await (const records of readRange(fetcher, { topic, partition, start, end }, signal)) {
       for (const table of tablesOf(records)) {
@@ -35,7 +35,7 @@ export async function countLetters(fetcher: Fetcher, topic: string, signal: Abor
       if (bytes > mostBytes) break
     }
   }
-  const all = ends.reduce((sum, end, partition) => sum + end - starts[partition]!, 0)
+  const all = ranges!.reduce((sum, { start, end }) => sum + end - start, 0)
   return { all, looked, tables: Object.fromEntries([...tables].sort(([, one], [, other]) => other - one)) }
 }
 

@@ -55,9 +55,9 @@ export async function searchTopics(
   const finds = new Map<string, Find>()
   let looked = 0
   for (const topic of topics) {
-    const [starts, ends] = [await fetcher.startOffsets(topic), await fetcher.endOffsets(topic)]
-    for (const [partition, end] of ends.entries()) {
-      for await (const records of readRange(fetcher, { topic, partition, start: starts[partition]!, end }, signal)) {
+    const [ranges] = await fetcher.ranges([topic], signal)
+    for (const [partition, range] of ranges!.entries()) {
+      for await (const records of readRange(fetcher, { topic, partition, ...range }, signal)) {
         looked += records.count
         for (const bytes of contents(records))
           for (const form of forms) if (bytes.includes(form.bytes)) count(finds, topic, form.label)
