@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -58,12 +58,14 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   const data = known ?? join(await reachableParent(context.directory, account), 'postgres')
   if (await exists(join(data, 'PG_VERSION'))) return data
   const binaries = await postgresBinaries(account, context.signal)
-  const settings = Object.entries(initialSettings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-  const options = ['-U', 'postgres', '--auth=trust', '--locale=C.UTF-8', '--encoding=UTF8', ...settings]
+  const settings = Object.entries(initialSettings).map(([name, value]) => `${name} = '${value}'\n`)
+  const options = ['-U', 'postgres', '--auth=trust', '--locale=C.UTF-8', '--encoding=UTF8']
   try {
     await buildDirectory(data, async temporary => {
       if (account) await chown(temporary, account.uid, account.gid)
       await run(join(binaries, 'bin', 'initdb'), ['-D', temporary, ...options], { cwd: '/', ...account })
+      // `initdb --set` would do it from Postgres 16 on only.
+      await appendFile(join(temporary, 'postgresql.conf'), settings.join(''))
     })
   } catch (cause) {
     throw new MillraceError('STACK_FAILED', {

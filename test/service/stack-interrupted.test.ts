@@ -16,7 +16,7 @@ import { readState, statePath } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
 import { startCommand } from '../support/fixture.ts'
 import { leftovers } from '../support/leftovers.ts'
-import { assert, skip, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'stack-'))
 chmodSync(root, 0o711)
@@ -113,20 +113,21 @@ test('a component that cannot start is explained by the end of its log', async (
   await reset(directory, log)
 })
 
-test('an account that cannot reach the directory gets its data elsewhere, and reset finds it there', async () => {
-  if (process.getuid?.() !== 0) skip('only root runs Postgres under another account')
-  const closed = join(root, 'closed')
-  mkdirSync(closed, { mode: 0o700 })
-  const directory = join(closed, 'stack')
-  await up({ directory, log, components: postgresOnly })
-  const data = readState(directory).postgres!.data
-  assert.not(data.startsWith(closed))
-  await kill(directory, 'postgres')
-  await up({ directory, log, components: postgresOnly })
-  assert.is(readState(directory).postgres!.data, data)
-  await reset(directory, log)
-  assert.not(existsSync(data))
-})
+// Only root runs Postgres under another account.
+if (process.getuid?.() === 0)
+  test('an account that cannot reach the directory gets its data elsewhere, and reset finds it there', async () => {
+    const closed = join(root, 'closed')
+    mkdirSync(closed, { mode: 0o700 })
+    const directory = join(closed, 'stack')
+    await up({ directory, log, components: postgresOnly })
+    const data = readState(directory).postgres!.data
+    assert.not(data.startsWith(closed))
+    await kill(directory, 'postgres')
+    await up({ directory, log, components: postgresOnly })
+    assert.is(readState(directory).postgres!.data, data)
+    await reset(directory, log)
+    assert.not(existsSync(data))
+  })
 
 test('missing and old Java are named with the remedy', async () => {
   writeTool(join(root, 'java-11', 'bin', 'java'), 'echo \'openjdk version "11.0.2" 2019-01-15\' >&2')
