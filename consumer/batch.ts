@@ -16,7 +16,7 @@ export interface Batch {
 export const mostPartitions = 2_000
 
 /** By group; a group with more partitions than one commit takes is cut by their numbers, as same-numbered partitions belong together. */
-export function cutBatches(slices: readonly Slice[], tables: ReadonlyMap<string, FoldTable>): Batch[] {
+export function cutBatches(slices: readonly Slice[], tables: ReadonlyMap<string, Pick<FoldTable, 'group'>>): Batch[] {
   const groups = new Map<string, Slice[]>()
   for (const slice of slices) {
     const { group } = tables.get(slice.topic)!

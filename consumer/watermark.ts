@@ -2,7 +2,7 @@
 // May know: contract/generation, clickhouse/client.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { type Generation, parseWatermark, type Watermark } from '../contract/generation.ts'
+import { type Generation, type GenerationTable, parseWatermark, type Watermark } from '../contract/generation.ts'
 import type { RecordSet } from '../kafka/record-batch.ts'
 import { probeTables } from './probe.ts'
 
@@ -39,6 +39,17 @@ const writeEveryMs = 100
 /** Whether anything of the generation has ever been visible. */
 export async function hasWatermark(clickhouse: Clickhouse): Promise<boolean> {
   return (await clickhouse.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
+}
+
+/** Whether all is visible that the watermark covers: of each partition, every record before the offset that it names. */
+export function isCovered(
+  { offsets }: Pick<Watermark, 'offsets'>,
+  tables: readonly Pick<GenerationTable, 'topic'>[],
+  visible: VisibleOffset,
+): boolean {
+  return tables.every(({ topic }, table) =>
+    offsets[table]!.every((offset, partition) => visible(topic, partition) >= offset),
+  )
 }
 
 /** So many are kept; of more, every other one is left out, which only makes the visible one a little older. */
@@ -103,7 +114,7 @@ export class WatermarkFollower {
   /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */
   async advance(visible: VisibleOffset): Promise<void> {
     if (performance.now() - this.writtenAt < writeEveryMs) return
-    const index = this.#pending.findLastIndex(watermark => this.#covered(watermark, visible))
+    const index = this.#pending.findLastIndex(watermark => isCovered(watermark, this.#generation.tables, visible))
     if (index === -1) return
     if (this.#visible === undefined) await this.#beforeFirst()
     const reached = this.#pending[index]!
@@ -114,11 +125,5 @@ export class WatermarkFollower {
     this.#pending = this.#pending.slice(index + 1)
     this.#visible = reached
     this.writtenAt = performance.now()
-  }
-
-  #covered(watermark: Watermark, visible: VisibleOffset): boolean {
-    return this.#generation.tables.every(({ topic }, table) =>
-      watermark.offsets[table]!.every((offset, partition) => visible(topic, partition) >= offset),
-    )
   }
 }

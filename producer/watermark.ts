@@ -60,17 +60,19 @@ async function lastWatermark(
   return parse(last)
 }
 
+type WatermarkSink = Pick<Sink, 'append' | 'mark' | 'flush' | 'close'>
+
 export class Watermarks {
   /** The last one written by this producer or its predecessor. */
   last: Watermark | undefined
-  readonly #sink: Sink
+  readonly #sink: WatermarkSink
   readonly #current: WatermarkOptions['current']
   #timer: NodeJS.Timeout | undefined
   #isUnderWay = false
   #isDue = false
   #writtenAt = Number.NEGATIVE_INFINITY
 
-  constructor(sink: Sink, current: WatermarkOptions['current'], last: Watermark | undefined) {
+  constructor(sink: WatermarkSink, current: WatermarkOptions['current'], last: Watermark | undefined) {
     this.#sink = sink
     this.#current = current
     this.last = last

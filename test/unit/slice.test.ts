@@ -13,64 +13,16 @@ import {
   slicesBelow,
   withoutOffsets,
 } from '../../consumer/slice.ts'
-import { AvroWriter } from '../../contract/avro-writer.ts'
-import { Encoder } from '../../contract/encode.ts'
-import { Envelope } from '../../contract/envelope.ts'
 import type { Position } from '../../contract/position.ts'
-import type { Table } from '../../contract/table.ts'
-import type { RecordSet } from '../../kafka/record-batch.ts'
+import { envelope, fetchedRecords } from '../support/fetched-records.ts'
 import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
 
 const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
 
 const test = suite('slice')
 
-const table: Table = {
-  schema: 'public',
-  name: 'counted',
-  columns: [{ name: 'id', pgType: 'integer', encoding: 'int', nullable: false }],
-  key: ['id'],
-  partitionKey: ['id'],
-}
-const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
-const knows = (id: number) => id === 2
-const stopping = { envelope: new Envelope(table, knows), stopsAtForeign: true }
-const diverting = { envelope: new Envelope(table, knows), stopsAtForeign: false }
-
-interface Sample {
-  readonly offset: number
-  readonly lsn: number
-  readonly kind?: 'truncate' | 'foreign'
-}
-
-function fetchedRecords(samples: readonly Sample[], fromOffset = samples[0]?.offset ?? 0) {
-  const bytes = samples.flatMap(({ lsn, kind }) => {
-    const op = kind === 'truncate' ? 't' : 'c'
-    const change = { op, lsn, ordinal: 0, txId: 1, commitTimeUs: 1, snapshot: false, madeAtMs: 1 } as const
-    encoder.encode(change, undefined, op === 't' ? undefined : textRow(['7']))
-    const key = Buffer.from(encoder.writer.buffer.subarray(0, encoder.keyEnd))
-    const value = Buffer.from(encoder.writer.buffer.subarray(encoder.keyEnd, encoder.valueEnd))
-    // A position as ours, and a schema id that is not.
-    if (kind === 'foreign') value.writeUInt32BE(99, 1)
-    return [key, value]
-  })
-  const ends: number[] = []
-  for (const part of bytes) ends.push((ends.at(-1) ?? 0) + part.length)
-  const endsOf = (index: number) => Int32Array.from(samples, (_, record) => ends[record * 2 + index]!)
-  const records: RecordSet = {
-    count: samples.length,
-    buffer: Buffer.concat(bytes),
-    offsets: Float64Array.from(samples, ({ offset }) => offset),
-    timestamps: new Float64Array(samples.length),
-    keyStarts: Int32Array.from(samples, ({ kind }, record) => (kind === 'truncate' ? -1 : (ends[record * 2 - 1] ?? 0))),
-    keyEnds: endsOf(0),
-    valueStarts: endsOf(0),
-    valueEnds: endsOf(1),
-    nextOffset: (samples.at(-1)?.offset ?? 0) + 1,
-  }
-  return { topic: 't', partition: 0, end: 100, logStartOffset: 0, records, fromOffset }
-}
+const stopping = { envelope, stopsAtForeign: true }
+const diverting = { envelope, stopsAtForeign: false }
 
 /** Records at the given offsets, positions growing; a truncate is written as a negative offset. */
 function fetched(...offsets: number[]) {
@@ -113,7 +65,6 @@ test('the slices of a topic come by partition, in whatever order they were fetch
 })
 
 test('all slices below an offset: truncates alone, repetitions left out', () => {
-  const { envelope } = stopping
   const slices = [...slicesBelow(fetched(5, 6, -7, 8, 9), envelope, { end: 9, before: undefined })]
   assert.equal(
     slices.map(({ records, from, to, truncate }) => [...records.offsets.slice(from, to), truncate]),

@@ -1,8 +1,8 @@
-// test/unit/watermark.test: what is kept of watermarks while the tables are behind them.
+// test/unit/watermark.test: when the consumer may publish a watermark, and what it keeps of them while the tables are behind.
 // May know: contract, consumer/watermark. Nothing is written to ClickHouse.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { WatermarkFollower } from '../../consumer/watermark.ts'
+import { isCovered, WatermarkFollower } from '../../consumer/watermark.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { recordSetOf } from '../support/record-set.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -34,6 +34,18 @@ test('a backlog of hours keeps a few hundred of them, from its beginning to its 
   assert.ok(follower.pending <= 256, `${follower.pending} are kept`)
   assert.ok(follower.pending >= 128)
   assert.is(follower.newest?.lsn, 19_999)
+})
+
+test('a watermark may be published once each partition is visible up to the offset that it names, and no earlier', () => {
+  const two = [{ topic: 'orders' }, { topic: 'items' }]
+  const watermark = { offsets: [[5, 0], [9]] }
+  const covered = (orders: readonly [number, number], items: number) =>
+    isCovered(watermark, two, (topic, partition) => (topic === 'orders' ? orders[partition as 0 | 1] : items))
+  assert.ok(covered([5, 0], 9))
+  assert.ok(covered([6, 2], 10))
+  assert.not(covered([4, 0], 9))
+  assert.not(covered([5, 0], 8))
+  assert.not(covered([100, 100], 0))
 })
 
 test.run()

@@ -1,0 +1,156 @@
+// test/unit/acknowledge.test: what may be acknowledged to Postgres, and when the producer publishes a watermark.
+// May know: contract, kafka/marks, producer/{ledger,watermark}.
+
+import fc from 'fast-check'
+import type { Watermark } from '../../contract/generation.ts'
+import { Marks } from '../../kafka/marks.ts'
+import { Ledger } from '../../producer/ledger.ts'
+import { Watermarks } from '../../producer/watermark.ts'
+import { MemorySink } from '../support/memory-sink.ts'
+import { assert, suite, until } from '../support/suite.ts'
+
+const test = suite('acknowledge')
+
+const ends = { offsets: [[7]], letters: 0 }
+
+test('WAL without a change of ours is acknowledged as well, and leaves the commit time alone', () => {
+  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 100 })
+  ledger.advance(100, 10)
+  ledger.advance(300)
+  ledger.durable = 300
+  assert.equal(ledger.watermark(ends), { lsn: 300, commitTimeUs: 10, timeline: 1, ...ends })
+  ledger.watermarked = 300
+  assert.is(ledger.acknowledged, 300)
+})
+
+/** What happens in a producer's life, in any order. */
+const steps = fc.array(
+  fc.oneof(
+    fc.record({ does: fc.constant('commit' as const), records: fc.nat(3) }),
+    fc.record({ does: fc.constant('keepalive' as const) }),
+    fc.record({ does: fc.constant('Kafka takes' as const), records: fc.nat(4) }),
+    fc.record({ does: fc.constant('publish' as const) }),
+    fc.record({ does: fc.constant('watermark is durable' as const) }),
+  ),
+  { maxLength: 80 },
+)
+
+test('whatever the order, only what is in the topics and under a durable watermark is acknowledged', () => {
+  fc.assert(
+    fc.property(steps, given => {
+      const ledger = new Ledger({ commitTimeUs: 1, timeline: 1, watermarked: 0 })
+      const marks = new Marks()
+      const commits: { lsn: number; time: number; records: number }[] = []
+      let [lsn, appended, taken, acknowledged] = [0, 0, 0, 0]
+      let underWay: Watermark | undefined
+      let durableWatermark = 0
+      for (const step of given) {
+        lsn += 10
+        if (step.does === 'commit') {
+          appended += step.records
+          commits.push({ lsn, time: lsn * 7, records: appended })
+          if (ledger.advance(lsn, lsn * 7)) marks.push(lsn, appended)
+        } else if (step.does === 'keepalive') {
+          if (ledger.advance(lsn)) marks.push(lsn, appended)
+        } else if (step.does === 'Kafka takes') {
+          taken = Math.min(appended, taken + step.records)
+          if (marks.advance(taken)) ledger.durable = marks.durable
+        } else if (step.does === 'publish') {
+          underWay ??= ledger.watermark(ends)
+          const covered = commits.filter(commit => commit.lsn <= (underWay?.lsn ?? 0))
+          for (const { records } of covered) assert.ok(records <= taken, 'it covers what is not in the topics')
+        } else if (underWay !== undefined) {
+          durableWatermark = underWay.lsn
+          ledger.watermarked = underWay.lsn
+          underWay = undefined
+        }
+        assert.ok(ledger.acknowledged >= acknowledged, 'it went back')
+        acknowledged = ledger.acknowledged
+        assert.ok(acknowledged <= durableWatermark, 'no durable watermark covers it')
+        const inTopics = commits.filter(({ records }) => records <= taken)
+        const lost = commits.filter(commit => commit.lsn <= acknowledged && !inTopics.includes(commit))
+        assert.equal(lost, [])
+      }
+      const now = ledger.watermark(ends)
+      if (now !== undefined) assert.is(now.commitTimeUs, commits.findLast(commit => commit.lsn <= now.lsn)?.time ?? 1)
+    }),
+  )
+})
+
+/** Keeps what is published; nothing of it is durable before the test says so. */
+class PublishedWatermarks extends MemorySink {
+  readonly marks: number[] = []
+  mark(lsn: number): void {
+    this.marks.push(lsn)
+  }
+  async flush(): Promise<void> {}
+  async close(): Promise<void> {}
+  get published(): Watermark[] {
+    return this.records.map(({ value }) => JSON.parse(value.toString()) as Watermark)
+  }
+}
+
+const at = (lsn: number): Watermark => ({ lsn, commitTimeUs: lsn, timeline: 1, ...ends })
+
+function openWatermarks(last?: Watermark) {
+  const sink = new PublishedWatermarks()
+  let current: Watermark | undefined
+  const watermarks = new Watermarks(sink, () => current, last)
+  const reach = (lsn: number) => {
+    current = at(lsn)
+    watermarks.advance()
+  }
+  return { sink, watermarks, reach }
+}
+
+const lsns = (sink: PublishedWatermarks) => sink.published.map(({ lsn }) => lsn)
+
+test('a watermark is published at once, marked with its LSN, and never before something is durable', () => {
+  const { sink, watermarks, reach } = openWatermarks()
+  watermarks.advance()
+  assert.equal(sink.published, [])
+  reach(100)
+  assert.equal(sink.published, [at(100)])
+  assert.equal(sink.marks, [100])
+  assert.equal(watermarks.last, at(100))
+})
+
+test('while a watermark is not durable no other is published; then one that says all that is true by then', async () => {
+  const { sink, watermarks, reach } = openWatermarks()
+  for (const lsn of [100, 200, 300]) reach(lsn)
+  await new Promise(resolve => setTimeout(resolve, 70))
+  assert.equal(lsns(sink), [100])
+  watermarks.settled()
+  await until(() => sink.published.length === 2, { what: 'the second watermark' })
+  assert.equal(lsns(sink), [100, 300])
+})
+
+test('while changes flow, watermarks are about 50 ms apart; a stop does not wait for that', async () => {
+  const { sink, watermarks, reach } = openWatermarks()
+  const started = performance.now()
+  let lsn = 0
+  let ms = 0
+  for (; ms < 250; ms = performance.now() - started) {
+    reach(++lsn)
+    watermarks.settled()
+    await new Promise(setImmediate)
+  }
+  // Timers count from the beginning of the loop's turn, so they may be early on a busy machine.
+  const count = sink.published.length
+  assert.ok(count <= ms / 25 + 2, `${count} in ${ms} ms`)
+  reach(++lsn)
+  await watermarks.flush()
+  assert.is(lsns(sink).at(-1), lsn)
+})
+
+test('after a restart no watermark says less than the last one of the predecessor', async () => {
+  const { sink, watermarks, reach } = openWatermarks(at(200))
+  for (const lsn of [100, 200]) reach(lsn)
+  assert.equal(sink.published, [])
+  assert.equal(watermarks.last, at(200))
+  reach(201)
+  assert.equal(lsns(sink), [201])
+  await watermarks.close()
+})
+
+test.run()
