@@ -3,16 +3,22 @@
 
 import { escapeIdentifier as quote } from 'pg'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
+import { createDatabase } from '../support/postgres.ts'
+import { type Servers, type Services, shareServers, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('changes', { timeoutMs: 180_000 })
-let services: Services
+let services: Servers
+/** With settings of its own. */
+let ownPostgres: Services | undefined
 
 test.before(async () => {
-  services = await startServices(['postgres', 'kafka', 'clickhouse'])
+  services = await shareServers(['postgres', 'kafka', 'clickhouse'])
 })
-test.after(() => services?.stop())
+test.after(async () => {
+  await ownPostgres?.stop()
+  await services?.stop()
+})
 
 const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} REPLICA IDENTITY FULL;`).join(' ')
 
@@ -95,20 +101,23 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
   const values = oddNames.map((_, index) => `'${index}'`).join(', ')
   const inEach = (statement: (table: string) => string) =>
     schemas.map(schema => statement(`${quote(schema)}.same`)).join(';')
-  await compareAfterEach(pipeline, [
+  const inserts = [
     inEach(table => `INSERT INTO ${table} VALUES (1, ${values}), (2, ${values}), (3, ${values})`),
-    oddNames.map((name, n) => `INSERT INTO public.${quote(name)} VALUES (1, ${n}), (2, ${n})`).join(';'),
-    dotted.map(table => `INSERT INTO ${table} VALUES (1, '${table}')`).join(';'),
-    inEach(
-      table =>
-        `UPDATE ${table} SET ${oddNames.map((name, n) => `${quote(name)} = 'new ${n}'`).join(', ')} WHERE id = 1`,
-    ),
-    oddNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`).join(';'),
-    `${inEach(table => `DELETE FROM ${table} WHERE id = 2`)}; DELETE FROM "a.b"."case"; TRUNCATE public."a\`b"`,
-  ])
+    ...oddNames.map((name, n) => `INSERT INTO public.${quote(name)} VALUES (1, ${n}), (2, ${n})`),
+    ...dotted.map(table => `INSERT INTO ${table} VALUES (1, '${table}')`),
+  ]
+  const updated = oddNames.map((name, n) => `${quote(name)} = 'new ${n}'`).join(', ')
+  const changes = [
+    inEach(table => `UPDATE ${table} SET ${updated} WHERE id = 1`),
+    ...oddNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`),
+    inEach(table => `DELETE FROM ${table} WHERE id = 2`),
+    'DELETE FROM "a.b"."case"; TRUNCATE public."a`b"',
+  ]
+  await compareAfterEach(pipeline, [inserts.join(';')])
   await pipeline.producer.stop()
+  await pipeline.sql(changes.join(';'))
   pipeline.start()
-  await compareAfterEach(pipeline, [dotted.map(table => `UPDATE ${table} SET t = 'after a restart'`).join(';')])
+  await pipeline.assertEqual()
 })
 
 test('keys change, swap, shift and meet again', async () => {
@@ -174,16 +183,21 @@ test('truncates of one table, several, by cascade, and amid other changes', asyn
 })
 
 test('empty transactions, savepoints, rollbacks and two-phase commits', async () => {
-  const admin = await startPipeline(services, { start: false })
-  await admin.sql('ALTER SYSTEM SET max_prepared_transactions = 10')
-  await admin[Symbol.asyncDispose]()
-  await services.kill('postgres')
-  await services.restart()
-  await using pipeline = await startPipeline(services, {
-    setup: `CREATE TABLE public.t (id int PRIMARY KEY, n int); CREATE TABLE public.u (id int PRIMARY KEY, n int);
+  ownPostgres = await startServices(['postgres'])
+  const endpoints = { ...services.endpoints, ...ownPostgres.endpoints }
+  const database = await createDatabase(endpoints.postgres!)
+  await database.sql('ALTER SYSTEM SET max_prepared_transactions = 10')
+  await database.drop()
+  await ownPostgres.kill('postgres')
+  await ownPostgres.restart()
+  await using pipeline = await startPipeline(
+    { ...services, endpoints },
+    {
+      setup: `CREATE TABLE public.t (id int PRIMARY KEY, n int); CREATE TABLE public.u (id int PRIMARY KEY, n int);
       ${full('public.t', 'public.u')} CREATE TABLE unwatched (id int)`,
-    tables: { 'public.t': {}, 'public.u': {} },
-  })
+      tables: { 'public.t': {}, 'public.u': {} },
+    },
+  )
   await compareAfterEach(pipeline, [
     'BEGIN; SELECT txid_current(); COMMIT',
     'INSERT INTO unwatched SELECT generate_series(1, 1000)',

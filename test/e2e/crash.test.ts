@@ -21,6 +21,7 @@ import { assert, suite, until } from '../support/suite.ts'
 import { appendRecords, readTopic } from '../support/topic.ts'
 
 const kills = times(1)
+const rounds = times(1)
 const rate = 400
 const seed = testSeed()
 const salesModel = join(projectRoot, 'model/sales')
@@ -125,7 +126,7 @@ test('a batch whose end was not written down is completed and not repeated, in w
   await pipeline.settle()
   // Kafka is killed during an insert: what the batch has come to cannot be written down.
   await pipeline.clickhouse(slowView)
-  for (let round = 1; round <= 2; round++) {
+  for (let round = 1; round <= rounds; round++) {
     const before = await countImages(pipeline)
     await pipeline.sql('UPDATE counted SET n = n + 1')
     await pipeline.until(async () => (await pipeline.clickhouse(inserting)).length > 0, { what: 'the insert' })
@@ -174,7 +175,7 @@ test('a batch that one of its partitions has left is complete: nothing of it is 
   assert.is((await countImages(pipeline)).rows, 200)
 })
 
-test('three consumers of one generation are killed, stopped and suspended, and ClickHouse and Kafka killed: every change counts once', async () => {
+test('three consumers of one generation are suspended, killed and stopped: every change counts once', async () => {
   await using pipeline = await startPipeline(services, { setup: hundredRows, settings: { kafka: { partitions: 4 } } })
   await using second = pipeline.member()
   await using third = pipeline.member()
@@ -185,7 +186,7 @@ test('three consumers of one generation are killed, stopped and suspended, and C
   const load = setInterval(() => {
     pipeline.sql('UPDATE counted SET n = n + 1 WHERE id % 3 = 0').catch(() => {})
   }, 200)
-  const order = ['suspend', 'kill', 'clickhouse', 'terminate', 'kafka'] as const
+  const order = ['suspend', 'kill', 'terminate'] as const
   await disturb(pipeline, { services, members, faults: order, random: new Random(seed, 'members') }).finally(() =>
     clearInterval(load),
   )

@@ -15,7 +15,7 @@ import { testSeed, times } from '../support/seed.ts'
 import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const schemas = times(2)
+const schemas = times(1)
 const bursts = 4
 const transactions = 60
 const sessions = 3
@@ -118,7 +118,7 @@ test('what a table held at any past instant is in its history, though the consum
   await using pipeline = await startPipeline(services, { setup: loggedTable, tables })
   const client = await pipeline.connect()
   const log = new HistoryLog(pipeline)
-  for (let burst = 0; burst < 3; burst++) {
+  for (let burst = 0; burst < times(1); burst++) {
     for (let count = 1; count <= transactions; count++) {
       await log.note()
       await runTransaction(client, random, () => randomLoggedStatement(random))

@@ -3,27 +3,57 @@
 
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'
-import { backfill } from '../../generator/backfill.ts'
-import { applySchema } from '../../generator/schema.ts'
-import { loadConfig } from '../../runtime/config.ts'
-import { packagePath } from '../../runtime/package.ts'
+import { writeFixture } from '../support/fixture.ts'
 import { listGenerations, millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
+import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { Worker } from '../support/worker.ts'
 
 const test = suite('reset', { timeoutMs: 120_000 })
-const model = packagePath('model/sales')
-const { tables } = loadConfig({ file: join(model, 'millrace.yaml'), env: {}, cwd: model })
+const source = `CREATE SCHEMA IF NOT EXISTS shop;
+CREATE TABLE shop.orders (order_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, status text NOT NULL, updated_at timestamptz);
+CREATE TABLE shop.items (item_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id int NOT NULL, price numeric(10,2) NOT NULL);
+ALTER TABLE shop.orders REPLICA IDENTITY FULL; ALTER TABLE shop.items REPLICA IDENTITY FULL;`
+/** Orders by status, and what each came to. */
+const model = writeFixture({
+  'source/010_shop.sql': source,
+  'model.yaml': `requires: [shop.orders, shop.items]
+publish:
+  analytics: [orders_by_status, revenue_by_order]
+recompute:
+  statuses: statuses_from_orders
+  revenue: revenue_from_items
+`,
+  'clickhouse/100_statuses.sql': `CREATE TABLE statuses (status String, orders Int64) ENGINE = SummingMergeTree ORDER BY status;
+CREATE MATERIALIZED VIEW statuses_from_orders TO statuses AS
+SELECT status, sum(_sign) AS orders FROM \`shop.orders.changelog\` GROUP BY status;
+CREATE VIEW orders_by_status AS SELECT status, sum(statuses.orders) AS orders FROM statuses GROUP BY status HAVING orders != 0;
+`,
+  'clickhouse/200_revenue.sql': `CREATE TABLE revenue (order_id Int32, items Int64, price Decimal(18, 2)) ENGINE = SummingMergeTree ORDER BY order_id;
+CREATE MATERIALIZED VIEW revenue_from_items TO revenue AS
+SELECT order_id, sum(_sign) AS items, sum(_sign * price) AS price FROM \`shop.items.changelog\` GROUP BY order_id;
+CREATE VIEW revenue_by_order AS SELECT order_id, sum(revenue.price) AS price FROM revenue GROUP BY order_id HAVING sum(items) != 0;
+`,
+  'checks/orders_by_status.sql': `-- key: status
+SELECT status, count(*) AS orders FROM shop.orders GROUP BY 1
+`,
+  'checks/revenue_by_order.sql': `-- key: order_id
+SELECT order_id, sum(price) AS price FROM shop.items GROUP BY 1
+`,
+})
 let services: Servers
 let pipeline: Pipeline
 
 /** One pipeline for all, since every test has to leave it consistent for the next. */
 test.before(async () => {
   services = await shareServers(['postgres', 'kafka', 'clickhouse'])
-  pipeline = await startPipeline(services, { tables, settings: { model }, start: false })
-  await applySchema(pipeline.psqlUrl, quietLog())
+  pipeline = await startPipeline(services, {
+    setup: source,
+    tables: { 'shop.*': {} },
+    settings: { model },
+    start: false,
+  })
   await fill()
   pipeline.start()
   await pipeline.assertEqual()
@@ -33,7 +63,9 @@ test.after(async () => {
   await services?.stop()
 })
 
-const fill = () => backfill({ url: pipeline.psqlUrl, orders: 300, years: 1, seed: 5, log: quietLog() })
+const fill = () =>
+  pipeline.sql(`INSERT INTO shop.orders (status) SELECT 'status ' || g % 5 FROM generate_series(1, 300) g;
+    INSERT INTO shop.items (order_id, price) SELECT g % 300, g / 7.0 FROM generate_series(1, 900) g`)
 
 const generations = () => listGenerations(pipeline)
 
@@ -48,7 +80,7 @@ async function reset(part: string, name = pipeline.name): Promise<void> {
 /** Starts the services again; changes that were made meanwhile have to arrive as well. */
 async function goOn(): Promise<void> {
   await pipeline.sql('UPDATE shop.orders SET updated_at = now() WHERE order_id % 3 = 0')
-  await pipeline.sql('DELETE FROM shop.order_items WHERE order_item_id % 50 = 0')
+  await pipeline.sql('DELETE FROM shop.items WHERE item_id % 50 = 0')
   pipeline.start()
   await pipeline.assertEqual()
 }
@@ -85,11 +117,11 @@ test('star is refused while a consumer folds elsewhere', async () => {
 test('star: aggregates and views are built anew from the tables', async () => {
   await fetch(`${services.endpoints.clickhouse}/?database=${pipeline.name}_1`, {
     method: 'POST',
-    body: 'TRUNCATE TABLE sales_cube SYNC',
+    body: 'TRUNCATE TABLE revenue SYNC',
   })
   await fetch(`${services.endpoints.clickhouse}/?database=${pipeline.name}_1`, {
     method: 'POST',
-    body: 'DROP TABLE visits_by_month SYNC',
+    body: 'DROP TABLE statuses SYNC',
   })
   await reset('star')
   await goOn()

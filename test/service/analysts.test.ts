@@ -8,6 +8,7 @@ import { parse } from 'yaml'
 import { quotePath } from '../../clickhouse/quote.ts'
 import { type Role, roleStatements, rolesFile } from '../../clickhouse/roles.ts'
 import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/bi-queries.ts'
+import { dbtFiles } from '../support/dbt.ts'
 import { projectRoot } from '../support/root.ts'
 import { type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -43,6 +44,13 @@ test('each role reads every view of its databases, with comments, and sees no ot
     )
     assert.is(bare, undefined)
   }
+})
+
+test('the dbt project has the sources and exposures of the model', async () => {
+  const files = await dbtFiles(warehouse)
+  assert.is(files.size, 4)
+  for (const [path, text] of files)
+    assert.ok(readFileSync(join(projectRoot, 'dbt', path), 'utf8') === text, `dbt/${path} is out of date: npm run docs`)
 })
 
 test('no role reads past the views, writes, or reaches out of ClickHouse', async () => {

@@ -1,16 +1,22 @@
-// test/support/dbt: dbt with its adapter for ClickHouse, installed once for all checkouts.
-// May know: runtime, stack/{build,lock}, Python.
+// test/support/dbt: dbt with its adapter for ClickHouse, installed once for all checkouts, and the project that the model makes for it.
+// May know: cli/{dbt-package,expectations}, clickhouse/describe, verify/checks, runtime, stack/{build,lock}, Python.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { dbtPackage } from '../../cli/dbt-package.ts'
+import { loadExpectations } from '../../cli/expectations.ts'
+import { describeModel } from '../../clickhouse/describe.ts'
 import { environment } from '../../runtime/config.ts'
 import { buildDirectory } from '../../stack/build.ts'
 import { withLock } from '../../stack/lock.ts'
 import { sharedCache } from '../../stack/packages.ts'
+import { loadChecks } from '../../verify/checks.ts'
 import { projectRoot } from './root.ts'
+import { salesTables } from './sales-shop.ts'
+import type { SalesWarehouse } from './sales-warehouse.ts'
 import { skip } from './suite.ts'
 
 const run = promisify(execFile)
@@ -78,4 +84,21 @@ export async function runDbt(
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
     return { code, output: `${stdout}${stderr}` }
   }
+}
+
+/**
+ * Files of the project that follow from the model, by path.
+ * @param comment in place of every comment
+ */
+export async function dbtFiles(
+  { model, database, admin }: SalesWarehouse,
+  comment?: string,
+): Promise<Map<string, string>> {
+  const checks = loadChecks(model, 'UTC')
+  const objects = [...(await describeModel(admin, await salesTables(database)))].map(([name, object]) => {
+    const columns = object.columns.map(column => (comment === undefined ? column : { ...column, comment }))
+    return [name, { ...object, columns, ...(comment === undefined ? {} : { comment }) }] as const
+  })
+  const reports = checks.map(({ name }) => name)
+  return dbtPackage({ model, reports, expectations: loadExpectations(model, checks), objects: new Map(objects) })
 }

@@ -1,13 +1,13 @@
 // test/support/runner: runs the test files of a directory, layer after layer, and adds up what they report.
-// May know: build, child, shared-servers and totals.
+// May know: build, child, shared-servers, temporary and totals.
 
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { compile, compiledFile } from './build.ts'
 import { type FileResult, runFile } from './child.ts'
 import { projectRoot } from './root.ts'
 import { SharedServers } from './shared-servers.ts'
+import { temporaryDirectory, temporaryRoot } from './temporary.ts'
 import { addTotals, closingLine, noTests, type Totals } from './totals.ts'
 
 export interface Layer {
@@ -46,7 +46,7 @@ export async function runTests({ root, layers, wanted, signal, print, ...run }: 
   const jobs: Job[] = layers.flatMap(layer => filesOf(root, layer, wanted).map(file => ({ layer, file })))
   const count = jobs.length
   if (count === 0) print(`no test file matches "${wanted.join(' ')}"; the layers are ${layers.map(({ name }) => name)}`)
-  const directory = temporaryDirectory(join(tmpdir(), 'millrace-test-'))
+  const directory = temporaryDirectory(join(temporaryRoot(), 'millrace-test-'))
   const live = run.live && count === 1
   let totals = noTests
   const build = join(directory, 'build')
@@ -91,13 +91,6 @@ function filesOf(root: string, layer: Layer, wanted: readonly string[]): string[
 function rank({ name, longest = [] }: Layer, file: string): number {
   const place = longest.findIndex(each => join(name, `${each}.test.ts`) === file)
   return place === -1 ? longest.length : place
-}
-
-/** Postgres refuses root and so runs as another user, which must be able to pass through. */
-function temporaryDirectory(prefix: string): string {
-  const directory = mkdtempSync(prefix)
-  chmodSync(directory, 0o711)
-  return directory
 }
 
 function report(file: string, { totals, output, problems, seconds }: FileResult, live: boolean): string[] {

@@ -196,6 +196,9 @@ export interface UntilOptions {
   readonly timeoutMs?: number
 }
 
+/** The pauses between two looks grow: a look is mostly a query, and would take the CPU from what it waits for. */
+const [shortestPauseMs, longestPauseMs] = [10, 100]
+
 /**
  * Waits until the condition gives something truthy and returns it. A condition that throws does not hold yet.
  * @throws {Error} past the limit, naming the caller's line and the last value or error
@@ -204,6 +207,7 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
   const site = new Error().stack?.split('\n')[2]?.trim()
   const deadline = performance.now() + timeoutMs
   let last: unknown
+  let pauseMs = shortestPauseMs
   do {
     try {
       const value = await condition()
@@ -212,7 +216,8 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
     } catch (error) {
       last = error
     }
-    await new Promise(resolve => setTimeout(resolve, 20))
+    await new Promise(resolve => setTimeout(resolve, pauseMs))
+    pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)
   } while (performance.now() < deadline)
   throw new Error(
     `waited ${timeoutMs} ms in vain for: ${what}\n    ${site}\n    last: ${last}`,

@@ -20,13 +20,9 @@ const test = suite('build', { timeoutMs: 170_000 })
 test('the compiled command line runs by plain node', async () => {
   const home = writeFixture({ 'package.json': JSON.stringify(manifest) })
   symlinkSync(join(projectRoot, 'node_modules'), join(home, 'node_modules'))
-  const compiled = await runTool([
-    'node_modules/typescript/bin/tsc',
-    '-p',
-    'tsconfig.build.json',
-    '--outDir',
-    join(home, 'dist'),
-  ])
+  // Types are checked by static.test.
+  const options = ['-p', 'tsconfig.build.json', '--noCheck', '--outDir', join(home, 'dist')]
+  const compiled = await runTool(['node_modules/typescript/bin/tsc', ...options])
   assert.is(compiled.code, 0, compiled.stdout)
   const started = await runTool([join(home, manifest.bin.millrace!), '--version'])
   assert.is(started.stdout, `${manifest.version}\n`, started.stderr)

@@ -1,12 +1,11 @@
-// test/e2e/big.test: what is large does not make the services large.
+// test/long/big.test: what is large does not make the services large.
 // May know: everything.
 
 import { startPipeline } from '../support/pipeline.ts'
-import { times } from '../support/seed.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
-const rows = times(600_000)
+const rows = 600_000
 const mostMemoryMb = 300
 const setup = 'CREATE TABLE public.narrow (id int PRIMARY KEY, n int); ALTER TABLE public.narrow REPLICA IDENTITY FULL'
 
@@ -36,6 +35,19 @@ test(`${rows} rows that wait while the services are stopped`, async () => {
   const { tables } = await pipeline.assertEqual(180_000)
   assert.is(tables['public.narrow']!.clickhouse, rows)
   assertSmall(pipeline)
+})
+
+test('a value of 100 MB goes through whole when records may be that large', async () => {
+  await using pipeline = await startPipeline(services, {
+    settings: { kafka: { maxRecordBytes: 120_000_000 } },
+    setup: `CREATE TABLE public.large (id int PRIMARY KEY, data bytea, body text); ALTER TABLE public.large REPLICA IDENTITY FULL`,
+  })
+  await pipeline.sql(`INSERT INTO public.large VALUES (1, decode(repeat('00ff10a7', 25000000), 'hex'), NULL)`)
+  await pipeline.sql(`INSERT INTO public.large VALUES (2, '', repeat('twenty bytes, ü 💥', 1000000))`)
+  await pipeline.assertEqual(120_000)
+  await pipeline.sql(`UPDATE public.large SET body = body || 'x' WHERE id = 2`)
+  await pipeline.sql(`DELETE FROM public.large WHERE id = 1`)
+  await pipeline.assertEqual(120_000)
 })
 
 function assertSmall({ producer, consumer }: Awaited<ReturnType<typeof startPipeline>>): void {

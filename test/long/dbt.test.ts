@@ -1,17 +1,11 @@
-// test/service/dbt.test: the dbt project is the one that the model makes, and `dbt build` finds all that it says to be true.
-// May know: the sales model, cli/{dbt-package,expectations}, Python, real Postgres and ClickHouse.
+// test/long/dbt.test: `dbt build` finds all to be true that the dbt project says of the model. That it is the model's own: service/analysts.
+// May know: the sales model, Python, real Postgres and ClickHouse.
 
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { dbtPackage } from '../../cli/dbt-package.ts'
-import { loadExpectations } from '../../cli/expectations.ts'
-import { describeModel } from '../../clickhouse/describe.ts'
-import { loadChecks } from '../../verify/checks.ts'
 import { guideQueries } from '../support/bi-queries.ts'
-import { dbtProject, installDbt, runDbt } from '../support/dbt.ts'
-import { projectRoot } from '../support/root.ts'
-import { salesTables } from '../support/sales-shop.ts'
+import { dbtFiles, dbtProject, installDbt, runDbt } from '../support/dbt.ts'
 import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -48,30 +42,11 @@ async function dbt(...args: string[]) {
   return { code, output, results }
 }
 
-/** @param comment in place of every comment */
-async function writePackage(comment?: string): Promise<Map<string, string>> {
-  const { model, database, admin } = warehouse
-  const checks = loadChecks(model, 'UTC')
-  const objects = [...(await describeModel(admin, await salesTables(database)))].map(([name, object]) => {
-    const columns = object.columns.map(column => (comment === undefined ? column : { ...column, comment }))
-    return [name, { ...object, columns, ...(comment === undefined ? {} : { comment }) }] as const
-  })
-  const reports = checks.map(({ name }) => name)
-  return dbtPackage({ model, reports, expectations: loadExpectations(model, checks), objects: new Map(objects) })
-}
-
-test('sources and exposures are those of the model', async () => {
-  const files = await writePackage()
-  assert.is(files.size, 4)
-  for (const [path, text] of files)
-    assert.ok(readFileSync(join(projectRoot, 'dbt', path), 'utf8') === text, `dbt/${path} is out of date: npm run docs`)
-})
-
 test('comments are text for dbt, whatever stands in them', async () => {
   const comment = "Hello {{ name }}, {{ env_var('CLICKHOUSE_PASSWORD') }}, {% of all, {# and {{ no more {{{%"
   const project = join(directory, 'copy')
   cpSync(dbtProject, project, { recursive: true })
-  for (const [path, text] of await writePackage(comment)) writeFileSync(join(project, path), text)
+  for (const [path, text] of await dbtFiles(warehouse, comment)) writeFileSync(join(project, path), text)
   const { code, output } = await runDbt(await installDbt(), ['parse'], { directory, env: account(), project })
   assert.is(code, 0, output)
   const manifest = readFileSync(join(directory, 'manifest.json'), 'utf8')
