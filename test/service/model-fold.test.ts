@@ -81,12 +81,12 @@ test('two years of history give the same reports as Postgres', async () => {
 for (let seed = 11; seed < 11 + times(1); seed++) {
   test(`random changes in random batches fold to what Postgres says (seed ${seed})`, async () => {
     const random = new Random(seed, 'chaos')
-    for (let round = 1; round <= 12; round++) {
+    for (let round = 1; round <= 6; round++) {
       for (let statement = random.integer(1, 6); statement > 0; statement--) await database.sql(chaos(random))
       await fold.some(random)
       const corrected = await reconcile(clickhouse, model)
       assert.equal([...corrected], [], `aggregates differ from the current state in round ${round} of seed ${seed}`)
-      if (round % 6 > 0) continue
+      if (round % 3 > 0) continue
       await fold.drain()
       await assertEqual(`in round ${round} of seed ${seed}`)
     }
