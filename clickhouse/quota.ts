@@ -1,9 +1,9 @@
 // clickhouse/quota: a connection whose statements wait for the next interval of a quota, each for itself.
-// May know: runtime/{errors,log,retry}, clickhouse/client.
+// May know: runtime/{errors,log,pause,retry}, clickhouse/client.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import type { Failures } from '../runtime/retry.ts'
 import type { Clickhouse } from './client.ts'
 
@@ -35,7 +35,7 @@ export function withinQuota(clickhouse: Clickhouse, { signal, log, failures, sti
         if (count === 0) log.warn('a statement waits for the next interval of a quota', { error: error.message })
         failures.failed(own, error)
       }
-      await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal })
+      await pause(pauseMs * (0.5 + Math.random() / 2), signal)
     }
   }
   const wait = async <T>(work: () => Promise<T>): Promise<T> => {

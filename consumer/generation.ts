@@ -1,13 +1,13 @@
 // consumer/generation: which generation to fold.
 // May know: contract/generation, kafka, runtime.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { type Generation, generationsTopic } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/cluster.ts'
 import type { Fetcher } from '../kafka/fetch.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { retry } from '../runtime/retry.ts'
 
 const askEveryMs = 200
@@ -27,7 +27,7 @@ export async function waitForGeneration(source: GenerationSource, signal: AbortS
     const generation = await newest(source, signal)
     if (generation !== undefined) return generation
     if (asked === 0) source.log.info('waiting for the producer to begin a generation')
-    await pause(askEveryMs, undefined, { signal })
+    await pause(askEveryMs, signal)
   }
 }
 
@@ -49,7 +49,7 @@ export async function untilReplaced(
     if (isGone || (generations !== undefined && own?.id !== current.id)) throw recordLost(source, current)
     const generation = newestGeneration(generations ?? [])
     if (generation !== undefined && generation.number !== current.number) return generation
-    await pause(askEveryMs * 10, undefined, { signal })
+    await pause(askEveryMs * 10, signal)
   }
 }
 
@@ -74,7 +74,7 @@ export async function wasGivenUp(
   const state = generations.find(generation => generation.number === number)?.state
   if (state === 'abandoned') return true
   if (state !== 'loading' || !(error instanceof MillraceError) || error.code !== 'TOPIC_MISSING') return false
-  await pause(askEveryMs * 10, undefined, { signal })
+  await pause(askEveryMs * 10, signal)
   return true
 }
 

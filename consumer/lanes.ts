@@ -1,7 +1,7 @@
 // consumer/lanes: batches that are being inserted, each group's for itself, so that one that is slow or fails holds up no other.
-// May know: consumer/batch.
+// May know: consumer/batch, runtime/pause.
 
-import { setTimeout as pause } from 'node:timers/promises'
+import { pause } from '../runtime/pause.ts'
 import type { Batch } from './batch.ts'
 
 /** Inserts a batch; calls `fallBehind` when that will take a while. */
@@ -50,7 +50,7 @@ export class Lanes {
     const lanes = [...this.#lanes.values()].filter(({ isLate }) => !isLate)
     if (lanes.length === 0) return
     const waiting = new AbortController()
-    const patience = pause(patienceMs, undefined, { signal: waiting.signal }).catch(() => {})
+    const patience = pause(patienceMs, waiting.signal).catch(() => {})
     await Promise.race([Promise.all(lanes.map(({ settled }) => settled)), patience])
     waiting.abort()
     for (const lane of lanes) lane.isLate = true

@@ -1,9 +1,9 @@
 // consumer/open-batches: the batches that somebody has left open, completed by one member each.
 // May know: kafka, runtime, consumer.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { fetchRange } from '../kafka/read-range.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import type { Batch } from './batch.ts'
 import { learnSchemas, recoverBatch } from './fold.ts'
@@ -49,7 +49,7 @@ export async function settleBatches(loop: FoldLoop, assignment: number, signal: 
     })
     if (own.length > 0) continue
     if (asked === 0) folder.log.info('another member completes a batch that was left open', { batch: open[0]![0] })
-    await pause(askEveryMs, undefined, { signal })
+    await pause(askEveryMs, signal)
   }
 }
 

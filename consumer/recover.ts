@@ -1,11 +1,11 @@
 // consumer/recover: a batch whose insertion was cut off, or whose outcome nobody saw, brought to its end.
-// May know: clickhouse, runtime/errors, consumer/{changelog,insert,slice,tables}. Tokens are trusted only while the server runs.
+// May know: clickhouse, runtime/{errors,pause}, consumer/{changelog,insert,slice,tables}. Tokens are trusted only while the server runs.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { changelogName, currentName, currentSelect, tokenWindow } from '../clickhouse/ddl.ts'
 import { restoreVersions } from '../clickhouse/history.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { holdsAny, rangesOf, readHeld } from './changelog.ts'
 import { foldQueries, type Inserter, insertSlices, setAsideRefused } from './insert.ts'
 import { countRecords, type Slice, withoutOffsets } from './slice.ts'

@@ -1,8 +1,8 @@
 // generator/pace: so much per second, now and then more, whatever the work takes; it can be changed and paused.
-// May know: runtime/errors.
+// May know: runtime/{errors,pause}.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 
 /** For `seconds` out of every `every` seconds, the rate is `factor` times what it is otherwise. */
 export interface Bursts {
@@ -61,9 +61,7 @@ export class Pace {
     while (!signal.aborted) {
       const wait = this.#paused ? 60_000 : this.#due - performance.now()
       if (wait <= 1) return true
-      await pause(Math.min(wait, 60_000), undefined, { signal: AbortSignal.any([signal, this.#wake.signal]) }).catch(
-        () => {},
-      )
+      await pause(Math.min(wait, 60_000), AbortSignal.any([signal, this.#wake.signal])).catch(() => {})
     }
     return false
   }

@@ -1,10 +1,10 @@
 // generator/schedule: times at which something is to be done again and again.
 // May know: croner, runtime.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { Cron } from 'croner'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 /** The longest that one timer waits: its limit is 2^31 ms, and a clock that was set is noticed. */
@@ -55,7 +55,7 @@ export async function follow(
     log.info('next time', { at: due.toISOString() })
     while (Date.now() < due.getTime()) {
       const wait = Math.min(longestWaitMs, due.getTime() - Date.now())
-      await pause(wait, undefined, { signal }).catch(() => {})
+      await pause(wait, signal).catch(() => {})
       if (signal.aborted) return
     }
     await work()

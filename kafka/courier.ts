@@ -2,9 +2,10 @@
 // May know: kafka, runtime.
 
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
-import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
+import { attemptLevel, backoffMs, describe, kafkaError } from './failure.ts'
 import type { Lane } from './lane.ts'
 import { latest, listOffsets } from './offsets.ts'
 import type { Outbox } from './outbox.ts'

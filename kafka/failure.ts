@@ -1,7 +1,6 @@
 // kafka/failure: what goes wrong between us and the brokers, as the errors a user meets, and how it is tried again.
 // May know: kafka/broker, runtime.
 
-import { setTimeout as delay } from 'node:timers/promises'
 import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -15,11 +14,6 @@ const longestPauseMs = 2_000
 export function backoffMs(repetition: number): number {
   const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (repetition - 1))
   return pause * (0.75 + Math.random() / 4)
-}
-
-/** @throws the signal's reason when it aborts meanwhile */
-export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  await delay(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
 }
 
 export interface RetryingOptions {

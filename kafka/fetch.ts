@@ -3,9 +3,10 @@
 
 import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { answeredError, errorFromCode, isRetriable } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
-import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
+import { attemptLevel, backoffMs, describe, kafkaError } from './failure.ts'
 import {
   type FetchLimits,
   type FetchPosition,

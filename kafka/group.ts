@@ -3,6 +3,7 @@
 
 import { EventEmitter, once } from 'node:events'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import {
   assignAll,
   decodeAssignment,
@@ -14,7 +15,7 @@ import {
 import { answeredError, isRetriable } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { Coordinator, fenced, type MemberIdentity, memberLost, type OffsetCommit } from './coordinator.ts'
-import { attemptLevel, backoffMs, describe, kafkaError, pause } from './failure.ts'
+import { attemptLevel, backoffMs, describe, kafkaError } from './failure.ts'
 
 export type { TopicGroup, TopicPartition } from './assignment.ts'
 export type { OffsetCommit } from './coordinator.ts'

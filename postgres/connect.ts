@@ -1,9 +1,9 @@
 // postgres/connect: connections whose sessions print every value in one fixed form, and which nothing waits on for ever.
-// May know: postgres/{failure,session}, runtime/{errors,printable,tls-files}.
+// May know: postgres/{failure,session}, runtime/{errors,pause,printable,tls-files}.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { statementText } from '../runtime/printable.ts'
 import { readTlsFiles } from '../runtime/tls-files.ts'
 import { postgresFailure, sqlState } from './failure.ts'
@@ -218,7 +218,7 @@ class Attendance {
     const { signal } = this.#over
     const before = bytesRead(this.#client)
     if (!(await isAtWork(session, signal))) {
-      await pause(graceMs, undefined, { signal }).catch(() => {})
+      await pause(graceMs, signal).catch(() => {})
       if (!signal.aborted && bytesRead(this.#client) === before) {
         this.failure = new Error('no answer, and its backend is not at work on it, or cannot be asked')
         cut(this.#client)

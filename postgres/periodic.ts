@@ -1,8 +1,8 @@
 // postgres/periodic: statements that run every so often, on one connection beside the stream.
-// May know: postgres/connect, runtime/log.
+// May know: postgres/connect, runtime/{log,pause}.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { type Client, connect, disconnect } from './connect.ts'
 
 export interface PeriodicTask {
@@ -52,7 +52,7 @@ export async function runPeriodically({ url, tasks, onTurn, log, signal }: Perio
       }
       due[index] = performance.now() + task.everyMs
     }
-    await pause(Math.max(0, Math.min(...due) - performance.now()), undefined, { signal }).catch(() => {})
+    await pause(Math.max(0, Math.min(...due) - performance.now()), signal).catch(() => {})
   }
   if (client) await disconnect(client)
 }

@@ -1,9 +1,9 @@
 // postgres/publication: which tables Postgres sends: made with its owner's mark, and dropped.
-// May know: postgres/connect, runtime/errors.
+// May know: postgres/connect, runtime/{errors,pause}.
 
-import { setTimeout } from 'node:timers/promises'
 import { escapeIdentifier, escapeLiteral } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { type Client, query } from './connect.ts'
 
 export interface PublishedTable {
@@ -81,7 +81,7 @@ async function writersGone(client: Client, tables: readonly number[]): Promise<v
   const ids = writers.map(({ id }) => id)
   const end = performance.now() + writersLimitMs
   const running = () => query(client, 'SELECT FROM pg_locks WHERE virtualtransaction = ANY ($1) LIMIT 1', [ids])
-  while (ids.length > 0 && performance.now() < end && (await running()).length > 0) await setTimeout(20)
+  while (ids.length > 0 && performance.now() < end && (await running()).length > 0) await pause(20)
 }
 
 /** `server_version_num`: 180004 for 18.4. */

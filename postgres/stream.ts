@@ -1,10 +1,10 @@
 // postgres/stream: the changes of a slot, acknowledged exactly, held back when asked, stopped by the first error.
 // May know: postgres, contract/position, runtime.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import type { NoticeMessage } from 'pg-protocol/dist/messages.js'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { type Client, cut, disconnect, openOn } from './connect.ts'
 import { type CopyBoth, copyBoth } from './copy-both.ts'
 import { sqlState, streamFailure } from './failure.ts'
@@ -224,7 +224,7 @@ class SlotStream implements ReplicationStream {
     this.client?.connection.stream.resume()
     const late = new AbortController()
     const { signal } = late
-    await Promise.race([this.over.promise, pause(goodbyeMs, undefined, { signal }).catch(() => {})])
+    await Promise.race([this.over.promise, pause(goodbyeMs, signal).catch(() => {})])
     late.abort()
     if (this.client) await disconnect(this.client)
   }

@@ -1,7 +1,7 @@
 // postgres/waiting: looks whom a statement waits for, every few seconds until it has its answer.
-// May know: postgres/{blocking,connect}.
+// May know: postgres/{blocking,connect}, runtime/pause.
 
-import { setTimeout as pause } from 'node:timers/promises'
+import { pause } from '../runtime/pause.ts'
 import { findBlockingOf, type OpenTransaction } from './blocking.ts'
 import { backendOf, type Client, withClient } from './connect.ts'
 
@@ -29,7 +29,7 @@ export async function watchBlocked<T>(
   let wasBlocked = false
   const look = async () => {
     for (;;) {
-      await pause(lookEveryMs, undefined, { signal })
+      await pause(lookEveryMs, signal)
       const by = await withClient(url, other => findBlockingOf(other, pid), signal).catch(() => undefined)
       if (signal.aborted || by === undefined) continue
       wasBlocked = true

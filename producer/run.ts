@@ -1,8 +1,8 @@
 // producer/run: the producer's one loop: a generation, streamed until something breaks, and again.
 // May know: runtime, producer.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { type Prepared, withGeneration } from './generation.ts'
 import { streamChanges } from './stream.ts'
 import { Reminder } from './waits.ts'
@@ -56,7 +56,7 @@ export async function runCapture(workspace: Workspace, fresh: boolean): Promise<
         const { code, message, where, next } = error
         log.warn('capture was interrupted, going on', { code, error: message, where, next, failures, since, waitMs })
       }
-      await pause(waitMs, undefined, { signal }).catch(() => {})
+      await pause(waitMs, signal).catch(() => {})
     }
   }
 }

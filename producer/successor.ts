@@ -1,10 +1,10 @@
 // producer/successor: the moment at which another generation takes the place of the one that is streamed.
-// May know: contract/generation, kafka/generations, runtime/errors, producer/workspace.
+// May know: contract/generation, kafka/generations, runtime/{errors,pause}, producer/workspace.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { type Generation, generationsTopic } from '../contract/generation.ts'
 import { newestGeneration, readGenerations } from '../kafka/generations.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import type { Workspace } from './workspace.ts'
 
 const askEveryMs = 2_000
@@ -24,7 +24,7 @@ export async function untilSucceeded(
 ): Promise<Generation> {
   let seenAt = performance.now()
   for (;;) {
-    await pause(askEveryMs, undefined, { signal })
+    await pause(askEveryMs, signal)
     const generations = await known(workspace, signal)
     if (generations !== 'missing') seenAt = performance.now()
     const isGone = performance.now() - seenAt > missingToleranceMs

@@ -1,9 +1,9 @@
 // runtime/retry: an attempt again and again, with growing pauses, as long as its errors say that this may help.
-// May know: errors and log.
+// May know: errors, log and pause.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
+import { pause } from './pause.ts'
 
 export interface Failure {
   readonly code: string
@@ -78,7 +78,7 @@ async function untilSuccess<T>(
       if (!(error instanceof MillraceError && error.retriable) || tooLate) throw error
       onFailure(error)
       log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
-      await pause(waitMs, undefined, { signal })
+      await pause(waitMs, signal)
     }
   }
 }

@@ -4,8 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '../runtime/errors.ts'
+import { pause } from '../runtime/pause.ts'
 import { identify, isAlive } from './processes.ts'
 
 /**
@@ -36,7 +36,7 @@ export async function withLock<T>(
     await rm(join(lock, entry), { force: true })
     if (attempt === 0) options.onWait?.(holder)
     if (performance.now() > deadline) throw busy(lock, holder)
-    await pause(20 + Math.random() * 80, undefined, { signal: options.signal })
+    await pause(20 + Math.random() * 80, options.signal)
   }
   try {
     return await work()

@@ -1,7 +1,7 @@
 // stack/until: waiting for a condition with a deadline, the only way in which the stack waits.
-// May know: nothing.
+// May know: runtime/pause.
 
-import { setTimeout as pause } from 'node:timers/promises'
+import { pause } from '../runtime/pause.ts'
 
 export interface UntilOptions {
   readonly timeoutMs: number
@@ -23,6 +23,6 @@ export async function until<T>(
     const value = await condition()
     if (value !== undefined && value !== false) return value
     if (performance.now() >= end) return undefined
-    await pause(everyMs, undefined, signal ? { signal } : {})
+    await pause(everyMs, signal)
   }
 }

@@ -2,12 +2,12 @@
 // May know: contract/position, postgres, runtime.
 
 import { randomBytes } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
 import { describeTransaction, endingStatement, findBlocking, type OpenTransaction } from '../postgres/blocking.ts'
 import { type Client, connect, disconnect, query, withClient } from '../postgres/connect.ts'
 import { type ExportedSnapshot, exportSnapshot } from '../postgres/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 
 export interface SourceSnapshot {
   /** Exactly the transactions whose commit stands before this LSN are visible. */
@@ -57,7 +57,7 @@ async function createTemporarySlot(
   let last: OpenTransaction | undefined
   const tell = async () => {
     for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
-      await pause(pauseMs, undefined, { signal: made.signal })
+      await pause(pauseMs, made.signal)
       last = await withClient(url, client => findBlocking(client, name), made.signal)
       if (last !== undefined) log.warn('waiting for another transaction to end', { open: describeTransaction(last) })
     }

@@ -1,7 +1,6 @@
 // verify/warehouse: the generation that analysts see, found from ClickHouse alone.
 // May know: contract, clickhouse, runtime, verify/reading.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
 import { findDatabases } from '../clickhouse/databases.ts'
 import { changelogName, changelogSuffix, storageName } from '../clickhouse/ddl.ts'
@@ -11,6 +10,7 @@ import { parseValueSchema } from '../contract/schema.ts'
 import type { Table } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { readRows } from './reading.ts'
 
 export interface OpenedWarehouse {
@@ -92,7 +92,7 @@ export async function untilVisible(
       })
       said = true
     }
-    await pause(pollMs, undefined, { signal })
+    await pause(pollMs, signal)
   }
 }
 

@@ -48,18 +48,18 @@ test('gives up at its limit with the last error', async () => {
   assert.ok(count > 2, `${count} attempts`)
 })
 
-test('an abort ends the pause and keeps a further attempt from starting', async () => {
+test('an abort ends the pause with its reason, and keeps a further attempt from starting', async () => {
   const controller = new AbortController()
+  const reason = new MillraceError('FENCED', { what: 'the member is no longer one', next: 'none' })
   let count = 0
   const failing = async () => {
     count += 1
-    queueMicrotask(() => controller.abort())
+    queueMicrotask(() => controller.abort(reason))
     throw unreachable()
   }
   const slow = options({ firstMs: 60_000, mostMs: 60_000, signal: controller.signal })
-  const error = await assert.rejects(() => retry(failing, slow))
-  assert.is(error.name, 'AbortError')
-  await assert.rejects(() => retry(failing, slow))
+  assert.is(await assert.rejects(() => retry(failing, slow)), reason)
+  assert.is(await assert.rejects(() => retry(failing, slow)), reason)
   assert.is(count, 1)
 })
 
