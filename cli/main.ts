@@ -27,6 +27,12 @@ process.on('uncaughtException', error => {
   process.exit()
 })
 
+// `millrace status | head` closes the pipe when it has seen enough: there is nobody left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.failed)
+  throw error
+})
+
 try {
   const program = await createProgram(process.argv.slice(2))
   await program.parseAsync()

@@ -1,12 +1,15 @@
 // test/unit/cli.test: the command line's help, its exit codes and how it refuses.
 // May know: cli, run as a process or called.
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { everything, openServices } from '../../cli/endpoints.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import type { Environment } from '../../runtime/config-file.ts'
 import type { Component } from '../../stack/component.ts'
+import { commandLine } from '../support/build.ts'
 import { startCommand, writeFixture } from '../support/fixture.ts'
 import { projectRoot } from '../support/root.ts'
 import { quietLog } from '../support/services.ts'
@@ -24,6 +27,15 @@ test('help goes to stdout and names commands and exit codes', async () => {
   assert.is(stderr, '')
   for (const command of ['up', 'down', 'config']) assert.match(stdout, new RegExp(`^ {2}${command}\\b`, 'm'))
   assert.match(stdout, 'Exit codes: 0 done, 1 ran and found a failure, 2 could not run, 130 interrupted.')
+})
+
+test('a reader that has seen enough ends a command without a message', async () => {
+  const command = spawn(process.execPath, [...commandLine(), '--help'], { cwd: projectRoot })
+  command.stdout.destroy()
+  let stderr = ''
+  command.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const [code] = await once(command, 'close')
+  assert.equal([code, stderr], [2, ''])
 })
 
 test('the version is that of the package', async () => {
