@@ -31,8 +31,8 @@ let clickhouse: Clickhouse
 let fold: Fold
 let checks: ReportCheck[]
 
-async function assertEqual(when: string): Promise<void> {
-  for (const check of checks) {
+async function assertEqual(when: string, which = checks): Promise<void> {
+  for (const check of which) {
     const { differing } = await compareReport({ postgres: database.client, clickhouse, check })
     const rows = [...differing.values()].slice(0, 5).map(row => JSON.stringify(row))
     assert.is(differing.size, 0, `${check.name} differs ${when}:\n${rows.join('\n')}`)
@@ -108,6 +108,36 @@ test('a damaged aggregate is put right from the current state', async () => {
     ],
   )
   await assertEqual('after the correction')
+})
+
+test('sums at the edge of what the source can hold are right, or an error where the type that was asked for is too narrow', async () => {
+  const order = async (lines: string) => {
+    const [placed] = await database.sql<{ order_id: string }>(
+      `WITH placed AS (INSERT INTO shop.orders (customer_id, shop_id, employee_id, sales_territory_id, status, ordered_at, paid_at, shipped_at, delivered_at, updated_at)
+  SELECT min(customer_id), 1, (SELECT min(employee_id) FROM shop.employees), 1, 'delivered', '2025-06-15 12:00+00', now(), now(), now(), now() FROM shop.customers
+  RETURNING order_id), lines AS (INSERT INTO shop.order_items (order_id, product_id, quantity, price, cost_price)
+  SELECT order_id, line.* FROM placed, (VALUES ${lines}) AS line) SELECT order_id FROM placed`,
+    )
+    await fold.drain()
+    return () => database.sql(`DELETE FROM shop.orders WHERE order_id = ${placed!.order_id}`)
+  }
+  await order('(1, 10, 9999999999999.99, 0)')
+  await assertEqual('with 99,999,999,999,999.90 on one line')
+  const days = checks.filter(({ name }) => name === 'daily_sales_stats')
+  for (const [lines, what] of [
+    ['(2, 2000000000, 1, 1), (2, 2000000000, 1, 1), (2, 2000000000, 1, 1)', 'UInt32'],
+    ['(1, 2000000000, 9999999999999.99, 9999999999999.99)', 'Decimal'],
+  ] as const) {
+    const undo = await order(lines)
+    await assertEqual(
+      `with ${lines}`,
+      checks.filter(check => !days.includes(check)),
+    )
+    const error = await clickhouse.rows('SELECT * FROM daily_sales_stats').catch(error => error)
+    assert.match(String(error.message), what)
+    await undo()
+    await fold.drain()
+  }
 })
 
 test('merges change nothing', async () => {

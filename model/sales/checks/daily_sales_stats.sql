@@ -15,10 +15,10 @@ SELECT
   lines.date,
   count(DISTINCT order_id) AS total_orders,
   coalesce(sum(quantity), 0) AS total_items_sold,
-  coalesce(sum(price * quantity), 0)::numeric(15,2) AS total_revenue,
-  coalesce(sum(cost_price * quantity), 0)::numeric(15,2) AS total_cost,
-  coalesce(sum((price - cost_price) * quantity), 0)::numeric(15,2) AS total_profit,
-  round(coalesce(sum(price * quantity), 0) / count(DISTINCT order_id), 2)::numeric(15,2) AS average_order_value
+  coalesce(sum(price * quantity), 0)::numeric(38,2) AS total_revenue,
+  coalesce(sum(cost_price * quantity), 0)::numeric(38,2) AS total_cost,
+  coalesce(sum((price - cost_price) * quantity), 0)::numeric(38,2) AS total_profit,
+  round(coalesce(sum(price * quantity), 0) / count(DISTINCT order_id), 2)::numeric(38,2) AS average_order_value
 FROM lines
 GROUP BY lines.date
 ORDER BY lines.date

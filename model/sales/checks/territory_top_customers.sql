@@ -28,9 +28,9 @@ SELECT
   best.customer_id,
   {shop.customers.full_name} AS customer_name,
   best.orders,
-  best.revenue::numeric(15,2) AS revenue,
-  CASE WHEN best.orders > 1 THEN round(best.span::numeric / (best.orders - 1), 2)::numeric(15,2) END AS avg_days_between_purchases,
-  round(best.revenue / best.orders, 2)::numeric(15,2) AS average_purchase_price
+  best.revenue::numeric(38,2) AS revenue,
+  CASE WHEN best.orders > 1 THEN round(best.span::numeric / (best.orders - 1), 2)::numeric(38,2) END AS avg_days_between_purchases,
+  round(best.revenue / best.orders, 2)::numeric(38,2) AS average_purchase_price
 FROM customers AS best
 JOIN shop.sales_territories AS territory USING (sales_territory_id)
 JOIN shop.customers USING (customer_id)

@@ -30,10 +30,10 @@ CREATE VIEW fact_orders
     cancelled_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When it was cancelled. Null unless it was',
     returned_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When it came back. Null unless it did',
     units Int64 COMMENT 'Pieces ordered',
-    intake_value Decimal(18, 2) COMMENT 'Sum of price times quantity, whatever the status',
-    revenue Decimal(18, 2) COMMENT 'The same if the order is completed, else 0',
-    cost Decimal(18, 2) COMMENT 'Sum of cost_price times quantity if the order is completed, else 0',
-    profit Decimal(18, 2) COMMENT 'revenue minus cost'
+    intake_value Decimal(38, 2) COMMENT 'Sum of price times quantity, whatever the status',
+    revenue Decimal(38, 2) COMMENT 'The same if the order is completed, else 0',
+    cost Decimal(38, 2) COMMENT 'Sum of cost_price times quantity if the order is completed, else 0',
+    profit Decimal(38, 2) COMMENT 'revenue minus cost'
 )
 AS SELECT
     keys.order_id AS order_id,

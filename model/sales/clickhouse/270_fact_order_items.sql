@@ -31,10 +31,10 @@ CREATE VIEW fact_order_items
     quantity Int32 COMMENT 'Pieces ordered',
     price Decimal(15, 2) COMMENT 'Price of one piece when it was ordered',
     cost_price Decimal(15, 2) COMMENT 'Cost of one piece when it was ordered',
-    intake_value Decimal(18, 2) COMMENT 'price times quantity, whatever the status of the order',
-    revenue Decimal(18, 2) COMMENT 'The same if the order is completed, else 0',
-    cost Decimal(18, 2) COMMENT 'cost_price times quantity if the order is completed, else 0',
-    profit Decimal(18, 2) COMMENT 'revenue minus cost'
+    intake_value Decimal(38, 2) COMMENT 'price times quantity, whatever the status of the order',
+    revenue Decimal(38, 2) COMMENT 'The same if the order is completed, else 0',
+    cost Decimal(38, 2) COMMENT 'cost_price times quantity if the order is completed, else 0',
+    profit Decimal(38, 2) COMMENT 'revenue minus cost'
 )
 AS SELECT
     items.order_item_id AS order_item_id,

@@ -2,6 +2,7 @@
 -- May know: 100_sales_cube.
 --
 -- Decimal division cuts off. Of three decimals cut off, rounding half away from zero to two is what Postgres' round gives.
+-- The types are the ones that were asked for. A number that does not fit into its type is an error that names it, never another number.
 CREATE VIEW daily_sales_stats
 (
     date Date COMMENT 'Calendar day of ordered_at in the reporting time zone. A day without a completed order has no row',
@@ -15,7 +16,7 @@ CREATE VIEW daily_sales_stats
 AS SELECT
     period AS date,
     sum(orders) AS total_orders,
-    sum(units) AS total_items_sold,
+    accurateCast(sum(units), 'UInt32') AS total_items_sold,
     sum(revenue) AS total_revenue,
     sum(cost) AS total_cost,
     total_revenue - total_cost AS total_profit,

@@ -13,19 +13,19 @@ CREATE VIEW territory_top_customers
     customer_id Int64 COMMENT 'Who ordered',
     customer_name String COMMENT 'Name of the customer today',
     orders UInt32 COMMENT 'Completed orders of the customer in the territory',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
     avg_days_between_purchases Nullable(Decimal(15, 2)) COMMENT 'Days from first to last purchase by orders minus 1, rounded half away from zero. Null with one purchase',
-    average_purchase_price Decimal(15, 2) COMMENT 'revenue by orders, rounded half away from zero'
+    average_purchase_price Decimal(38, 2) COMMENT 'revenue by orders, rounded half away from zero'
 )
 AS WITH ranked AS
 (
     SELECT
         sales_territory_id, position,
         toInt64(place) AS customer_id,
-        toDecimal128(toInt64(bitShiftRight(customer_id - place, 64)), 2) / 100 AS amount
+        toDecimal128(toInt128(bitShiftRight(customer_id - place, 64)), 2) / 100 AS amount
     FROM
     (
-        SELECT sales_territory_id, groupArraySorted(100)(bitShiftLeft(-toInt128(amount * 100), 64) + customer_id) AS places
+        SELECT sales_territory_id, groupArraySorted(100)(bitShiftLeft(-toInt256(amount * 100), 64) + customer_id) AS places
         FROM
         (
             SELECT sales_territory_id, customer_id, sum(revenue) AS amount

@@ -13,11 +13,11 @@ CREATE VIEW sales_yoy
     period_kind String COMMENT 'month or quarter',
     period Date COMMENT 'First day of the month or quarter',
     orders UInt32 COMMENT 'Completed orders',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
     orders_year_before UInt32 COMMENT 'The same a year before',
-    revenue_year_before Decimal(15, 2) COMMENT 'The same a year before, 0 when there was none',
-    revenue_change Decimal(15, 2) COMMENT 'revenue minus revenue_year_before',
-    revenue_change_percent Nullable(Decimal(15, 2)) COMMENT 'The change in percent of revenue_year_before. Null when that is 0',
+    revenue_year_before Decimal(38, 2) COMMENT 'The same a year before, 0 when there was none',
+    revenue_change Decimal(38, 2) COMMENT 'revenue minus revenue_year_before',
+    revenue_change_percent Nullable(Decimal(38, 2)) COMMENT 'The change in percent of revenue_year_before. Null when that is 0',
     as_of DateTime('UTC') COMMENT 'When the report was read: periods after the current one have no row'
 )
 AS WITH sums AS

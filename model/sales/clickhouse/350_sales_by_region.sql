@@ -6,14 +6,14 @@ CREATE VIEW sales_by_region
     region String COMMENT 'Region of the territories',
     as_of DateTime('UTC') COMMENT 'When the report was read: today, the last hour and the last minute end here',
     orders_today UInt32 COMMENT 'Orders of the calendar day in the reporting time zone, whatever their status',
-    intake_value_today Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
-    revenue_today Decimal(15, 2) COMMENT 'The same over those that are completed',
+    intake_value_today Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
+    revenue_today Decimal(38, 2) COMMENT 'The same over those that are completed',
     orders_last_hour UInt32 COMMENT 'Orders of the 60 minutes up to as_of, whatever their status',
-    intake_value_last_hour Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
-    revenue_last_hour Decimal(15, 2) COMMENT 'The same over those that are completed',
+    intake_value_last_hour Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
+    revenue_last_hour Decimal(38, 2) COMMENT 'The same over those that are completed',
     orders_last_minute UInt32 COMMENT 'Orders of the 60 seconds up to as_of, whatever their status',
-    intake_value_last_minute Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
-    revenue_last_minute Decimal(15, 2) COMMENT 'The same over those that are completed'
+    intake_value_last_minute Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
+    revenue_last_minute Decimal(38, 2) COMMENT 'The same over those that are completed'
 )
 AS WITH placed AS
 (

@@ -10,9 +10,9 @@ CREATE VIEW intake_vs_revenue
     period_kind String COMMENT 'day, week or month',
     period Date COMMENT 'The day, the Monday of the week or the first day of the month',
     orders UInt32 COMMENT 'Orders, whatever their status',
-    intake_value Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
+    intake_value Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
     completed_orders UInt32 COMMENT 'Those that are delivered and not returned',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over the completed ones',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity over the completed ones',
     drop_off_rate Nullable(Decimal(9, 4)) COMMENT '1 minus revenue by intake_value. Null when intake_value is 0'
 )
 AS WITH sums AS

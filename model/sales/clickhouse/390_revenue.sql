@@ -10,10 +10,10 @@ CREATE VIEW revenue_by_quarter
     shop_name Nullable(String) COMMENT 'Name of the shop today',
     quarter Date COMMENT 'First day of the quarter',
     orders UInt32 COMMENT 'Completed orders',
-    units UInt32 COMMENT 'Pieces sold in them',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity',
-    cost Decimal(15, 2) COMMENT 'Sum of cost_price times quantity',
-    profit Decimal(15, 2) COMMENT 'revenue minus cost'
+    units Int64 COMMENT 'Pieces sold in them',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity',
+    cost Decimal(38, 2) COMMENT 'Sum of cost_price times quantity',
+    profit Decimal(38, 2) COMMENT 'revenue minus cost'
 )
 AS WITH sums AS
 (
@@ -64,10 +64,10 @@ CREATE VIEW revenue_by_category
     subcategory_id Nullable(Int32) COMMENT 'Subcategory, on level subcategory',
     subcategory Nullable(String) COMMENT 'Name of the subcategory today',
     country Nullable(String) COMMENT 'Country of the territory, null for all countries together',
-    units UInt32 COMMENT 'Pieces sold in completed orders',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
-    cost Decimal(15, 2) COMMENT 'Sum of cost_price times quantity over them',
-    profit Decimal(15, 2) COMMENT 'revenue minus cost',
+    units Int64 COMMENT 'Pieces sold in completed orders',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
+    cost Decimal(38, 2) COMMENT 'Sum of cost_price times quantity over them',
+    profit Decimal(38, 2) COMMENT 'revenue minus cost',
     revenue_share Nullable(Decimal(9, 4)) COMMENT 'Share of the revenue of the same quarter and country. Null when that is 0'
 )
 AS WITH sums AS

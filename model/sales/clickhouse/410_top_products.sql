@@ -12,8 +12,8 @@ CREATE VIEW top_products
     subcategory Nullable(String) COMMENT 'Name of the subcategory today, null when the product stands in a category of the first level',
     product_id Int32 COMMENT 'What was sold',
     product_name String COMMENT 'Name of the product today',
-    units UInt32 COMMENT 'Pieces sold in completed orders',
-    revenue Decimal(15, 2) COMMENT 'Sum of price times quantity over them',
+    units Int64 COMMENT 'Pieces sold in completed orders',
+    revenue Decimal(38, 2) COMMENT 'Sum of price times quantity over them',
     rank_by_units UInt32 COMMENT 'Place by units, then by product_id',
     rank_by_revenue UInt32 COMMENT 'Place by revenue, then by product_id'
 )
