@@ -13,7 +13,7 @@ import { isolate, mostRefused, notTheRecords } from './isolate.ts'
 import { sendRecords } from './send.ts'
 import { countRecords, type Slice } from './slice.ts'
 import type { FoldTable, RecordFormat } from './tables.ts'
-import { requireUnpassed, truncateStatement } from './truncate.ts'
+import { requireUnpassed, retractAll } from './truncate.ts'
 import { viewFailure } from './view-failure.ts'
 
 /** A slice of one record, and why it, or one image of it, cannot be inserted. */
@@ -163,17 +163,13 @@ async function insertWhole(
   await sendRecords(inserter.clickhouse, format.container, { statement: format.statement, settings }, slices)
 }
 
-async function truncate(inserter: Inserter, { topic, table }: FoldTable, slice: Slice): Promise<void> {
+async function truncate(inserter: Inserter, { table }: FoldTable, slice: Slice): Promise<void> {
   const { partition, records, from } = slice
   const head = readHead(records.buffer, records.valueStarts[from]!, records.valueEnds[from]!)
   const record = { partition, offset: records.offsets[from]!, head }
   await requireUnpassed(inserter.clickhouse, table, record)
-  const token = tokenOf(inserter.database, topic, [slice])
   inserter.requireOwnership()
-  await inserter.clickhouse.command(truncateStatement(table, record), {
-    ...insertSettings(token, Number.POSITIVE_INFINITY),
-    insert_deduplicate: 0,
-  })
+  await retractAll(inserter.clickhouse, table, record)
 }
 
 /** A function of the records alone: whoever repeats the insert names it alike. */

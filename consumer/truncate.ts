@@ -1,8 +1,10 @@
 // consumer/truncate: a TRUNCATE as retractions of every live row of its partition.
 // May know: contract, clickhouse, runtime/errors, consumer/objects.
 
+import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogColumns, changelogName, currentName } from '../clickhouse/ddl.ts'
+import { insertSettings } from '../clickhouse/insert.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Head } from '../contract/head.ts'
 import type { Table } from '../contract/table.ts'
@@ -16,11 +18,25 @@ export interface TruncateRecord {
   readonly head: Head
 }
 
+/** Rows and bytes of one block: what the views make of it, many cells of each row, must fit into a user's memory. */
+const block = { rows: '100000', bytes: '268435456' }
+
 /**
- * Inserts a −1 image for each row of the partition that is live now and older than the TRUNCATE. Running it again, at whatever time, adds
- * only what is missing: keys that this record has already retracted are left out.
+ * Inserts a −1 image for each row of the partition that is live now and older than the TRUNCATE, block by block. Running it again, at
+ * whatever time, adds only what is missing: keys that this record has already retracted are left out.
  */
-export function truncateStatement(table: Table, record: TruncateRecord): string {
+export async function retractAll(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
+  // What is missing is told by looking. The blocks of an attempt that was cut off must not pass for those of this one.
+  await clickhouse.command(truncateStatement(table, record), {
+    ...insertSettings(randomUUID(), Number.POSITIVE_INFINITY),
+    max_block_size: block.rows,
+    max_insert_block_size: block.rows,
+    min_insert_block_size_rows: block.rows,
+    min_insert_block_size_bytes: block.bytes,
+  })
+}
+
+function truncateStatement(table: Table, record: TruncateRecord): string {
   const { partition, offset, head } = record
   const own = table.columns.map(column => quoteName(column.name)).join(', ')
   const names = `${own}, ${changelogColumns.map(([name]) => name).join(', ')}`

@@ -1,12 +1,14 @@
 // test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
-// May know: clickhouse, consumer/{insert,lifetime,recover}, real ClickHouse.
+// May know: contract/table, clickhouse, consumer/{insert,lifetime,recover,truncate}, real ClickHouse.
 
-import type { Clickhouse } from '../../clickhouse/client.ts'
-import { tokenSettings } from '../../clickhouse/ddl.ts'
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { currentSelect, tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { foldQueries } from '../../consumer/insert.ts'
 import { lifetimeStatement, serverLifetime } from '../../consumer/lifetime.ts'
 import { waitForRunningInserts } from '../../consumer/recover.ts'
+import { retractAll } from '../../consumer/truncate.ts'
+import type { Encoding } from '../../contract/table.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { type Servers, shareServers } from '../support/services.ts'
@@ -99,6 +101,48 @@ test('what a client that is gone has left running is waited for, whatever kind o
   const [row] = await clickhouse.rows<{ n: string }>('SELECT count() AS n FROM slow')
   assert.is(Number(row!.n), 15)
   await left
+})
+
+test('a TRUNCATE of more than fits into memory retracts each row once, also when it is cut off half-way', async () => {
+  const column = (name: string, encoding: Encoding, pgType: string) => ({ name, encoding, pgType, nullable: false })
+  const columns = [column('id', 'long', 'bigint'), column('note', 'string', 'text')]
+  const table = { schema: 'public', name: 'much', columns, key: ['id'], partitionKey: ['id'] }
+  const small = connectClickhouse({
+    ...{ url: clickhouse.url, user: 'default', password: '', database },
+    settings: { max_memory_usage: '250000000', max_threads: 2 },
+  })
+  for (const sql of [
+    ...tableStatements(table),
+    'CREATE TABLE cells (cell String, n Int64) ENGINE = SummingMergeTree ORDER BY cell',
+    `CREATE MATERIALIZED VIEW cells_of_much TO cells AS SELECT cell, sum(_sign) AS n
+      FROM (SELECT _sign, arrayJoin(arrayMap(x -> repeat(toString(x), 20), range(8))) AS cell FROM \`public.much.changelog\`) GROUP BY cell`,
+    `INSERT INTO \`public.much.changelog\` SELECT number, 'of this row', 1, 'r', 1, number, number + 1, 0, number, now64(6) FROM numbers(1000000)
+      SETTINGS max_insert_block_size = 50000, min_insert_block_size_rows = 50000, max_block_size = 50000`,
+    `CREATE MATERIALIZED VIEW cut_off ENGINE = Null AS
+      SELECT throwIf(countIf(_sign < 0 AND id = 700000) > 0, 'cut off') AS yes FROM \`public.much.changelog\``,
+  ])
+    await clickhouse.command(sql)
+  const record = {
+    partition: 0,
+    offset: 1_000_000,
+    head: { ...{ lsn: 2, ordinal: 0, transaction: 1 }, commitTimeUs: 0, snapshot: false },
+  }
+  await assert.rejects(() => retractAll(small, table, record), /cut off/)
+  const left = async () => {
+    const [row] = await clickhouse.rows<Record<string, string>>(
+      `SELECT (SELECT count() FROM \`public.much\`) AS live, countIf(_sign < 0) AS retracted, uniqExactIf(id, _sign < 0) AS keys
+FROM \`public.much.changelog\``,
+    )
+    return Object.values(row!).map(Number)
+  }
+  const half = await left()
+  assert.ok(half[1]! > 0 && half[1]! < 1_000_000 && half[1] === half[2], String(half))
+  await clickhouse.command('DROP TABLE cut_off')
+  await retractAll(small, table, record)
+  await small.close()
+  // As recovery does: the current state has nothing of the block that was cut off.
+  await clickhouse.command(`INSERT INTO \`public.much.current\` ${currentSelect(table, ' AND _offset = 1000000')}`)
+  assert.equal(await left(), [0, 1_000_000, 1_000_000])
 })
 
 test('a server that is restarted right after its run was named is named again', async () => {
