@@ -69,15 +69,18 @@ async function missingFrom(inserter: Inserter, { table }: FoldTable, slices: rea
 }
 
 /**
- * Whether the rows came with one insert whose token the changelog still knows. Rows of several inserts had tokens of their own. Each insert
- * has the next number, and the tokens of so many are remembered.
+ * Whether the rows came with one insert whose token every table still knows. Rows of several inserts had tokens of their own. Each insert
+ * has the next number, and a table remembers the tokens of so many parts: an insert makes one in each partition that it reaches.
  */
 async function isRemembered(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<boolean> {
   if (slices.length === 0) return true
   const name = changelogName(table)
   const [row] = await inserter.clickhouse.rows<{ inserts: string; since: string }>(
-    `SELECT uniqExact(_block_number) AS inserts, toString(max(newest) - min(_block_number)) AS since FROM ${quoteName(name)},
-  (SELECT max(max_block_number) AS newest FROM system.parts WHERE database = currentDatabase() AND table = {name:String}) AS parts
+    `SELECT uniqExact(_block_number) AS inserts, toString((max(newest) - min(_block_number)) * max(partitions)) AS since
+FROM ${quoteName(name)},
+  (SELECT max(max_block_number) AS newest FROM system.parts WHERE database = currentDatabase() AND table = {name:String}) AS parts,
+  (SELECT max(n) AS partitions FROM (SELECT uniqExact(partition) AS n FROM system.parts
+    WHERE database = currentDatabase() AND active GROUP BY table)) AS tables
 WHERE ${rangesOf(slices)}`,
     { name },
   )

@@ -1,0 +1,138 @@
+// test/service/batches.test: a batch that is tried out on a copy of its table, and one that is recovered.
+// May know: contract, clickhouse, consumer/{insert,isolate,recover,slice,tables}, real ClickHouse.
+
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
+import { type Inserter, insertSlices } from '../../consumer/insert.ts'
+import { isolate } from '../../consumer/isolate.ts'
+import { recoverSlices } from '../../consumer/recover.ts'
+import { firstSlice, type Slice } from '../../consumer/slice.ts'
+import { FoldTable } from '../../consumer/tables.ts'
+import { AvroWriter } from '../../contract/avro-writer.ts'
+import { Encoder } from '../../contract/encode.ts'
+import { valueSchema } from '../../contract/schema.ts'
+import type { Table } from '../../contract/table.ts'
+import { createWarehouse } from '../support/clickhouse.ts'
+import { uniqueName } from '../support/postgres.ts'
+import { type Servers, shareServers } from '../support/services.ts'
+import { assert, suite } from '../support/suite.ts'
+import { textRow } from '../support/text-row.ts'
+
+const test = suite('batches')
+
+const table: Table = {
+  schema: 'public',
+  name: 'notes',
+  columns: [
+    { name: 'id', pgType: 'integer', encoding: 'int', nullable: false },
+    { name: 'note', pgType: 'text', encoding: 'string', nullable: false },
+  ],
+  key: ['id'],
+  partitionKey: ['id'],
+}
+
+let services: Servers
+let clickhouse: Clickhouse
+let folded: FoldTable
+
+test.before(async () => {
+  services = await shareServers(['clickhouse'])
+  clickhouse = await createWarehouse(services, uniqueName('batches'))
+  for (const sql of tableStatements(table)) await clickhouse.command(sql)
+  await clickhouse.command('ALTER TABLE `public.notes.changelog` ADD CONSTRAINT short CHECK length(note) < 5')
+  const about = { schema: 'public', table: 'notes', topic: 'notes', partitions: 1, group: 'notes', place: 0 }
+  const schemas = { byId: async () => JSON.stringify(valueSchema(table)) } as never
+  folded = new FoldTable(about, { table, schemas, options: { onRefusal: 'divert', history: false } })
+})
+
+test.after(async () => {
+  await clickhouse?.close()
+  await services?.stop()
+})
+
+/** Inserts of these notes, as they come from the topic. */
+async function batchOf(notes: readonly string[], first = 0): Promise<Slice> {
+  const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
+  const parts = notes.flatMap((note, index) => {
+    const change = {
+      op: 'c',
+      lsn: first + 1,
+      ordinal: index,
+      txId: 1,
+      commitTimeUs: 1,
+      snapshot: false,
+      madeAtMs: 1,
+    } as const
+    encoder.encode(change, undefined, textRow([String(index), note]))
+    const { writer, keyEnd, valueEnd } = encoder
+    return [Buffer.from(writer.buffer.subarray(0, keyEnd)), Buffer.from(writer.buffer.subarray(keyEnd, valueEnd))]
+  })
+  const ends: number[] = []
+  for (const part of parts) ends.push((ends.at(-1) ?? 0) + part.length)
+  const records = {
+    count: notes.length,
+    buffer: Buffer.concat(parts),
+    offsets: Float64Array.from(notes, (_, index) => first + index),
+    timestamps: new Float64Array(notes.length),
+    keyStarts: Int32Array.from(notes, (_, index) => ends[2 * index - 1] ?? 0),
+    keyEnds: Int32Array.from(notes, (_, index) => ends[2 * index]!),
+    valueStarts: Int32Array.from(notes, (_, index) => ends[2 * index]!),
+    valueEnds: Int32Array.from(notes, (_, index) => ends[2 * index + 1]!),
+    nextOffset: first + notes.length,
+  }
+  await folded.learn(records)
+  const fetched = {
+    topic: 'notes',
+    partition: 0,
+    fromOffset: first,
+    end: first + notes.length,
+    logStartOffset: 0,
+    records,
+  }
+  return firstSlice(fetched, folded)!
+}
+
+async function tryOut(notes: readonly string[]) {
+  const slices = [await batchOf(notes)]
+  return isolate({ clickhouse, table: folded, format: folded.format(2), slices })
+}
+
+test('aggregates are certain only while none of them can have forgotten the batch: each part that an insert makes takes a token', async () => {
+  await clickhouse.command(
+    `CREATE TABLE sums (part UInt16, n Int64) ENGINE = SummingMergeTree PARTITION BY part ORDER BY part SETTINGS ${tokenSettings}`,
+  )
+  await clickhouse.command(
+    'CREATE MATERIALIZED VIEW to_sums TO sums AS SELECT 0 AS part, sum(_sign) AS n FROM `public.notes.changelog`',
+  )
+  const inserter: Inserter = {
+    ...{ clickhouse, database: 'batches', server: 'this', requireOwnership: () => {} },
+    setAside: async () => {},
+  }
+  const recovered = async (slice: Slice) => {
+    const certain = await recoverSlices(inserter, folded, [slice], { server: 'this', sameServer: true, isPast: false })
+    const [row] = await clickhouse.rows<{ n: string }>('SELECT sum(n) AS n FROM sums WHERE part = 0')
+    return [certain, Number(row!.n)]
+  }
+  const slice = await batchOf(['a', 'b'])
+  await insertSlices(inserter, folded, [slice])
+  for (let first = 2; first <= 4; first++) await insertSlices(inserter, folded, [await batchOf(['c'], first)])
+  assert.equal(await recovered(slice), [true, 5])
+  await clickhouse.command('INSERT INTO sums SELECT 1 + number, 1 FROM numbers(2000)', {
+    max_partitions_per_insert_block: '0',
+  })
+  assert.equal(await recovered(slice), [false, 5])
+})
+
+test('up to twenty records that a table cannot store are set aside, more of them are no fault of theirs', async () => {
+  const notes = (bad: number) =>
+    Array.from({ length: 60 }, (_, index) => (index % 3 === 0 && bad-- > 0 ? 'too long' : 'ok'))
+  assert.is(await tryOut(notes(0)), undefined)
+  const isolated = await tryOut(notes(20))
+  assert.equal(
+    isolated!.refused.map(({ record: { records, from } }) => records.offsets[from]),
+    Array.from({ length: 20 }, (_, index) => 3 * index),
+  )
+  await assert.refuses(() => tryOut([...notes(20), 'too long']), 'CLICKHOUSE_FAILED', /its records are hardly at fault/)
+})
+
+test.run()
