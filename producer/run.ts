@@ -3,9 +3,9 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import { pause } from '../runtime/pause.ts'
+import { Reminder } from '../runtime/reminder.ts'
 import { type Prepared, withGeneration } from './generation.ts'
 import { streamChanges } from './stream.ts'
-import { Reminder } from './waits.ts'
 import type { Workspace } from './workspace.ts'
 
 const firstPauseMs = 100

@@ -1,9 +1,10 @@
 // runtime/retry: an attempt again and again, with growing pauses, as long as its errors say that this may help.
-// May know: errors, log and pause.
+// May know: errors, log, pause and reminder.
 
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
 import { pause } from './pause.ts'
+import { Reminder } from './reminder.ts'
 
 export interface Failure {
   readonly code: string
@@ -47,6 +48,9 @@ export interface RetryOptions {
   readonly limitMs?: number
 }
 
+/** So many failures are all logged, in about a minute; later ones when they have another reason, and again after growing pauses. */
+const fewAttempts = 12
+
 /**
  * Attempts until success. Each pause is drawn between half and the whole of its length, so that several processes that
  * fail together do not come back together.
@@ -68,6 +72,7 @@ async function untilSuccess<T>(
 ): Promise<T> {
   const { what, signal, log, firstMs = 100, mostMs = 10_000, limitMs = Number.POSITIVE_INFINITY } = options
   const started = performance.now()
+  const reminder = new Reminder()
   for (let count = 1; ; count++) {
     signal.throwIfAborted()
     try {
@@ -77,7 +82,8 @@ async function untilSuccess<T>(
       const tooLate = performance.now() - started + waitMs > limitMs
       if (!(error instanceof MillraceError && error.retriable) || tooLate) throw error
       onFailure(error)
-      log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
+      if (count <= fewAttempts || reminder.isDue(error.code))
+        log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
       await pause(waitMs, signal)
     }
   }

@@ -1,10 +1,10 @@
 // test/unit/health: a service is alive while its loop does something or waits for what is watched over, and reminders become rarer.
-// May know: producer/{progress,waits}, runtime/health, test/support.
+// May know: producer/progress, runtime/{health,reminder}, test/support.
 
 import { Progress } from '../../producer/progress.ts'
-import { Reminder } from '../../producer/waits.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'
 import { Answer } from '../../runtime/http.ts'
+import { Reminder } from '../../runtime/reminder.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('health')

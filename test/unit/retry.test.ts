@@ -2,7 +2,7 @@
 // May know: runtime/retry.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import { createLog } from '../../runtime/log.ts'
+import { createLog, type Log } from '../../runtime/log.ts'
 import { type RetryOptions, retry } from '../../runtime/retry.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -36,6 +36,17 @@ test('what an operator must mend, and what is not ours, is thrown at once', asyn
     assert.is(await assert.rejects(() => retry(attempt, options())), error)
     assert.is(count, 1)
   }
+})
+
+test('a dozen failures are said, and later ones after growing pauses or when it is something else', async () => {
+  const said: unknown[] = []
+  const log: Log = { ...createLog('test', 'error'), warn: (_, fields) => void said.push([fields?.count, fields?.code]) }
+  await retry(async count => {
+    if (count === 40) return
+    throw count === 30 ? new MillraceError('CLICKHOUSE_BUSY', { what: 'full', next: 'wait' }) : unreachable()
+  }, options({ log }))
+  const first = Array.from({ length: 13 }, (_, index) => [index + 1, 'KAFKA_UNREACHABLE'])
+  assert.equal(said, [...first, [30, 'CLICKHOUSE_BUSY'], [31, 'KAFKA_UNREACHABLE']])
 })
 
 test('gives up at its limit with the last error', async () => {
