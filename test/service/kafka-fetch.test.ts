@@ -8,7 +8,7 @@ import type { KafkaConnection } from '../../kafka/cluster.ts'
 import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/fetch.ts'
 import { nextSequence } from '../../kafka/outbox.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
-import { readRange } from '../../kafka/read-range.ts'
+import { fetchRange, readRange } from '../../kafka/read-range.ts'
 import { openSink } from '../../kafka/sink.ts'
 import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/tail.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
@@ -219,6 +219,25 @@ test('a lost response and a cut connection only delay', async () => {
   proxy.cutAll()
   await send(topic, ['b'])
   assert.equal(await readValues({ topic, partition: 0, offset: 1 }), ['b'])
+})
+
+test('a range is asked for with more room only when an answer was cut off by it, not while the leader is away', async () => {
+  const topic = await makeTopic(connection, 1)
+  await send(topic, ['a', 'b'])
+  const rooms: number[] = []
+  const own = openFetcher(connection)
+  const { fetch } = own
+  own.fetch = (positions, asked, until) => {
+    rooms.push(asked.maxBytes)
+    return fetch.call(own, positions, asked, until)
+  }
+  const before = proxy.lost()
+  proxy.decide = apiKey => (apiKey === fetchKey && proxy.lost() < before + 5 ? 'lose' : 'pass')
+  const { records } = await fetchRange(own, { topic, partition: 0, start: 0, end: 2 }, signal)
+  own.close()
+  assert.is(records.count, 2)
+  assert.ok(rooms.length > 5, `${rooms.length} requests`)
+  assert.equal(new Set(rooms), new Set([4 * 1024 * 1024]))
 })
 
 test('a record larger than every limit is fetched whole', async () => {

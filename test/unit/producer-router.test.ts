@@ -1,11 +1,9 @@
 // test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
 // May know: postgres, test/support.
 
-import { setImmediate as turn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import type { Relation } from '../../postgres/pgoutput.ts'
 import { HeldRows } from '../../producer/held-rows.ts'
+import { bytesInUse } from '../support/memory.ts'
 import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
 import { textRow } from '../support/text-row.ts'
@@ -250,18 +248,6 @@ test('a partition without whole old rows takes inserts, and stops at the first u
     ['c', 'd'],
   )
 })
-
-/** Bytes in use after everything that can be collected has been. */
-async function bytesInUse(): Promise<number> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  for (let round = 0; round < 3; round++) {
-    collect()
-    await turn()
-  }
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
-}
 
 test('a table that is announced again and again costs no more memory', async () => {
   const { router } = openPipe({ guard: guarded })

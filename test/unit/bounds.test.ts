@@ -1,0 +1,70 @@
+// test/unit/bounds.test: what is held and sent at once is bounded, however long a process runs and whatever it folds.
+// May know: clickhouse/container, consumer/{batch,slice,tables}, kafka/cluster, test/support.
+
+import { AvroContainer } from '../../clickhouse/container.ts'
+import { cutBatches, mostPartitions } from '../../consumer/batch.ts'
+import type { Slice } from '../../consumer/slice.ts'
+import { FoldTable } from '../../consumer/tables.ts'
+import type { Table } from '../../contract/table.ts'
+import { KafkaConnection } from '../../kafka/cluster.ts'
+import { createLog } from '../../runtime/log.ts'
+import { bytesInUse } from '../support/memory.ts'
+import { recordSetOf } from '../support/record-set.ts'
+import { assert, suite } from '../support/suite.ts'
+
+const test = suite('bounds')
+
+test('the buffer of a table is given up after a large batch, and kept after a small one', () => {
+  const container = new AvroContainer('"bytes"')
+  const body = () => container.chunks()[3]!.buffer.byteLength
+  const append = (bytes: number) => container.append(0, 0, Buffer.alloc(bytes), 0, bytes)
+  append(100_000)
+  const small = body()
+  container.reset()
+  assert.is(body(), small)
+  append(12_000_000)
+  assert.ok(body() > 12_000_000)
+  container.reset()
+  assert.ok(body() < 100_000, `${body()} bytes are kept`)
+})
+
+test('no batch has more partitions than one commit takes, and partitions of one number stay together', () => {
+  const columns = [{ name: 'id', pgType: 'integer', encoding: 'int', nullable: false }] as const
+  const tables = ['orders', 'items', 'notes'].map((name, place) => {
+    const table: Table = { schema: 'public', name, columns, key: ['id'], partitionKey: ['id'] }
+    const about = { schema: 'public', table: name, topic: name, partitions: 1_500, group: 'shop', place }
+    const schemas = { byId: async () => undefined } as never
+    return [name, new FoldTable(about, { table, schemas, options: { onRefusal: 'stop', history: false } })] as const
+  })
+  const records = recordSetOf([Buffer.alloc(8)])
+  const about = { start: 0, end: 1, records, from: 0, to: 1, truncate: false, foreign: new Map(), reached: undefined }
+  const slices: Slice[] = tables.flatMap(([topic]) =>
+    Array.from({ length: 1_500 }, (_, partition) => ({ topic, partition, ...about })),
+  )
+  const batches = cutBatches(slices, new Map(tables))
+  assert.is(new Set(batches.map(({ name }) => name)).size, batches.length)
+  assert.is(batches.flatMap(batch => batch.slices).length, slices.length)
+  const home = new Map<number, number>()
+  for (const [index, batch] of batches.entries()) {
+    assert.ok(batch.slices.length <= mostPartitions, `${batch.slices.length} partitions`)
+    for (const { partition } of batch.slices) {
+      assert.is(home.get(partition) ?? index, index)
+      home.set(partition, index)
+    }
+  }
+})
+
+test('connections of one user that have been closed are not kept', async () => {
+  const log = createLog('test', 'error')
+  const connection = new KafkaConnection({ brokers: ['127.0.0.1:1'], clientId: 'test', tls: false, log })
+  const open = (times: number) => {
+    for (let left = times; left > 0; left--) connection.openLane().close()
+  }
+  open(1_000)
+  const before = await bytesInUse()
+  open(50_000)
+  const grown = (await bytesInUse()) - before
+  assert.ok(grown < 2_000_000, `${grown} bytes more`)
+})
+
+test.run()
