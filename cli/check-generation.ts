@@ -1,7 +1,8 @@
 // cli/check-generation: which generation a producer that starts now would work on, and what would keep it from that.
 // May know: contract, kafka, postgres, producer, runtime, cli.
 
-import type { Generation } from '../contract/generation.ts'
+import { randomUUID } from 'node:crypto'
+import { type Generation, slotName } from '../contract/generation.ts'
 import { connectKafka } from '../kafka/cluster.ts'
 import { openFetcher } from '../kafka/fetch.ts'
 import { deletionDisabled, mayTopicsBeDeleted } from '../kafka/permissions.ts'
@@ -9,6 +10,7 @@ import type { Check, Finding } from '../postgres/check.ts'
 import { withClient } from '../postgres/connect.ts'
 import { identify } from '../postgres/history.ts'
 import { slotState } from '../postgres/slot.ts'
+import { otherPublication } from '../producer/generation.ts'
 import { planGeneration } from '../producer/plan.ts'
 import { refuseRemains } from '../producer/remains.ts'
 import { MillraceError } from '../runtime/errors.ts'
@@ -22,24 +24,34 @@ interface Place {
   readonly kafka: Services['kafka'] | undefined
 }
 
-/** The number, 1 where it cannot be found out, whether that generation can be gone on with, or begun, and whether it could be removed. */
+/**
+ * Its slot, that of generation 1 where it cannot be found out; whether that generation can be gone on with, or begun, and whether it could be
+ * removed.
+ */
 export async function checkGeneration(
   context: CommandContext,
   { url, kafka }: Place,
-): Promise<{ number: number; checks: readonly Check[] }> {
+): Promise<{ slot: string; checks: readonly Check[] }> {
   const about = { name: 'generation', why: 'its records in Kafka say what is gone on with, and whose everything is' }
   if (kafka === undefined) {
     const found = 'kafka.brokers is not set, so this is taken for the first one'
-    return { number: 1, checks: [{ ...about, state: 'warn', found, fix: 'set kafka.brokers and check again' }] }
+    return {
+      slot: newSlot(context, 1),
+      checks: [{ ...about, state: 'warn', found, fix: 'set kafka.brokers and check again' }],
+    }
   }
   try {
-    const { number, finding, deletion } = await lookAtRecords(context, { url, kafka })
-    return { number, checks: [{ ...about, ...finding }, ...(deletion ? [] : [undeletable])] }
+    const { slot, finding, deletion } = await lookAtRecords(context, { url, kafka })
+    return { slot, checks: [{ ...about, ...finding }, ...(deletion ? [] : [undeletable])] }
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error
     const state = error.retriable ? 'unknown' : 'fail'
-    return { number: 1, checks: [{ ...about, state, found: error.message, fix: error.next }] }
+    return { slot: newSlot(context, 1), checks: [{ ...about, state, found: error.message, fix: error.next }] }
   }
+}
+
+function newSlot({ config: { name, source } }: CommandContext, number: number): string {
+  return slotName(name, { number, id: randomUUID(), publication: source.publication })
 }
 
 const undeletable: Check = {
@@ -51,9 +63,10 @@ const undeletable: Check = {
 }
 
 async function lookAtRecords(
-  { config, log, life }: CommandContext,
+  context: CommandContext,
   { url, kafka: options }: { url: string; kafka: Services['kafka'] },
-): Promise<{ number: number; finding: Finding; deletion: boolean }> {
+): Promise<{ slot: string; finding: Finding; deletion: boolean }> {
+  const { config, log, life } = context
   const kafka = await connectKafka({ ...options, clientId: `${config.name}-check`, log })
   life.opened('kafka', () => kafka.close())
   const fetcher = openFetcher(kafka)
@@ -64,23 +77,26 @@ async function lookAtRecords(
   const { source: identity } = await identify(url, life.signal)
   if (plan.kind === 'resume') {
     const { generation } = plan
-    const finding = await findingOf(generation, { url, identity, kafkaCluster: kafka.clusterId })
-    return { number: generation.number, finding, deletion }
+    const { publication } = config.source
+    const finding = await findingOf(generation, { url, identity, kafkaCluster: kafka.clusterId, publication })
+    return { slot: generation.slot, finding, deletion }
   }
   const { number } = plan
+  const slot = newSlot(context, number)
   try {
     await refuseRemains({ config, url, kafka }, { generations, identity })
-    return { number, finding: { state: 'pass', found: `generation ${number} would be loaded` }, deletion }
+    return { slot, finding: { state: 'pass', found: `generation ${number} would be loaded` }, deletion }
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'GENERATION_UNKNOWN') throw error
-    return { number, finding: { state: 'fail', found: error.message, fix: error.next }, deletion }
+    return { slot, finding: { state: 'fail', found: error.message, fix: error.next }, deletion }
   }
 }
 
 async function findingOf(
-  { number, slot, source, kafkaCluster }: Generation,
-  now: { url: string; identity: string; kafkaCluster: string },
+  generation: Generation,
+  now: { url: string; identity: string; kafkaCluster: string; publication: string | undefined },
 ): Promise<Finding> {
+  const { number, slot, source, kafkaCluster } = generation
   const anew = 'or load everything anew: millrace producer --new-generation'
   if (source !== now.identity) {
     const found = `generation ${number} was loaded from ${source}, and this database is ${now.identity}`
@@ -89,6 +105,10 @@ async function findingOf(
   if (kafkaCluster !== now.kafkaCluster) {
     const found = `generation ${number} has its topics in the Kafka cluster ${kafkaCluster}, and this one is ${now.kafkaCluster}`
     return { state: 'fail', found, fix: `correct kafka.brokers, ${anew}` }
+  }
+  const other = otherPublication(generation, now.publication)
+  if (other !== undefined) {
+    return { state: 'fail', found: `generation ${number}: ${other}`, fix: `change it back, ${anew}` }
   }
   const state = await withClient(now.url, client => slotState(client, slot))
   if (state === undefined) {

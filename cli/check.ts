@@ -1,8 +1,7 @@
 // cli/check: `millrace check [--fix] [--json]`: whether Postgres is ready to be captured, check by check.
-// May know: contract/generation, postgres, producer/choice, runtime, cli.
+// May know: postgres, producer/choice, runtime, cli.
 
 import type { Command } from 'commander'
-import { publicationName, slotName } from '../contract/generation.ts'
 import type { Check, CheckState } from '../postgres/check.ts'
 import { withClient } from '../postgres/connect.ts'
 import { applyFixes, preflight } from '../postgres/preflight.ts'
@@ -30,13 +29,13 @@ export function checkCommand(program: Command): void {
 async function runCheck(context: CommandContext, { fix, json }: CheckOptions): Promise<number> {
   const { config, life } = context
   const { postgres: url, kafka } = await findServices(context)
-  const { number, checks: ofKafka } = await checkGeneration(context, { url, kafka })
+  const { slot, checks: ofKafka } = await checkGeneration(context, { url, kafka })
   const ofConnection = await checkReplication(url, life.signal)
   const checks = await withClient(url, async client => {
     const look = async () => {
       const { tables, leftOut } = await chooseTables(client, config)
-      const names = { slot: slotName(config.name, number), publication: publicationName(config.name, number) }
-      return [...(await preflight({ client, tables, leftOut, ...names })), ofConnection, ...ofKafka]
+      const { publication } = config.source
+      return [...(await preflight({ client, tables, leftOut, slot, publication })), ofConnection, ...ofKafka]
     }
     const found = await look()
     if (!fix) return found

@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { dropDatabase, findDatabases, type GenerationDatabase, isOfPipeline } from '../clickhouse/databases.ts'
 import { findStableViews } from '../clickhouse/stable-views.ts'
-import { type GenerationState, slotName } from '../contract/generation.ts'
+import { type GenerationState, numberInName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
 import type { Being } from '../contract/owner.ts'
 import { listTopics } from '../kafka/admin.ts'
@@ -74,7 +74,9 @@ export async function reportGenerations(workspace: CommandWorkspace): Promise<Ge
   const numbers = [...new Set([...known.keys(), ...databases.keys()])].sort((a, b) => a - b)
   const reports: GenerationReport[] = []
   for (const number of numbers) {
-    const slot = slots.find(({ name }) => name === slotName(config.name, number))
+    const slot = slots.find(
+      ({ name }) => numberInName(config.name, name) === number && (known.get(number)?.slot ?? name) === name,
+    )
     const database = databases.get(number)
     const state = known.get(number)?.state ?? 'unknown'
     const topics = await listTopics(kafka, generationPrefix(config.name, number))

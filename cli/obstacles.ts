@@ -25,7 +25,9 @@ export async function refuseIfKept(workspace: CommandWorkspace, doomed: Doomed):
   const { generations = [], groups = [] } = doomed
   const names = {
     slots: generations.map(({ slot }) => slot),
-    publications: generations.map(({ number }) => publicationName(config.name, number)),
+    publications: generations
+      .filter(({ publication }) => publication === undefined)
+      .map(({ number }) => publicationName(config.name, number)),
   }
   const inPostgres = generations.length > 0 ? await withClient(url, client => whatKeepsInPostgres(client, names)) : []
   const inKafka = await whatKeepsInKafka(kafka, {

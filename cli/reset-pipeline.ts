@@ -48,10 +48,10 @@ export async function findRetired({ config, kafka, url, ...workspace }: CommandW
     ...(await findPublications(client, `${config.name}_`)),
   ])
   const names = new Set(inPostgres.map(({ name }) => name))
-  const isThere = ({ number, slot, state }: Generation) =>
+  const isThere = ({ number, slot, publication, state }: Generation) =>
     !['abandoned', 'dropped'].includes(state) ||
     names.has(slot) ||
-    names.has(publicationName(config.name, number)) ||
+    (publication === undefined && names.has(publicationName(config.name, number))) ||
     topics.some(topic => topic.startsWith(generationPrefix(config.name, number)))
   return { known, generations: known.filter(isThere), identity }
 }

@@ -11,7 +11,7 @@ import { generationPrefix } from './names.ts'
 export type GenerationState = 'announced' | 'loading' | 'live' | 'abandoned' | 'dropped'
 
 /** Of the records below; one of another format was written by another version of millrace. */
-export const generationFormat = 3
+export const generationFormat = 4
 
 /** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
 export interface Generation {
@@ -21,6 +21,8 @@ export interface Generation {
   readonly id: string
   readonly state: GenerationState
   readonly slot: string
+  /** That others made, as the setting `source.publication` named it; left out where the generation has one of its own. */
+  readonly publication?: string | undefined
   /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
   readonly source: string
   /** Timeline of the server at that time; later ones stand in the watermarks. */
@@ -109,13 +111,39 @@ export function catalogTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}catalog`
 }
 
-/** The publication of a generation: its own, so that another generation's choice of tables never changes this one's stream. */
+/** The publication of a generation's own, so that another generation's choice of tables never changes this one's stream. */
 export function publicationName(pipeline: string, generation: number): string {
   return `${pipeline}_${generation}`
 }
 
-export function slotName(pipeline: string, generation: number): string {
-  return `${pipeline}_${generation}`
+/** The publication that a generation's changes are sent by: its own, or the one that others made. */
+export function publicationOf(
+  pipeline: string,
+  { number, publication }: Pick<Generation, 'number' | 'publication'>,
+): string {
+  return publication ?? publicationName(pipeline, number)
+}
+
+/**
+ * A slot has no comment that could say whose it is. Beside a publication of the generation's own it has the name of that one, which has a
+ * comment. Beside one that others made its name holds the random id, which nobody else could have chosen.
+ */
+export function slotName(
+  pipeline: string,
+  { number, id, publication }: Pick<Generation, 'number' | 'id' | 'publication'>,
+): string {
+  const name = publicationName(pipeline, number)
+  return publication === undefined ? name : `${name}_${id.replaceAll('-', '').slice(0, slotIdDigits)}`
+}
+
+/** A name of a slot has 63 characters at most, and that of a pipeline 31. */
+const slotIdDigits = 16
+
+/** Number of the generation that a slot or a publication of this name would belong to; undefined for every other name. */
+export function numberInName(pipeline: string, name: string): number | undefined {
+  const rest = name.startsWith(`${pipeline}_`) ? name.slice(pipeline.length + 1) : ''
+  const [, digits] = /^([1-9]\d{0,8})(?:_[0-9a-f]{16})?$/.exec(rest) ?? []
+  return digits === undefined ? undefined : Number(digits)
 }
 
 export function consumerGroup(pipeline: string, generation: number): string {

@@ -36,9 +36,10 @@ export interface PreflightContext {
   readonly client: Client
   readonly tables: readonly SourceTable[]
   readonly leftOut: readonly LeftOut[]
-  /** Names that the pipeline has or will have. */
+  /** Name of the slot that the generation has or will have. */
   readonly slot: string
-  readonly publication: string
+  /** That others made; undefined where the generation makes one of its own. */
+  readonly publication: string | undefined
 }
 
 export interface CheckDefinition {

@@ -46,26 +46,35 @@ SELECT json_agg(json_build_array(t.oid::int8, format_type(t.oid, NULL), t.typtyp
   END) ORDER BY t.oid)
 FROM used JOIN pg_type t ON t.oid = used.oid WHERE t.typtype IN ('e', 'c')`
 
-/** Servers before 15 have neither row filters nor column lists; the row as JSON knows what there is. */
-const published = `
-SELECT json_build_array(r.oid::int8, to_jsonb(r) ->> 'prqual' IS NOT NULL, to_jsonb(r) ->> 'prattrs' IS NOT NULL)
-FROM pg_publication_rel r WHERE r.prpubid = $2 AND r.prrelid = c.oid`
+/**
+ * Whatever has the table published: its own entry, that of its schema, or the publication itself where it is FOR ALL TABLES. The last two
+ * overrule a row filter. Servers before 15 have neither row filters nor column lists; the row as JSON knows what there is.
+ */
+const published = (version: number) => `
+SELECT CASE WHEN count(*) > 0 THEN json_build_array(json_agg(e.oid ORDER BY e.oid), bool_and(e.filtered), bool_and(e.some_columns)) END
+FROM (
+  SELECT r.oid::int8, to_jsonb(r) ->> 'prqual' IS NOT NULL, to_jsonb(r) ->> 'prattrs' IS NOT NULL
+    FROM pg_publication_rel r WHERE r.prpubid = $2 AND r.prrelid = c.oid
+  UNION ALL SELECT p.oid::int8, false, false FROM pg_publication p WHERE p.oid = $2 AND p.puballtables
+  ${version < 150_000 ? '' : 'UNION ALL SELECT s.oid::int8, false, false FROM pg_publication_namespace s WHERE s.pnpubid = $2 AND s.pnnspid = c.relnamespace'}
+) e (oid, filtered, some_columns)`
 
-/** A table that is published as well and has this one as a partition: changes come under its name then. */
-const publishedRoot = (version: number) => `
+/** Tables that are published as well and have this one as a partition: changes come under the name of the topmost one then. */
+const publishedRoots = (version: number) => `
 WITH RECURSIVE above (oid) AS (
   SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid
   UNION ALL SELECT i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.oid
 )
-SELECT min(rn.nspname || '.' || r.relname)
+SELECT json_agg(json_build_array(rn.nspname, r.relname, NOT wider.holds) ORDER BY rn.nspname, r.relname)
 FROM above JOIN pg_class r ON r.oid = above.oid JOIN pg_namespace rn ON rn.oid = r.relnamespace
-WHERE EXISTS (SELECT FROM pg_publication_rel p WHERE p.prpubid = $2 AND p.prrelid = r.oid)
-  ${version < 150_000 ? '' : 'OR EXISTS (SELECT FROM pg_publication_namespace p WHERE p.pnpubid = $2 AND p.pnnspid = rn.oid)'}`
+  CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_publication p WHERE p.oid = $2 AND p.puballtables)
+    ${version < 150_000 ? '' : 'OR EXISTS (SELECT FROM pg_publication_namespace p WHERE p.pnpubid = $2 AND p.pnnspid = rn.oid)'}) wider (holds)
+WHERE wider.holds OR EXISTS (SELECT FROM pg_publication_rel p WHERE p.prpubid = $2 AND p.prrelid = r.oid)`
 
 /** By oid of the table; $1 tables, $2 publication. A table that is gone has no row. */
 export const factsQuery = (version: number) => `
 SELECT c.oid::int8 AS oid, json_build_array(n.nspname, c.relname, c.relkind, (${columns}), (${key}), (${members}), (${types}),
-  (${published}), (${publishedRoot(version)}))::text AS facts
+  (${published(version)}), (${publishedRoots(version)}))::text AS facts
 FROM unnest($1::oid[]) AS known (oid) JOIN pg_class c ON c.oid = known.oid JOIN pg_namespace n ON n.oid = c.relnamespace`
 
 /** The same in few bytes, which differ whenever the facts do. */
@@ -78,7 +87,10 @@ export const digestQuery = (version: number) => `SELECT oid, md5(facts) AS diges
 export const momentQuery = `
 SELECT set_config('jit', 'off', false), current_setting('server_version_num')::int AS version,
   pg_snapshot_xmin(pg_current_snapshot())::xid::text AS seen,
-  (SELECT json_build_object('oid', p.oid::int8, 'owner', p.pubowner::int8, 'written', p.xmin::text,
-      'complete', p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot
-        AND coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's')
+  (SELECT json_build_object('oid', p.oid::int8, 'owner', p.pubowner::int8, 'written', p.xmin::text, 'allTables', p.puballtables,
+      'lacking', array_remove(ARRAY[
+        CASE WHEN NOT p.pubinsert THEN 'insert' END, CASE WHEN NOT p.pubupdate THEN 'update' END,
+        CASE WHEN NOT p.pubdelete THEN 'delete' END, CASE WHEN NOT p.pubtruncate THEN 'truncate' END,
+        CASE WHEN NOT p.pubviaroot THEN 'publish_via_partition_root' END,
+        CASE WHEN coalesce(to_jsonb(p) ->> 'pubgencols', 's') <> 's' THEN 'publish_generated_columns' END], NULL))
     FROM pg_publication p WHERE p.pubname = $1) AS publication`

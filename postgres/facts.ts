@@ -20,8 +20,8 @@ export interface TableFacts {
   readonly types: readonly TypeFacts[]
   /** Undefined when it is not in the publication. */
   readonly published: PublishedFacts | undefined
-  /** Another table of the publication that has this one as a partition. */
-  readonly publishedRoot: string | undefined
+  /** Other tables of the publication that have this one as a partition. */
+  readonly publishedRoots: readonly PublishedRoot[]
 }
 
 export interface ColumnFacts {
@@ -74,10 +74,20 @@ export interface TypeFacts {
 }
 
 export interface PublishedFacts {
-  /** Of the table's entry: another one when the table has left the publication and come back. */
-  readonly oid: number
+  /**
+   * Of the entries that have the table published: its own, that of its schema, or the publication itself where it is of all tables. They are
+   * others when the table has left the publication and come back.
+   */
+  readonly oids: readonly number[]
   readonly filtered: boolean
   readonly someColumns: boolean
+}
+
+export interface PublishedRoot {
+  readonly schema: string
+  readonly name: string
+  /** By an entry of its own, and neither with its schema nor with all tables. */
+  readonly listed: boolean
 }
 
 export interface PublicationFacts {
@@ -85,8 +95,11 @@ export interface PublicationFacts {
   readonly owner: number
   /** Which transaction altered it last; its tables are no part of it. */
   readonly written: Xid
-  /** All kinds of changes are published, through the root, generated columns included. */
-  readonly complete: boolean
+  readonly allTables: boolean
+  /**
+   * What it does not do and has to: `insert`, `update`, `delete`, `truncate`, `publish_via_partition_root`, `publish_generated_columns`.
+   */
+  readonly lacking: readonly string[]
 }
 
 export interface Moment {
@@ -162,21 +175,11 @@ type FactsRow = [
   [number, number[], boolean] | null,
   MemberRow[],
   (EnumRow | CompositeRow)[] | null,
-  [number, boolean, boolean] | null,
-  string | null,
+  [number[], boolean, boolean] | null,
+  [string, string, boolean][] | null,
 ]
 
-function parseFacts([
-  schema,
-  name,
-  kind,
-  columns,
-  key,
-  members,
-  types,
-  published,
-  publishedRoot,
-]: FactsRow): TableFacts {
+function parseFacts([schema, name, kind, columns, key, members, types, published, roots]: FactsRow): TableFacts {
   return {
     ...{ schema, name, kind },
     columns: (columns ?? []).map(([number, column, typeOid, typeModifier, pgType, notNull, generated, written]) => ({
@@ -188,8 +191,8 @@ function parseFacts([
     })),
     types: (types ?? []).map(parseType),
     published:
-      published === null ? undefined : { oid: published[0], filtered: published[1], someColumns: published[2] },
-    publishedRoot: publishedRoot ?? undefined,
+      published === null ? undefined : { oids: published[0], filtered: published[1], someColumns: published[2] },
+    publishedRoots: (roots ?? []).map(([rootSchema, root, listed]) => ({ schema: rootSchema, name: root, listed })),
   }
 }
 

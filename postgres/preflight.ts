@@ -3,18 +3,21 @@
 
 import type { Check, CheckDefinition, Finding, PreflightContext } from './check.ts'
 import { type Client, query } from './connect.ts'
+import { existingPublication, rightToPublish } from './publication-checks.ts'
 import { serverChecks } from './server-checks.ts'
 import { tableChecks } from './table-checks.ts'
 
 /** Runs every check of a generation that is to begin, one after the other, on one connection of the role that will capture. */
 export function preflight(context: PreflightContext): Promise<Check[]> {
-  return runChecks([...serverChecks, ...tableChecks], context)
+  const { publication } = context
+  const ofPublication = publication === undefined ? rightToPublish : existingPublication(publication)
+  return runChecks([...serverChecks, ...tableChecks, ofPublication], context)
 }
 
 /** Runs the checks of what a live generation needs to go on. */
-export function preflightResume(client: Client, names: { slot: string; publication: string }): Promise<Check[]> {
+export function preflightResume(client: Client, slot: string): Promise<Check[]> {
   const needed = serverChecks.filter(({ onlyToBegin = false }) => !onlyToBegin)
-  return runChecks(needed, { client, tables: [], leftOut: [], ...names })
+  return runChecks(needed, { client, tables: [], leftOut: [], slot, publication: undefined })
 }
 
 async function runChecks(definitions: readonly CheckDefinition[], context: PreflightContext): Promise<Check[]> {

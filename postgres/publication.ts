@@ -1,10 +1,11 @@
 // postgres/publication: which tables Postgres sends: made with its owner's mark, and dropped.
-// May know: postgres/connect, runtime/{errors,pause}.
+// May know: postgres/{connect,quote}, runtime/{errors,pause}.
 
-import { escapeIdentifier, escapeLiteral } from 'pg'
+import { escapeLiteral } from 'pg'
 import { MillraceError } from '../runtime/errors.ts'
 import { pause } from '../runtime/pause.ts'
 import { type Client, query } from './connect.ts'
+import { quoteName, quoteTable } from './quote.ts'
 
 export interface PublishedTable {
   readonly schema: string
@@ -37,11 +38,26 @@ export async function createPublication(client: Client, { name, tables, comment 
       next: 'name at least one table that exists under `tables`',
     })
   }
-  const quoted = escapeIdentifier(name)
-  const wanted = tables.map(quoteTable).join(', ')
-  const create = `CREATE PUBLICATION ${quoted} FOR TABLE ${wanted} WITH (${options(await serverVersion(client))})`
+  const create = createStatement(name, tables, await serverVersion(client))
   // One query of two statements is one transaction.
-  await query(client, `${create}; COMMENT ON PUBLICATION ${quoted} IS ${escapeLiteral(comment)}`)
+  await query(client, `${create}; COMMENT ON PUBLICATION ${quoteName(name)} IS ${escapeLiteral(comment)}`)
+}
+
+/** @param version `server_version_num` */
+export function createStatement(name: string, tables: readonly PublishedTable[], version: number): string {
+  const options = publicationOptions(version)
+  return `CREATE PUBLICATION ${quoteName(name)} FOR TABLE ${publishedNames(tables)} WITH (${options})`
+}
+
+/** As a publication names tables. One that is not partitioned comes without those that inherit from it, a partitioned one with its partitions. */
+export function publishedNames(tables: readonly PublishedTable[]): string {
+  return tables.map(table => `${table.kind === 'p' ? '' : 'ONLY '}${quoteTable(table)}`).join(', ')
+}
+
+/** @param version `server_version_num` */
+export function publicationOptions(version: number): string {
+  const common = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+  return version >= 180_000 ? `${common}, publish_generated_columns = stored` : common
 }
 
 /** The database's publications whose names begin with `prefix`, with their comments, by name. */
@@ -59,14 +75,13 @@ export function findPublications(client: Client, prefix: string): Promise<{ name
 export async function dropPublication(client: Client, name: string): Promise<void> {
   const published = await publishedTables(client, name)
   if (published.length > 0) {
-    const tables = published.map(quoteTable).join(', ')
-    await query(client, `ALTER PUBLICATION ${escapeIdentifier(name)} DROP TABLE ${tables}`)
+    await query(client, `ALTER PUBLICATION ${quoteName(name)} DROP TABLE ${publishedNames(published)}`)
     await writersGone(
       client,
       published.map(({ oid }) => oid),
     )
   }
-  await query(client, `DROP PUBLICATION IF EXISTS ${escapeIdentifier(name)}`)
+  await query(client, `DROP PUBLICATION IF EXISTS ${quoteName(name)}`)
 }
 
 /** Waits for the transactions that have written to the tables or their partitions until now, for a few seconds at most. */
@@ -88,16 +103,6 @@ async function writersGone(client: Client, tables: readonly number[]): Promise<v
 export async function serverVersion(client: Client): Promise<number> {
   const [row] = await query<{ version: number }>(client, "SELECT current_setting('server_version_num')::int AS version")
   return row!.version
-}
-
-function options(version: number): string {
-  const common = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
-  return version >= 180_000 ? `${common}, publish_generated_columns = stored` : common
-}
-
-/** Without tables that inherit from it; a partitioned table always comes with its partitions. */
-function quoteTable({ schema, name, kind }: PublishedTable): string {
-  return `${kind === 'p' ? '' : 'ONLY '}${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
 }
 
 function publishedTables(client: Client, name: string): Promise<(PublishedTable & { oid: number })[]> {

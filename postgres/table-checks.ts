@@ -1,13 +1,14 @@
 // postgres/table-checks: what each captured table must have.
-// May know: postgres/{catalog,connect,publication,check,quote}, contract/{table,types}.
+// May know: postgres/{catalog,connect,publication,check,quote,rights}, contract/{table,types}.
 
 import { tableName } from '../contract/table.ts'
 import { mapType } from '../contract/types.ts'
-import { replicatedColumns, type SourceTable } from './catalog.ts'
+import { type Named, replicatedColumns, type SourceTable } from './catalog.ts'
 import type { CheckDefinition, Finding } from './check.ts'
 import { type Client, query } from './connect.ts'
 import { serverVersion } from './publication.ts'
-import { quoteName, quoteTable } from './quote.ts'
+import { quoteTable } from './quote.ts'
+import { currentRole, grantsToRead } from './rights.ts'
 
 /** Remedy for a table that is not to be captured. */
 const leaveOut = 'leave it out by `capture: false` in an entry of its own under `tables`'
@@ -42,11 +43,15 @@ export const tableChecks: readonly CheckDefinition[] = [
   {
     name: 'replica identity',
     why: 'aggregates take the old row back, and values that an update did not touch come with it',
-    async run({ tables }) {
+    async run({ tables, client }) {
       const identified = capturable(tables).flatMap(table => [table, ...table.partitions])
       const without = identified.filter(({ replicaIdentity }) => replicaIdentity !== 'f')
-      const sql = without.map(table => `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL`)
-      return verdict(tables, without.map(tableName), { fix: 'set REPLICA IDENTITY FULL', sql })
+      const foreign = await among(client, without, `NOT pg_has_role(relowner, 'USAGE')`)
+      const statements = (some: readonly Named[]) =>
+        some.map(table => `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL`)
+      const sql = statements(without.filter(table => !foreign.includes(table)))
+      const others = foreign.length === 0 ? '' : `; have an owner run ${statements(foreign).join('; ')}`
+      return verdict(tables, without.map(tableName), { fix: `set REPLICA IDENTITY FULL${others}`, sql })
     },
   },
   {
@@ -89,17 +94,17 @@ export const tableChecks: readonly CheckDefinition[] = [
     name: 'right to read',
     why: 'the initial load selects every row',
     async run({ tables, client }) {
-      const unreadable = await among(
-        client,
-        tables,
-        `NOT has_table_privilege(oid, 'SELECT') OR NOT has_schema_privilege(relnamespace, 'USAGE')`,
-      )
-      const role = await currentRole(client)
-      const sql = unreadable.flatMap(table => [
-        `GRANT USAGE ON SCHEMA ${quoteName(table.schema)} TO ${role}`,
-        `GRANT SELECT ON ${quoteTable(table)} TO ${role}`,
-      ])
-      return verdict(tables, unreadable.map(tableName), { fix: `have an owner run ${sql.join('; ')}` })
+      const unreadable = await among(client, capturable(tables), isUnreadable)
+      return verdict(tables, unreadable.map(tableName), { fix: await askToRead(client, unreadable) })
+    },
+  },
+  {
+    name: 'right to read partitions',
+    why: 'after VACUUM FULL of a partition, or ATTACH of a new one, its rows are asked whether any of them were lost',
+    async run({ tables, client }) {
+      const partitions = capturable(tables).flatMap(table => table.partitions)
+      const unreadable = await among(client, partitions, isUnreadable)
+      return verdict(tables, unreadable.map(tableName), { fix: await askToRead(client, unreadable) }, 'warn')
     },
   },
   {
@@ -118,31 +123,15 @@ export const tableChecks: readonly CheckDefinition[] = [
     name: 'row level security',
     why: 'a policy would hide rows from the initial load',
     async run({ tables, client }) {
-      const hidden = await among(client, tables, 'row_security_active(oid)')
+      const hidden = await among(client, capturable(tables), 'row_security_active(oid)')
       const fix = `have a superuser run ALTER ROLE ${await currentRole(client)} BYPASSRLS`
       return verdict(tables, hidden.map(tableName), { fix })
-    },
-  },
-  {
-    name: 'right to publish',
-    why: 'a publication can only be made by who may create in the database and owns the tables',
-    async run({ tables, client }) {
-      const foreign = await among(client, tables, `NOT pg_has_role(relowner, 'USAGE')`)
-      const [database] = await query<{ name: string; allowed: boolean }>(
-        client,
-        `SELECT current_database() AS name, has_database_privilege(current_database(), 'CREATE') AS allowed`,
-      )
-      const { name, allowed } = database!
-      const faults = [...foreign.map(tableName), ...(allowed ? [] : [`database ${name}`])]
-      const role = await currentRole(client)
-      const fix = `have a superuser run GRANT CREATE ON DATABASE ${quoteName(name)} TO ${role}, and make ${role} a member of the tables' owners`
-      return verdict(tables, faults, { fix })
     },
   },
 ]
 
 /** What is of an unsupported kind is reported once, as that. */
-function capturable(tables: readonly SourceTable[]): SourceTable[] {
+export function capturable(tables: readonly SourceTable[]): SourceTable[] {
   return tables.filter(({ unsupported }) => unsupported === undefined)
 }
 
@@ -156,15 +145,26 @@ function verdict(
   return { state: otherwise, found: faults.join(', '), ...mending }
 }
 
-/** Those of the tables for which the condition on `pg_class` holds. */
-async function among(client: Client, tables: readonly SourceTable[], condition: string): Promise<SourceTable[]> {
+/** Those of the tables or partitions for which the condition on `pg_class` holds. */
+export async function among<T extends { readonly oid: number }>(
+  client: Client,
+  relations: readonly T[],
+  condition: string,
+): Promise<T[]> {
   const rows = await query<{ oid: number }>(
     client,
     `SELECT oid FROM pg_class WHERE oid = ANY ($1) AND (${condition})`,
-    [tables.map(({ oid }) => oid)],
+    [relations.map(({ oid }) => oid)],
   )
   const found = new Set(rows.map(({ oid }) => oid))
-  return capturable(tables).filter(({ oid }) => found.has(oid))
+  return relations.filter(({ oid }) => found.has(oid))
+}
+
+const isUnreadable = `NOT has_table_privilege(oid, 'SELECT') OR NOT has_schema_privilege(relnamespace, 'USAGE')`
+
+async function askToRead(client: Client, tables: readonly Named[]): Promise<string> {
+  const role = await currentRole(client)
+  return `have an owner run ${tables.flatMap(table => grantsToRead(table, role)).join('; ')}`
 }
 
 /** @see https://www.postgresql.org/docs/current/runtime-config-locks.html (max_locks_per_transaction) */
@@ -187,9 +187,4 @@ async function enoughLocks(client: Client, needed: number): Promise<number> {
     `SELECT current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int AS sessions`,
   )
   return Math.ceil((2 * needed) / row!.sessions)
-}
-
-async function currentRole(client: Client): Promise<string> {
-  const [row] = await query<{ name: string }>(client, 'SELECT current_user::text AS name')
-  return quoteName(row!.name)
 }

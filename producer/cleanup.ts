@@ -6,49 +6,58 @@ import { readOwner } from '../contract/owner.ts'
 import { deleteTopics } from '../kafka/admin.ts'
 import { deleteGroup, requireNoMembers } from '../kafka/coordinator.ts'
 import { readGenerations, writeGeneration } from '../kafka/generations.ts'
-import { withClient } from '../postgres/connect.ts'
+import { type Client, withClient } from '../postgres/connect.ts'
 import { identify } from '../postgres/history.ts'
 import { dropPublication, findPublications } from '../postgres/publication.ts'
 import { dropSlot, slotState } from '../postgres/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import type { Steps } from '../runtime/steps.ts'
-import { type Lock, takeLock } from './lock.ts'
+import { type Lock, lockName, takeLock } from './lock.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
 export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<Workspace, 'signal'>>
 
 /**
- * Drops a generation's slot, publication and topics; what is not there is no error. The record that names them has to say already that they go.
- * The publication is the last in Postgres, since its mark says whose the slot is; with another mark, both are left alone.
+ * Drops a generation's slot, its own publication and its topics; what is not there is no error. The record that names them has to say already
+ * that they go. A publication that others made stays.
  */
 export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
   const { config, url, kafka, log, signal } = place
-  const { number, slot } = generation
   const { source } = await identify(url, signal)
-  const publication = publicationName(config.name, number)
-  await withClient(
-    url,
-    async client => {
-      const found = (await findPublications(client, publication)).find(({ name }) => name === publication)
-      const isForeign = found !== undefined && readOwner(found.comment)?.id !== generation.id
-      if (isForeign || source !== generation.source) {
-        const whose = isForeign
-          ? (found.comment ?? 'says nothing of who made it')
-          : `the generation's are in ${generation.source}`
-        log.warn('the slot and publication of this name are left alone: they are not of this generation', {
-          slot,
-          whose,
-        })
-        return
-      }
-      await dropSlot(client, slot)
-      await dropPublication(client, publication)
-    },
-    signal,
-  )
+  const inPostgres = async (client: Client) => {
+    const whose =
+      source === generation.source
+        ? await whoseInstead(client, config.name, generation)
+        : `the generation's are in ${generation.source}`
+    if (whose !== undefined) {
+      const { slot } = generation
+      log.warn('the slot and publication of this name are left alone: they are not of this generation', { slot, whose })
+      return
+    }
+    await dropSlot(client, generation.slot)
+    // The last in Postgres, since its mark says whose the slot is.
+    if (generation.publication === undefined) {
+      await dropPublication(client, publicationName(config.name, generation.number))
+    }
+  }
+  await withClient(url, inPostgres, signal)
   await deleteTopics(kafka, generationTopics(config.name, generation), signal)
+}
+
+/** Whose a generation's slot and publication are when they are not its own; undefined when they are, or are not there. */
+async function whoseInstead(
+  client: Client,
+  pipeline: string,
+  { number, id, publication }: Generation,
+): Promise<string | undefined> {
+  // Then the slot has the id in its name.
+  if (publication !== undefined) return undefined
+  const own = publicationName(pipeline, number)
+  const found = (await findPublications(client, own)).find(({ name }) => name === own)
+  if (found === undefined || readOwner(found.comment)?.id === id) return undefined
+  return found.comment ?? 'says nothing of who made it'
 }
 
 /** Postgres may notice only after a moment that a reader is gone. */
@@ -62,7 +71,7 @@ const farewellMs = 10_000
 export async function holdGeneration(place: Place, generation: Generation): Promise<Lock> {
   const { config, kafka, url, log, signal = new AbortController().signal } = place
   const { slot, number } = generation
-  const lock = await takeLock(url, slot, signal)
+  const lock = await takeLock(url, lockName(config.name, number), signal)
   try {
     await requireNoMembers(kafka, consumerGroup(config.name, number))
     const requireIdle = async () => {
@@ -86,7 +95,7 @@ function slotRead(slot: string): MillraceError {
 }
 
 /**
- * Removes a generation that was live: its slot, publication, topics (dead letters among them) and consumer group. The record comes first, so that
+ * Removes a generation that was live: its slot, its own publication, topics (dead letters among them) and consumer group. The record comes first, so that
  * nobody takes up what is half removed; the topics come last, since `millrace generations` lists a generation for as long as there are any.
  * @throws {MillraceError} as `holdGeneration`
  */
@@ -103,7 +112,10 @@ export async function* dropGeneration(place: Place, generation: Generation): Ste
     await deleteGroup(kafka, consumerGroup(config.name, number))
     yield `the consumer group of generation ${number} is gone`
     await removeGeneration(place, generation)
-    yield `slot, publication and topics of generation ${number} are gone`
+    const { publication } = generation
+    yield publication === undefined
+      ? `slot, publication and topics of generation ${number} are gone`
+      : `slot and topics of generation ${number} are gone; the publication ${publication} stays`
   } finally {
     await lock.release()
   }
@@ -114,7 +126,7 @@ export async function* dropGeneration(place: Place, generation: Generation): Ste
  * @throws {MillraceError} PRODUCER_RUNNING when it was not cut off, but is under way in another process
  */
 export async function abandon(workspace: Workspace, generation: Generation): Promise<void> {
-  const lock = await takeLock(workspace.url, generation.slot, workspace.signal)
+  const lock = await takeLock(workspace.url, lockName(workspace.config.name, generation.number), workspace.signal)
   try {
     // Whoever had the lock before may have completed it.
     const known = await readGenerations(workspace.fetcher, workspace.config.name, workspace.signal)

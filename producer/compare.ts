@@ -1,8 +1,9 @@
 // producer/compare: what the catalog said of a table when it was captured, held against what it says now.
-// May know: contract/table, postgres/{facts,widened}, producer/{compare-members,difference}. Pure.
+// May know: contract/table, postgres/{facts,published,widened}, producer/{compare-members,difference}. Pure.
 
 import { tableName } from '../contract/table.ts'
 import type { ColumnFacts, KeyFacts, TableFacts, TypeFacts } from '../postgres/facts.ts'
+import { publicationFaults } from '../postgres/published.ts'
 import { isWidened } from '../postgres/widened.ts'
 import { compareMembers } from './compare-members.ts'
 import { ahead, type Difference, type Doubt, over, wrong } from './difference.ts'
@@ -161,14 +162,11 @@ function compareTypes(was: TypeFacts, types: readonly TypeFacts[]): Difference[]
   return [wrong(`the label '${again.label}' of the type ${was.name} had another name for a while. ${harm}`)]
 }
 
-function comparePublished({ published: was }: TableFacts, { published: is, publishedRoot }: TableFacts): Difference[] {
-  const found = (what: string): Difference[] => [{ ...wrong(what), isOfPublication: true }]
-  if (is === undefined) return found('it is no longer in the publication. Its changes since then are not sent.')
-  if (is.filtered) return found('it has a row filter in the publication. Changes that the filter keeps back are lost.')
-  if (is.someColumns) return found('it has a column list in the publication. Values of the other columns are lost.')
-  if (publishedRoot !== undefined) {
-    return found(`${publishedRoot} is in the publication too. Changes of this partition are sent under that name.`)
-  }
-  if (was === undefined || was.oid === is.oid) return []
-  return found('it was taken out of the publication and added again. Its changes in between are lost.')
+function comparePublished({ published: was }: TableFacts, is: TableFacts): Difference[] {
+  const faults = publicationFaults(is).map(({ what }) => what)
+  const isSame =
+    was === undefined || is.published === undefined || was.oids.some(oid => is.published!.oids.includes(oid))
+  if (faults.length === 0 && !isSame)
+    faults.push('it was taken out of the publication and added again. Its changes in between are lost.')
+  return faults.map(what => ({ ...wrong(what), isOfPublication: true }))
 }

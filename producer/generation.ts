@@ -8,6 +8,7 @@ import {
   type GenerationTable,
   generationFormat,
   publicationName,
+  publicationOf,
   slotName,
 } from '../contract/generation.ts'
 import { topicName } from '../contract/names.ts'
@@ -27,7 +28,7 @@ import { writeCatalog } from './catalog.ts'
 import { generationChanged } from './changed.ts'
 import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
 import { loadTables } from './load.ts'
-import { type Lock, takeLock } from './lock.ts'
+import { type Lock, lockName, takeLock } from './lock.ts'
 import { unclassifiedError } from './personal.ts'
 import { type Plan, planGeneration } from './plan.ts'
 import { recordCatalog } from './recording.ts'
@@ -69,8 +70,7 @@ export async function withGeneration(
   for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
-  progress.slot = slotName(config.name, number)
-  const lock = await takeLock(url, progress.slot, signal)
+  const lock = await takeLock(url, lockName(config.name, number), signal)
   try {
     refuseOvertaken(plan, planGeneration(await knownGenerations(workspace), fresh).plan)
     const prepared =
@@ -107,17 +107,32 @@ async function giveUp(workspace: Workspace, generation: Generation, isOptional: 
 }
 
 async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
+  workspace.progress.slot = generation.slot
   const server = await identify(workspace.url, workspace.signal)
   if (server.source !== generation.source) throw otherDatabase(generation.source, server.source)
   if (workspace.kafka.clusterId !== generation.kafkaCluster) {
     const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
     throw generationChanged(what, `generation ${generation.number}`)
   }
+  checkPublication(generation, workspace.config)
   checkRefusals(generation, workspace.config)
   const resumed = await resumeTables(workspace, generation)
   const { number, slot, tables } = generation
   workspace.log.info('resuming', { generation: number, tables: tables.length, slot })
   return { generation, ...resumed }
+}
+
+/** @throws {MillraceError} GENERATION_CHANGED */
+function checkPublication(generation: Generation, { source }: Config): void {
+  const what = otherPublication(generation, source.publication)
+  if (what !== undefined) throw generationChanged(what, `generation ${generation.number}`)
+}
+
+/** Why a generation cannot go on with the setting `source.publication` as it is now, as a sentence. */
+export function otherPublication({ publication }: Generation, now: string | undefined): string | undefined {
+  if (publication === now) return undefined
+  const value = (name: string | undefined) => name ?? 'not set'
+  return `source.publication was ${value(publication)} when it began and is ${value(now)}: changes that the other publication does not send would be lost`
 }
 
 /** Which rows are refused must not change under a generation. @throws {MillraceError} GENERATION_CHANGED */
@@ -142,14 +157,17 @@ function refuseUnclassified(captured: readonly CapturedTable[]): void {
 }
 
 async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
-  const { config, kafka, log, signal } = workspace
-  const { server, tables: captured, sources } = await inspectSource(workspace, number)
+  const { config, kafka, log, progress, signal } = workspace
+  const id = randomUUID()
+  const { publication } = config.source
+  const slot = slotName(config.name, { number, id, publication })
+  progress.slot = slot
+  const { server, tables: captured, sources } = await inspectSource(workspace, slot)
   refuseUnclassified(captured)
   await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity: server.source })
   const tables = captured.map(table => describeTable(config.name, number, table))
-  const slot = slotName(config.name, number)
   const announced: Generation = {
-    ...{ format: generationFormat, number, id: randomUUID(), state: 'announced', slot },
+    ...{ format: generationFormat, number, id, state: 'announced', slot, publication },
     ...{ source: server.source, timeline: server.timeline, kafkaCluster: kafka.clusterId },
     ...{ maxRecordBytes: config.kafka.maxRecordBytes, refusalRules, consistentPoint: 0, tables },
   }
@@ -172,9 +190,9 @@ interface Beginning {
 async function load(workspace: Workspace, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
   const { config, url, kafka, schemas, log, signal } = workspace
   try {
-    await publish(workspace, announced, captured)
+    if (announced.publication === undefined) await publish(workspace, announced, captured)
     await ensureGenerationTopics(kafka, config, announced, signal)
-    const publication = publicationName(config.name, announced.number)
+    const publication = publicationOf(config.name, announced)
     const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }), signal)
     await writeCatalog(workspace, announced, catalog)
     const tables = await orAborted(registerTables(schemas, announced.tables, captured), signal)

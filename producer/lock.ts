@@ -13,19 +13,24 @@ export interface Lock {
   release(): Promise<void>
 }
 
+/** The same for every producer of the generation, also before the generation has a slot. */
+export function lockName(pipeline: string, generation: number): string {
+  return `${pipeline}_${generation}`
+}
+
 /**
- * Takes the advisory lock of a generation's slot. It goes with its connection, however the process ends.
+ * Takes the advisory lock of a generation. It goes with its connection, however the process ends.
  * @param signal ends the taking only
  * @throws {MillraceError} PRODUCER_RUNNING when another connection has it; POSTGRES_*; the signal's reason
  * @see https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
  */
-export function takeLock(url: string, slot: string, signal?: AbortSignal): Promise<Lock> {
+export function takeLock(url: string, name: string, signal?: AbortSignal): Promise<Lock> {
   return openOn(url, { signal }, async client => {
     const statement = `SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken`
-    const [row] = await query<{ taken: boolean }>(client, statement, [`millrace ${slot}`])
-    if (!row?.taken) throw alreadyRunning(slot, await describeHolder(client, slot))
+    const [row] = await query<{ taken: boolean }>(client, statement, [`millrace ${name}`])
+    if (!row?.taken) throw alreadyRunning(name, await describeHolder(client, name))
     const lost = new Promise<never>((_, reject) => {
-      client.once('error', cause => reject(lockLost(slot, cause)))
+      client.once('error', cause => reject(lockLost(name, cause)))
     })
     lost.catch(() => {})
     keepAsking(client)
@@ -45,7 +50,7 @@ function keepAsking(client: Client): void {
 }
 
 /** Who has the lock, as far as the role may see it. A key of 64 bits stands in the catalog as two of 32. */
-async function describeHolder(client: Client, slot: string): Promise<string> {
+async function describeHolder(client: Client, name: string): Promise<string> {
   const [holder] = await query<{ pid: number; application: string; address: string | null; seconds: number | null }>(
     client,
     `SELECT a.pid, a.application_name AS application, host(a.client_addr) AS address,
@@ -53,7 +58,7 @@ async function describeHolder(client: Client, slot: string): Promise<string> {
      FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND (l.classid::int8 << 32 | l.objid::int8) = hashtextextended($1, 0)`,
-    [`millrace ${slot}`],
+    [`millrace ${name}`],
   )
   if (holder === undefined) return ''
   const from = holder.address === null ? '' : ` from ${holder.address}`
@@ -61,18 +66,18 @@ async function describeHolder(client: Client, slot: string): Promise<string> {
   return `: pid ${holder.pid} of the server, ${holder.application || 'without a name'}${from}${age}`
 }
 
-function alreadyRunning(slot: string, holder: string): MillraceError {
+function alreadyRunning(name: string, holder: string): MillraceError {
   return new MillraceError('PRODUCER_RUNNING', {
     what: `another producer works on this generation${holder}`,
-    where: `slot ${slot}`,
+    where: `generation ${name}`,
     next: 'none: this one takes over when the other ends; end it if one too many was started',
   })
 }
 
-function lockLost(slot: string, cause: unknown): MillraceError {
+function lockLost(name: string, cause: unknown): MillraceError {
   return new MillraceError('POSTGRES_UNREACHABLE', {
     what: 'the connection that holds the lock of this generation broke',
-    where: `slot ${slot}`,
+    where: `generation ${name}`,
     next: 'none: the producer connects again',
     cause,
   })

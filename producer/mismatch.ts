@@ -45,9 +45,8 @@ export function requireSamePublication(name: string, was: PublicationFacts, is: 
       : 'the publication was dropped or renamed. Changes since then are not sent.'
     throw new MillraceError('PUBLICATION_MISSING', { what, where, next: loadAnew })
   }
-  if (!is.complete) {
-    const what =
-      'the publication was altered: it no longer sends inserts, updates, deletes and truncates, all of them through the root.'
+  if (is.lacking.length > 0) {
+    const what = `the publication was altered: it no longer sends inserts, updates, deletes and truncates, all of them through the root. It lacks: ${is.lacking.join(', ')}.`
     throw new MillraceError('GENERATION_CHANGED', { what, where, next: loadAnew })
   }
   if (is.written !== was.written && is.owner === was.owner) {

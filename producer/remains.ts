@@ -3,7 +3,13 @@
 
 import { randomUUID } from 'node:crypto'
 import { escapeIdentifier, escapeLiteral } from 'pg'
-import { consumerGroup, type Generation, generationFormat, slotName } from '../contract/generation.ts'
+import {
+  consumerGroup,
+  type Generation,
+  generationFormat,
+  numberInName,
+  publicationName,
+} from '../contract/generation.ts'
 import { type Owner, ownerMark, readOwner } from '../contract/owner.ts'
 import { listTopics } from '../kafka/admin.ts'
 import { groupMembers } from '../kafka/coordinator.ts'
@@ -47,14 +53,21 @@ export async function findRemains({ config, url, kafka }: Place, knowledge: Know
     publications: await findPublications(client, `${config.name}_`),
   }))
   const slots = inPostgres.slots
-    .map(({ name, database }) => ({ name, number: numberIn(name, `${config.name}_`), database: database ?? '' }))
-    .filter(({ number, database }) => number >= 0 && known.get(number)?.source !== `${system}/${database}`)
+    .map(({ name, database }) => ({ name, number: numberInName(config.name, name), database: database ?? '' }))
+    .filter(isOfGeneration)
+    .filter(({ name, number, database }) => {
+      const generation = known.get(number)
+      return generation?.source !== `${system}/${database}` || generation.slot !== name
+    })
   const publications = inPostgres.publications
-    .map(({ name, comment }) => ({ name, number: numberIn(name, `${config.name}_`), owner: readOwner(comment) }))
-    .filter(({ number, owner }) => number >= 0 && (owner === undefined || owner.id !== known.get(number)?.id))
+    .map(({ name, comment }) => ({ name, number: numberInName(config.name, name), owner: readOwner(comment) }))
+    .filter(isOfGeneration)
+    .filter(({ name, number }) => name === publicationName(config.name, number))
+    .filter(({ number, owner }) => owner === undefined || owner.id !== known.get(number)?.id)
   const topics = (await listTopics(kafka, `${config.name}.`))
-    .map(name => ({ name, number: numberIn(/^[^.]+\.\d+(?=\.)/.exec(name)?.[0] ?? '', `${config.name}.`) }))
-    .filter(({ number }) => number >= 0 && !known.has(number))
+    .map(name => ({ name, number: numberInTopic(config.name, name) }))
+    .filter(isOfGeneration)
+    .filter(({ number }) => !known.has(number))
   const numbers = new Set([...slots, ...publications, ...topics].map(({ number }) => number))
   const next = Math.max(0, ...known.keys()) + 1
   const groups = await findGroups(
@@ -64,10 +77,13 @@ export async function findRemains({ config, url, kafka }: Place, knowledge: Know
   return { slots, publications, topics, groups }
 }
 
-/** −1 for a name that is no generation's. */
-function numberIn(name: string, prefix: string): number {
-  const digits = name.startsWith(prefix) ? name.slice(prefix.length) : ''
-  return /^[1-9]\d{0,8}$/.test(digits) ? Number(digits) : -1
+function numberInTopic(pipeline: string, topic: string): number | undefined {
+  const [, digits] = /^\.([1-9]\d{0,8})\./.exec(topic.slice(pipeline.length)) ?? []
+  return digits === undefined ? undefined : Number(digits)
+}
+
+function isOfGeneration<T extends { readonly number: number | undefined }>(found: T): found is T & { number: number } {
+  return found.number !== undefined
 }
 
 /** A group that this user may not look at is not seen; the consumer meets it. */
@@ -152,7 +168,7 @@ export async function adoptRemains(place: Place, knowledge: Knowledge): Promise<
     const generation: Generation = {
       ...{ format: generationFormat, number, id: owner?.id ?? randomUUID(), state: 'dropped' },
       // Without a source of its own, nothing in Postgres counts as its.
-      ...{ slot: slotName(config.name, number), source: owner?.source ?? '', kafkaCluster: kafka.clusterId },
+      ...{ slot: publicationName(config.name, number), source: owner?.source ?? '', kafkaCluster: kafka.clusterId },
       ...{ timeline: 0, maxRecordBytes: 0, refusalRules: 0, consistentPoint: 0, tables: [] },
     }
     await writeGeneration(kafka, config.name, generation)

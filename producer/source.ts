@@ -1,7 +1,7 @@
 // producer/source: the database as it is now: whether it can be captured, and what of it is.
 // May know: contract, postgres, runtime, producer/{captured,choice,personal,tables}.
 
-import { type Generation, publicationName, slotName } from '../contract/generation.ts'
+import type { Generation } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
 import type { SourceTable } from '../postgres/catalog.ts'
 import type { Check } from '../postgres/check.ts'
@@ -27,13 +27,12 @@ export interface Source {
 }
 
 /**
- * Runs the preflight checks for a generation and reads its tables.
+ * Runs the preflight checks for a generation with a slot of this name and reads its tables.
  * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
  */
-export async function inspectSource(workspace: Workspace, generation: number): Promise<Source> {
+export async function inspectSource(workspace: Workspace, slot: string): Promise<Source> {
   const { config, url, log, progress, signal } = workspace
-  const slot = slotName(config.name, generation)
-  const publication = publicationName(config.name, generation)
+  const { publication } = config.source
   const found = await withClient(
     url,
     async client => {
@@ -64,12 +63,8 @@ export async function inspectSource(workspace: Workspace, generation: number): P
 }
 
 /** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */
-export async function checkToResume(
-  { config, log }: Workspace,
-  client: Client,
-  { number, slot }: Generation,
-): Promise<void> {
-  const checks = await preflightResume(client, { slot, publication: publicationName(config.name, number) })
+export async function checkToResume({ log }: Workspace, client: Client, { slot }: Generation): Promise<void> {
+  const checks = await preflightResume(client, slot)
   refusePassing(checks)
   judge(checks, log)
 }
@@ -95,9 +90,12 @@ function judge(checks: readonly Check[], log: Log): void {
   }
   const failed = checks.filter(({ state }) => state === 'fail')
   if (failed.length === 0) return
+  const mendable = failed.some(({ sql = [] }) => sql.length > 0)
+    ? '; millrace check --fix does what can be done by SQL'
+    : ''
   throw new MillraceError('PREFLIGHT_FAILED', {
     what: failed.map(({ name, found, why }) => `${name}: ${found} (${why})`).join('\n  '),
     where: 'the source database',
-    next: `${failed.map(({ fix }) => fix).join('; ')}; millrace check --fix does what can be done by SQL`,
+    next: `${failed.map(({ fix }) => fix).join('; ')}${mendable}`,
   })
 }

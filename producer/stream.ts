@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Generation, publicationName, watermarksTopic } from '../contract/generation.ts'
+import { type Generation, publicationOf, watermarksTopic } from '../contract/generation.ts'
 import { heartbeat } from '../postgres/heartbeat.ts'
 import { type PeriodicTask, runPeriodically } from '../postgres/periodic.ts'
 import { openStream, type ReplicationStream } from '../postgres/stream.ts'
@@ -88,7 +88,7 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
     if (ledger.advance(lsn, commitTimeUs)) sink.mark(lsn)
   }
   const heartbeats = new Heartbeats(generation.slot, log)
-  const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(workspace) })
+  const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(workspace, generation) })
   progress.begin('streaming', {
     ...destination,
     received: () => stream?.lastReceived() ?? 0,
@@ -100,7 +100,7 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   stream = await openStream({
     url,
     slot: generation.slot,
-    publication: publicationName(config.name, generation.number),
+    publication: publicationOf(config.name, generation),
     captured: {
       source: generation.source,
       timeline: ledger.timeline,
@@ -171,18 +171,22 @@ function beat({ config }: Workspace, heartbeats: Heartbeats): PeriodicTask {
   return heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) })
 }
 
-function reporters(workspace: Workspace): Required<Pick<RouterOptions, 'onHeldBack' | 'onForeign'>> {
+function reporters(
+  workspace: Workspace,
+  generation: Generation,
+): Required<Pick<RouterOptions, 'onHeldBack' | 'onForeign'>> {
+  const publication = publicationOf(workspace.config.name, generation)
   return {
     onHeldBack: (table, columns) => reportHeldBack(workspace, table, columns),
-    onForeign: table => reportForeign(workspace, table),
+    onForeign: table => reportForeign(workspace, publication, table),
   }
 }
 
-function reportForeign({ log, config, progress }: Workspace, table: string): void {
+function reportForeign({ log, progress }: Workspace, publication: string, table: string): void {
   if (!progress.foreign(table)) return
   log.warn('changes of a table that is not captured are passed over', {
     table,
-    next: `it was added to a publication of ${config.name}; capture it by a new generation, or take it out by ALTER PUBLICATION … DROP TABLE`,
+    next: `it is in the publication ${publication}; capture it by a new generation, or take it out by ALTER PUBLICATION … DROP TABLE`,
   })
 }
 

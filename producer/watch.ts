@@ -1,7 +1,7 @@
 // producer/watch: the captured tables in the source's catalog, looked at every few seconds, so that no change of them stays unseen.
 // May know: contract, postgres, runtime, producer.
 
-import { type Generation, publicationName } from '../contract/generation.ts'
+import { type Generation, publicationOf } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
 import type { Named } from '../postgres/catalog.ts'
 import { type Client, query } from '../postgres/connect.ts'
@@ -14,7 +14,7 @@ import type { CapturedTable } from './captured.ts'
 import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
 import { compareFacts } from './compare.ts'
 import { type Difference, over } from './difference.ts'
-import { isDispelled } from './doubts.ts'
+import { isDispelled, unreadable } from './doubts.ts'
 import { type Found, mismatch, requireSamePublication } from './mismatch.ts'
 import type { TableOutput } from './output.ts'
 import { reportHeldBack } from './personal.ts'
@@ -118,7 +118,7 @@ export class Watch {
    */
   async look(client: Client): Promise<void> {
     const started = performance.now()
-    const name = publicationName(this.#workspace.config.name, this.#generation.number)
+    const name = publicationOf(this.#workspace.config.name, this.#generation)
     const { version, seen, publication } = await readMoment(client, name)
     requireSamePublication(name, this.#publication, publication)
     const wrong: Found[] = []
@@ -183,7 +183,8 @@ export class Watch {
       if (doubt.kind === 'emptied' && this.#truncatedAt(table) > table.record.truncatedAt) continue
       const answer = await isDispelled(client, doubt, table.record.seen)
       if (answer === undefined) return undefined
-      if (!answer) found.push(doubt.otherwise)
+      if (answer === 'unreadable') found.push(await unreadable(client, doubt))
+      else if (!answer) found.push(doubt.otherwise)
     }
     table.digest = digest
     if (outlook.personal) reportHeldBack(this.#workspace, table.name, added)

@@ -13,7 +13,14 @@ type Config = z.output<typeof configSchema>
 
 /** Every fault of a configuration whose values are right one by one and whose paths are absolute. */
 export function checkTogether(config: Config, env: Environment): Fault[] {
-  return [...tlsFaults(config), ...exposures(config, env)]
+  return [...publicationFaults(config), ...tlsFaults(config), ...exposures(config, env)]
+}
+
+/** What has the name of a generation's own publication, and not its mark, is taken for another pipeline's. */
+function publicationFaults({ name, source: { publication } }: Config): Fault[] {
+  if (publication === undefined || !new RegExp(`^${name}_\\d+$`).test(publication)) return []
+  const text = `has the form of the names that this pipeline gives to publications of its own, such as ${name}_1; give it another one`
+  return [{ path: ['source', 'publication'], atKey: false, text }]
 }
 
 function tlsFaults({ source, kafka, clickhouse }: Config): Fault[] {

@@ -25,6 +25,14 @@ const source = z.strictObject({
     .optional()
     .meta({ format: 'uri', description: 'Address of the Postgres to capture; without it an embedded one is started.' }),
   insecure: insecure('the server'),
+  publication: z
+    .string()
+    .min(1)
+    .refine(name => Buffer.byteLength(name) <= 63, { error: 'is longer than the 63 bytes of a name in Postgres' })
+    .optional()
+    .describe(
+      'Publication that somebody else has made and keeps; without it each generation makes its own, as an owner of the tables may.',
+    ),
   readers: count(1, 64).default(4).describe('Connections that copy tables at the same time in the initial load.'),
   heartbeatSeconds: count(1, 3600)
     .default(10)

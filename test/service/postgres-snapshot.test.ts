@@ -259,7 +259,7 @@ test('locks that would not suffice for a load are named beforehand, and by the l
     const unique = Array.from({ length: 19 }, (_, index) => `u${index} int UNIQUE`).join(', ')
     for (let index = 0; index < 48; index++) await db.sql(`CREATE TABLE t${index} (id int PRIMARY KEY, ${unique})`)
     const tables = await readTables(db.client, ({ schema }) => schema === 'public')
-    const checks = await preflight({ client: db.client, tables, leftOut: [], slot: 'no_slot', publication: 'none' })
+    const checks = await preflight({ client: db.client, tables, leftOut: [], slot: 'no_slot', publication: undefined })
     const { state, found, fix } = checks.find(({ name }) => name === 'locks')!
     assert.equal([state, found], ['fail', '1008 locks needed, and the server has room for 1000'])
     assert.is(fix, 'raise max_locks_per_transaction to 21 and restart Postgres')

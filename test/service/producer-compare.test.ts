@@ -70,7 +70,7 @@ async function judge({ publication, tables }: Catalog): Promise<Judged> {
     const comparison = compareFacts(was, now, { dropped: new Set(), personal: false, version })
     const differences: Difference[] = [...comparison.differences]
     for (const doubt of comparison.doubts) {
-      if (!(await isDispelled(db.client, doubt, record.seen))) differences.push(doubt.otherwise)
+      if ((await isDispelled(db.client, doubt, record.seen)) !== true) differences.push(doubt.otherwise)
     }
     found.push(...new Set(differences.map(({ effect, what }) => `${source.name}: ${effect}: ${what}`)))
     accepted.push(differences.length === 0 ? { ...record, facts: acceptFacts(was, now!), seen } : record)
@@ -147,12 +147,36 @@ test('keys, positions and what is published', () =>
     'ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (id)': /^t: wrong: .*dropped and made again/,
     'ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id) DEFERRABLE':
       /^t: wrong: .*NOT DEFERRABLE and is DEFERRABLE/,
-    'ALTER PUBLICATION p DROP TABLE t': /^t: wrong: it is no longer in the publication/,
+    'ALTER PUBLICATION p DROP TABLE t': /^t: wrong: it is not in the publication/,
     'ALTER PUBLICATION p DROP TABLE t; ALTER PUBLICATION p ADD TABLE t':
       /^t: wrong: it was taken out of the publication and added/,
     'ALTER PUBLICATION p SET TABLE t WHERE (id > 5), narrow, r': /^t: wrong: it has a row filter/,
     'ALTER PUBLICATION p SET TABLE t (id, v), narrow, r': /^t: wrong: it has a column list/,
   }))
+
+test('what a schema, or all tables, have in the publication stays in it for as long as anything has it there', async () => {
+  await db.sql(setup)
+  const whole = 'WITH (publish_via_partition_root = true, publish_generated_columns = stored)'
+  await db.sql(`DROP PUBLICATION p; CREATE PUBLICATION p FOR ALL TABLES ${whole}`)
+  assert.equal((await judge(await captured())).found, [])
+  await db.sql(`DROP PUBLICATION p; CREATE PUBLICATION p FOR TABLES IN SCHEMA public ${whole}`)
+  const catalog = await captured()
+  await db.sql('ALTER PUBLICATION p ADD TABLE ONLY t')
+  const { found, now } = await judge(catalog)
+  assert.equal(found, [])
+  await db.sql('ALTER PUBLICATION p DROP TABLES IN SCHEMA public')
+  const without = (await judge(now)).found.sort()
+  assert.match(
+    without.join('; '),
+    /^narrow: wrong: it is not in the publication[^;]*; r: wrong: it is not in the publication[^;]*$/,
+  )
+  await db.sql('ALTER PUBLICATION p ADD TABLES IN SCHEMA public')
+  const again = (await judge(now)).found.sort()
+  assert.match(
+    again.join('; '),
+    /^narrow: wrong: it was taken out of the publication and added again[^;]*; r: wrong: it was taken[^;]*$/,
+  )
+})
 
 test('what was committed before can be told first', () =>
   expectEach({

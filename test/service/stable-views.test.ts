@@ -6,7 +6,7 @@ import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/dat
 import { type PublishedView, publish } from '../../clickhouse/publish.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'
-import { type Generation, generationDatabase } from '../../contract/generation.ts'
+import { type Generation, generationDatabase, generationFormat } from '../../contract/generation.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -28,7 +28,7 @@ const run = (...statements: string[]) =>
   statements.reduce<Promise<void>>((done, sql) => done.then(() => clickhouse.command(sql)), Promise.resolve())
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
-  const about = { format: 3, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
+  const about = { format: generationFormat, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
   const place = { source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1 }
   return { ...about, ...place, maxRecordBytes: 1_000_000, refusalRules: 1, tables: [], ...more }
 }

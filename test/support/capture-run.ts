@@ -38,6 +38,8 @@ export interface CaptureOptions {
   readonly setup: string
   readonly tables?: Readonly<Record<string, unknown>>
   readonly kafka?: Readonly<Record<string, unknown>>
+  /** Setting `source.publication`. */
+  readonly publication?: string | undefined
   /** Port of a proxy through which the producer meets Postgres. */
   readonly port?: number
 }
@@ -72,12 +74,12 @@ export class CaptureRun {
     return new Worker('producer', ['producer', ...options, '--config', file, '--data', this.#directory])
   }
 
-  async configure({ tables, kafka, port }: Omit<CaptureOptions, 'setup'>): Promise<void> {
+  async configure({ tables, kafka, publication, port }: Omit<CaptureOptions, 'setup'>): Promise<void> {
     const url = new URL(this.database.url)
     if (port !== undefined) url.port = String(port)
     const config = {
       name: this.name,
-      source: { url: url.href, heartbeatSeconds: 1 },
+      source: { url: url.href, heartbeatSeconds: 1, publication },
       kafka: { brokers: [this.#broker], partitions: 3, ...kafka },
       tables: tables ?? { 'public.*': {} },
       log: { format: 'text' },

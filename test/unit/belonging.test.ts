@@ -2,13 +2,13 @@
 // May know: consumer/belonging, contract.
 
 import { checkBelonging, elsewhere } from '../../consumer/belonging.ts'
-import type { Generation } from '../../contract/generation.ts'
+import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('belonging')
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
-  const about = { format: 3, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
+  const about = { format: generationFormat, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
   const place = { source: '7/x', timeline: 1, kafkaCluster: 'K1', consistentPoint: 1 }
   return { ...about, ...place, maxRecordBytes: 1_000_000, refusalRules: 1, tables: [], ...more }
 }

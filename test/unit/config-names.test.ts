@@ -34,4 +34,16 @@ test('a time zone is spelt as ClickHouse wants it, and what is meant is suggeste
     assert.not.match(refusal(`reportTimeZone: "${zone}"\n`), /Did you mean/)
 })
 
+test("a publication that others made has a name that Postgres keeps, and not one of the pipeline's own", () => {
+  const named = (publication: string) => JSON.stringify({ name: 'shop', source: { publication } })
+  for (const name of ['to_millrace', 'shop', 'shop_x1', 'shop_1_x', 'A "b"', 'ü'.repeat(31)])
+    assert.is(load(named(name)).config.source.publication, name)
+  for (const name of ['shop_1', 'shop_007'])
+    assert.match(
+      refusal(named(name)),
+      /source\.publication: has the form of .* publications of its own, such as shop_1/,
+    )
+  assert.match(refusal(named('ü'.repeat(32))), /source\.publication: is longer than the 63 bytes/)
+})
+
 test.run()

@@ -129,7 +129,7 @@ test('each fault has line, column, key and a suggestion, all of them at once', (
   )
   const expected = [
     'millrace.yaml:1:7 name: must be 1 to 31 of a-z',
-    'millrace.yaml:3:3 source.slto: is no setting. Known here: url, insecure, readers, heartbeatSeconds.',
+    'millrace.yaml:3:3 source.slto: is no setting. Known here: url, insecure, publication, readers, heartbeatSeconds.',
     'millrace.yaml:4:12 source.readers: must be at least 1',
     'millrace.yaml:6:16 kafka.compression: must be one of none, gzip. Did you mean "gzip"?',
     'millrace.yaml:7:18 kafka.brokers.1: is no address such as host:9092',

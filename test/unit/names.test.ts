@@ -91,7 +91,7 @@ test('a name in a statement to be pasted is one identifier on one line', () => {
   }
   const facts: TableFacts = {
     ...{ schema: 'public', name: 'items', kind: 'p', columns: [], key: undefined, members: [member], types: [] },
-    ...{ published: undefined, publishedRoot: undefined },
+    ...{ published: undefined, publishedRoots: [] },
   }
   const [found] = compareMembers(facts, facts, []).differences
   assert.match(found!.what, /run: ALTER TABLE "public"\."x; DROP TABLE y; --" REPLICA IDENTITY FULL$/)

@@ -2,7 +2,14 @@
 // May know: contract, kafka, producer, test/support.
 
 import fc from 'fast-check'
-import { type Generation, type GenerationState, generationFormat } from '../../contract/generation.ts'
+import {
+  type Generation,
+  type GenerationState,
+  generationFormat,
+  numberInName,
+  publicationOf,
+  slotName,
+} from '../../contract/generation.ts'
 import { ownerMark, readOwner } from '../../contract/owner.ts'
 import { isRecord, readGeneration } from '../../kafka/generations.ts'
 import { CommitTimes } from '../../producer/commit-times.ts'
@@ -51,6 +58,31 @@ test('a load that was cut off is given up and its number is not used again', () 
 test('a load that was only announced is given up as well', () => {
   const announced = generation(1, 'announced')
   assert.equal(planGeneration([announced], false), { plan: { kind: 'begin', number: 2 }, cutOff: [announced] })
+})
+
+test("a slot is called like its generation's own publication, or holds the generation's id; no other name is a generation's", () => {
+  const id = '3f9c5c1e-0b7a-4d2e-8a51-000000000000'
+  assert.is(slotName('shop', { number: 4, id }), 'shop_4')
+  assert.is(publicationOf('shop', { number: 4 }), 'shop_4')
+  assert.is(publicationOf('shop', { number: 4, publication: 'p' }), 'p')
+  const named = slotName('shop', { number: 4, id, publication: 'p' })
+  assert.is(named, 'shop_4_3f9c5c1e0b7a4d2e')
+  const pipeline = 'x'.repeat(31)
+  assert.ok(slotName(pipeline, { number: 999_999_999, id, publication: 'p' }).length < 64)
+  for (const name of ['shop_4', named]) assert.is(numberInName('shop', name), 4)
+  for (const name of [
+    'shop',
+    'shop_',
+    'shop_0',
+    'shop_04',
+    'shop_4_',
+    'shop_4_3f9c',
+    'shop_4_1',
+    'shopx_4',
+    `shop_4_${id}`,
+  ])
+    assert.is(numberInName('shop', name), undefined, name)
+  assert.is(numberInName('shop', slotName('shop_4', { number: 1, id, publication: 'p' })), undefined)
 })
 
 test("the mark of an owner is read as it was written, and every other comment is nobody's", () => {
