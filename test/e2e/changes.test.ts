@@ -4,9 +4,11 @@
 import { escapeIdentifier as quote } from 'pg'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { createDatabase } from '../support/postgres.ts'
+import { testSeed } from '../support/seed.ts'
 import { type Servers, type Services, shareServers, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
+const seed = testSeed()
 const test = suite('changes', { timeoutMs: 180_000 })
 let services: Servers
 /** With settings of its own. */
@@ -84,7 +86,9 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
   const columns = oddNames.map(name => `${quote(name)} text`).join(', ')
   const wide = (table: string) =>
     `CREATE TABLE ${table} (id int, ${columns}, PRIMARY KEY (id, "a;DROP TABLE x")); ${full(table)}`
-  const named = oddNames.map(
+  // A third of the names, each run another one: every table has a topic, and objects in ClickHouse.
+  const tableNames = oddNames.filter((_, index) => index % 3 === seed % 3)
+  const named = tableNames.map(
     name =>
       `CREATE TABLE public.${quote(name)} (${quote(name)} int PRIMARY KEY, n int); ${full(`public.${quote(name)}`)}`,
   )
@@ -103,15 +107,15 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
     schemas.map(schema => statement(`${quote(schema)}.same`)).join(';')
   const inserts = [
     inEach(table => `INSERT INTO ${table} VALUES (1, ${values}), (2, ${values}), (3, ${values})`),
-    ...oddNames.map((name, n) => `INSERT INTO public.${quote(name)} VALUES (1, ${n}), (2, ${n})`),
+    ...tableNames.map((name, n) => `INSERT INTO public.${quote(name)} VALUES (1, ${n}), (2, ${n})`),
     ...dotted.map(table => `INSERT INTO ${table} VALUES (1, '${table}')`),
   ]
   const updated = oddNames.map((name, n) => `${quote(name)} = 'new ${n}'`).join(', ')
   const changes = [
     inEach(table => `UPDATE ${table} SET ${updated} WHERE id = 1`),
-    ...oddNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`),
+    ...tableNames.map(name => `UPDATE public.${quote(name)} SET n = n + 1 WHERE ${quote(name)} = 1`),
     inEach(table => `DELETE FROM ${table} WHERE id = 2`),
-    'DELETE FROM "a.b"."case"; TRUNCATE public."a`b"',
+    `DELETE FROM "a.b"."case"; TRUNCATE public.${quote(tableNames[5]!)}`,
   ]
   await compareAfterEach(pipeline, [inserts.join(';')])
   await pipeline.producer.stop()

@@ -16,8 +16,8 @@ import { quietLog, type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const schemas = times(1)
-const bursts = 4
-const transactions = 60
+const bursts = 2
+const transactions = 80
 const sessions = 3
 const manyRows = 200_000
 const salesModel = join(projectRoot, 'model/sales')

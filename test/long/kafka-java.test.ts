@@ -1,4 +1,4 @@
-// test/service/kafka-java.test: the archive of classes that a broker leaves, and one that is damaged.
+// test/long/kafka-java.test: the archive of classes that a broker leaves, and one that is damaged.
 // May know: stack, support.
 
 import {
