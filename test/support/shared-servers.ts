@@ -20,10 +20,11 @@ export class SharedServers {
    */
   async for(file: string): Promise<NodeJS.ProcessEnv> {
     if (!readFileSync(file, 'utf8').includes(`${shareServers.name}(`)) return {}
-    if (!this.#isUp) await mkdir(this.#directory, { recursive: true, mode: 0o711 })
+    await mkdir(this.#directory, { recursive: true, mode: 0o711 })
+    // Also when one of them does not start, the others have to be stopped.
+    this.#isUp = true
     // A file that was killed may have left one of them dead.
     await up({ directory: this.#directory, log: quietLog() })
-    this.#isUp = true
     return { [sharedVariable]: this.#directory }
   }
 
