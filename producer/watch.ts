@@ -122,12 +122,16 @@ export class Watch {
     const { version, seen, publication } = await readMoment(client, name)
     requireSamePublication(name, this.#publication, publication)
     const wrong: Found[] = []
-    for (const changed of await this.#changed(client, { version, publication: this.#publication.oid }, seen)) {
+    const found = await this.#changed(client, { version, publication: this.#publication.oid }, seen)
+    // One for all, so that what one transaction has done to several tables is told at once.
+    const end = found.length > 0 ? await walInsertLsn(client) : 0
+    for (const changed of found) {
       const differences = await this.#compare(client, changed, version)
       if (differences === undefined) continue
       const { table, now } = changed
       const harm = differences.filter(({ effect }) => effect !== 'ahead')
-      table.over = harm.length === 0 ? undefined : await this.#whenOver(client, changed, harm)
+      table.over =
+        harm.length === 0 ? undefined : await this.#whenOver(client, changed, { lsn: end, differences: harm })
       if (harm.some(({ effect }) => effect === 'wrong')) wrong.push({ table: table.name, differences: harm })
       if (harm.length === 0 && now) this.#accept(changed, now, seen)
     }
@@ -198,12 +202,12 @@ export class Watch {
   async #whenOver(
     client: Client,
     { table, now }: ChangedTable,
-    differences: readonly Difference[],
+    { lsn, differences }: NonNullable<WatchedTable['over']>,
   ): Promise<WatchedTable['over']> {
     const hasOtherName = now === undefined || tableName(now) !== table.name
     const taken = hasOtherName && (await isThere(client, table.captured.table))
     const more = taken ? [over('Another table has its name now, and is not captured.')] : []
-    return { lsn: table.over?.lsn ?? (await walInsertLsn(client)), differences: [...differences, ...more] }
+    return { lsn: table.over?.lsn ?? lsn, differences: [...differences, ...more] }
   }
 
   #accept({ table, truncatedAt }: ChangedTable, now: TableFacts, seen: Xid): void {
