@@ -55,18 +55,23 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
   await db.sql('CREATE PUBLICATION everything FOR TABLE t, other')
   const [first, truncating, last] = [await db.connect(), await db.connect(), await db.connect()]
   const name = uniqueName('slot')
-  const waitsFor = async (client: pg.Client) => {
-    const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
-    const isWaiting = async () => (await findBlocking(db.client, (await temporarySlots())[0]?.name ?? ''))?.pid === pid
+  const pidOf = async (client: pg.Client) =>
+    (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!.pid
+  /** For one of them: of transactions that run at the same time, Postgres waits for any first. */
+  const waitsFor = async (...clients: pg.Client[]) => {
+    const pids: (number | undefined)[] = await Promise.all(clients.map(pidOf))
+    const isWaiting = async () =>
+      pids.includes((await findBlocking(db.client, (await temporarySlots())[0]?.name ?? ''))?.pid)
     await eventually('it waits', isWaiting)
   }
   await first.query('BEGIN; INSERT INTO other VALUES (1)')
   const creating = createSlot(db.url, name)
+  creating.catch(() => {})
   await waitsFor(first)
   await truncating.query('BEGIN; TRUNCATE t')
   await last.query('BEGIN; INSERT INTO other VALUES (2)')
   await first.query('COMMIT')
-  await waitsFor(truncating)
+  await waitsFor(truncating, last)
   await truncating.query('COMMIT')
   await waitsFor(last)
   await first.query('BEGIN; INSERT INTO t VALUES (1)')
