@@ -2,6 +2,7 @@
 // May know: everything. `TEST_SEED` repeats a run.
 
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Random } from '../../generator/random.ts'
 import { applySchema } from '../../generator/schema.ts'
 import { loadConfig } from '../../runtime/config.ts'
@@ -84,7 +85,10 @@ test('rows that change while they are loaded', async () => {
     const own = new Random(seed, `load, session ${session}`)
     const statement = () => (own.chance(0.5) ? randomStatement(own, own.pick(tables)) : changeOfMany(own))
     let committed = 0
-    while (loading) if (await runTransaction(client, own, statement)) committed++
+    while (loading) {
+      if (await runTransaction(client, own, statement)) committed++
+      await pause(10)
+    }
     return committed
   }
   const load = async () => {

@@ -63,11 +63,9 @@ test('a row is found again by a key of any type', async () => {
     )
 
   await pipeline.sql(keyCases.flatMap(insert).join(';\n'))
-  await pipeline.assertEqual()
   await forAll(table => `UPDATE ${table} SET n = n + 100`)
   await pipeline.assertEqual()
   await forAll(table => `DELETE FROM ${table} WHERE n % 2 = 0`)
-  await pipeline.assertEqual()
   await pipeline.sql(keyCases.flatMap(insert).join(';\n'))
   await pipeline.assertEqual()
 })

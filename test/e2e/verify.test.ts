@@ -25,7 +25,7 @@ test('tables and the reports that rest are told right; those that move are neith
   await pipeline.settle()
   const writer = await keepWriting(pipeline, {
     statement: () => 'UPDATE shop.order_items SET price = price + 0.01 WHERE order_id = 1',
-    pauseMs: 4,
+    pauseMs: 20,
   })
   try {
     const files = ['--config', join(pipeline.directory, 'millrace.yaml'), '--data', pipeline.directory]
