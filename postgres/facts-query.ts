@@ -87,7 +87,7 @@ export const digestQuery = (version: number) => `SELECT oid, md5(facts) AS diges
 export const momentQuery = `
 SELECT set_config('jit', 'off', false), current_setting('server_version_num')::int AS version,
   pg_snapshot_xmin(pg_current_snapshot())::xid::text AS seen,
-  (SELECT json_build_object('oid', p.oid::int8, 'owner', p.pubowner::int8, 'written', p.xmin::text, 'allTables', p.puballtables,
+  (SELECT json_build_object('oid', p.oid::int8, 'owner', p.pubowner::int8, 'written', p.xmin::text,
       'lacking', array_remove(ARRAY[
         CASE WHEN NOT p.pubinsert THEN 'insert' END, CASE WHEN NOT p.pubupdate THEN 'update' END,
         CASE WHEN NOT p.pubdelete THEN 'delete' END, CASE WHEN NOT p.pubtruncate THEN 'truncate' END,

@@ -95,7 +95,6 @@ export interface PublicationFacts {
   readonly owner: number
   /** Which transaction altered it last; its tables are no part of it. */
   readonly written: Xid
-  readonly allTables: boolean
   /**
    * What it does not do and has to: `insert`, `update`, `delete`, `truncate`, `publish_via_partition_root`, `publish_generated_columns`.
    */

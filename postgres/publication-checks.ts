@@ -5,7 +5,7 @@ import { tableName } from '../contract/table.ts'
 import type { SourceTable } from './catalog.ts'
 import type { CheckDefinition } from './check.ts'
 import { query } from './connect.ts'
-import { type PublicationFacts, readFacts, readMoment } from './facts.ts'
+import { type PublicationFacts, type PublishedRoot, readFacts, readMoment } from './facts.ts'
 import { createStatement, publicationOptions, publishedNames } from './publication.ts'
 import { type PublicationFault, publicationFaults } from './published.ts'
 import { quoteName } from './quote.ts'
@@ -65,7 +65,7 @@ export function existingPublication(name: string): CheckDefinition {
 interface FaultyTable {
   readonly table: SourceTable
   readonly faults: readonly PublicationFault[]
-  readonly roots: readonly { readonly schema: string; readonly name: string; readonly listed: boolean }[]
+  readonly roots: readonly PublishedRoot[]
 }
 
 interface Faulty {
