@@ -16,6 +16,7 @@ const varints: ReadonlySet<Encoding> = new Set(['int', 'long', 'date', 'timestam
 /** How to pass over a column's value where that is no number of bytes. */
 const asVarint = -1
 const asText = -2
+const asDecimal = -3
 
 const absent = -1
 const nullBranch = 0
@@ -69,7 +70,7 @@ export class Envelope implements Position {
     this.names = Buffer.concat([schema, name].map(lengthAndText))
     this.nullable = Uint8Array.from(columns, ({ nullable }) => Number(nullable))
     this.steps = Int8Array.from(columns, ({ encoding }) =>
-      varints.has(encoding) ? asVarint : (fixedBytes[encoding] ?? asText),
+      varints.has(encoding) ? asVarint : (fixedBytes[encoding] ?? (encoding === 'decimal' ? asDecimal : asText)),
     )
     this.keyColumns = key.map(keyColumn => columns.findIndex(column => column.name === keyColumn))
     this.starts = new Int32Array(columns.length)
@@ -136,12 +137,16 @@ export class Envelope implements Position {
         else if (step === asVarint) while (buffer[at++]! >= 0x80) {}
         else {
           const length = buffer[at]!
+          let bytes = length / 2
           if (length >= 0x80 || length % 2 !== 0) {
             this.at = at
-            const bytes = this.natural(buffer, end)
+            bytes = this.natural(buffer, end)
             if (bytes < 0) return false
-            at = this.at + bytes
-          } else at += 1 + length / 2
+            at = this.at
+          } else at += 1
+          // A number has at least one byte: two's complement has no shorter form.
+          if (bytes === 0 && step === asDecimal) return false
+          at += bytes
         }
       } else if (branch !== nullBranch) return false
       // Past the buffer's end nothing compares as a byte does, so that it ends here too.

@@ -36,6 +36,8 @@ const longType = avsc.types.LongType.__with({
 export interface Decoder {
   key(bytes: Buffer): TextValues
   value(bytes: Buffer): DecodedRecord
+  /** Of a value that is Avro, everything but its rows: Postgres may have no text for what stands in them. */
+  head(bytes: Buffer): Omit<DecodedRecord, 'before' | 'after'>
 }
 
 /** Reads what the encoder of this table wrote; a byte too many or too few throws. */
@@ -43,23 +45,28 @@ export function createDecoder(table: Table): Decoder {
   const keyType = parseSchema(keySchema(table))
   const valueType = parseSchema(valueSchema(table))
   const keyColumns = table.key.map(name => table.columns.find(column => column.name === name)!)
+  const parse = (bytes: Buffer) => valueType.fromBuffer(bytes.subarray(5)) as Record<string, Fields>
   return {
     key: bytes => showRow(keyColumns, keyType.fromBuffer(bytes.subarray(5)) as Fields),
+    head: bytes => headOf(parse(bytes)),
     value: bytes => {
-      const { source, op, before, after } = valueType.fromBuffer(bytes.subarray(5)) as Record<string, Fields>
-      return {
-        lsn: Number(source!.lsn),
-        ordinal: Number(source!.ordinal),
-        txId: Number(source!.txId),
-        commitTimeUs: Number(source!.ts_us),
-        snapshot: source!.snapshot as boolean,
-        schema: source!.schema as string,
-        table: source!.table as string,
-        op: op as unknown as string,
-        before: before ? showRow(table.columns, before) : null,
-        after: after ? showRow(table.columns, after) : null,
-      }
+      const fields = parse(bytes)
+      const show = (row: Fields | null | undefined) => (row ? showRow(table.columns, row) : null)
+      return { ...headOf(fields), before: show(fields.before), after: show(fields.after) }
     },
+  }
+}
+
+function headOf({ source, op }: Record<string, Fields>) {
+  return {
+    lsn: Number(source!.lsn),
+    ordinal: Number(source!.ordinal),
+    txId: Number(source!.txId),
+    commitTimeUs: Number(source!.ts_us),
+    snapshot: source!.snapshot as boolean,
+    schema: source!.schema as string,
+    table: source!.table as string,
+    op: op as unknown as string,
   }
 }
 

@@ -133,12 +133,30 @@ test('whatever bytes pass are an Avro value with that position', () => {
       const { why, envelope } = read(table, key, changed)
       if (why !== undefined) return
       passed++
-      const { lsn, ordinal, op, schema, table: name } = createDecoder(table).value(changed)
+      const { lsn, ordinal, op, schema, table: name } = createDecoder(table).head(changed)
       assert.equal([lsn, ordinal, op, schema, name], [envelope.lsn, envelope.ordinal, envelope.op, 'S', 'a"b'])
     }),
     { numRuns: 400 },
   )
   assert.ok(passed > 20, `${passed} changed records passed`)
+})
+
+test('a decimal of no bytes is none, however its length is written', () => {
+  const amount: Column = {
+    name: 'amount',
+    pgType: 'numeric(10,2)',
+    encoding: 'decimal',
+    nullable: false,
+    precision: 10,
+    scale: 2,
+  }
+  const columns = [keyColumn('first'), keyColumn('second'), amount]
+  const table: Table = { schema: 'S', name: 'a"b', columns, key: ['first', 'second'], partitionKey: [] }
+  const { key, value } = encode(table, { op: 'c', lsn: 1, ordinal: 0 }, [], ['7', '7', '0.00'])
+  assert.is(read(table, key, value).why, undefined)
+  assert.equal([...value.subarray(-2)], [2, 0], 'it is the last: its length, and one byte')
+  for (const length of [[0], [0x80, 0]])
+    assert.type(read(table, key, Buffer.concat([value.subarray(0, -2), Buffer.from(length)])).why, 'string')
 })
 
 test('text, JSON and noise are none', () => {
