@@ -43,7 +43,7 @@ async function freePort(): Promise<number> {
 /** What the Dockerfile puts into `/app`. */
 async function buildImage(): Promise<string> {
   const home = writeFixture({})
-  await compile(home, { beside: ['node_modules', 'model', 'package.json'] })
+  await compile(home, ['node_modules', 'model', 'package.json'])
   return home
 }
 

@@ -50,7 +50,7 @@ export async function runTests({ root, layers, wanted, signal, print, ...run }: 
   const live = run.live && count === 1
   let totals = noTests
   const build = join(directory, 'build')
-  const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(build, { signal }) : undefined
+  const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(build) : undefined
   compiled?.catch(() => {})
   const runOne = async ({ layer: { limitMs, isReal }, file }: Job, servers: SharedServers) => {
     const env = { ...(await compiled), ...(isReal && (await servers.for(join(root, file)))) }
