@@ -11,7 +11,7 @@ import { type Folder, learnSchemas } from './fold.ts'
 import { insertSlices, setAsideRefused } from './insert.ts'
 import type { Progress } from './intent.ts'
 import { partitionKey } from './partition-key.ts'
-import { restoreDerived } from './recover.ts'
+import { restoreDerived, restoreTombstones } from './recover.ts'
 import { countRecords, ownRuns, type Slice, slicesBelow } from './slice.ts'
 import type { FoldTable } from './tables.ts'
 import type { Folded, FoldLoop } from './tenure.ts'
@@ -105,7 +105,9 @@ async function lookInto(loop: FoldLoop, found: Found, { server, signal }: Occasi
   const { topic, partition } = progress
   const from = firstToLookAt(progress)
   const to = last?.offset ?? 0
-  for (const gap of from < to ? await readGaps(clickhouse, table.table, { partition, from, to }) : []) {
+  const gaps = from < to ? await readGaps(clickhouse, table.table, { partition, from, to }) : []
+  if (gaps[0] !== undefined) await restoreTombstones(loop.folder.inserter, table, { partition, end: gaps[0].end })
+  for (const gap of gaps) {
     await fill(loop, { topic, partition, table, server, gap }, signal)
   }
   const isKept = progress.assignment !== -1 && (last?.offset ?? -1) === progress.last && progress.last < progress.offset

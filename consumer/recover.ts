@@ -38,6 +38,7 @@ export async function recoverSlices(
   slices: readonly Slice[],
   { server, sameServer, isPast }: Circumstances,
 ): Promise<boolean> {
+  if (isPast) for (const slice of slices) await restoreTombstones(inserter, table, slice)
   const records = slices.filter(({ truncate }) => !truncate)
   const absent = await missingFrom(inserter, table, records)
   const missing = isAll(absent, records) ? absent : await setAsideRefused(inserter, table, absent)
@@ -90,9 +91,25 @@ WHERE ${rangesOf(slices)}`,
 /** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
 export async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
   const range = ` AND ${rangesOf([slice])}`
-  const restore = (sql: string) => inserter.clickhouse.command(sql, { async_insert: 0, insert_deduplicate: 0 })
-  await restore(`INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
-  if (history) await restore(restoreVersions(table, range))
+  await restore(inserter, `INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
+  if (history) await restore(inserter, restoreVersions(table, range))
+}
+
+/**
+ * Markers of the keys that later records of the partition have deleted, in the current state again: old ones are removed from it. To be
+ * done before older records, or images, are inserted again, which would bring those keys back.
+ */
+export async function restoreTombstones(
+  inserter: Inserter,
+  { table }: FoldTable,
+  { partition, end }: Pick<Slice, 'partition' | 'end'>,
+): Promise<void> {
+  const behind = ` AND _sign < 0 AND _partition = ${partition} AND _offset >= ${end}`
+  await restore(inserter, `INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, behind)}`)
+}
+
+async function restore({ clickhouse }: Inserter, sql: string): Promise<void> {
+  await clickhouse.command(sql, { async_insert: 0, insert_deduplicate: 0 })
 }
 
 /** Waited for so long before the log says what is waited for; the caller tries again. */

@@ -36,9 +36,24 @@ export const engineTables: readonly string[] = [
 /** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
 const writeEveryMs = 100
 
+/** As it stands in ClickHouse. */
+export interface WrittenWatermark {
+  readonly lsn: string
+  /** By the clock of ClickHouse, the second, text of a DateTime in UTC. */
+  readonly writtenAt: string
+}
+
+/** The newest; nothing while nothing of the generation has ever been visible. */
+export async function readWatermark(clickhouse: Clickhouse): Promise<WrittenWatermark | undefined> {
+  const [row] = await clickhouse.rows<WrittenWatermark>(
+    'SELECT toString(lsn) AS lsn, toString(toDateTime(visible_at)) AS writtenAt FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1',
+  )
+  return row
+}
+
 /** Whether anything of the generation has ever been visible. */
 export async function hasWatermark(clickhouse: Clickhouse): Promise<boolean> {
-  return (await clickhouse.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
+  return (await readWatermark(clickhouse)) !== undefined
 }
 
 /** Whether all is visible that the watermark covers: of each partition, every record before the offset that it names. */

@@ -50,12 +50,12 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** Inserts of these notes, as they come from the topic. */
-async function batchOf(notes: readonly string[], first = 0): Promise<Slice> {
+/** Inserts, or deletes, of these notes, as they come from the topic. */
+async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c'): Promise<Slice> {
   const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
   const parts = notes.flatMap((note, index) => {
     const change = {
-      op: 'c',
+      op,
       lsn: first + 1,
       ordinal: index,
       txId: 1,
@@ -63,7 +63,9 @@ async function batchOf(notes: readonly string[], first = 0): Promise<Slice> {
       snapshot: false,
       madeAtMs: 1,
     } as const
-    encoder.encode(change, undefined, textRow([String(index), note]))
+    const row = textRow([String(index), note])
+    if (op === 'c') encoder.encode(change, undefined, row)
+    else encoder.encode(change, row, undefined)
     const { writer, keyEnd, valueEnd } = encoder
     return [Buffer.from(writer.buffer.subarray(0, keyEnd)), Buffer.from(writer.buffer.subarray(keyEnd, valueEnd))]
   })
@@ -92,6 +94,11 @@ async function batchOf(notes: readonly string[], first = 0): Promise<Slice> {
   return firstSlice(fetched, folded)!
 }
 
+const inserter = (): Inserter => ({
+  ...{ clickhouse, database: 'batches', server: 'this', requireOwnership: () => {} },
+  setAside: async () => {},
+})
+
 async function tryOut(notes: readonly string[]) {
   const slices = [await batchOf(notes)]
   return isolate({ clickhouse, table: folded, format: folded.format(2), slices })
@@ -104,23 +111,41 @@ test('aggregates are certain only while none of them can have forgotten the batc
   await clickhouse.command(
     'CREATE MATERIALIZED VIEW to_sums TO sums AS SELECT 0 AS part, sum(_sign) AS n FROM `public.notes.changelog`',
   )
-  const inserter: Inserter = {
-    ...{ clickhouse, database: 'batches', server: 'this', requireOwnership: () => {} },
-    setAside: async () => {},
-  }
   const recovered = async (slice: Slice) => {
-    const certain = await recoverSlices(inserter, folded, [slice], { server: 'this', sameServer: true, isPast: false })
+    const certain = await recoverSlices(inserter(), folded, [slice], {
+      server: 'this',
+      sameServer: true,
+      isPast: false,
+    })
     const [row] = await clickhouse.rows<{ n: string }>('SELECT sum(n) AS n FROM sums WHERE part = 0')
     return [certain, Number(row!.n)]
   }
   const slice = await batchOf(['a', 'b'])
-  await insertSlices(inserter, folded, [slice])
-  for (let first = 2; first <= 4; first++) await insertSlices(inserter, folded, [await batchOf(['c'], first)])
+  await insertSlices(inserter(), folded, [slice])
+  for (let first = 2; first <= 4; first++) await insertSlices(inserter(), folded, [await batchOf(['c'], first)])
   assert.equal(await recovered(slice), [true, 5])
   await clickhouse.command('INSERT INTO sums SELECT 1 + number, 1 FROM numbers(2000)', {
     max_partitions_per_insert_block: '0',
   })
   assert.equal(await recovered(slice), [false, 5])
+})
+
+test('older records that are inserted again bring no key back that was deleted since, though its tombstone has been removed', async () => {
+  const tables = ['`public.notes.changelog`', '`public.notes.current`']
+  for (const name of tables) await clickhouse.command(`TRUNCATE TABLE ${name}`)
+  const created = await batchOf(['a', 'b'], 100)
+  for (const slice of [created, await batchOf(['a'], 102, 'd')]) await insertSlices(inserter(), folded, [slice])
+  const live = async () => {
+    const rows = await clickhouse.rows<{ note: string }>('SELECT note FROM `public.notes` ORDER BY id')
+    return rows.map(({ note }) => note)
+  }
+  for (const lost of ['0', '_offset = 100', '_offset < 102']) {
+    await clickhouse.command(`ALTER TABLE ${tables[0]} DELETE WHERE ${lost}`, { mutations_sync: '1' })
+    await clickhouse.command(`OPTIMIZE TABLE ${tables[1]} FINAL`)
+    await clickhouse.command(`ALTER TABLE ${tables[1]} DELETE WHERE _deleted = 1`, { mutations_sync: '1' })
+    await recoverSlices(inserter(), folded, [created], { server: lost, sameServer: false, isPast: true })
+    assert.equal(await live(), ['b'], lost)
+  }
 })
 
 test('up to twenty records that a table cannot store are set aside, more of them are no fault of theirs', async () => {

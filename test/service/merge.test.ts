@@ -1,11 +1,15 @@
-// test/service/merge.test: what stands in several parts is merged where merging makes rows fewer, and nowhere else.
-// May know: clickhouse/{client,merge}, consumer/{upkeep,watermark}, real ClickHouse.
+// test/service/merge.test: what stands in several parts is merged where merging makes rows fewer, and old tombstones are removed.
+// May know: contract/table, clickhouse, consumer/{upkeep,watermark}, real ClickHouse.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { tableStatements } from '../../clickhouse/ddl.ts'
+import { insertSettings } from '../../clickhouse/insert.ts'
 import { mergeParts } from '../../clickhouse/merge.ts'
+import { type Bounds, removeTombstones } from '../../clickhouse/tombstones.ts'
 import { keepMerged } from '../../consumer/upkeep.ts'
 import { watermarkStatements } from '../../consumer/watermark.ts'
+import type { Table } from '../../contract/table.ts'
 import type { Log } from '../../runtime/log.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
@@ -107,6 +111,102 @@ SETTINGS ${neverByItself}`)
   await insert(1, 300_000)
   await tenLooks()
   assert.equal((await parts(own)).sums, [2, 2, 2])
+  await own.close()
+})
+
+const visits: Table = {
+  schema: 'shop',
+  name: 'visits',
+  columns: [{ name: 'id', encoding: 'long', pgType: 'bigint', nullable: false }],
+  key: ['id'],
+  partitionKey: ['id'],
+}
+
+interface Images {
+  readonly sign: 1 | -1
+  readonly lsn: number
+  readonly from: number
+  readonly to: number
+  readonly partition?: number
+}
+
+/** A database with the tables of `visits`, and what inserts images of it under a token of their own, as the consumer does. */
+async function visitsWarehouse() {
+  const database = uniqueName('tombstones')
+  const own = await createWarehouse(services, database)
+  for (const sql of [...watermarkStatements, ...tableStatements(visits)]) await own.command(sql)
+  const insert = ({ sign, lsn, from, to, partition = 0 }: Images) =>
+    own.command(
+      `INSERT INTO \`shop.visits.changelog\` SELECT number, ${sign}, if(${sign} > 0, 'c', 'd'), ${lsn}, number,
+  bitShiftLeft(toUInt128(${lsn}), 64) + number, ${partition}, ${lsn} * 1000000 + number, now64(6) FROM numbers(${from}, ${to - from})`,
+      insertSettings(`${sign} ${lsn} ${from} ${partition}`, to - from),
+    )
+  const merge = () => own.command('OPTIMIZE TABLE `shop.visits.current` FINAL')
+  const held = async () => {
+    const [row] = await own.rows<Record<string, string>>(
+      'SELECT count() AS rows, countIf(_deleted) AS tombstones, (SELECT count() FROM `shop.visits`) AS live FROM `shop.visits.current`',
+    )
+    return Object.values(row!).map(Number)
+  }
+  return { database, own, insert, merge, held }
+}
+
+test('tombstones that are visible for long are removed in passing, and an insert that is sent again brings no row back', async () => {
+  const { database, own, insert, merge, held } = await visitsWarehouse()
+  const created: Images = { sign: 1, lsn: 1, from: 0, to: 300_000 }
+  const old: Images = { sign: -1, lsn: 2, from: 0, to: 260_000 }
+  const young: Images = { sign: -1, lsn: 5, from: 260_000, to: 260_100 }
+  // The newest row of its partition is a tombstone, and old.
+  const elsewhere: Images[] = [1, -1].map((sign, index) => {
+    return { sign: sign as 1 | -1, lsn: 1 + index, from: 300_000, to: 300_050, partition: 1 }
+  })
+  for (const images of [created, old, young, ...elsewhere]) await insert(images)
+  await merge()
+  assert.equal(await held(), [300_050, 260_150, 39_900])
+  const makeVisible = (lsn: number) =>
+    own.command(
+      `INSERT INTO watermark (lsn, commit_time, visible_at) VALUES (${lsn}, now(), now() + INTERVAL 2 SECOND)`,
+    )
+  await makeVisible(4)
+  const account = { url: own.url, user: 'default', password: '' }
+  const stop = keepMerged(connectClickhouse({ ...account, database }), {
+    ...{ log: quietLog(), isOurs: () => true, everyMs: 20, tombstoneMs: 200 },
+  })
+  await until(async () => (await held())[0]! < 300_000, { what: 'tombstones are removed' })
+  await stop()
+  assert.equal(await held(), [40_001, 101, 39_900])
+  for (const images of [created, old, ...elsewhere]) await insert(images)
+  assert.equal(await held(), [40_001, 101, 39_900])
+  await insert({ sign: 1, lsn: 6, from: 0, to: 10 })
+  assert.is((await held())[2], 39_910)
+  await own.close()
+})
+
+test('tombstones stay while an older image stands in another part, while they or their part are new, and where they are few', async () => {
+  const { own, insert, merge, held } = await visitsWarehouse()
+  const options = { log: quietLog(), signal: new AbortController().signal }
+  const remove = async (bounds: Partial<Bounds> = {}) => {
+    await removeTombstones(own, { below: '10', writtenBefore: '2100-01-01 00:00:00', ...bounds }, options)
+    return (await held())[1]
+  }
+  await own.command('SYSTEM STOP MERGES `shop.visits.current`')
+  await insert({ sign: 1, lsn: 1, from: 0, to: 1_100_000 })
+  await insert({ sign: -1, lsn: 2, from: 0, to: 290_000 })
+  assert.is(await remove(), 290_000)
+  await own.command('SYSTEM START MERGES `shop.visits.current`')
+  await merge()
+  assert.is(await remove({ writtenBefore: '2020-01-01 00:00:00' }), 290_000)
+  assert.is(await remove({ below: '2' }), 290_000)
+  // What a repetition under a lost token would bring.
+  await own.command('INSERT INTO `shop.visits.current` VALUES (7, 0, bitShiftLeft(toUInt128(1), 64) + 7, 0)')
+  assert.is(await remove(), 290_000)
+  await insert({ sign: 1, lsn: 3, from: 0, to: 20_000 })
+  await merge()
+  assert.is(await remove(), 270_000)
+  await insert({ sign: -1, lsn: 4, from: 0, to: 20_000 })
+  await merge()
+  assert.is(await remove(), 1)
+  assert.equal(await held(), [810_001, 1, 810_000])
   await own.close()
 })
 

@@ -1,0 +1,87 @@
+// clickhouse/tombstones: markers of deleted keys, removed from current states where nothing older is left to mark.
+// May know: clickhouse/{client,quote}, runtime/log.
+
+import type { Log } from '../runtime/log.ts'
+import type { Clickhouse } from './client.ts'
+import { quoteName, quoteString } from './quote.ts'
+
+/** Which tombstones are old, and which parts have come to rest. */
+export interface Bounds {
+  /** LSN. Tombstones of changes from here on are kept. */
+  readonly below: string
+  /** By the clock of ClickHouse, text of a DateTime in UTC. Parts that were written since are left alone. */
+  readonly writtenBefore: string
+}
+
+/** The oldest part of a partition, which mostly is the largest too. */
+interface FirstPart {
+  readonly table: string
+  /** Columns, quoted. */
+  readonly key: string
+  readonly partition: string
+  readonly part: string
+  readonly rows: string
+}
+
+/** As with merging: five rows rewritten for each that goes, whatever the size; fewer than these cost a reader a few milliseconds. */
+const fewest = 250_000
+const share = 4
+const mostBytes = 50e9
+
+/** Of level 0 are parts that were written as they came, perhaps with several rows of one key. */
+const firstParts = `SELECT parts.table AS table, any(tables.sorting_key) AS key, parts.partition_id AS partition,
+  argMin(parts.name, min_block_number) AS part, toString(argMin(parts.rows, min_block_number)) AS rows
+FROM system.parts AS parts
+INNER JOIN system.tables AS tables ON tables.database = parts.database AND tables.name = parts.table
+WHERE parts.database = currentDatabase() AND parts.active
+  AND startsWith(tables.engine_full, 'ReplacingMergeTree(_version, _deleted)')
+  AND parts.table NOT IN (SELECT table FROM system.mutations WHERE database = currentDatabase() AND NOT is_done)
+GROUP BY table, partition
+HAVING argMin(level, min_block_number) > 0 AND argMin(parts.rows, min_block_number) > ${fewest}
+  AND argMin(bytes_on_disk, min_block_number) < ${mostBytes}
+  AND argMin(modification_time, min_block_number) < toDateTime({writtenBefore:String}, 'UTC')
+ORDER BY table, partition`
+
+/**
+ * Deletes old tombstones where they are more than a quarter of a part, unless an older image of one of their keys stands in another part:
+ * a merge is to come first. Best effort: what fails is logged. Ends early, and silently, when aborted.
+ */
+export async function removeTombstones(
+  clickhouse: Clickhouse,
+  bounds: Bounds,
+  { log, signal }: { log: Log; signal: AbortSignal },
+): Promise<void> {
+  const parts = await clickhouse.rows<FirstPart>(firstParts, { writtenBefore: bounds.writtenBefore })
+  for (const first of parts) {
+    if (signal.aborted) return
+    await removeFrom(clickhouse, first, bounds, log).catch(error => {
+      if (!signal.aborted) log.warn('tombstones stay for now', { table: first.table, reason: String(error) })
+    })
+  }
+}
+
+async function removeFrom(
+  clickhouse: Clickhouse,
+  { table, key, partition, part, rows }: FirstPart,
+  { below }: Bounds,
+  log: Log,
+): Promise<void> {
+  const started = performance.now()
+  const name = quoteName(table)
+  const isOld = `_version < bitShiftLeft(toUInt128(${below}), 64)`
+  // The newest row of each Kafka partition stays, whatever it is: it tells how far the current state has come.
+  const condition = `_part = ${quoteString(part)} AND _deleted = 1 AND ${isOld}
+  AND (_partition, _version) NOT IN (SELECT _partition, max(_version) FROM ${name} GROUP BY _partition)`
+  const [found] = await clickhouse.rows<{ old: string; needed: string }>(
+    `SELECT count() AS old,
+  countIf((${key}) IN (SELECT ${key} FROM ${name} WHERE _part != ${quoteString(part)} AND _deleted = 0 AND ${isOld})) AS needed
+FROM ${name} WHERE ${condition}`,
+  )
+  if (Number(found!.old) <= Math.max(fewest, Number(rows) / share) || found!.needed !== '0') return
+  // Of this part only: once it has been merged into another, its name is gone, and nothing is deleted.
+  await clickhouse.command(`ALTER TABLE ${name} DELETE IN PARTITION ID ${quoteString(partition)} WHERE ${condition}`, {
+    mutations_sync: '1',
+  })
+  const ms = Math.round(performance.now() - started)
+  log.info('removed old markers of deleted rows', { table, rows: found!.old, ms })
+}
