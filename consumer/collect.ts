@@ -25,7 +25,9 @@ export async function fetchNext(
     if (lanes.isLate(folder.tables.get(topic)!.group)) continue
     positions.push({ topic, partition, offset, maxBytes: partitionBytes })
   }
-  return fetcher.fetch(positions, limits, signal)
+  const fetched = await fetcher.fetch(positions, limits, signal)
+  // Of thousands of partitions, few have any news.
+  return fetched.filter(({ records, fromOffset }) => records.nextOffset > fromOffset)
 }
 
 /** The slices of this turn; watermarks go to their follower. What was fetched ahead of a group that is still busy is fetched again later. */

@@ -155,7 +155,7 @@ async function fill(loop: FoldLoop, filling: Filling, signal: AbortSignal): Prom
   const { folder, reader } = loop
   let { start: fromOffset, before } = gap
   for await (const records of readRange(reader, { topic, partition, start: fromOffset, end: gap.end }, signal)) {
-    const fetched = { topic, partition, records, fromOffset, end: gap.end, logStartOffset: 0 }
+    const fetched = { topic, partition, records, fromOffset, end: gap.end }
     fromOffset = records.nextOffset
     await learnSchemas(folder, [fetched], signal)
     for (const slice of slicesBelow(fetched, table.envelope, { end: gap.end, before })) {

@@ -156,7 +156,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
   const topic = deadLettersTopic(config.name, generation.number)
   const letters = await openDeadLetters({ connection, topic, signal })
   openings.opened('dead letters', () => letters.close())
-  const fetcher = openFetcher(connection)
+  const fetcher = openFetcher(connection, { follows: true })
   openings.opened('fetcher', () => fetcher.close())
   const reader = openFetcher(connection)
   openings.opened('reader', () => reader.close())

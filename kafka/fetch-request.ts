@@ -1,4 +1,4 @@
-// kafka/fetch-request: the Fetch request and its response, version 11, without a fetch session.
+// kafka/fetch-request: the Fetch request and its response, version 11.
 // May know: kafka/{broker,wire}.
 
 import type { RawRequest } from './broker.ts'
@@ -19,12 +19,27 @@ export interface FetchLimits {
   readonly maxBytes: number
 }
 
+/** What a request says beside its limits; what it means is kafka/fetch-session's affair. */
+export interface FetchAsk {
+  readonly session: { readonly id: number; readonly epoch: number }
+  readonly positions: readonly Required<FetchPosition>[]
+  readonly forgotten: readonly { readonly topic: string; readonly partition: number }[]
+}
+
+export interface FetchResponse {
+  /** Of the whole response. */
+  readonly errorCode: number
+  readonly throttleMs: number
+  readonly sessionId: number
+  readonly partitions: readonly PartitionResponse[]
+}
+
 export interface PartitionResponse {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
   readonly highWatermark: number
-  readonly logStartOffset: number
+  /** A view of the response. */
   readonly records: Buffer
 }
 
@@ -32,43 +47,38 @@ const fetchApi = { apiKey: 1, apiVersion: 11, apiName: 'Fetch' } as const
 const consumer = -1
 /** Of others' transactions too: an open one would hold up what stands behind it, and none of ours are in one. */
 const readUncommitted = 0
-const noSession = { id: 0, epoch: -1 }
 const unknown = -1
 const answerMarginMs = 20_000
 const nothing = Buffer.alloc(0)
 
-/** The broker fills up the response in the order of the positions. @see https://kafka.apache.org/protocol.html#The_Messages_Fetch */
-export function fetchRequest(positions: readonly FetchPosition[], limits: FetchLimits): RawRequest {
-  const writer = new WireWriter(64 + positions.length * 64)
+/** @see https://kafka.apache.org/protocol.html#The_Messages_Fetch */
+export function fetchRequest({ session, positions, forgotten }: FetchAsk, limits: FetchLimits): RawRequest {
+  const writer = new WireWriter(64 + (positions.length + forgotten.length) * 64)
   writer.int32(consumer).int32(limits.maxWaitMs).int32(limits.minBytes).int32(limits.maxBytes).int8(readUncommitted)
-  writer.int32(noSession.id).int32(noSession.epoch)
+  writer.int32(session.id).int32(session.epoch)
   writer.array(runsOfTopics(positions), run => {
     writer.string(run[0]!.topic).array(run, ({ partition, offset, maxBytes }) => {
-      writer
-        .int32(partition)
-        .int32(unknown)
-        .int64(offset)
-        .int64(unknown)
-        .int32(maxBytes ?? limits.maxBytes)
+      writer.int32(partition).int32(unknown).int64(offset).int64(unknown).int32(maxBytes)
     })
   })
-  const noForgottenTopics = 0
-  writer.int32(noForgottenTopics).string('')
+  writer.array(runsOfTopics(forgotten), run => {
+    writer.string(run[0]!.topic).array(run, ({ partition }) => writer.int32(partition))
+  })
+  const noRack = ''
+  writer.string(noRack)
   return { ...fetchApi, body: [writer.finish()], timeoutMs: limits.maxWaitMs + answerMarginMs }
 }
 
-/** Error code of the whole response, and what there is per partition; `records` are views of the payload. */
-export function parseFetchResponse(payload: Buffer): { errorCode: number; partitions: PartitionResponse[] } {
-  const throttleTime = 4
-  const reader = new WireReader(payload, throttleTime)
+export function parseFetchResponse(payload: Buffer): FetchResponse {
+  const reader = new WireReader(payload)
+  const throttleMs = reader.int32()
   const errorCode = reader.int16()
-  const sessionId = 4
-  reader.offset += sessionId
+  const sessionId = reader.int32()
   const topics = reader.array(() => {
     const topic = reader.string()!
     return reader.array(() => parsePartition(reader, topic))
   })
-  return { errorCode, partitions: topics.flat() }
+  return { errorCode, throttleMs, sessionId, partitions: topics.flat() }
 }
 
 function parsePartition(reader: WireReader, topic: string): PartitionResponse {
@@ -76,8 +86,8 @@ function parsePartition(reader: WireReader, topic: string): PartitionResponse {
   const errorCode = reader.int16()
   const highWatermark = reader.int64()
   const lastStableOffset = 8
-  reader.offset += lastStableOffset
-  const logStartOffset = reader.int64()
+  const logStartOffset = 8
+  reader.offset += lastStableOffset + logStartOffset
   const abortedTransaction = 8 + 8
   reader.array(() => {
     reader.offset += abortedTransaction
@@ -85,12 +95,12 @@ function parsePartition(reader: WireReader, topic: string): PartitionResponse {
   const preferredReadReplica = 4
   reader.offset += preferredReadReplica
   const records = reader.bytes() ?? nothing
-  return { topic, partition, errorCode, highWatermark, logStartOffset, records }
+  return { topic, partition, errorCode, highWatermark, records }
 }
 
-/** A topic may appear several times, so the order of positions is kept. */
-function runsOfTopics(positions: readonly FetchPosition[]): FetchPosition[][] {
-  const runs: FetchPosition[][] = []
+/** A topic may appear several times, so the order of positions is kept: the broker fills up the response in that order. */
+function runsOfTopics<T extends { readonly topic: string }>(positions: readonly T[]): T[][] {
+  const runs: T[][] = []
   for (const position of positions) {
     const run = runs.at(-1)
     if (run?.[0]?.topic === position.topic) run.push(position)

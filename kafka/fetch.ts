@@ -4,16 +4,11 @@
 import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { pause } from '../runtime/pause.ts'
-import { answeredError, errorFromCode, isRetriable } from './broker.ts'
+import { answeredError, errorFromCode, isRetriable, type RawRequest } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { attemptLevel, backoffMs, describe, kafkaError } from './failure.ts'
-import {
-  type FetchLimits,
-  type FetchPosition,
-  fetchRequest,
-  type PartitionResponse,
-  parseFetchResponse,
-} from './fetch-request.ts'
+import { type FetchLimits, type FetchPosition, fetchRequest, parseFetchResponse } from './fetch-request.ts'
+import { FetchSession, type Told } from './fetch-session.ts'
 import type { Lane } from './lane.ts'
 import { earliest, latest, listOffsets, listOffsetsOf } from './offsets.ts'
 import { decodeBatches, type RecordSet } from './record-batch.ts'
@@ -27,42 +22,53 @@ export interface FetchedPartition {
   readonly fromOffset: number
   /** Offset after the last record that may be read: all in-sync replicas have it, and no open transaction stands before it. */
   readonly end: number
-  /** Offset of the first record still kept. */
-  readonly logStartOffset: number
   readonly records: RecordSet
 }
 
-/** What a leader said, or why it could not be asked. */
+/** What a leader said, if anything, or why it could not be asked. */
 interface Answer {
-  readonly partitions: readonly PartitionResponse[]
+  readonly told?: Told | undefined
   readonly failure?: string
 }
 
 /** A request under way to one leader; several calls of `fetch` may wait for it. */
 interface Poll {
-  readonly positions: readonly FetchPosition[]
+  readonly session: FetchSession
   readonly answer: Promise<Answer>
   isDone: boolean
 }
 
-export function openFetcher(connection: KafkaConnection): Fetcher {
-  return new Fetcher(connection)
+export interface FetcherOptions {
+  /**
+   * Whether it asks again and again for much the same partitions. Each leader then keeps a fetch session for it, and idle partitions cost
+   * next to nothing.
+   */
+  readonly follows?: boolean
+}
+
+const noWait: FetchLimits = { maxWaitMs: 0, minBytes: 0, maxBytes: 0 }
+const nothing = Buffer.alloc(0)
+const noRecords = decodeBatches(nothing, { topic: '', partition: 0, fromOffset: 0 })
+
+export function openFetcher(connection: KafkaConnection, options: FetcherOptions = {}): Fetcher {
+  return new Fetcher(connection, options)
 }
 
 export class Fetcher {
   readonly #connection: KafkaConnection
   readonly #lane: Lane
+  readonly #follows: boolean
   readonly #polls = new Map<number, Poll>()
+  /** By leader. */
+  readonly #sessions = new Map<number, FetchSession>()
   readonly #stop = new AbortController()
   /** How often a leader could not be asked, or was no longer the leader. */
   interruptions = 0
-  #turn = 0
-  /** Partitions that had records when they were asked for last, of which none came. */
-  readonly #passedOver = new Set<string>()
   #failures = 0
 
-  constructor(connection: KafkaConnection) {
+  constructor(connection: KafkaConnection, { follows = false }: FetcherOptions) {
     this.#connection = connection
+    this.#follows = follows
     this.#lane = connection.openLane()
   }
 
@@ -82,7 +88,7 @@ export class Fetcher {
     for (const [leader, itsPositions] of byLeader)
       if (!this.#polls.has(leader)) this.#polls.set(leader, this.#poll(leader, itsPositions, limits))
     await untilFirst([...this.#polls.values()], signal)
-    const { fetched, failure } = await this.#collect(positions)
+    const { fetched, failure } = await this.#collect(byLeader)
     const found = [...byLeader.values()].reduce((sum, ofLeader) => sum + ofLeader.length, 0)
     if (failure !== undefined) await this.#recover(positions, failure, signal)
     else if (found < positions.length) await this.#recover(positions, 'no leader is known', signal)
@@ -112,7 +118,17 @@ export class Fetcher {
 
   close(): void {
     this.#stop.abort()
-    this.#lane.close()
+    const sessions = this.#follows ? [...this.#sessions] : []
+    if (sessions.length === 0) this.#lane.close()
+    const ending = sessions.map(([leader, session]) => this.#end(leader, session).catch(ignore))
+    void Promise.all(ending).then(() => this.#lane.close())
+  }
+
+  /** A broker has room for only so many sessions. Of those that nobody ends, it keeps each for two minutes at least. */
+  async #end(leader: number, session: FetchSession): Promise<void> {
+    await this.#polls.get(leader)?.answer
+    const ask = session.end()
+    if (ask !== undefined) await (await this.#lane.to(leader)).send(fetchRequest(ask, noWait))
   }
 
   /** Positions without a known leader are left out. */
@@ -129,7 +145,10 @@ export class Fetcher {
   }
 
   #poll(leader: number, positions: readonly FetchPosition[], limits: FetchLimits): Poll {
-    const poll: Poll = { positions, answer: this.#ask(leader, this.#inTurn(positions), limits), isDone: false }
+    const session = this.#sessions.get(leader) ?? new FetchSession(this.#follows)
+    this.#sessions.set(leader, session)
+    const ask = () => fetchRequest(session.next(positions, limits), limits)
+    const poll: Poll = { session, answer: this.#ask(leader, session, ask), isDone: false }
     const end = () => {
       poll.isDone = true
     }
@@ -137,59 +156,45 @@ export class Fetcher {
     return poll
   }
 
-  /**
-   * The first position may fill the whole response, so each takes its turn to be the first. A record that is larger than what may come of
-   * its partition comes only if its partition is the first that has any, so partitions of which nothing came go before all others.
-   */
-  #inTurn(positions: readonly FetchPosition[]): readonly FetchPosition[] {
-    const first = this.#turn++ % positions.length
-    const inTurn = [...positions.slice(first), ...positions.slice(0, first)]
-    if (this.#passedOver.size === 0) return inTurn
-    const isFirst = (position: FetchPosition) => this.#passedOver.has(keyOf(position))
-    return [...inTurn.filter(isFirst), ...inTurn.filter(position => !isFirst(position))]
-  }
-
-  async #ask(leader: number, positions: readonly FetchPosition[], limits: FetchLimits): Promise<Answer> {
+  async #ask(leader: number, session: FetchSession, next: () => RawRequest): Promise<Answer> {
     try {
       const link = await this.#lane.to(leader)
-      const { errorCode, partitions } = parseFetchResponse(await link.send(fetchRequest(positions, limits)))
-      if (errorCode !== 0) throw errorFromCode(errorCode)
-      return { partitions }
+      for (let isNew = session.isNew; ; isNew = true) {
+        const response = parseFetchResponse(await link.send(next()))
+        if (response.errorCode === 0) return { told: session.take(response) }
+        // The broker has made room for another session, or was started anew. Nothing is lost with a session.
+        session.restart()
+        if (isNew) throw errorFromCode(response.errorCode)
+      }
     } catch (error) {
+      session.restart()
       if (!isRetriable(error)) throw kafkaError(error, 'fetch records')
-      return { partitions: [], failure: describe(error) }
+      return { failure: describe(error) }
     }
   }
 
-  /** Takes what has been answered, as far as it was fetched at the positions that are wanted now. */
-  async #collect(wanted: readonly FetchPosition[]): Promise<{ fetched: FetchedPartition[]; failure?: string }> {
+  /** Takes what has been answered, as far as it was asked for at the positions that are wanted now. */
+  async #collect(
+    byLeader: ReadonlyMap<number, readonly FetchPosition[]>,
+  ): Promise<{ fetched: FetchedPartition[]; failure?: string }> {
     const fetched: FetchedPartition[] = []
     let failure: string | undefined
-    let offsets: Map<string, FetchPosition> | undefined
-    for (const [leader, poll] of this.#polls) {
-      if (!poll.isDone) continue
+    for (const [leader, { session, answer, isDone }] of this.#polls) {
+      if (!isDone) continue
       this.#polls.delete(leader)
-      const answer = await poll.answer
-      failure ??= answer.failure
-      if (answer.partitions.length > 0) offsets ??= byPartition(wanted)
-      const positions = byPartition(poll.positions)
-      for (const response of answer.partitions) {
-        const key = keyOf(response)
-        const asked = positions.get(key)!
-        if (offsets?.get(key)?.offset !== asked.offset) continue
-        if (response.errorCode === 0) fetched.push(this.#note(key, decode(response, asked)))
-        else failure ??= await this.#transient(errorFromCode(response.errorCode), asked)
+      const { told, failure: whyNot } = await answer
+      failure ??= whyNot
+      if (told === undefined) continue
+      for (const position of byLeader.get(leader) ?? []) {
+        const held = session.find(position)
+        if (held?.offset !== position.offset) continue
+        const response = told.get(held)
+        if (response !== undefined && response.errorCode !== 0)
+          failure ??= await this.#transient(errorFromCode(response.errorCode), position)
+        else if (held.end !== -1) fetched.push(fetchedAt(position, held.end, response?.records))
       }
     }
     return { fetched, ...(failure === undefined ? {} : { failure }) }
-  }
-
-  /** Whether there was something to give, and nothing was given. */
-  #note(key: string, fetched: FetchedPartition): FetchedPartition {
-    const { records, fromOffset, end } = fetched
-    if (records.nextOffset === fromOffset && end > fromOffset) this.#passedOver.add(key)
-    else this.#passedOver.delete(key)
-    return fetched
   }
 
   /** Describes an error that passes; throws any other. */
@@ -225,18 +230,13 @@ export class Fetcher {
   }
 }
 
-function decode(response: PartitionResponse, { offset }: FetchPosition): FetchedPartition {
-  const { topic, partition, highWatermark: end, logStartOffset } = response
-  const records = decodeBatches(response.records, { topic, partition, fromOffset: offset })
-  return { topic, partition, end, logStartOffset, records, fromOffset: offset }
-}
-
-function byPartition(positions: readonly FetchPosition[]): Map<string, FetchPosition> {
-  return new Map(positions.map(position => [keyOf(position), position]))
-}
-
-function keyOf({ topic, partition }: Pick<FetchPosition, 'topic' | 'partition'>): string {
-  return `${topic}/${partition}`
+function fetchedAt(position: FetchPosition, end: number, batches: Buffer = nothing): FetchedPartition {
+  const { topic, partition, offset: fromOffset } = position
+  const records =
+    batches.length === 0
+      ? { ...noRecords, nextOffset: fromOffset }
+      : decodeBatches(batches, { topic, partition, fromOffset })
+  return { topic, partition, end, records, fromOffset }
 }
 
 /** Until one of the polls has ended, however it ended. @throws the signal's reason */

@@ -88,7 +88,6 @@ async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c')
     partition: 0,
     fromOffset: first,
     end: first + notes.length,
-    logStartOffset: 0,
     records,
   }
   return firstSlice(fetched, folded)!

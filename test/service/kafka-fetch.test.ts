@@ -90,17 +90,19 @@ test('a record that is larger than what may come of its partition comes with the
   }
   const huge = partitions - 1
   await producer.send({ topic, messages: [{ partition: huge, value: 'y'.repeat(200_000) }] })
-  const own = openFetcher(connection)
-  const offsets = new Array<number>(partitions).fill(0)
-  let answers = 0
-  while (offsets[huge] === 0) {
-    const positions = offsets.map((offset, partition) => ({ topic, partition, offset, maxBytes: 20_000 }))
-    for (const { partition, records } of await own.fetch(positions, limits, signal))
-      offsets[partition] = records.nextOffset
-    answers++
+  for (const follows of [false, true]) {
+    const own = openFetcher(connection, { follows })
+    const offsets = new Array<number>(partitions).fill(0)
+    let answers = 0
+    while (offsets[huge] === 0) {
+      const positions = offsets.map((offset, partition) => ({ topic, partition, offset, maxBytes: 20_000 }))
+      for (const { partition, records } of await own.fetch(positions, limits, signal))
+        offsets[partition] = records.nextOffset
+      answers++
+    }
+    own.close()
+    assert.ok(answers <= 2, `it came with answer ${answers}`)
   }
-  own.close()
-  assert.ok(answers <= 2, `it came with answer ${answers}`)
 })
 
 test("records of others' transactions are given like any others, also while one is open; their markers are passed", async () => {

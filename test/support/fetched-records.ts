@@ -53,5 +53,5 @@ export function fetchedRecords(samples: readonly Sample[], fromOffset = samples[
     valueEnds: endsOf(1),
     nextOffset: (samples.at(-1)?.offset ?? 0) + 1,
   }
-  return { topic: 't', partition: 0, end: 100, logStartOffset: 0, records, fromOffset }
+  return { topic: 't', partition: 0, end: 100, records, fromOffset }
 }

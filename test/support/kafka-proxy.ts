@@ -7,11 +7,17 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 /** `lose`: the client never gets this response and its connection breaks, although the broker did the work. */
 export type Verdict = 'pass' | 'lose'
 
+/** A request and its response, each with its four bytes of length. */
+export interface Exchange {
+  readonly request: Buffer
+  readonly response: Buffer
+}
+
 export interface KafkaProxy {
   /** `host:port` to connect to; the broker's own address in its answers is replaced by it. */
   readonly address: string
   /** Decides on every response, by the API key of its request: 0 is Produce. Default: all pass. */
-  decide: (apiKey: number) => Verdict
+  decide: (apiKey: number, exchange: Exchange) => Verdict
   /** How many responses were lost so far. */
   readonly lost: () => number
   /** Breaks all connections that are open now. */
@@ -25,7 +31,7 @@ export async function startKafkaProxy(broker: string): Promise<KafkaProxy> {
   let lost = 0
   const server = createServer(client => {
     const upstream = connect(Number(port), host)
-    const apiKeys = new Map<number, number>()
+    const asked = new Map<number, Buffer>()
     const requests = new Frames()
     const responses = new Frames()
     const cut = () => {
@@ -42,14 +48,14 @@ export async function startKafkaProxy(broker: string): Promise<KafkaProxy> {
     }
     client.on('data', chunk => {
       for (const frame of requests.take(chunk)) {
-        apiKeys.set(frame.readInt32BE(8), frame.readInt16BE(4))
+        asked.set(frame.readInt32BE(8), frame)
         upstream.write(frame)
       }
     })
     upstream.on('data', chunk => {
       for (const frame of responses.take(chunk)) {
-        const apiKey = apiKeys.get(frame.readInt32BE(4))!
-        if (proxy.decide(apiKey) === 'lose') {
+        const { apiKey, ...exchange } = answered(asked, frame)
+        if (proxy.decide(apiKey, exchange) === 'lose') {
           lost += 1
           cut()
           return
@@ -82,6 +88,14 @@ export async function startKafkaProxy(broker: string): Promise<KafkaProxy> {
 
 const metadata = 3
 const findCoordinator = 10
+
+/** Takes out the request of a response. */
+function answered(asked: Map<number, Buffer>, response: Buffer): Exchange & { readonly apiKey: number } {
+  const correlationId = response.readInt32BE(4)
+  const request = asked.get(correlationId)!
+  asked.delete(correlationId)
+  return { apiKey: request.readInt16BE(4), request, response }
+}
 
 /** Cuts a stream of bytes into whole frames, their four bytes of length included. */
 class Frames {
