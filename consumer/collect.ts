@@ -9,6 +9,8 @@ import type { FoldLoop, Tenure } from './tenure.ts'
 
 /** Bytes per fetch: bounds the memory of a batch, as this one is held while the next is being fetched. */
 const limits = { maxWaitMs: 100, minBytes: 1, maxBytes: 12 * 1024 * 1024 }
+/** Records end the wait. A broker looks at every partition at its beginning and at its end, so that short waits keep it busy. */
+const idleWaitMs = 500
 const partitionBytes = 3 * 1024 * 1024
 const watermarkBytes = 64 * 1024
 
@@ -25,9 +27,15 @@ export async function fetchNext(
     if (lanes.isLate(folder.tables.get(topic)!.group)) continue
     positions.push({ topic, partition, offset, maxBytes: partitionBytes })
   }
-  const fetched = await fetcher.fetch(positions, limits, signal)
+  const wait = isIdle(loop, tenure, lanes) ? { maxWaitMs: idleWaitMs } : {}
+  const fetched = await fetcher.fetch(positions, { ...limits, ...wait }, signal)
   // Of thousands of partitions, few have any news.
   return fetched.filter(({ records, fromOffset }) => records.nextOffset > fromOffset)
+}
+
+/** Whether a turn without records would do nothing: no commit, no watermark, and no group that has waited for its batches to end. */
+function isIdle({ watermarks }: FoldLoop, { owned }: Tenure, lanes: Lanes): boolean {
+  return watermarks.pending === 0 && !lanes.isAnyBusy && ![...owned.values()].some(({ isNews }) => isNews)
 }
 
 /** The slices of this turn; watermarks go to their follower. What was fetched ahead of a group that is still busy is fetched again later. */

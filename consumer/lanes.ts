@@ -35,6 +35,11 @@ export class Lanes {
     for (const [group, own] of groups) this.#start(group, own)
   }
 
+  /** Whether any batches are being inserted. */
+  get isAnyBusy(): boolean {
+    return this.#lanes.size > 0
+  }
+
   /** Whether batches of the group are being inserted. */
   isBusy(group: string): boolean {
     return this.#lanes.has(group)
