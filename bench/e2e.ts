@@ -1,10 +1,10 @@
 // bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
-// May know: bench, generator/schema. Each backlog is written while nobody reads, so that only the pipe is measured.
+// Each backlog is written while nobody reads, so that only the pipe is measured.
 
 import { publicationName } from '../contract/generation.ts'
-import { applySchema } from '../generator/schema.ts'
-import { query } from '../postgres/connect.ts'
-import { dropSlot } from '../postgres/slot.ts'
+import { applySchema } from '../generator/database/schema.ts'
+import { query } from '../postgres/client/client.ts'
+import { dropSlot } from '../postgres/replication/slot.ts'
 import { drainWalsender, insertPlain, type Limits, produceWithBroker } from './limits.ts'
 import {
   type BenchStack,

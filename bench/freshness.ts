@@ -1,8 +1,8 @@
 // bench/freshness: commit in Postgres → visible in ClickHouse, in a table and in an aggregate, at a given rate.
-// May know: bench/pipeline, generator/schema. Measured from outside: only a writer and a reader, no figure of millrace's own.
+// Measured from outside: only a writer and a reader, no figure of millrace's own.
 
-import { applySchema } from '../generator/schema.ts'
-import { type Client, connect, query } from '../postgres/connect.ts'
+import { applySchema } from '../generator/database/schema.ts'
+import { type Client, connect, query } from '../postgres/client/client.ts'
 import { type BenchStack, openBenchStack, Pipeline, salesSettings } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 

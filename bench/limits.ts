@@ -1,13 +1,12 @@
 // bench/limits: what the parts can do by themselves, in the same run: the figures to hold the pipe against.
-// May know: bench/pipeline, postgres, stack.
 
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { query } from '../postgres/connect.ts'
-import type { PgoutputHandler } from '../postgres/pgoutput.ts'
-import { dropSlot } from '../postgres/slot.ts'
-import { openStream } from '../postgres/stream.ts'
+import { query } from '../postgres/client/client.ts'
+import type { PgoutputHandler } from '../postgres/protocol/pgoutput.ts'
+import { dropSlot } from '../postgres/replication/slot.ts'
+import { openStream } from '../postgres/replication/stream.ts'
 import { readState } from '../stack/state.ts'
 import { type BenchStack, poll } from './pipeline.ts'
 

@@ -1,5 +1,5 @@
 // bench/main: `npm run bench -- e2e|freshness|reports|wide [--rate N] [--tables N] [--json]`.
-// May know: bench. Figures are ratios within one run on one machine; nothing here passes or fails.
+// Figures are ratios within one run on one machine; nothing here passes or fails.
 
 import { parseArgs } from 'node:util'
 import { measureEndToEnd } from './e2e.ts'

@@ -1,16 +1,15 @@
 // bench/pipeline: a stack of its own and the services as processes, as a user runs them.
-// May know: everything below.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parse, stringify } from 'yaml'
-import { type Child, startChild } from '../cli/children.ts'
+import { type Child, startChild } from '../cli/child-process.ts'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import type { ConsumerStatus } from '../consumer/status.ts'
-import { type Client, connect } from '../postgres/connect.ts'
+import { type Client, connect } from '../postgres/client/client.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { packagePath } from '../runtime/package.ts'
-import { askStatus } from '../runtime/presence.ts'
+import { askStatus } from '../runtime/service-discovery.ts'
 import { readState } from '../stack/state.ts'
 import { down, reset, up } from '../stack/up.ts'
 import { type ProcessUse, useOf } from './processes.ts'

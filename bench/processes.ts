@@ -1,5 +1,5 @@
 // bench/processes: CPU time and peak memory of other processes, by the operating system's own accounts.
-// May know: nothing. Linux only: /proc.
+// Linux only: /proc.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 

@@ -1,9 +1,9 @@
 // bench/reports: how long each report takes, and what folding scattered updates costs, on a shop and on one ten times its size.
-// May know: bench/{pipeline,shop}, clickhouse. Both shops stand side by side and are measured by turns.
+// Both shops stand side by side and are measured by turns.
 
 import { randomUUID } from 'node:crypto'
-import { loadModel } from '../clickhouse/model.ts'
 import { publish } from '../clickhouse/publish.ts'
+import { loadModel } from '../modeling/model.ts'
 import { packagePath } from '../runtime/package.ts'
 import { openBenchStack } from './pipeline.ts'
 import { current, fillSource, insertImages, loadShop, type Multiplied, type Shop, tables, untilQuiet } from './shop.ts'

@@ -1,7 +1,6 @@
 // bench/sales-rows: rows of the sales model, made inside Postgres so that making them costs little.
-// May know: postgres/connect.
 
-import { type Client, query } from '../postgres/connect.ts'
+import { type Client, query } from '../postgres/client/client.ts'
 
 /** What orders refer to, in an empty schema: one territory, shop and product, and a thousand customers. */
 export async function seedReferences(client: Client): Promise<void> {

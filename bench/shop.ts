@@ -1,12 +1,11 @@
 // bench/shop: a shop of a million orders that comes through the real pipe, multiplied inside ClickHouse where a larger one is asked for.
-// May know: bench/pipeline, clickhouse, generator.
 
 import { randomUUID } from 'node:crypto'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
-import { backfill } from '../generator/backfill.ts'
-import { applySchema } from '../generator/schema.ts'
+import { backfill } from '../generator/database/backfill.ts'
+import { applySchema } from '../generator/database/schema.ts'
 import { type BenchStack, Pipeline, poll, salesSettings } from './pipeline.ts'
 
 /** A generation of its own. */

@@ -1,8 +1,8 @@
 // bench/wide: many small tables that all change a little: start, idle cost, freshness and memory.
-// May know: bench/{freshness,pipeline}, postgres. Measured from outside: a writer, a reader, and the operating system's accounts.
+// Measured from outside: a writer, a reader, and the operating system's accounts.
 
 import { parseLsn } from '../contract/position.ts'
-import { connect, query } from '../postgres/connect.ts'
+import { connect, query } from '../postgres/client/client.ts'
 import type { ProducerStatus } from '../producer/progress.ts'
 import { type Latency, summarize } from './freshness.ts'
 import { type BenchStack, mapValues, openBenchStack, Pipeline, poll, useOfAll } from './pipeline.ts'

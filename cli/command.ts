@@ -1,9 +1,8 @@
 // cli/command: what every command gets (configuration, log, life) and how its result becomes an exit code.
-// May know: runtime and commander.
 
 import type { Command } from 'commander'
-import { type Config, environment, loadConfig } from '../runtime/config.ts'
-import type { Environment } from '../runtime/config-file.ts'
+import { type Config, environment, loadConfig } from '../runtime/config/config.ts'
+import type { Environment } from '../runtime/config/file.ts'
 import { type Life, live } from '../runtime/lifecycle.ts'
 import { type Log, openLog } from '../runtime/log.ts'
 

@@ -1,10 +1,9 @@
 // cli/config: `millrace config schema | show | check`.
-// May know: runtime and commander.
 
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
-import { configJsonSchema } from '../runtime/config-settings.ts'
-import { redactConfig } from '../runtime/redact.ts'
+import { redactConfig } from '../runtime/config/redact.ts'
+import { configJsonSchema } from '../runtime/config/settings.ts'
 import { printJson, runs } from './command.ts'
 
 export function configCommand(program: Command): void {

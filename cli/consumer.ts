@@ -1,10 +1,9 @@
 // cli/consumer: `millrace consumer`: topics into ClickHouse.
-// May know: consumer, cli.
 
 import type { Command } from 'commander'
 import { runConsumer } from '../consumer/main.ts'
 import { runs } from './command.ts'
-import { openServices } from './endpoints.ts'
+import { openServices } from './servers.ts'
 
 export function consumerCommand(program: Command): void {
   program

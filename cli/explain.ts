@@ -1,5 +1,4 @@
 // cli/explain: `millrace explain [CODE]`: what an error code means and what the process does when it meets it.
-// May know: runtime and commander.
 
 import type { Command } from 'commander'
 import { type ErrorCode, errorCodes, MillraceError } from '../runtime/errors.ts'

@@ -1,23 +1,27 @@
 // cli/generations: `millrace generations [--json]` and `millrace generations drop N`: what each holds, and its removal.
-// May know: clickhouse, contract, kafka, postgres, producer, cli.
 
 import type { Command } from 'commander'
-import { dropDatabase, findDatabases, type GenerationDatabase, isOfPipeline } from '../clickhouse/databases.ts'
+import {
+  dropDatabase,
+  findDatabases,
+  type GenerationDatabase,
+  isOfPipeline,
+} from '../clickhouse/generation-databases.ts'
 import { findStableViews } from '../clickhouse/stable-views.ts'
 import { type GenerationState, numberInName } from '../contract/generation.ts'
 import { generationPrefix } from '../contract/names.ts'
 import type { Being } from '../contract/owner.ts'
-import { listTopics } from '../kafka/admin.ts'
-import { newestGeneration } from '../kafka/generations.ts'
-import { withClient } from '../postgres/connect.ts'
-import { findSlots } from '../postgres/slot.ts'
-import { dropGeneration } from '../producer/cleanup.ts'
+import { listTopics } from '../kafka/client/admin.ts'
+import { newestGeneration } from '../kafka/generations-topic.ts'
+import { withClient } from '../postgres/client/client.ts'
+import { findSlots } from '../postgres/replication/slot.ts'
+import { dropGeneration } from '../producer/generation/cleanup.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { carryOut, type Steps } from '../runtime/steps.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
+import { type CommandWorkspace, knownGenerations, openWorkspace } from './context.ts'
 import { refuseIfKept } from './obstacles.ts'
-import { type CommandWorkspace, knownGenerations, openWorkspace } from './workspace.ts'
 
 export interface GenerationReport {
   readonly number: number

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // cli/main: the entry of `millrace`; runs the program and turns what goes wrong into a message and an exit code.
-// May know: program and runtime.
 
 import { CommanderError } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'

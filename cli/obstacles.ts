@@ -1,14 +1,13 @@
 // cli/obstacles: what keeps something from being destroyed, asked of all three systems before anything is.
-// May know: clickhouse, contract, kafka, postgres, runtime, cli/workspace.
 
 import { type ToDrop, whatKeepsInClickhouse } from '../clickhouse/droppable.ts'
 import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
-import { whatKeepsInKafka } from '../kafka/permissions.ts'
-import { withClient } from '../postgres/connect.ts'
-import { whatKeepsInPostgres } from '../postgres/drop-rights.ts'
-import { holdGeneration } from '../producer/cleanup.ts'
+import { whatKeepsInKafka } from '../kafka/group/permissions.ts'
+import { withClient } from '../postgres/client/client.ts'
+import { whatKeepsInPostgres } from '../postgres/preflight/drop-rights.ts'
+import { holdGeneration } from '../producer/generation/cleanup.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { CommandWorkspace } from './workspace.ts'
+import type { CommandWorkspace } from './context.ts'
 
 export interface Doomed extends ToDrop {
   readonly generations?: readonly Generation[]

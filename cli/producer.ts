@@ -1,10 +1,9 @@
 // cli/producer: `millrace producer`: Postgres into topics.
-// May know: producer, cli.
 
 import type { Command } from 'commander'
 import { runProducer } from '../producer/main.ts'
 import { runs } from './command.ts'
-import { openServices } from './endpoints.ts'
+import { openServices } from './servers.ts'
 
 export function producerCommand(program: Command): void {
   program

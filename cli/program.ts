@@ -1,5 +1,4 @@
 // cli/program: the command line: global options and the list of commands.
-// May know: commander and every command.
 
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
@@ -9,24 +8,24 @@ type AddCommand = (program: Command) => void
 
 /** Each command is a function that adds itself to the program. Help lists them in this order. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
-  demo: async () => (await import('./demo.ts')).demoCommand,
-  check: async () => (await import('./check.ts')).checkCommand,
+  demo: async () => (await import('./demo/demo.ts')).demoCommand,
+  check: async () => (await import('./check/check.ts')).checkCommand,
   start: async () => (await import('./start.ts')).startCommand,
   producer: async () => (await import('./producer.ts')).producerCommand,
   consumer: async () => (await import('./consumer.ts')).consumerCommand,
   generations: async () => (await import('./generations.ts')).generationsCommand,
-  forget: async () => (await import('./forget.ts')).forgetCommand,
-  generator: async () => (await import('./generator.ts')).generatorCommand,
-  generate: async () => (await import('./generate.ts')).generateCommand,
-  import: async () => (await import('./import.ts')).importCommand,
-  status: async () => (await import('./status.ts')).statusCommand,
+  forget: async () => (await import('./forget/forget.ts')).forgetCommand,
+  generator: async () => (await import('./shop/generator.ts')).generatorCommand,
+  generate: async () => (await import('./shop/generate.ts')).generateCommand,
+  import: async () => (await import('./shop/import.ts')).importCommand,
+  status: async () => (await import('./status/status.ts')).statusCommand,
   verify: async () => (await import('./verify.ts')).verifyCommand,
-  export: async () => (await import('./export.ts')).exportCommand,
-  roles: async () => (await import('./roles.ts')).rolesCommand,
-  model: async () => (await import('./model.ts')).modelCommand,
+  export: async () => (await import('./model/export.ts')).exportCommand,
+  roles: async () => (await import('./model/roles.ts')).rolesCommand,
+  model: async () => (await import('./model/model.ts')).modelCommand,
   up: async () => (await import('./stack.ts')).stackCommands,
   down: async () => (await import('./stack.ts')).stackCommands,
-  reset: async () => (await import('./reset.ts')).resetCommand,
+  reset: async () => (await import('./reset/reset.ts')).resetCommand,
   config: async () => (await import('./config.ts')).configCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,
 }

@@ -1,8 +1,7 @@
 // cli/stack: the commands that start and stop the local Postgres, Kafka and ClickHouse.
-// May know: stack, runtime.
 
 import type { Command } from 'commander'
-import type { Config } from '../runtime/config.ts'
+import type { Config } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { type Component, components } from '../stack/component.ts'
 import { down, up } from '../stack/up.ts'

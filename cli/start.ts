@@ -1,11 +1,10 @@
 // cli/start: `millrace start`: producer and consumer together, each a process of its own.
-// May know: cli.
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
-import { failWithChild, sameConfiguration, startChild } from './children.ts'
+import { failWithChild, sameConfiguration, startChild } from './child-process.ts'
 import { runs } from './command.ts'
-import { everything, openServices } from './endpoints.ts'
+import { everything, openServices } from './servers.ts'
 
 export function startCommand(program: Command): void {
   program

@@ -1,14 +1,13 @@
 // cli/verify: `millrace verify [--json]`: exit 0 equal, 1 different, 2 something could not be compared.
-// May know: verify, cli.
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import type { Failure } from '../verify/attempt.ts'
+import type { ReportComparison } from '../verify/report-verdict.ts'
 import type { TableComparison } from '../verify/tables.ts'
-import type { ReportComparison } from '../verify/trial.ts'
 import { type Verification, verify } from '../verify/verify.ts'
 import { printJson, runs } from './command.ts'
-import { openServices } from './endpoints.ts'
+import { openServices } from './servers.ts'
 
 const exitCodesHelp = `
 Exit codes: 0 equal; 1 something differs; 2 nothing was found to differ, and something could not be compared; 130 interrupted.`

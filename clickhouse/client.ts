@@ -1,12 +1,11 @@
 // clickhouse/client: the one connection to ClickHouse, with its errors made ours.
-// May know: runtime, clickhouse/errors.
 
 import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client'
-import type { TlsFiles } from '../runtime/tls-files.ts'
+import type { TlsFiles } from '../runtime/config/tls-files.ts'
 import { wrapClickhouseError } from './errors.ts'
 
 export interface ClickhouseOptions {

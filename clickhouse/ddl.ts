@@ -1,5 +1,5 @@
 // clickhouse/ddl: the tables behind one captured table.
-// May know: contract, clickhouse/quote. Pure: statements out, nothing executed.
+// Pure: statements out, nothing executed.
 
 import type { Column, Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'

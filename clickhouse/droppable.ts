@@ -1,5 +1,4 @@
 // clickhouse/droppable: what keeps databases, tables and views from being dropped, asked before anything is.
-// May know: clickhouse/{client,quote}.
 
 import { text } from 'node:stream/consumers'
 import type { Clickhouse } from './client.ts'

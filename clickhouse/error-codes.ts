@@ -1,5 +1,5 @@
 // clickhouse/error-codes: what ClickHouse's error codes mean for a statement of ours.
-// May know: nothing. @see https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+// @see https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 
 /** By what an error means: names and numbers of ClickHouse. */
 const codes = {

@@ -1,5 +1,4 @@
 // clickhouse/errors: what a failed statement means for the data, and what to do about it.
-// May know: runtime, clickhouse/error-codes.
 
 import { ClickHouseError } from '@clickhouse/client'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'

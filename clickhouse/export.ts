@@ -1,5 +1,4 @@
 // clickhouse/export: the rows of a view as a file that other programs read.
-// May know: runtime/errors, clickhouse/{client,quote}.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { MillraceError } from '../runtime/errors.ts'

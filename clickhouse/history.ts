@@ -1,5 +1,4 @@
 // clickhouse/history: every version of a table's rows with the time it was valid for (slowly changing dimension, type 2).
-// May know: contract, clickhouse/{client,ddl,quote}.
 
 import type { historyColumnNames } from '../contract/names.ts'
 import { type Table, tableName } from '../contract/table.ts'

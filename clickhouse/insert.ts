@@ -1,5 +1,4 @@
 // clickhouse/insert: the statement that turns wrapped records into rows of a changelog.
-// May know: contract, clickhouse/{ddl,quote}.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { avroName } from '../contract/names.ts'

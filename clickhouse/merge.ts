@@ -1,5 +1,4 @@
 // clickhouse/merge: parts that ClickHouse would leave beside each other for long, merged.
-// May know: clickhouse/{client,quote}, runtime/log.
 
 import type { Log } from '../runtime/log.ts'
 import type { Clickhouse } from './client.ts'

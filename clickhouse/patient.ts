@@ -1,5 +1,5 @@
 // clickhouse/patient: a connection whose statements are each tried again until they pass.
-// May know: runtime/{log,retry}, clickhouse/client. For statements that may be repeated, as those are that make what is not there yet.
+// For statements that may be repeated, as those are that make what is not there yet.
 
 import type { Log } from '../runtime/log.ts'
 import { type Failures, retry } from '../runtime/retry.ts'

@@ -1,5 +1,5 @@
 // clickhouse/pinned: every setting that could change what a statement of the consumer means, at the value that it counts on.
-// May know: runtime/errors, clickhouse/client. @see https://clickhouse.com/docs/operations/settings/settings
+// @see https://clickhouse.com/docs/operations/settings/settings
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { MillraceError } from '../runtime/errors.ts'

@@ -1,5 +1,5 @@
 // clickhouse/publish: stable names that point at one generation.
-// May know: clickhouse/{client,quote,stable-views}, runtime. Analysts read these; a rebuild switches them and nothing else.
+// Analysts read these; a rebuild switches them and nothing else.
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../runtime/errors.ts'

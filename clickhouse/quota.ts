@@ -1,5 +1,4 @@
 // clickhouse/quota: a connection whose statements wait for the next interval of a quota, each for itself.
-// May know: runtime/{errors,log,pause,retry}, clickhouse/client.
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'

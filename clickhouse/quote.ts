@@ -1,5 +1,5 @@
 // clickhouse/quote: names and strings as SQL text.
-// May know: nothing. Names come from an attacker-writable catalog, so nothing reaches SQL unquoted.
+// Names come from an attacker-writable catalog, so nothing reaches SQL unquoted.
 
 /** A backticked identifier. ClickHouse honours backslash escapes inside, so both are escaped. */
 export function quoteName(name: string): string {

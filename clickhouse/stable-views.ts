@@ -1,5 +1,4 @@
 // clickhouse/stable-views: what stands under the names that analysts use, and which of it a pipeline has published.
-// May know: clickhouse/{client,quote}.
 
 import type { Clickhouse } from './client.ts'
 import { quotePath, quoteString } from './quote.ts'

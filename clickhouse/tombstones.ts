@@ -1,5 +1,4 @@
 // clickhouse/tombstones: markers of deleted keys, removed from current states where nothing older is left to mark.
-// May know: clickhouse/{client,quote}, runtime/log.
 
 import type { Log } from '../runtime/log.ts'
 import type { Clickhouse } from './client.ts'

@@ -1,10 +1,9 @@
 // consumer/generation: which generation to fold.
-// May know: contract/generation, kafka, runtime.
 
 import { type Generation, generationsTopic } from '../contract/generation.ts'
-import type { KafkaConnection } from '../kafka/cluster.ts'
-import type { Fetcher } from '../kafka/fetch.ts'
-import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations.ts'
+import type { KafkaConnection } from '../kafka/client/cluster.ts'
+import type { Fetcher } from '../kafka/consumer/fetcher.ts'
+import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations-topic.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { pause } from '../runtime/pause.ts'

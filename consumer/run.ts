@@ -1,20 +1,20 @@
 // consumer/run: the one loop from topics to ClickHouse.
-// May know: contract, kafka, runtime, consumer. Each turn commits "done so far, and this next" before it inserts.
+// Each turn commits "done so far, and this next" before it inserts.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
-import { announce } from './announce.ts'
-import { type Batch, cutBatches } from './batch.ts'
-import { collect, fetchNext } from './collect.ts'
-import { foldBatch, type LastRecords, learnSchemas, recoverBatch } from './fold.ts'
-import { Lanes } from './lanes.ts'
-import { restarted, serverLifetime } from './lifetime.ts'
-import { partitionKey } from './partition-key.ts'
-import { countRecords } from './slice.ts'
-import { takeOver } from './takeover.ts'
-import type { FoldLoop, Tenure } from './tenure.ts'
-import { markUncertain } from './uncertain.ts'
-import { Watch } from './watch.ts'
+import { announce } from './assignment/announce.ts'
+import type { FoldLoop, Tenure } from './assignment/assignment.ts'
+import { collect, fetchNext } from './assignment/collect.ts'
+import { Lanes } from './assignment/lanes.ts'
+import { takeOver } from './assignment/takeover.ts'
+import { Watch } from './assignment/watch.ts'
+import { foldBatch, type LastRecords, learnSchemas, recoverBatch } from './insert/apply.ts'
+import { type Batch, cutBatches } from './records/batch.ts'
+import { partitionKey } from './records/partition-key.ts'
+import { countRecords } from './records/record-range.ts'
+import { restarted, serverLifetime } from './warehouse/server-run.ts'
+import { markUncertain } from './warehouse/uncertain.ts'
 
 /** Records of a turn from which on there is taken to be a backlog. */
 const backlogRecords = 10_000

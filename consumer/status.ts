@@ -1,11 +1,11 @@
 // consumer/status: what the consumer says about itself at GET /status.
-// May know: contract/table, consumer. The shape that `millrace status` and the demo read.
+// The shape that `millrace status` and the demo read.
 
 import { tableName } from '../contract/table.ts'
 import type { Failure } from '../runtime/retry.ts'
-import type { FreshnessSummary } from './freshness.ts'
-import type { FoldLoop } from './tenure.ts'
-import type { Uncertainty } from './uncertain.ts'
+import type { FoldLoop } from './assignment/assignment.ts'
+import type { FreshnessSummary } from './insert/freshness.ts'
+import type { Uncertainty } from './warehouse/uncertain.ts'
 
 export interface ConsumerStatus {
   /** 0 until the producer has begun one. */

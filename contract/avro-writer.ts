@@ -1,5 +1,5 @@
 // contract/avro-writer: one growing buffer that Avro's primitives are written into.
-// May know: nothing. Every write needs room that was reserved before; a write past the end would be lost without a word.
+// Every write needs room that was reserved before; a write past the end would be lost without a word.
 
 const leastBytes = 64 * 1024
 

@@ -1,5 +1,4 @@
 // contract/dead-letter: a record that could not be represented, decoded or applied, with everything needed to try again.
-// May know: nothing.
 
 /**
  * The dead-letter topic has a partition per writer, so that each finds its own last letter at the end of one and writes none twice.

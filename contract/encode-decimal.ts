@@ -1,5 +1,4 @@
 // contract/encode-decimal: Postgres' text of a numeric as Avro's decimal.
-// May know: contract/avro-writer, contract/encode-number, contract/refusal.
 
 import type { AvroWriter } from './avro-writer.ts'
 import { parseDigits, powersOfTen } from './encode-number.ts'

@@ -1,5 +1,4 @@
 // contract/encode-number: Postgres' text of integers and floats as Avro, without a string in between.
-// May know: contract/avro-writer.
 
 import type { AvroWriter } from './avro-writer.ts'
 

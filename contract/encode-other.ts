@@ -1,5 +1,4 @@
 // contract/encode-other: Postgres' text of booleans and bytea as Avro.
-// May know: contract/avro-writer.
 
 import type { AvroWriter } from './avro-writer.ts'
 

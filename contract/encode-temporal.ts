@@ -1,5 +1,4 @@
 // contract/encode-temporal: Postgres' ISO text of dates and timestamps as Avro, with `DateStyle = ISO` and `TimeZone = UTC`.
-// May know: contract/avro-writer, contract/encode-number, contract/types, contract/refusal.
 
 import type { AvroWriter } from './avro-writer.ts'
 import { parseDigits, writeProduct } from './encode-number.ts'

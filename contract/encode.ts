@@ -1,5 +1,5 @@
 // contract/encode: a row in Postgres' text form as the key and value of a Kafka record.
-// May know: contract/*. One pass from bytes to bytes; no string and no object per column.
+// One pass from bytes to bytes; no string and no object per column.
 
 import { AvroWriter, longestVarint } from './avro-writer.ts'
 import { decimalWriter } from './encode-decimal.ts'

@@ -1,5 +1,5 @@
 // contract/envelope: the records of one table as they stand in its topic, and what is none of them.
-// May know: contract. Walks every byte of key and value without decoding a value, so that nothing half right passes.
+// Walks every byte of key and value without decoding a value, so that nothing half right passes.
 
 import type { Change } from './encode.ts'
 import type { Position } from './position.ts'

@@ -1,5 +1,5 @@
 // contract/generation: one numbered attempt to hold the source downstream, and the records that describe it.
-// May know: contract/names. A generation is {slot, topics, consumer group, ClickHouse database}, never reused once abandoned.
+// A generation is {slot, topics, consumer group, ClickHouse database}, never reused once abandoned.
 
 import { generationPrefix } from './names.ts'
 

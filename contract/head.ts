@@ -1,5 +1,5 @@
 // contract/head: the first fields of a record's value, read without decoding the rest.
-// May know: contract/position, contract/wire. valueSchema puts them first for this.
+// valueSchema puts them first for this.
 
 import type { Position } from './position.ts'
 import { wireHeaderBytes } from './wire.ts'

@@ -1,5 +1,4 @@
 // contract/names: names of the source made fit for Kafka and Avro, without two names ever becoming one.
-// May know: nothing.
 
 import { createHash } from 'node:crypto'
 

@@ -1,5 +1,5 @@
 // contract/owner: the mark by which what a generation holds in Postgres and ClickHouse is told from everything else.
-// May know: contract/generation. A comment there, since databases and publications have no other place for it.
+// A comment there, since databases and publications have no other place for it.
 
 import type { Generation } from './generation.ts'
 

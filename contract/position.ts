@@ -1,5 +1,5 @@
 // contract/position: where a change stands in the source's history.
-// May know: nothing. Everything is ordered, versioned and de-duplicated by position, never by a clock.
+// Everything is ordered, versioned and de-duplicated by position, never by a clock.
 
 /**
  * Position of a change: commit LSN of its transaction, then its ordinal inside the transaction.

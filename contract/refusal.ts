@@ -1,5 +1,5 @@
 // contract/refusal: a value that its column's type downstream cannot hold.
-// May know: nothing. It depends on the image alone, so that the same row is refused at every attempt.
+// It depends on the image alone, so that the same row is refused at every attempt.
 
 /**
  * Counts the changes of what is refused. A generation keeps to the rules that it began with: a row that was set aside must not come

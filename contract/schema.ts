@@ -1,5 +1,5 @@
 // contract/schema: a table as Avro schemas, and back.
-// May know: contract/table, contract/types, contract/names. The value schema alone is enough to rebuild the table elsewhere.
+// The value schema alone is enough to rebuild the table elsewhere.
 
 import { avroName } from './names.ts'
 import type { Column, Encoding, Table } from './table.ts'

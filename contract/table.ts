@@ -1,5 +1,5 @@
 // contract/table: what both ends know of a captured table.
-// May know: nothing. Made from Postgres' catalog by the producer, carried in the Avro schema, read back by the consumer.
+// Made from Postgres' catalog by the producer, carried in the Avro schema, read back by the consumer.
 
 /** How a column's text form becomes an Avro value, and what it is in ClickHouse. See types.ts for the closed table. */
 export type Encoding =

@@ -1,5 +1,5 @@
 // contract/types: the closed table from Postgres types to Avro and ClickHouse.
-// May know: contract/table. Every built-in type is exact, exact as text, or refused with a reason; nothing is guessed.
+// Every built-in type is exact, exact as text, or refused with a reason; nothing is guessed.
 
 import type { Column, Encoding } from './table.ts'
 

@@ -1,5 +1,4 @@
 // contract/wire: the five bytes before every Avro body.
-// May know: nothing.
 
 /** Magic byte 0 and a big-endian schema id. @see https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format */
 export const wireHeaderBytes = 5

@@ -1,18 +1,17 @@
 // producer/main: puts the producer together: connections, status and registry servers, and the loop.
-// May know: kafka, runtime, producer.
 
-import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/cluster.ts'
-import { openFetcher } from '../kafka/fetch.ts'
-import { openSchemaStore, type SchemaStore } from '../kafka/registry.ts'
-import { registryRoutes } from '../kafka/registry-server.ts'
-import { TopicRegistry } from '../kafka/registry-topic.ts'
-import type { Config } from '../runtime/config.ts'
+import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/client/cluster.ts'
+import { openFetcher } from '../kafka/consumer/fetcher.ts'
+import { openSchemaStore, type SchemaStore } from '../kafka/registry/registry.ts'
+import { registryRoutes } from '../kafka/registry/registry-server.ts'
+import { TopicRegistry } from '../kafka/registry/topic-registry.ts'
+import type { Config } from '../runtime/config/config.ts'
 import { flowLimitMs, healthRoutes } from '../runtime/health.ts'
 import { serve } from '../runtime/http.ts'
 import type { Life } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
-import { announce, withdraw } from '../runtime/presence.ts'
 import { retry } from '../runtime/retry.ts'
+import { announce, withdraw } from '../runtime/service-discovery.ts'
 import { Progress } from './progress.ts'
 import { runCapture } from './run.ts'
 

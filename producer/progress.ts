@@ -1,12 +1,12 @@
 // producer/progress: what the producer is doing, as others may ask.
-// May know: contract, runtime, producer/{dead-letters,output}. The shape that `millrace status` and the demo read.
+// The shape that `millrace status` and the demo read.
 
 import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { Pulse } from '../runtime/health.ts'
-import type { DeadLetters } from './dead-letters.ts'
-import type { TableOutput } from './output.ts'
+import type { DeadLetters } from './write/dead-letters.ts'
+import type { TableOutput } from './write/table-writer.ts'
 
 export type Phase = 'starting' | 'loading' | 'streaming' | 'waiting'
 

@@ -1,12 +1,11 @@
 // producer/run: the producer's one loop: a generation, streamed until something breaks, and again.
-// May know: runtime, producer.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { pause } from '../runtime/pause.ts'
 import { Reminder } from '../runtime/reminder.ts'
-import { type Prepared, withGeneration } from './generation.ts'
-import { streamChanges } from './stream.ts'
-import type { Workspace } from './workspace.ts'
+import type { Workspace } from './context.ts'
+import { type Prepared, withGeneration } from './generation/generation.ts'
+import { streamChanges } from './stream/stream.ts'
 
 const firstPauseMs = 100
 const longestPauseMs = 3_000

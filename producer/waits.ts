@@ -1,8 +1,7 @@
 // producer/waits: what somebody else holds up, said in the log again and again with growing pauses, and in the status.
-// May know: postgres/{blocking,waiting}, runtime/{log,reminder}, producer/progress.
 
-import { describeTransaction, endingStatement } from '../postgres/blocking.ts'
-import type { OnBlocked } from '../postgres/waiting.ts'
+import { describeTransaction, endingStatement } from '../postgres/client/blocking.ts'
+import type { OnBlocked } from '../postgres/client/waiting.ts'
 import type { Log } from '../runtime/log.ts'
 import { Reminder } from '../runtime/reminder.ts'
 import type { Progress } from './progress.ts'

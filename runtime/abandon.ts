@@ -1,5 +1,4 @@
 // runtime/abandon: work that nobody waits for any more once a signal has fired.
-// May know: nothing.
 
 /**
  * What the work gives, or the signal's reason as soon as it fires. The work itself goes on unheard: only for what holds nothing that

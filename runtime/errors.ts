@@ -1,5 +1,4 @@
 // runtime/errors: every failure a user can meet, with its code and what to do about it.
-// May know: printable.
 
 import { indented } from './printable.ts'
 

@@ -1,5 +1,4 @@
 // runtime/health: what an orchestrator asks a service: whether its loop makes progress, and whether changes flow.
-// May know: runtime/http.
 
 import { Answer, type Route } from './http.ts'
 

@@ -1,5 +1,5 @@
 // runtime/http: the small read-only JSON server by which a service answers for its state.
-// May know: errors and log. It asks for no login, so it belongs on loopback or a private network.
+// It asks for no login, so it belongs on loopback or a private network.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'

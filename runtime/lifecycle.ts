@@ -1,8 +1,7 @@
 // runtime/lifecycle: one process from its start to its end: signals, the deadline, closing in reverse order.
-// May know: log, openings.
 
+import { Openings } from './disposables.ts'
 import type { Log } from './log.ts'
-import { Openings } from './openings.ts'
 
 /** How a process ends. A service that SIGTERM tells to stop, and that does so, has done its work: 0. */
 export const exitCodes = { ok: 0, found: 1, failed: 2, interrupted: 130 } as const

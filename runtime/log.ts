@@ -1,5 +1,5 @@
 // runtime/log: one line per event, JSON for machines and short text for a terminal.
-// May know: printable. Row values are never logged; callers pass names, positions and counts.
+// Row values are never logged; callers pass names, positions and counts.
 
 import { indented, oneLine } from './printable.ts'
 

@@ -1,5 +1,4 @@
 // runtime/package: where this package lies and which version it is, in a checkout and when installed.
-// May know: node only.
 
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'

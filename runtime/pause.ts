@@ -1,5 +1,4 @@
 // runtime/pause: a wait that a signal ends.
-// May know: nothing.
 
 import { setTimeout as delay } from 'node:timers/promises'
 

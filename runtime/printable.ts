@@ -1,5 +1,4 @@
 // runtime/printable: text of others, such as names from a catalog, made safe for a terminal and a log.
-// May know: nothing.
 
 /** Control characters, line separators, and what turns the direction of writing. */
 const unprintable = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu

@@ -1,5 +1,4 @@
 // runtime/reminder: when it is time to say again what has been said before.
-// May know: nothing.
 
 const firstPauseMs = 15_000
 const longestPauseMs = 600_000

@@ -1,5 +1,4 @@
 // runtime/retry: an attempt again and again, with growing pauses, as long as its errors say that this may help.
-// May know: errors, log, pause and reminder.
 
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'

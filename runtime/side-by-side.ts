@@ -1,5 +1,4 @@
 // runtime/side-by-side: the same work for many things, a few of them at once.
-// May know: nothing.
 
 /** Most of such work waits for a server, which does several things at once. */
 const atOnce = 8

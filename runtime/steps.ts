@@ -1,5 +1,4 @@
 // runtime/steps: a command that destroys, as a row of steps between any two of which its process may be killed.
-// May know: runtime/log.
 
 import type { Log } from './log.ts'
 

@@ -1,5 +1,4 @@
 // runtime/suggest: the known word that a mistyped one was probably meant to be.
-// May know: nothing.
 
 /** The nearest known word within a third of the typed word's length; undefined when none is that near. */
 export function nearest(typed: string, known: readonly string[]): string | undefined {

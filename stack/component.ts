@@ -1,5 +1,4 @@
 // stack/component: what a local component is, and what is remembered about it between runs.
-// May know: contract, runtime.
 
 import type { Log } from '../runtime/log.ts'
 

@@ -1,5 +1,4 @@
 // stack/daemon: a process that outlives the command which starts it, and its log file.
-// May know: stack/component, stack/processes.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

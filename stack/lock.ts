@@ -1,5 +1,4 @@
 // stack/lock: one command at a time may change a directory.
-// May know: stack/processes, stack/until, runtime.
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'

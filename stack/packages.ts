@@ -1,10 +1,9 @@
 // stack/packages: where installed packages and this package's own assets lie.
-// May know: runtime.
 
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { environment } from '../runtime/config.ts'
+import { environment } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 
 const require = createRequire(import.meta.url)

@@ -1,5 +1,4 @@
 // stack/ports: choosing loopback ports that stay free.
-// May know: node only.
 
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'

@@ -1,5 +1,4 @@
 // stack/processes: recognising processes of the operating system, and ending them without hitting a stranger.
-// May know: stack/component, stack/until.
 
 import { execFile } from 'node:child_process'
 import { readdir, readFile, readlink } from 'node:fs/promises'

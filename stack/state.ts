@@ -1,5 +1,4 @@
 // stack/state: stack.json, the memory of a stack between runs. Whoever changes it holds the stack's lock.
-// May know: stack/component, runtime.
 
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
 // stack/until: waiting for a condition with a deadline, the only way in which the stack waits.
-// May know: runtime/pause.
 
 import { pause } from '../runtime/pause.ts'
 

@@ -1,5 +1,4 @@
 // verify/asof: the rows of a table as they were in ClickHouse just before an LSN, while newer changes keep arriving.
-// May know: contract, clickhouse/{ddl,quote}.
 
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
 import { quoteName } from '../clickhouse/quote.ts'

@@ -1,7 +1,6 @@
 // verify/attempt: one comparison in a transaction of Postgres, whose failure is an answer and hides no other.
-// May know: postgres/connect, runtime/errors.
 
-import { type Client, query } from '../postgres/connect.ts'
+import { type Client, query } from '../postgres/client/client.ts'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
 
 /** Why something could not be compared. */

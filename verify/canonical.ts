@@ -1,5 +1,5 @@
 // verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
-// May know: contract, clickhouse/quote, verify/policies. Shares no code with the fold: it reads what each database holds.
+// Shares no code with the fold: it reads what each database holds.
 
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'

@@ -1,5 +1,4 @@
 // verify/changelog: whether the images of a table add up to its rows, each once, in ClickHouse as of one LSN.
-// May know: contract, clickhouse/{client,ddl,history,quote}, verify/{canonical,reading,sides}.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogName, currentName } from '../clickhouse/ddl.ts'

@@ -1,10 +1,10 @@
 // verify/checks: the model's own SQL that computes each report in Postgres.
-// May know: contract/table, clickhouse/model, runtime/errors, verify/policies. A check shares nothing with the materialized views.
+// A check shares nothing with the materialized views.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Model } from '../clickhouse/model.ts'
 import { type Table, tableName } from '../contract/table.ts'
+import type { Model } from '../modeling/model.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { asLeft } from './policies.ts'
 

@@ -1,12 +1,11 @@
 // verify/looks: every report, in as many looks as it takes to judge it while the source may never rest.
-// May know: verify, runtime/log.
 
 import type { Log } from '../runtime/log.ts'
 import { attempt, isFailure } from './attempt.ts'
 import type { ReportCheck } from './checks.ts'
+import { type ReportComparison, Trial } from './report-verdict.ts'
 import { compareReport } from './reports.ts'
 import type { SourceSnapshot } from './snapshot.ts'
-import { type ReportComparison, Trial } from './trial.ts'
 import { changedSince, type OpenedWarehouse } from './warehouse.ts'
 
 /** How often a report that differs while the source moves is looked at, at most, and how long at all. */

@@ -1,11 +1,11 @@
 // verify/policies: what leaves of a personal column, computed inside Postgres.
-// May know: contract/table, runtime. Shares no code with the gate that the values have passed.
+// Shares no code with the gate that the values have passed.
 
 import { createHash } from 'node:crypto'
 import type { Client } from 'pg'
 import { type Column, type Table, tableName } from '../contract/table.ts'
+import type { HashKey } from '../runtime/config/hash-key.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { HashKey } from '../runtime/hash-key.ts'
 
 /** Settings of the session, so that the key is in no statement's text. */
 const settings = { id: 'millrace.hash_id', inner: 'millrace.hash_inner', outer: 'millrace.hash_outer' }

@@ -1,5 +1,5 @@
 // verify/reading: how verification reads from ClickHouse: all of it, or an error.
-// May know: clickhouse/client, runtime/errors. A user's profile may cut results short or leave rows out; nothing of that may look like equality.
+// A user's profile may cut results short or leave rows out; nothing of that may look like equality.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import type { Clickhouse } from '../clickhouse/client.ts'

@@ -1,14 +1,13 @@
 // verify/reports: one look at a report in ClickHouse, beside an independent computation in Postgres.
-// May know: postgres, clickhouse, verify/{checks,reading,spelling}.
 
 import { type CustomTypesConfig, escapeLiteral, type FieldDef } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quotePath } from '../clickhouse/quote.ts'
-import type { Client } from '../postgres/connect.ts'
-import { postgresFailure } from '../postgres/failure.ts'
+import type { Client } from '../postgres/client/client.ts'
+import { postgresFailure } from '../postgres/client/errors.ts'
 import type { ReportCheck } from './checks.ts'
+import { type Kind, kindOf, spell } from './normalize-value.ts'
 import { readRows } from './reading.ts'
-import { type Kind, kindOf, spell } from './spelling.ts'
 
 export interface DifferingRow {
   /** Values of the key columns as literals: `'country', 'DE', NULL, 2025-01-01`. */

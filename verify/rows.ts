@@ -1,5 +1,4 @@
 // verify/rows: the rows of one table on two sides, by sums that narrow down to keys.
-// May know: verify/sides.
 
 import type { Side, Sum } from './sides.ts'
 

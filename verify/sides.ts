@@ -1,10 +1,9 @@
 // verify/sides: one table in either database, as sums over ranges of keys and as single keys.
-// May know: contract, postgres/connect, clickhouse, verify/{asof,canonical,reading}.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { freeName, quoteString } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
-import { type Client, query } from '../postgres/connect.ts'
+import { type Client, query } from '../postgres/client/client.ts'
 import { asOfSelect } from './asof.ts'
 import { clickhouseRow, keyRange, postgresName, postgresRow } from './canonical.ts'
 import { readRows } from './reading.ts'

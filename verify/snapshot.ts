@@ -1,10 +1,14 @@
 // verify/snapshot: Postgres as of one LSN.
-// May know: contract/position, postgres, runtime.
 
 import { randomBytes } from 'node:crypto'
-import { describeTransaction, endingStatement, findBlocking, type OpenTransaction } from '../postgres/blocking.ts'
-import { type Client, connect, disconnect, query, withClient } from '../postgres/connect.ts'
-import { type ExportedSnapshot, exportSnapshot } from '../postgres/slot.ts'
+import {
+  describeTransaction,
+  endingStatement,
+  findBlocking,
+  type OpenTransaction,
+} from '../postgres/client/blocking.ts'
+import { type Client, connect, disconnect, query, withClient } from '../postgres/client/client.ts'
+import { type ExportedSnapshot, exportSnapshot } from '../postgres/replication/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { pause } from '../runtime/pause.ts'

@@ -1,10 +1,10 @@
 // verify/source: what has become of the captured tables in Postgres' catalog.
-// May know: contract, postgres, runtime/config. In the transaction that the rows are read in, so that both fit together.
+// In the transaction that the rows are read in, so that both fit together.
 
 import { type Table, tableName } from '../contract/table.ts'
-import { type Named, readTables, type SourceTable } from '../postgres/catalog.ts'
-import type { Client } from '../postgres/connect.ts'
-import { type Config, tableEntry, tableOptions } from '../runtime/config.ts'
+import { type Named, readTables, type SourceTable } from '../postgres/catalog/catalog.ts'
+import type { Client } from '../postgres/client/client.ts'
+import { type Config, tableEntry, tableOptions } from '../runtime/config/config.ts'
 
 export interface Source {
   /** By `schema.table`: those that are captured, and those that the configuration names. */

@@ -1,5 +1,4 @@
 // verify/stable-names: whether what analysts read by its stable name is the generation that is verified, and all of it.
-// May know: contract/table, clickhouse/{client,ddl,history,publish,quote}, verify/reading.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { currentName, storageName } from '../clickhouse/ddl.ts'

@@ -1,11 +1,10 @@
 // verify/tables: everything there is to say of one captured table: its rows, its images, its key, and what its stable name shows.
-// May know: contract, postgres/{connect,history}, clickhouse/ddl, runtime, verify.
 
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
 import { type Table, tableName } from '../contract/table.ts'
-import type { Client } from '../postgres/connect.ts'
-import { walInsertLsn } from '../postgres/history.ts'
-import type { Config } from '../runtime/config.ts'
+import type { Client } from '../postgres/client/client.ts'
+import { walInsertLsn } from '../postgres/replication/history.ts'
+import type { Config } from '../runtime/config/config.ts'
 import { attempt, type Failure, isFailure } from './attempt.ts'
 import { checkChangelog, fromTheFuture, highestLsn, type Place } from './changelog.ts'
 import { type ComparedRows, compareRows, type RowComparison, total } from './rows.ts'

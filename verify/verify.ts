@@ -1,20 +1,19 @@
 // verify/verify: Postgres and ClickHouse at one LSN, every table, every report and every name that people read.
-// May know: contract, clickhouse, postgres/history, runtime, verify.
 
-import { loadModel, type Model } from '../clickhouse/model.ts'
 import { formatLsn } from '../contract/position.ts'
-import { identify } from '../postgres/history.ts'
-import type { Config } from '../runtime/config.ts'
+import { loadModel, type Model } from '../modeling/model.ts'
+import { identify } from '../postgres/replication/history.ts'
+import type { Config } from '../runtime/config/config.ts'
+import { loadHashKey } from '../runtime/config/hash-key.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { loadHashKey } from '../runtime/hash-key.ts'
 import type { Log } from '../runtime/log.ts'
 import { loadChecks, type ReportCheck, uncheckedViews, withPolicies } from './checks.ts'
 import { compareReports } from './looks.ts'
 import { giveKey } from './policies.ts'
+import type { ReportComparison } from './report-verdict.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
 import { checkStableNames } from './stable-names.ts'
 import { compareTables, type TableComparison } from './tables.ts'
-import type { ReportComparison } from './trial.ts'
 import { type OpenedWarehouse, openLiveWarehouse, strayChangelogs, untilVisible } from './warehouse.ts'
 
 export type Outcome = 'equal' | 'different' | 'undecided'

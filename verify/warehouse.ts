@@ -1,9 +1,8 @@
 // verify/warehouse: the generation that analysts see, found from ClickHouse alone.
-// May know: contract, clickhouse, runtime, verify/reading.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
-import { findDatabases } from '../clickhouse/databases.ts'
 import { changelogName, changelogSuffix, storageName } from '../clickhouse/ddl.ts'
+import { findDatabases } from '../clickhouse/generation-databases.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { formatLsn } from '../contract/position.ts'
 import { parseValueSchema } from '../contract/schema.ts'

@@ -1,5 +1,4 @@
 // test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do everything.
-// May know: everything.
 
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'

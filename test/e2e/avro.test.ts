@@ -1,5 +1,5 @@
 // test/e2e/avro.test: others read our topics: ClickHouse's own Confluent reader, given the registry endpoints that the producer serves.
-// May know: everything. Nothing of ours decodes here.
+// Nothing of ours decodes here.
 
 import { startPipeline } from '../support/pipeline.ts'
 import { type Servers, shareServers } from '../support/services.ts'

@@ -1,5 +1,5 @@
 // test/e2e/changes.test: every kind of row change, and every kind of name, ends in the same rows.
-// May know: everything. What is equal is for verify to say.
+// What is equal is for verify to say.
 
 import { escapeIdentifier as quote } from 'pg'
 import { oddNames } from '../support/odd-names.ts'

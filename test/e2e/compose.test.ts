@@ -1,11 +1,11 @@
 // test/e2e/compose.test: our services run as docker-compose.yml says, in the order it says, and stop cleanly.
-// May know: everything. The three servers are local ones; only addresses, ports and directories are translated.
+// The three servers are local ones; only addresses, ports and directories are translated.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { ConsumerStatus } from '../../consumer/status.ts'
-import { askStatus } from '../../runtime/presence.ts'
+import { askStatus } from '../../runtime/service-discovery.ts'
 import { compile } from '../support/build.ts'
 import { readCompose } from '../support/compose.ts'
 import { Container, type Place } from '../support/container.ts'

@@ -1,15 +1,15 @@
 // test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
-// May know: everything. `TEST_SEED` repeats the order and the pauses.
+// `TEST_SEED` repeats the order and the pauses.
 
 import { join } from 'node:path'
-import { readMetadata, writeMetadata } from '../../consumer/intent.ts'
+import { readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
 import { consumerGroup } from '../../contract/generation.ts'
-import { backfill } from '../../generator/backfill.ts'
-import { Random } from '../../generator/random.ts'
-import { applySchema } from '../../generator/schema.ts'
-import { deleteTopics, listTopics } from '../../kafka/admin.ts'
-import { joinGroup } from '../../kafka/group.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
+import { joinGroup } from '../../kafka/group/group.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { connectTo } from '../support/kafka.ts'
 import { disturb, countImages as imagesOf } from '../support/members.ts'
 import { killEach, targets } from '../support/nemesis.ts'

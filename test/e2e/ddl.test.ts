@@ -1,5 +1,4 @@
 // test/e2e/ddl: what is done to captured tables while they are streamed, or while nobody looks, never ends in rows that are wrong unseen.
-// May know: test/support.
 
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { type Servers, shareServers } from '../support/services.ts'

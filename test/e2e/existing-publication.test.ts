@@ -1,11 +1,10 @@
 // test/e2e/existing-publication: a pipeline whose role may replicate and read, and nothing else, on a publication that others made.
-// May know: everything.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Generation, generationsTopic } from '../../contract/generation.ts'
-import { deleteTopics } from '../../kafka/admin.ts'
-import { writeGeneration } from '../../kafka/generations.ts'
+import { deleteTopics } from '../../kafka/client/admin.ts'
+import { writeGeneration } from '../../kafka/generations-topic.ts'
 import { type CaptureRun, prepareCapture } from '../support/capture-run.ts'
 import { listGenerations, millrace, printed } from '../support/millrace.ts'
 import { startPipeline } from '../support/pipeline.ts'

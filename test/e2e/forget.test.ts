@@ -1,13 +1,13 @@
 // test/e2e/forget.test: a person is erased everywhere while the shop goes on, and generations are listed and dropped.
-// May know: everything. Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+// Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
 
 import { createHmac } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Proof } from '../../cli/forget.ts'
-import { backfill } from '../../generator/backfill.ts'
-import { applySchema } from '../../generator/schema.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import type { Proof } from '../../cli/forget/forget.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { listGenerations, millrace } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'

@@ -1,5 +1,5 @@
 // test/e2e/offsets.test: committed offsets, changelogs and topics that no longer fit each other: exact again, or a halt by name.
-// May know: everything. One pipeline for all; each test leaves it consistent for the next. More of them are in long/offsets.
+// One pipeline for all; each test leaves it consistent for the next. More of them are in long/offsets.
 
 import type { Pipeline } from '../support/pipeline.ts'
 import { type Servers, shareServers } from '../support/services.ts'

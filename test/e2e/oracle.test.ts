@@ -1,17 +1,17 @@
 // test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what Postgres computes from the rows.
-// May know: everything. `TEST_SEED` repeats a run, except that it is another day.
+// `TEST_SEED` repeats a run, except that it is another day.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { loadModel } from '../../clickhouse/model.ts'
-import { backfill } from '../../generator/backfill.ts'
-import { execute } from '../../generator/execute.ts'
-import { Life } from '../../generator/life.ts'
-import type { Operation } from '../../generator/operation.ts'
-import { Random } from '../../generator/random.ts'
-import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/scenario.ts'
-import { loadSituation, ReservedIds } from '../../generator/situation.ts'
-import { inTransaction } from '../../generator/transaction.ts'
-import { withClient } from '../../postgres/connect.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { execute } from '../../generator/database/execute.ts'
+import { loadSituation, ReservedIds } from '../../generator/database/shop-state.ts'
+import type { Operation } from '../../generator/shop/operation.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'
+import { Life } from '../../generator/shop/shop-simulation.ts'
+import { loadModel } from '../../modeling/model.ts'
+import { withClient } from '../../postgres/client/client.ts'
+import { inTransaction } from '../../postgres/client/transaction.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { historyEdits } from '../support/history-edits.ts'

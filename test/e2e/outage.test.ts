@@ -1,5 +1,4 @@
 // test/e2e/outage: Kafka and ClickHouse are away for a while, and the consumers, which nobody starts again, are there afterwards.
-// May know: everything.
 
 import { askHealth } from '../support/health.ts'
 import { printed } from '../support/millrace.ts'

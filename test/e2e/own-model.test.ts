@@ -1,5 +1,4 @@
 // test/e2e/own-model.test: the model that docs/write-a-model.md makes, from its very text, is right through every kind of change.
-// May know: everything.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

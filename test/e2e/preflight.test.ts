@@ -1,5 +1,4 @@
 // test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
-// May know: everything.
 
 import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'

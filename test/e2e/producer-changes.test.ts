@@ -1,11 +1,10 @@
 // test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held against the tables.
-// May know: contract, kafka, stack, test/support.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import type { Column, Encoding, Table } from '../../contract/table.ts'
-import { deleteTopics, listTopics } from '../../kafka/admin.ts'
-import { writeGeneration } from '../../kafka/generations.ts'
+import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
+import { writeGeneration } from '../../kafka/generations-topic.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'

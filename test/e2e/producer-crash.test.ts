@@ -1,9 +1,9 @@
 // test/e2e/producer-crash: kill -9 of the producer while it loads and while it streams; topics hold every change once.
-// May know: contract, generator/random, stack, test/support. `TEST_SEED` repeats a run.
+// `TEST_SEED` repeats a run.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
-import { Random } from '../../generator/random.ts'
+import { Random } from '../../generator/shop/random.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import { testSeed, times } from '../support/seed.ts'
 import { type Servers, shareServers } from '../support/services.ts'

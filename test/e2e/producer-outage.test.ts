@@ -1,5 +1,4 @@
 // test/e2e/producer-outage: the producer while Postgres or Kafka is away, and while it waits for somebody else.
-// May know: contract, stack, test/support.
 
 import { prepareCapture } from '../support/capture-run.ts'
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/outage.ts'

@@ -1,5 +1,4 @@
 // test/e2e/producer-start.test: a producer starts on a slot, topics, settings or a source that are not as they were left.
-// May know: contract, test/support.
 
 import { rename, rm } from 'node:fs/promises'
 import type { DeadLetter } from '../../contract/dead-letter.ts'

@@ -1,5 +1,4 @@
 // test/e2e/producer-values: what avsc reads from the topics is what Postgres prints, for every type and hard value.
-// May know: contract, stack, test/support.
 
 import type { Column, Table } from '../../contract/table.ts'
 import { type CaptureRun, foldRecords, prepareCapture } from '../support/capture-run.ts'

@@ -1,11 +1,11 @@
 // test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal after each burst.
-// May know: everything. `TEST_SEED` repeats a run.
+// `TEST_SEED` repeats a run.
 
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Random } from '../../generator/random.ts'
-import { applySchema } from '../../generator/schema.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { HistoryLog, loggedTable, randomLoggedStatement } from '../support/history-log.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'
 import { randomSalesStatement, smallShop } from '../support/random-sales.ts'

@@ -1,5 +1,5 @@
 // test/e2e/refusals.test: values that cannot be represented are named and set aside or stopped at, and nothing else is touched.
-// May know: everything. Which rows are fine is said by predicates in Postgres, not by the encoder.
+// Which rows are fine is said by predicates in Postgres, not by the encoder.
 
 import { createHash } from 'node:crypto'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'

@@ -1,5 +1,5 @@
 // test/e2e/replicate.test: a database that the project has never seen is replicated without a model.
-// May know: everything. The schema stands for somebody else's application.
+// The schema stands for somebody else's application.
 
 import { startPipeline } from '../support/pipeline.ts'
 import { type Servers, shareServers } from '../support/services.ts'

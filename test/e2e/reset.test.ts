@@ -1,5 +1,4 @@
 // test/e2e/reset.test: each part is destroyed by its name only, never under a running service, and everything is equal afterwards.
-// May know: everything.
 
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'

@@ -1,10 +1,10 @@
 // test/e2e/set-aside.test: what others write, and what only ClickHouse refuses, is named or set aside, once, and moves nothing else.
-// May know: everything. The foreign records are written by kafkajs; what a changelog refuses is said by a constraint upon it.
+// The foreign records are written by kafkajs; what a changelog refuses is said by a constraint upon it.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AvroWriter } from '../../contract/avro-writer.ts'
-import { Random } from '../../generator/random.ts'
+import { Random } from '../../generator/shop/random.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { millrace, printed } from '../support/millrace.ts'
 import { type Pipeline, startPipeline } from '../support/pipeline.ts'

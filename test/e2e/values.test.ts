@@ -1,5 +1,5 @@
 // test/e2e/values.test: every kind of value is in ClickHouse exactly what it is in Postgres.
-// May know: everything. Postgres and ClickHouse each spell their own values; nothing of the encoder is used.
+// Postgres and ClickHouse each spell their own values; nothing of the encoder is used.
 
 import { escapeIdentifier as quote } from 'pg'
 import { startPipeline } from '../support/pipeline.ts'

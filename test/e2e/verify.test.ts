@@ -1,5 +1,4 @@
 // test/e2e/verify.test: what verification says while the source never rests, and afterwards.
-// May know: everything.
 
 import { join } from 'node:path'
 import type { Verification } from '../../verify/verify.ts'

@@ -1,5 +1,4 @@
 // test/long/big.test: what is large does not make the services large.
-// May know: everything.
 
 import { startPipeline } from '../support/pipeline.ts'
 import { type Servers, shareServers } from '../support/services.ts'

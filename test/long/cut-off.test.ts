@@ -1,12 +1,11 @@
 // test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing that is wrong, and is finished by a further call.
-// May know: everything.
 
 import { join } from 'node:path'
+import { type CommandWorkspace, openWorkspace } from '../../cli/context.ts'
 import { dropOne } from '../../cli/generations.ts'
-import { destruction } from '../../cli/reset.ts'
-import { type CommandWorkspace, openWorkspace } from '../../cli/workspace.ts'
-import { loadConfig } from '../../runtime/config.ts'
-import { Openings } from '../../runtime/openings.ts'
+import { destruction } from '../../cli/reset/reset.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
+import { Openings } from '../../runtime/disposables.ts'
 import type { Steps } from '../../runtime/steps.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { listGenerations, millrace } from '../support/millrace.ts'

@@ -1,5 +1,4 @@
 // test/long/dbt.test: `dbt build` finds all to be true that the dbt project says of the model. That it is the model's own: service/analysts.
-// May know: the sales model, Python, real Postgres and ClickHouse.
 
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,8 +1,7 @@
 // test/long/failover: a producer at work while the address of its source goes over to a promoted standby.
-// May know: contract, postgres/connect, test/support.
 
 import { parseLsn } from '../../contract/position.ts'
-import { query, withClient } from '../../postgres/connect.ts'
+import { query, withClient } from '../../postgres/client/client.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
 import type { TextValues } from '../support/decode.ts'
 import { type Services, startServices } from '../support/services.ts'

@@ -1,5 +1,5 @@
 // test/long/forget: a person who is forgotten by a command that is killed, wherever that is, is gone once it has been called again.
-// May know: everything. Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+// Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
 
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'

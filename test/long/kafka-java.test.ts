@@ -1,5 +1,4 @@
 // test/long/kafka-java.test: the archive of classes that a broker leaves, and one that is damaged.
-// May know: stack, support.
 
 import {
   chmodSync,
@@ -14,7 +13,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { kafkaJars } from '../../stack/kafka-jars.ts'
+import { kafkaJars } from '../../stack/kafka/jars.ts'
 import { sharedCache } from '../../stack/packages.ts'
 import { readState } from '../../stack/state.ts'
 import { down, reset, up } from '../../stack/up.ts'

@@ -1,8 +1,8 @@
 // test/long/members.test: three consumers of one generation under a hundred faults of consumers, ClickHouse and Kafka, with the sales model.
-// May know: everything. `TEST_FAULTS` sets how many (default 100), `TEST_SEED` repeats their order and the pauses.
+// `TEST_FAULTS` sets how many (default 100), `TEST_SEED` repeats their order and the pauses.
 
-import { backfill } from '../../generator/backfill.ts'
-import { Random } from '../../generator/random.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { Random } from '../../generator/shop/random.ts'
 import { countImages, disturb, faults } from '../support/members.ts'
 import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
 import { testSeed } from '../support/seed.ts'

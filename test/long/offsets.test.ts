@@ -1,9 +1,9 @@
 // test/long/offsets.test: what is left of ClickHouse or of the offsets after an accident: exact again, or a halt by name and a way out that works.
-// May know: everything. One pipeline for all; each test leaves it consistent for the next.
+// One pipeline for all; each test leaves it consistent for the next.
 
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { joinGroup } from '../../kafka/group.ts'
+import { joinGroup } from '../../kafka/group/group.ts'
 import { connectTo } from '../support/kafka.ts'
 import { listGenerations, millrace } from '../support/millrace.ts'
 import type { Pipeline } from '../support/pipeline.ts'

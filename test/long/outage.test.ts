@@ -1,5 +1,5 @@
 // test/long/outage: `millrace start` outlasts Kafka and ClickHouse, each away for half a minute under load.
-// May know: everything. Nobody starts its services again.
+// Nobody starts its services again.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { startPipeline } from '../support/pipeline.ts'

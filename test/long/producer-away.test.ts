@@ -1,5 +1,4 @@
 // test/long/producer-away: the producer while Postgres or Kafka is away or frozen, where it takes its time to show.
-// May know: contract, stack, test/support.
 
 import { readState } from '../../stack/state.ts'
 import { prepareCapture } from '../support/capture-run.ts'

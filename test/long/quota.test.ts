@@ -1,5 +1,4 @@
 // test/long/quota.test: a quota of ClickHouse that is smaller than what preparing and recovering take: everything goes on, and counts once.
-// May know: everything.
 
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'

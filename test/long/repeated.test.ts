@@ -1,5 +1,4 @@
 // test/long/repeated: what the everyday run does at random, or with many rows, done four times as much.
-// May know: the runner, run as a process.
 
 import { startProgram } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'

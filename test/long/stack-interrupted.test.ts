@@ -1,5 +1,4 @@
 // test/long/stack-interrupted.test: what `up` finds when it was killed itself, or when the machine is not as it should be.
-// May know: stack, the command line, support.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

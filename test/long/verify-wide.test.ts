@@ -1,5 +1,4 @@
 // test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any other.
-// May know: verify, test/support, real Postgres and ClickHouse.
 
 import { type Services, startServices } from '../support/services.ts'
 import { assertEqual, read, startStanding } from '../support/standing-warehouse.ts'

@@ -1,5 +1,4 @@
 // test/long/wide.test: a table of nearly as many columns as Postgres allows loads, follows, is compared and read, and holds up no other.
-// May know: everything.
 
 import { join } from 'node:path'
 import { startCommand } from '../support/fixture.ts'

@@ -1,12 +1,11 @@
 // test/service/analysts.test: what tools are given works with the roles they are given: rights, limits, guides, dashboards.
-// May know: the sales model, clickhouse/roles, docs/bi, grafana, real Postgres and ClickHouse.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { parse } from 'yaml'
 import { quotePath } from '../../clickhouse/quote.ts'
-import { type Role, roleStatements, rolesFile } from '../../clickhouse/roles.ts'
+import { type Role, roleStatements, rolesFile } from '../../modeling/roles.ts'
 import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/bi-queries.ts'
 import { dbtFiles } from '../support/dbt.ts'
 import { projectRoot } from '../support/root.ts'

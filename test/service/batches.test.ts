@@ -1,13 +1,12 @@
 // test/service/batches.test: a batch that is tried out on a copy of its table, and one that is recovered.
-// May know: contract, clickhouse, consumer/{insert,isolate,recover,slice,tables}, real ClickHouse.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
-import { type Inserter, insertSlices } from '../../consumer/insert.ts'
-import { isolate } from '../../consumer/isolate.ts'
-import { recoverSlices } from '../../consumer/recover.ts'
-import { firstSlice, type Slice } from '../../consumer/slice.ts'
-import { FoldTable } from '../../consumer/tables.ts'
+import { type Inserter, insertSlices } from '../../consumer/insert/insert.ts'
+import { isolate } from '../../consumer/insert/isolate.ts'
+import { recoverSlices } from '../../consumer/insert/recover.ts'
+import { firstSlice, type Slice } from '../../consumer/records/record-range.ts'
+import { FoldTable } from '../../consumer/records/tables.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { valueSchema } from '../../contract/schema.ts'

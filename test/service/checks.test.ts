@@ -1,13 +1,12 @@
 // test/service/checks.test: the checks of the sales reports compute in Postgres what was worked out by hand.
-// May know: the sales model, verify/{checks,reports,spelling}, generator/schema, real Postgres and ClickHouse.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { Clickhouse } from '../../clickhouse/client.ts'
-import { applySchema } from '../../generator/schema.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { timeZones } from '../../runtime/config/time-zones.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { timeZones } from '../../runtime/time-zones.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
 import { createWarehouse } from '../support/clickhouse.ts'

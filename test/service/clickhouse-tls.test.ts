@@ -1,12 +1,12 @@
 // test/service/clickhouse-tls: ClickHouse behind TLS, with a certificate of a private authority and one that the client shows.
-// May know: clickhouse, test/support. TLS is ended by a relay in front of a real server.
+// TLS is ended by a relay in front of a real server.
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect } from 'node:net'
 import { createServer, type Server } from 'node:tls'
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { readTlsFiles } from '../../runtime/tls-files.ts'
+import { readTlsFiles } from '../../runtime/config/tls-files.ts'
 import { type Certificate, makeCertificate } from '../support/certificate.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { type Servers, shareServers } from '../support/services.ts'

@@ -1,10 +1,9 @@
 // test/service/dead-letters.test: what the consumer sets aside is in its topic once, and cut where it is too large for it.
-// May know: consumer/dead-letter, kafka, test/support.
 
 import { Kafka, logLevel } from 'kafkajs'
-import { openDeadLetters } from '../../consumer/dead-letter.ts'
+import { openDeadLetters } from '../../consumer/insert/dead-letter.ts'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
-import type { KafkaConnection } from '../../kafka/cluster.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { connectTo, makeTopic, readTopic } from '../support/kafka.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'

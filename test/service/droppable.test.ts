@@ -1,10 +1,9 @@
 // test/service/droppable: what ClickHouse and Postgres would refuse to drop is told beforehand, and the way out that is told is one.
-// May know: clickhouse/droppable, postgres/drop-rights, test/support, real Postgres and ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'
-import { connect, disconnect } from '../../postgres/connect.ts'
-import { whatKeepsInPostgres } from '../../postgres/drop-rights.ts'
+import { connect, disconnect } from '../../postgres/client/client.ts'
+import { whatKeepsInPostgres } from '../../postgres/preflight/drop-rights.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { createDatabase, uniqueName } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'

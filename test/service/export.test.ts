@@ -1,5 +1,4 @@
 // test/service/export.test: `millrace export` gives exactly the rows of a view, whole or not at all.
-// May know: clickhouse, cli as a process, csv-parse, a real ClickHouse.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,13 +1,12 @@
 // test/service/generator.test: the made-up shop on a real Postgres.
-// May know: generator, real Postgres.
 
-import { backfill } from '../../generator/backfill.ts'
-import { Control } from '../../generator/control.ts'
-import { generateOnce } from '../../generator/once.ts'
-import { Pace } from '../../generator/pace.ts'
-import { generate } from '../../generator/run.ts'
-import { scenarioSchema } from '../../generator/scenario.ts'
-import { applySchema, countOrders } from '../../generator/schema.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema, countOrders } from '../../generator/database/schema.ts'
+import { generateOnce } from '../../generator/live/generate-batch.ts'
+import { Pace } from '../../generator/live/rate-limiter.ts'
+import { generate } from '../../generator/live/run.ts'
+import { Control } from '../../generator/live/run-control.ts'
+import { scenarioSchema } from '../../generator/shop/scenario.ts'
 import type { Log } from '../../runtime/log.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { noteChanges } from '../support/sales-shop.ts'

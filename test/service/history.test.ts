@@ -1,12 +1,12 @@
 // test/service/history.test: versions of rows from a changelog, in whatever order and however often it is written.
-// May know: clickhouse, generator/random, real ClickHouse. What is expected is replayed here, change by change.
+// What is expected is replayed here, change by change.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
 import { historyName, prepareHistory, versionsName } from '../../clickhouse/history.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import type { Table } from '../../contract/table.ts'
-import { Random } from '../../generator/random.ts'
+import { Random } from '../../generator/shop/random.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { testSeed } from '../support/seed.ts'

@@ -1,5 +1,4 @@
 // test/service/http.test: the status server answers, refuses and closes.
-// May know: runtime/http.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { Answer, type HttpServer, type Route, serve } from '../../runtime/http.ts'

@@ -1,12 +1,11 @@
 // test/service/import.test: files of visits into a real Postgres: each line once, whatever happens on the way.
-// May know: generator, cli as a process, real Postgres.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { appendFile, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { backfill } from '../../generator/backfill.ts'
-import { type ImportOptions, type ImportResult, importTraffic } from '../../generator/import-traffic.ts'
-import { applySchema } from '../../generator/schema.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { type ImportOptions, type ImportResult, importTraffic } from '../../import/traffic.ts'
 import type { Log } from '../../runtime/log.ts'
 import { type Program, startCommand, writeFixture } from '../support/fixture.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'

@@ -1,12 +1,16 @@
 // test/service/kafka-fetch-session: a fetcher that follows partitions, with a session at the broker, after losing one, and without.
-// May know: kafka, kafkajs, generator/random, test/support.
 
 import { Kafka, logLevel, type Producer } from 'kafkajs'
-import { Random } from '../../generator/random.ts'
-import type { BrokerLink } from '../../kafka/broker.ts'
-import type { KafkaConnection } from '../../kafka/cluster.ts'
-import { type FetchedPartition, type Fetcher, type FetchPosition, openFetcher } from '../../kafka/fetch.ts'
-import { type FetchAsk, type FetchResponse, fetchRequest, parseFetchResponse } from '../../kafka/fetch-request.ts'
+import { Random } from '../../generator/shop/random.ts'
+import type { BrokerLink } from '../../kafka/client/broker.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import {
+  type FetchAsk,
+  type FetchResponse,
+  fetchRequest,
+  parseFetchResponse,
+} from '../../kafka/consumer/fetch-request.ts'
+import { type FetchedPartition, type Fetcher, type FetchPosition, openFetcher } from '../../kafka/consumer/fetcher.ts'
 import { connectTo, makeTopic } from '../support/kafka.ts'
 import { type Exchange, type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { testSeed, times } from '../support/seed.ts'

@@ -1,16 +1,16 @@
 // test/service/kafka-fetch: records from offsets on, the ends of partitions, and what is refused.
-// May know: kafka, kafkajs, test/support. Topics are written by kafkajs where another client's batches matter.
+// Topics are written by kafkajs where another client's batches matter.
 
 import { isDeepStrictEqual } from 'node:util'
 import { Kafka, logLevel, type Producer } from 'kafkajs'
-import { BatchBuilder } from '../../kafka/batch-builder.ts'
-import type { KafkaConnection } from '../../kafka/cluster.ts'
-import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/fetch.ts'
-import { nextSequence } from '../../kafka/outbox.ts'
-import { parseProduceResponse, produceRequest } from '../../kafka/produce.ts'
-import { fetchRange, readRange } from '../../kafka/read-range.ts'
-import { openSink } from '../../kafka/sink.ts'
-import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/tail.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/consumer/fetcher.ts'
+import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import { fetchRange, readRange } from '../../kafka/consumer/read-range.ts'
+import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
+import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import { nextSequence } from '../../kafka/producer/partition-queue.ts'
+import { parseProduceResponse, produceRequest } from '../../kafka/producer/produce-request.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Servers, shareServers } from '../support/services.ts'

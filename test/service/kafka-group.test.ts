@@ -1,10 +1,9 @@
 // test/service/kafka-group: two members of one group share partitions, and commits of a past generation are refused.
-// May know: kafka, test/support.
 
 import { Kafka, logLevel } from 'kafkajs'
-import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/admin.ts'
-import type { KafkaConnection } from '../../kafka/cluster.ts'
-import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group.ts'
+import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/client/admin.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group/group.ts'
 import { connectTo, makeTopic, uniqueName } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
 import { type Services, startServices } from '../support/services.ts'

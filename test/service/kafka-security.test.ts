@@ -1,15 +1,14 @@
 // test/service/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
-// May know: kafka, test/support.
 
 import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
-import { deleteTopics, ensureTopic } from '../../kafka/admin.ts'
-import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/cluster.ts'
-import { deleteGroup } from '../../kafka/coordinator.ts'
-import { openFetcher } from '../../kafka/fetch.ts'
-import { joinGroup } from '../../kafka/group.ts'
-import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/permissions.ts'
-import { openSink } from '../../kafka/sink.ts'
-import { readTail } from '../../kafka/tail.ts'
+import { deleteTopics, ensureTopic } from '../../kafka/client/admin.ts'
+import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/client/cluster.ts'
+import { openFetcher } from '../../kafka/consumer/fetcher.ts'
+import { readTail } from '../../kafka/consumer/last-record.ts'
+import { deleteGroup } from '../../kafka/group/coordinator.ts'
+import { joinGroup } from '../../kafka/group/group.ts'
+import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/group/permissions.ts'
+import { openSink } from '../../kafka/producer/idempotent-producer.ts'
 import { prepareCapture } from '../support/capture-run.ts'
 import { appendText, uniqueName } from '../support/kafka.ts'
 import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'

@@ -1,8 +1,7 @@
 // test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the way.
-// May know: kafka, test/support.
 
-import type { KafkaConnection } from '../../kafka/cluster.ts'
-import { openSink, type Sink, type SinkOptions } from '../../kafka/sink.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import { openSink, type Sink, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { appendText, connectTo, makeTopic, readTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'

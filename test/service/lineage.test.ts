@@ -1,8 +1,7 @@
 // test/service/lineage.test: the columns behind each column of a SELECT, whatever shape it has.
-// May know: clickhouse/{client,lineage}, real ClickHouse, whose analysis is what is read.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
-import { readLineage } from '../../clickhouse/lineage.ts'
+import { readLineage } from '../../modeling/lineage.ts'
 import { uniqueName } from '../support/postgres.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'

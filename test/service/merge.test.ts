@@ -1,5 +1,4 @@
 // test/service/merge.test: what stands in several parts is merged where merging makes rows fewer, and old tombstones are removed.
-// May know: contract/table, clickhouse, consumer/{upkeep,watermark}, real ClickHouse.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
@@ -7,8 +6,8 @@ import { tableStatements } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { mergeParts } from '../../clickhouse/merge.ts'
 import { type Bounds, removeTombstones } from '../../clickhouse/tombstones.ts'
-import { keepMerged } from '../../consumer/upkeep.ts'
-import { watermarkStatements } from '../../consumer/watermark.ts'
+import { keepMerged } from '../../consumer/warehouse/merge-schedule.ts'
+import { watermarkStatements } from '../../consumer/warehouse/watermark.ts'
 import type { Table } from '../../contract/table.ts'
 import type { Log } from '../../runtime/log.ts'
 import { createWarehouse } from '../support/clickhouse.ts'

@@ -1,13 +1,12 @@
 // test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to the rows.
-// May know: the sales model, clickhouse, verify/{checks,reports}, generator, real Postgres and ClickHouse.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
-import { applyModel, loadModel } from '../../clickhouse/model.ts'
 import { publish } from '../../clickhouse/publish.ts'
-import { reconcile } from '../../clickhouse/reconcile.ts'
-import { backfill } from '../../generator/backfill.ts'
-import { Random } from '../../generator/random.ts'
-import { applySchema } from '../../generator/schema.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { applyModel, loadModel } from '../../modeling/model.ts'
+import { reconcile } from '../../modeling/reconcile.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'

@@ -1,11 +1,10 @@
 // test/service/postgres-catalog: what is read of tables, however they are named and built.
-// May know: postgres, producer/tables, runtime/config-schema, contract, stack, test/support.
 
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { isPrintedOnce } from '../../contract/types.ts'
-import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog.ts'
-import { captureTables } from '../../producer/tables.ts'
-import { configSchema } from '../../runtime/config-schema.ts'
+import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog/catalog.ts'
+import { captureTables } from '../../producer/capture/tables.ts'
+import { configSchema } from '../../runtime/config/schema.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { typeCases, valueTypes } from '../support/postgres-values.ts'
 import { type Servers, shareServers } from '../support/services.ts'

@@ -1,11 +1,10 @@
 // test/service/postgres-changes: every kind of row change as a real Postgres sends it.
-// May know: postgres, stack, test/support.
 
 import { isDeepStrictEqual } from 'node:util'
-import { Random } from '../../generator/random.ts'
-import { query, withClient } from '../../postgres/connect.ts'
-import { heartbeat } from '../../postgres/heartbeat.ts'
-import { runPeriodically } from '../../postgres/periodic.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { query, withClient } from '../../postgres/client/client.ts'
+import { runPeriodically } from '../../postgres/client/periodic.ts'
+import { heartbeat } from '../../postgres/replication/heartbeat.ts'
 import { readWithLibrary } from '../support/library-stream.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
 import { runTransaction } from '../support/random-transaction.ts'

@@ -1,12 +1,11 @@
 // test/service/postgres-history: a stream goes on only in a history that holds what was captured, and from a slot that does not pass it.
-// May know: postgres, stack, test/support.
 
 import { formatLsn } from '../../contract/position.ts'
-import { connect, withClient } from '../../postgres/connect.ts'
-import { type Captured, identifySystem } from '../../postgres/history.ts'
-import { slotState } from '../../postgres/slot.ts'
-import type { ReplicationStream } from '../../postgres/stream.ts'
-import { watchStream } from '../../postgres/stream-watch.ts'
+import { connect, withClient } from '../../postgres/client/client.ts'
+import { type Captured, identifySystem } from '../../postgres/replication/history.ts'
+import { slotState } from '../../postgres/replication/slot.ts'
+import type { ReplicationStream } from '../../postgres/replication/stream.ts'
+import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'

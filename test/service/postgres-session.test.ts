@@ -1,10 +1,9 @@
 // test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on for ever.
-// May know: postgres, producer/lock, stack, test/support.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { connect, disconnect, query } from '../../postgres/connect.ts'
-import { takeLock } from '../../producer/lock.ts'
+import { connect, disconnect, query } from '../../postgres/client/client.ts'
+import { takeLock } from '../../producer/generation/lock.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'

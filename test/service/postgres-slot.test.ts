@@ -1,9 +1,8 @@
 // test/service/postgres-slot: a slot is made beside whatever others do, and what comes behind it can be decoded.
-// May know: postgres, stack, test/support.
 
 import type pg from 'pg'
-import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/blocking.ts'
-import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/slot.ts'
+import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/client/blocking.ts'
+import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/replication/slot.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { type Servers, shareServers } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,13 +1,12 @@
 // test/service/postgres-snapshot: the initial load and the stream together are the table, neither more nor less.
-// May know: postgres, stack, test/support.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { readTables } from '../../postgres/catalog.ts'
-import { query } from '../../postgres/connect.ts'
-import { preflight } from '../../postgres/preflight.ts'
-import { createSlot, dropSlot, exportSnapshot } from '../../postgres/slot.ts'
-import { copyTables, type SnapshotOptions } from '../../postgres/snapshot.ts'
-import { planSnapshot } from '../../postgres/snapshot-plan.ts'
+import { readTables } from '../../postgres/catalog/catalog.ts'
+import { query } from '../../postgres/client/client.ts'
+import { preflight } from '../../postgres/preflight/preflight.ts'
+import { createSlot, dropSlot, exportSnapshot } from '../../postgres/replication/slot.ts'
+import { copyTables, type SnapshotOptions } from '../../postgres/replication/snapshot.ts'
+import { planSnapshot } from '../../postgres/replication/snapshot-plan.ts'
 import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { valuesOf } from '../support/recording-handler.ts'
 import { type Services, startServices } from '../support/services.ts'

@@ -1,10 +1,9 @@
 // test/service/postgres-stream: nothing acknowledged is needed again, nothing else is ever skipped.
-// May know: postgres, stack, test/support.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { formatLsn } from '../../contract/position.ts'
-import { slotState } from '../../postgres/slot.ts'
+import { slotState } from '../../postgres/replication/slot.ts'
 import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { createCapture, recordStream, type Transaction } from '../support/stream.ts'

@@ -1,9 +1,8 @@
 // test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong are refused or overruled.
-// May know: clickhouse, consumer/probe, real ClickHouse: two servers.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { pinnedSettings } from '../../clickhouse/pinned.ts'
-import { probe, probeStatements, requireOneServer } from '../../consumer/probe.ts'
+import { probe, probeStatements, requireOneServer } from '../../consumer/warehouse/probe.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Services, startServices } from '../support/services.ts'
 import { assert, suite } from '../support/suite.ts'

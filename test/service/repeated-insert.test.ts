@@ -1,13 +1,12 @@
 // test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
-// May know: contract/table, clickhouse, consumer/{insert,lifetime,recover,truncate}, real ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { currentSelect, tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
-import { foldQueries } from '../../consumer/insert.ts'
-import { lifetimeStatement, serverLifetime } from '../../consumer/lifetime.ts'
-import { waitForRunningInserts } from '../../consumer/recover.ts'
-import { retractAll } from '../../consumer/truncate.ts'
+import { foldQueries } from '../../consumer/insert/insert.ts'
+import { waitForRunningInserts } from '../../consumer/insert/recover.ts'
+import { retractAll } from '../../consumer/insert/truncate.ts'
+import { lifetimeStatement, serverLifetime } from '../../consumer/warehouse/server-run.ts'
 import type { Encoding } from '../../contract/table.ts'
 import { createWarehouse } from '../support/clickhouse.ts'
 import { uniqueName } from '../support/postgres.ts'

@@ -1,8 +1,7 @@
 // test/service/stable-views.test: what others have made in ClickHouse is never replaced, dropped or folded into.
-// May know: clickhouse, contract, real ClickHouse.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
-import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/databases.ts'
+import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/generation-databases.ts'
 import { type PublishedView, publish } from '../../clickhouse/publish.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'

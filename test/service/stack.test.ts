@@ -1,5 +1,4 @@
 // test/service/stack.test: a stack's life: found again, recovered after kill -9 of each component, moved, emptied.
-// May know: stack, the command line, support.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'

@@ -1,17 +1,17 @@
 // test/service/star.test: facts find the versions of dimensions that were valid when they happened, whatever came late.
-// May know: the sales model, clickhouse, generator, real Postgres and ClickHouse. What is expected was looked up in Postgres at the time.
+// What is expected was looked up in Postgres at the time.
 
 import { readFileSync } from 'node:fs'
-import { modelPage } from '../../cli/model-page.ts'
+import { modelPage } from '../../cli/model/model-page.ts'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
-import { describeModel } from '../../clickhouse/describe.ts'
-import { applyModel, loadModel } from '../../clickhouse/model.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
-import { Random } from '../../generator/random.ts'
-import { applySchema } from '../../generator/schema.ts'
-import { readForeignKeys } from '../../postgres/foreign-keys.ts'
-import { chooseTables } from '../../producer/choice.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { describeModel } from '../../modeling/describe.ts'
+import { applyModel, loadModel } from '../../modeling/model.ts'
+import { readForeignKeys } from '../../postgres/catalog/foreign-keys.ts'
+import { chooseTables } from '../../producer/capture/table-choice.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
 import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'

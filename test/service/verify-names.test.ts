@@ -1,13 +1,12 @@
 // test/service/verify-names: images, histories, reports and names are verified as well as rows; waits and failures are told.
-// May know: verify, test/support, real Postgres and ClickHouse.
 
 import { describe } from '../../cli/verify.ts'
 import { storageName } from '../../clickhouse/ddl.ts'
 import { versionsName } from '../../clickhouse/history.ts'
 import { quoteName, quotePath, quoteString } from '../../clickhouse/quote.ts'
 import { ownerMark } from '../../contract/owner.ts'
-import { describeTransaction, endingStatement } from '../../postgres/blocking.ts'
-import { identify } from '../../postgres/history.ts'
+import { describeTransaction, endingStatement } from '../../postgres/client/blocking.ts'
+import { identify } from '../../postgres/replication/history.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { openSnapshot } from '../../verify/snapshot.ts'
 import type { Verification } from '../../verify/verify.ts'

@@ -1,5 +1,4 @@
 // test/service/verify-rows: rows are said to be equal where both sides have the same, and nowhere else; what cannot be compared is an answer.
-// May know: verify, test/support, real Postgres and ClickHouse.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import { changelogName, currentName } from '../../clickhouse/ddl.ts'

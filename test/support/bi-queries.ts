@@ -1,5 +1,4 @@
 // test/support/bi-queries: the SQL of guides and dashboards as the tools would send it.
-// May know: files of docs/bi and grafana; the rules of the tools' variables and macros.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
 // test/support/capture-run: a database, the producer as a process on it, and everything its topics hold, decoded.
-// May know: producer's command line and contract. Reads topics by kafkajs and records by avsc: nothing of what wrote them.
+// Reads topics by kafkajs and records by avsc: nothing of what wrote them.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,9 +15,9 @@ import {
 import { parseLsn } from '../../contract/position.ts'
 import { parseValueSchema } from '../../contract/schema.ts'
 import type { Table } from '../../contract/table.ts'
-import type { KafkaConnection } from '../../kafka/cluster.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
-import { askStatus } from '../../runtime/presence.ts'
+import { askStatus } from '../../runtime/service-discovery.ts'
 import { createDecoder, type DecodedRecord, type TextValues } from './decode.ts'
 import { askHealth, type HealthAnswer } from './health.ts'
 import { connectTo } from './kafka.ts'

@@ -1,5 +1,4 @@
 // test/support/certificate: certificates that sign themselves, made by openssl.
-// May know: node only.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,4 @@
 // test/support/child: runs one test file in a process group of its own, with a hard limit, leaving nothing behind.
-// May know: totals and leftovers.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

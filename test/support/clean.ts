@@ -1,12 +1,11 @@
 // test/support/clean: everything that a test file may have left in servers that others use after it, removed.
-// May know: clickhouse/client, kafka, postgres/connect, stack/component.
 
 import { escapeIdentifier } from 'pg'
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
-import { deleteTopics, listTopics } from '../../kafka/admin.ts'
-import { connectKafka } from '../../kafka/cluster.ts'
-import { query, withClient } from '../../postgres/connect.ts'
+import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
+import { connectKafka } from '../../kafka/client/cluster.ts'
+import { query, withClient } from '../../postgres/client/client.ts'
 import { createLog } from '../../runtime/log.ts'
 import type { Endpoints } from '../../stack/component.ts'
 import { until } from '../../stack/until.ts'

@@ -1,5 +1,4 @@
 // test/support/clickhouse: a database of a test's own.
-// May know: clickhouse/{client,quote}, test/support/services.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../../clickhouse/client.ts'
 import { quoteString } from '../../clickhouse/quote.ts'

@@ -1,5 +1,4 @@
 // test/support/compose: docker-compose.yml as Docker Compose reads it, without Docker.
-// May know: yaml.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

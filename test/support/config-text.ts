@@ -1,7 +1,6 @@
 // test/support/config-text: configurations written for one test, and why they are refused.
-// May know: runtime/{config,errors}, fixture.
 
-import { type Config, type ConfigInput, loadConfig } from '../../runtime/config.ts'
+import { type Config, type ConfigInput, loadConfig } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { writeFixture } from './fixture.ts'
 

@@ -1,5 +1,4 @@
 // test/support/container: a service of docker-compose.yml as a plain process: the same command, environment and working directory.
-// May know: compose.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,16 +1,15 @@
 // test/support/dbt: dbt with its adapter for ClickHouse, installed once for all checkouts, and the project that the model makes for it.
-// May know: cli/{dbt-package,expectations}, clickhouse/describe, verify/checks, runtime, stack/{build,lock}, Python.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { dbtPackage } from '../../cli/dbt-package.ts'
-import { loadExpectations } from '../../cli/expectations.ts'
-import { describeModel } from '../../clickhouse/describe.ts'
-import { environment } from '../../runtime/config.ts'
-import { buildDirectory } from '../../stack/build.ts'
+import { dbtPackage } from '../../cli/model/dbt-package.ts'
+import { loadExpectations } from '../../cli/model/expectations.ts'
+import { describeModel } from '../../modeling/describe.ts'
+import { environment } from '../../runtime/config/config.ts'
+import { buildDirectory } from '../../stack/atomic-directory.ts'
 import { withLock } from '../../stack/lock.ts'
 import { sharedCache } from '../../stack/packages.ts'
 import { loadChecks } from '../../verify/checks.ts'

@@ -1,5 +1,5 @@
 // test/support/decode: records read back by avsc, with every value again in the text form that Postgres prints.
-// May know: contract, avsc. Shares no code with the encoder.
+// Shares no code with the encoder.
 
 import avsc from 'avsc'
 import { avroName } from '../../contract/names.ts'

@@ -1,12 +1,11 @@
 // test/support/fetched-records: records of a table with one column, as a fetch gives them.
-// May know: contract, kafka/{fetch,record-batch} (the shapes).
 
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { Envelope } from '../../contract/envelope.ts'
 import type { Table } from '../../contract/table.ts'
-import type { FetchedPartition } from '../../kafka/fetch.ts'
-import type { RecordSet } from '../../kafka/record-batch.ts'
+import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
+import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 import { textRow } from './text-row.ts'
 
 const table: Table = {

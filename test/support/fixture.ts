@@ -1,5 +1,4 @@
 // test/support/fixture: small programs written for one test and run as processes of their own.
-// May know: build.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

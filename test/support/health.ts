@@ -1,7 +1,6 @@
 // test/support/health: what a running service answers at /livez and /readyz.
-// May know: runtime/presence.
 
-import { findPresence, type Service } from '../../runtime/presence.ts'
+import { findPresence, type Service } from '../../runtime/service-discovery.ts'
 
 export interface HealthAnswer {
   /** 0 while nobody answers. */

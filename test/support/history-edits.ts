@@ -1,7 +1,6 @@
 // test/support/history-edits: what may be corrected afterwards in a shop with years behind it, each kind of edit at random rows.
-// May know: generator/random and the source tables of model/sales.
 
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 
 /** Around midnights and changes of the clocks of several time zones, a leap day, the turn of a year, and just now. */
 const moments = [

@@ -1,7 +1,7 @@
 // test/support/history-log: a table under random transactions, and a log of what it held between them.
-// May know: generator/random, pipeline. What a history says is compared with the log, instant by instant.
+// What a history says is compared with the log, instant by instant.
 
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 import type { Pipeline } from './pipeline.ts'
 import { assert } from './suite.ts'
 

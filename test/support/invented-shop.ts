@@ -1,11 +1,10 @@
 // test/support/invented-shop: the generator's shop as it stands in Postgres, without Postgres.
-// May know: generator.
 
-import { Life, type Situation } from '../../generator/life.ts'
-import type { Identity, IdSource, Operation } from '../../generator/operation.ts'
-import type { Reference } from '../../generator/reference.ts'
-import { makeStaff } from '../../generator/staff.ts'
-import { categories, territories, trafficSources } from '../../generator/world.ts'
+import type { Identity, IdSource, Operation } from '../../generator/shop/operation.ts'
+import type { Reference } from '../../generator/shop/reference.ts'
+import { categories, territories, trafficSources } from '../../generator/shop/shop-constants.ts'
+import { Life, type Situation } from '../../generator/shop/shop-simulation.ts'
+import { makeStaff } from '../../generator/shop/staff.ts'
 
 export const until = Date.UTC(2025, 10, 21, 9)
 export const span = { from: Date.UTC(2023, 10, 21, 9), until }

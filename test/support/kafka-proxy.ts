@@ -1,5 +1,4 @@
 // test/support/kafka-proxy: stands between a client and a broker, frame by frame, and loses what it is told to lose.
-// May know: node only.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'

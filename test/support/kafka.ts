@@ -1,11 +1,11 @@
 // test/support/kafka: topics of a test's own, and what kafkajs' consumer reads from them.
-// May know: kafka, kafkajs, test/support. The reader shares no code with ours.
+// The reader shares no code with ours.
 
 import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
-import { ensureTopic } from '../../kafka/admin.ts'
-import { connectKafka, type KafkaConnection } from '../../kafka/cluster.ts'
-import type { Sink } from '../../kafka/sink.ts'
+import { ensureTopic } from '../../kafka/client/admin.ts'
+import { connectKafka, type KafkaConnection } from '../../kafka/client/cluster.ts'
+import type { Sink } from '../../kafka/producer/idempotent-producer.ts'
 import { quietLog } from './services.ts'
 import { until } from './suite.ts'
 

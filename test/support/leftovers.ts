@@ -1,5 +1,5 @@
 // test/support/leftovers: processes that a test file started and did not end.
-// May know: node only. Reads /proc, so it finds nothing on systems other than Linux.
+// Reads /proc, so it finds nothing on systems other than Linux.
 
 import { readdirSync, readFileSync } from 'node:fs'
 

@@ -1,5 +1,5 @@
 // test/support/library-stream: a slot's changes as the library pg-logical-replication reads and decodes them.
-// May know: test/support/{postgres,recording-handler,stream}. It shares no code with postgres/, and so judges it.
+// It shares no code with postgres/, and so judges it.
 
 import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication'
 import { eventually, type TestDatabase } from './postgres.ts'

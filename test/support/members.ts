@@ -1,8 +1,7 @@
 // test/support/members: several consumers of one generation, disturbed at moments that a seed chooses, and what must hold afterwards.
-// May know: generator/random, test/support.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 import { visibleLsn, writtenLsn } from './nemesis.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { Services } from './services.ts'

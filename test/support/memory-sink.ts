@@ -1,7 +1,6 @@
 // test/support/memory-sink: a sink that keeps its records in order, for tests without a broker.
-// May know: producer/output.
 
-import type { RecordSink } from '../../producer/output.ts'
+import type { RecordSink } from '../../producer/write/table-writer.ts'
 
 export interface KeptRecord {
   readonly topicIndex: number

@@ -1,5 +1,4 @@
 // test/support/memory: how much memory this process holds on to.
-// May know: node only.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'

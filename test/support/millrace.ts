@@ -1,12 +1,11 @@
 // test/support/millrace: commands of the product for one pipeline, run in this process, which spares the start of another.
-// May know: cli, runtime, test/support.
 
 import { join } from 'node:path'
+import { openWorkspace } from '../../cli/context.ts'
 import { reportGenerations } from '../../cli/generations.ts'
 import { createProgram } from '../../cli/program.ts'
-import { openWorkspace } from '../../cli/workspace.ts'
-import { loadConfig } from '../../runtime/config.ts'
-import { Openings } from '../../runtime/openings.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
+import { Openings } from '../../runtime/disposables.ts'
 import type { Pipeline } from './pipeline.ts'
 import { quietLog } from './services.ts'
 

@@ -1,9 +1,8 @@
 // test/support/nemesis: SIGKILL for the parts of a pipeline under load, at moments that a seed chooses.
-// May know: generator/random, pipeline, stack/component.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseLsn } from '../../contract/position.ts'
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { Services } from './services.ts'
 

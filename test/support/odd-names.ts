@@ -1,5 +1,4 @@
 // test/support/odd-names: names of schemas, tables and columns that break what does not quote them.
-// May know: nothing.
 
 export const oddNames: readonly string[] = [
   'select',

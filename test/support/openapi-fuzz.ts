@@ -1,5 +1,5 @@
 // test/support/openapi-fuzz: requests made up from an OpenAPI document, right and wrong ones, and what the document says of the answers.
-// May know: ajv, fast-check. Knows nothing of the API behind the document.
+// Knows nothing of the API behind the document.
 
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { Ajv2020 } from 'ajv/dist/2020.js'

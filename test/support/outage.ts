@@ -1,5 +1,4 @@
 // test/support/outage: what tests of a producer without Postgres or Kafka do to it.
-// May know: test/support.
 
 import type { CaptureRun } from './capture-run.ts'
 import { assert, until } from './suite.ts'

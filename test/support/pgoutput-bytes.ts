@@ -1,5 +1,5 @@
 // test/support/pgoutput-bytes: messages of the replication stream, written by hand after the protocol's page.
-// May know: node only. https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+// https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 
 export const int8 = (value: number): Buffer => Buffer.from([value])
 export const int16 = (value: number): Buffer => Buffer.from([value >> 8, value])

@@ -1,5 +1,5 @@
 // test/support/pipeline: one pipeline on shared components: its own database, name and configuration, its services as processes.
-// May know: everything. What it compares with is `verify`, and Postgres' and ClickHouse's own answers.
+// What it compares with is `verify`, and Postgres' and ClickHouse's own answers.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import pg from 'pg'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { deadLettersTopic } from '../../contract/generation.ts'
 import { parseLsn } from '../../contract/position.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { type Verification, verify } from '../../verify/verify.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'
 import { quietLog, type Servers } from './services.ts'

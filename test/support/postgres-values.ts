@@ -1,5 +1,4 @@
 // test/support/postgres-values: values of every kind of Postgres type that are hard to carry, and what they are in ClickHouse.
-// May know: nothing of the project; both databases spell the values themselves, each by an expression of its own.
 
 export interface TypeCase {
   /** As in CREATE TABLE. */

@@ -1,9 +1,8 @@
 // test/support/postgres: databases of one test's own on a real Postgres.
-// May know: postgres, stack.
 
 import { randomBytes } from 'node:crypto'
 import pg, { escapeIdentifier } from 'pg'
-import { type Client, connect, query, withClient } from '../../postgres/connect.ts'
+import { type Client, connect, query, withClient } from '../../postgres/client/client.ts'
 import { until } from '../../stack/until.ts'
 
 export interface TestDatabase {

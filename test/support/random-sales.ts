@@ -1,7 +1,6 @@
 // test/support/random-sales: a small shop and random edits of everything that its reports are computed from.
-// May know: generator/random and the source tables of model/sales.
 
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 
 const territories = 4
 const shops = 4

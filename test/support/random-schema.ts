@@ -1,8 +1,8 @@
 // test/support/random-schema: tables that nobody has thought of, and statements upon them, all as SQL text.
-// May know: generator/random. Knows nothing of how millrace represents what it makes up.
+// Knows nothing of how millrace represents what it makes up.
 
 import { escapeIdentifier as quote } from 'pg'
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 
 export interface RandomTable {
   /** Quoted, with its schema. */

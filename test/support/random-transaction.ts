@@ -1,8 +1,7 @@
 // test/support/random-transaction: statements in a transaction that commits, rolls back, or does so in part.
-// May know: generator/random.
 
 import type pg from 'pg'
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 
 /** Statements that failed are part of the game: a key that is there, two sessions that wait for each other. */
 const expected = new Set([

@@ -1,7 +1,6 @@
 // test/support/record-set: records without keys, as they come out of a fetch.
-// May know: kafka/record-batch (the shape).
 
-import type { RecordSet } from '../../kafka/record-batch.ts'
+import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 
 /** At the offsets from 0 on. */
 export function recordSetOf(values: readonly Buffer[]): RecordSet {

@@ -1,8 +1,7 @@
 // test/support/recording-handler: what a replication stream says, as plain values to compare.
-// May know: postgres.
 
-import type { PgoutputHandler, Relation } from '../../postgres/pgoutput.ts'
-import type { Tuple } from '../../postgres/tuple.ts'
+import type { PgoutputHandler, Relation } from '../../postgres/protocol/pgoutput.ts'
+import type { Tuple } from '../../postgres/protocol/tuple.ts'
 
 type Values = readonly (string | null | undefined)[]
 

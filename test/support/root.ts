@@ -1,5 +1,4 @@
 // test/support/root: where the project's files are.
-// May know: node only.
 
 import { fileURLToPath } from 'node:url'
 

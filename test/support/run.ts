@@ -1,5 +1,5 @@
 // test/support/run: `npm test`, or `npm test -- unit config` for layers and parts of file names; `npm run test:long` for the long ones.
-// May know: runner and totals. Exits with 0 only when something ran and nothing failed; 130 when interrupted.
+// Exits with 0 only when something ran and nothing failed; 130 when interrupted.
 
 import { fileURLToPath } from 'node:url'
 import { type Layer, runTests } from './runner.ts'

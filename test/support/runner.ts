@@ -1,5 +1,4 @@
 // test/support/runner: runs the test files of a directory, layer after layer, and adds up what they report.
-// May know: build, child, shared-servers, temporary and totals.
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'

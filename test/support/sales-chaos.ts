@@ -1,7 +1,7 @@
 // test/support/sales-chaos: what nobody would do to a shop, at random.
-// May know: generator/random. Statements for Postgres; whatever they do is then in the tables, and that is the truth.
+// Statements for Postgres; whatever they do is then in the tables, and that is the truth.
 
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 
 const statuses = ['created', 'paid', 'shipped', 'delivered', 'delivered', 'delivered', 'returned', 'cancelled']
 

@@ -1,5 +1,5 @@
 // test/support/sales-example-reports: what every report says about the shop of test/support/sales-example, worked out by hand.
-// May know: nothing. First the columns, then the rows in any order; a dash stands for NULL, an underscore for a space.
+// First the columns, then the rows in any order; a dash stands for NULL, an underscore for a space.
 
 export const exampleReports: Readonly<Record<string, string>> = {
   daily_sales_stats: `

@@ -1,5 +1,5 @@
 // test/support/sales-example: a shop of eleven orders, small enough to work out by hand what every report says about it.
-// May know: the source tables of model/sales. What the reports say: test/support/sales-example-reports.
+// What the reports say: test/support/sales-example-reports.
 
 export const exampleTimeZone = 'America/New_York'
 

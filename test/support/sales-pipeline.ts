@@ -1,8 +1,7 @@
 // test/support/sales-pipeline: a pipeline of the shop with its tables, its reports, and nothing in it yet.
-// May know: test/support/pipeline, generator/schema, the configuration of model/sales.
 
-import { applySchema } from '../../generator/schema.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { type Pipeline, startPipeline } from './pipeline.ts'
 import { quietLog, type Servers } from './services.ts'

@@ -1,5 +1,5 @@
 // test/support/sales-shop: a shop on a real Postgres whose row changes are noted by triggers, and a fold of them into ClickHouse.
-// May know: generator, producer/tables, clickhouse, test/support. The notes are images as the pipeline would carry them.
+// The notes are images as the pipeline would carry them.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -8,11 +8,11 @@ import { prepareHistory } from '../../clickhouse/history.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { type Table, tableName } from '../../contract/table.ts'
-import type { Random } from '../../generator/random.ts'
-import { chooseTables } from '../../producer/choice.ts'
-import { captureTables } from '../../producer/tables.ts'
-import { loadConfig, tableOptions } from '../../runtime/config.ts'
-import { createHashKey } from '../../runtime/hash-key.ts'
+import type { Random } from '../../generator/shop/random.ts'
+import { chooseTables } from '../../producer/capture/table-choice.ts'
+import { captureTables } from '../../producer/capture/tables.ts'
+import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
+import { createHashKey } from '../../runtime/config/hash-key.ts'
 import { packagePath } from '../../runtime/package.ts'
 import type { TestDatabase } from './postgres.ts'
 

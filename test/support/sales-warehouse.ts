@@ -1,16 +1,16 @@
 // test/support/sales-warehouse: the sales model with two years of history in ClickHouse, published, and a user for each of its roles.
-// May know: generator, clickhouse, test/support. Folded from notes of triggers, so that no Kafka is needed.
+// Folded from notes of triggers, so that no Kafka is needed.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
-import { applyModel, loadModel, type Model } from '../../clickhouse/model.ts'
 import { publish } from '../../clickhouse/publish.ts'
-import { loadRoles, type Role, rolesFile } from '../../clickhouse/roles.ts'
 import { generationDatabase } from '../../contract/generation.ts'
-import { backfill } from '../../generator/backfill.ts'
-import { generateOnce } from '../../generator/once.ts'
-import { applySchema } from '../../generator/schema.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { applySchema } from '../../generator/database/schema.ts'
+import { generateOnce } from '../../generator/live/generate-batch.ts'
+import { applyModel, loadModel, type Model } from '../../modeling/model.ts'
+import { loadRoles, type Role, rolesFile } from '../../modeling/roles.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { createWarehouse } from './clickhouse.ts'
 import { createDatabase, type TestDatabase } from './postgres.ts'

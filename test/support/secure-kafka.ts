@@ -1,5 +1,5 @@
 // test/support/secure-kafka: a broker that wants TLS and, by listener, a login with permissions or a client certificate.
-// May know: runtime/config, stack, test/support. Users: `alice` (PLAIN) may do everything, `bob` (SCRAM-SHA-512) nothing; the password is `secret`.
+// Users: `alice` (PLAIN) may do everything, `bob` (SCRAM-SHA-512) nothing; the password is `secret`.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,10 +7,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { javaProgram } from '../../stack/java.ts'
-import { kafkaConfig } from '../../stack/kafka-config.ts'
-import { kafkaJars } from '../../stack/kafka-jars.ts'
-import { kafkaJava } from '../../stack/kafka-java.ts'
+import { kafkaConfig } from '../../stack/kafka/config.ts'
+import { kafkaJars } from '../../stack/kafka/jars.ts'
+import { javaProgram } from '../../stack/kafka/java.ts'
+import { kafkaJava } from '../../stack/kafka/jvm.ts'
 import { sharedCache } from '../../stack/packages.ts'
 import { pickPorts } from '../../stack/ports.ts'
 import { type Certificate, makeCertificate } from './certificate.ts'

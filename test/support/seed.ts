@@ -1,5 +1,4 @@
 // test/support/seed: where a random test begins, how to begin there again, and how much it does.
-// May know: nothing.
 
 /** `TEST_SEED` repeats a run; without it every run is another one. Printed, because the runner shows the output of failures. */
 export function testSeed(): number {

@@ -1,5 +1,4 @@
 // test/support/services: real components for one test file: servers of its own, or those that the files of a run share.
-// May know: runtime, stack, test/support/clean.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

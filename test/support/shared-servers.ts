@@ -1,5 +1,4 @@
 // test/support/shared-servers: servers that outlive the test files that use them, one file at a time.
-// May know: stack/up, test/support/services.
 
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'

@@ -1,5 +1,4 @@
 // test/support/sources: every TypeScript file of the project, parsed.
-// May know: the TypeScript compiler, test/support/root.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -7,7 +6,7 @@ import ts from 'typescript'
 import { projectRoot } from './root.ts'
 
 export interface Source {
-  /** From the project's root, such as `kafka/admin.ts`. */
+  /** From the project's root, such as `kafka/client/admin.ts`. */
   readonly path: string
   readonly text: string
   readonly tree: ts.SourceFile
@@ -55,7 +54,7 @@ export function linesOf(node: ts.Node, tree: ts.SourceFile): number {
   return line(node.getEnd()) - line(node.getStart(tree)) + 1
 }
 
-/** `kafka/admin.ts:12`. */
+/** `kafka/client/admin.ts:12`. */
 export function placeOf(node: ts.Node, { path, tree }: Source): string {
   return `${relative('.', path)}:${tree.getLineAndCharacterOfPosition(node.getStart(tree)).line + 1}`
 }

@@ -1,5 +1,4 @@
 // test/support/stack-data: a row in each component of a stack, written once and looked for after every fault.
-// May know: drivers, stack's endpoints.
 
 import { createClient } from '@clickhouse/client'
 import { Kafka, logLevel } from 'kafkajs'

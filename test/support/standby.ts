@@ -1,15 +1,14 @@
 // test/support/standby: a further Postgres on a copy of another one's files, as its standby until it is promoted.
-// May know: postgres, stack, test/support.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { query, withClient } from '../../postgres/connect.ts'
-import { unprivilegedAccount } from '../../stack/account.ts'
+import { query, withClient } from '../../postgres/client/client.ts'
 import { pickPorts } from '../../stack/ports.ts'
-import { postgresBinaries } from '../../stack/postgres-binaries.ts'
+import { postgresBinaries } from '../../stack/postgres/binaries.ts'
+import { unprivilegedAccount } from '../../stack/postgres/unprivileged-user.ts'
 import { eventually } from './postgres.ts'
 
 const run = promisify(execFile)

@@ -1,7 +1,7 @@
 // test/support/star-log: a shop whose dimensions change, and a log of what they looked like between the changes.
-// May know: generator/random, test/support/postgres, the source tables of model/sales. Postgres says what each row looked like.
+// Postgres says what each row looked like.
 
-import type { Random } from '../../generator/random.ts'
+import type { Random } from '../../generator/shop/random.ts'
 import type { TestDatabase } from './postgres.ts'
 
 /** A shop without orders; ids are given, so that edits can name them. */

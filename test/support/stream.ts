@@ -1,8 +1,7 @@
 // test/support/stream: a slot's changes collected for a test to wait for and compare.
-// May know: postgres, test/support.
 
-import { createPublication } from '../../postgres/publication.ts'
-import { openStream, type ReplicationStream, type StreamOptions } from '../../postgres/stream.ts'
+import { createPublication } from '../../postgres/replication/publication.ts'
+import { openStream, type ReplicationStream, type StreamOptions } from '../../postgres/replication/stream.ts'
 import { eventually, type TestDatabase, uniqueName } from './postgres.ts'
 import { type Recorded, recordingHandler } from './recording-handler.ts'
 import { quietLog } from './services.ts'

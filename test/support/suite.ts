@@ -1,5 +1,5 @@
 // test/support/suite: uvu with its holes closed; the only file that imports it.
-// May know: uvu. A suite that fails in any way whatever makes its process exit with 1.
+// A suite that fails in any way whatever makes its process exit with 1.
 
 import { inspect } from 'node:util'
 import { suite as uvuSuite } from 'uvu'

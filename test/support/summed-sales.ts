@@ -1,5 +1,4 @@
 // test/support/summed-sales: a pipeline of one table with sums behind it, and whether every change of it counts once.
-// May know: everything.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { consumerGroup } from '../../contract/generation.ts'

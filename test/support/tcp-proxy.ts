@@ -1,5 +1,4 @@
 // test/support/tcp-proxy: stands between a client and a server, byte by byte, and loses the server as a network does.
-// May know: node only.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'

@@ -1,5 +1,4 @@
 // test/support/temporary: where a run of tests keeps its files.
-// May know: nothing.
 
 import { chmodSync, mkdtempSync, readFileSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,4 @@
 // test/support/text-row: values as a row of text, the way a message of Postgres holds them.
-// May know: contract/encode.
 
 import type { TextRow } from '../../contract/encode.ts'
 

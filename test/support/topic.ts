@@ -1,5 +1,4 @@
 // test/support/topic: everything that a topic holds, read as any other client would, and records appended by one.
-// May know: kafkajs, none of our own Kafka code.
 
 import { Kafka, logLevel, Partitioners, type Producer, type ProducerConfig } from 'kafkajs'
 import { uniqueName } from './postgres.ts'

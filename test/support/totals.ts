@@ -1,5 +1,4 @@
 // test/support/totals: how many tests passed, failed and were skipped, and the lines that say so.
-// May know: nothing.
 
 export interface Totals {
   readonly passed: number

@@ -1,5 +1,5 @@
 // test/support/traces: where given texts are found in everything that Kafka, ClickHouse and our own logs hold.
-// May know: stack/state, kafkajs, test/support. Reads files as bytes and both servers as any other client would.
+// Reads files as bytes and both servers as any other client would.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

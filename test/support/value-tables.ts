@@ -1,5 +1,5 @@
 // test/support/value-tables: tables with a column for each kind of type, and how both databases spell what is in them.
-// May know: postgres-values, pipeline. Shares nothing with the encoder: each database prints its own values.
+// Shares nothing with the encoder: each database prints its own values.
 
 import { escapeIdentifier as quote } from 'pg'
 import type { Pipeline } from './pipeline.ts'

@@ -1,5 +1,4 @@
 // test/support/worker: one of millrace's services as a process of its own, started by the very command line.
-// May know: build.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,5 +1,4 @@
 // test/support/writer: changes without an end beside a test.
-// May know: pipeline.
 
 import type { Pipeline } from './pipeline.ts'
 

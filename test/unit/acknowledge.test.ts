@@ -1,11 +1,10 @@
 // test/unit/acknowledge.test: what may be acknowledged to Postgres, and when the producer publishes a watermark.
-// May know: contract, kafka/marks, producer/{ledger,watermark}.
 
 import fc from 'fast-check'
 import type { Watermark } from '../../contract/generation.ts'
-import { Marks } from '../../kafka/marks.ts'
-import { Ledger } from '../../producer/ledger.ts'
-import { Watermarks } from '../../producer/watermark.ts'
+import { Marks } from '../../kafka/producer/checkpoints.ts'
+import { Ledger } from '../../producer/stream/lsn-tracker.ts'
+import { Watermarks } from '../../producer/stream/watermark.ts'
 import { MemorySink } from '../support/memory-sink.ts'
 import { assert, suite, until } from '../support/suite.ts'
 

@@ -1,10 +1,9 @@
 // test/unit/batch.test: what a batch contains, and that it can be resumed from what was committed of it.
-// May know: contract, consumer/{batch,intent,slice}.
 
 import fc from 'fast-check'
-import { cutBatches, mostPartitions } from '../../consumer/batch.ts'
-import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/intent.ts'
-import { firstSlice, type Slice, sliceOfRange } from '../../consumer/slice.ts'
+import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
+import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
+import { firstSlice, type Slice, sliceOfRange } from '../../consumer/records/record-range.ts'
 import { comparePositions } from '../../contract/position.ts'
 import { envelope, fetchedRecords, type Sample } from '../support/fetched-records.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,7 +1,6 @@
 // test/unit/belonging.test: records and databases that do not belong together are named before anything is folded.
-// May know: consumer/belonging, contract.
 
-import { checkBelonging, elsewhere } from '../../consumer/belonging.ts'
+import { checkBelonging, elsewhere } from '../../consumer/warehouse/belonging.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { assert, suite } from '../support/suite.ts'
 

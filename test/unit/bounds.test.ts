@@ -1,12 +1,11 @@
 // test/unit/bounds.test: what is held and sent at once is bounded, however long a process runs and whatever it folds.
-// May know: clickhouse/container, consumer/{batch,slice,tables}, kafka/cluster, test/support.
 
-import { AvroContainer } from '../../clickhouse/container.ts'
-import { cutBatches, mostPartitions } from '../../consumer/batch.ts'
-import type { Slice } from '../../consumer/slice.ts'
-import { FoldTable } from '../../consumer/tables.ts'
+import { AvroContainer } from '../../clickhouse/avro-file.ts'
+import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
+import type { Slice } from '../../consumer/records/record-range.ts'
+import { FoldTable } from '../../consumer/records/tables.ts'
 import type { Table } from '../../contract/table.ts'
-import { KafkaConnection } from '../../kafka/cluster.ts'
+import { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { createLog } from '../../runtime/log.ts'
 import { bytesInUse } from '../support/memory.ts'
 import { recordSetOf } from '../support/record-set.ts'

@@ -1,5 +1,4 @@
 // test/unit/build.test: the compiled package starts, finds its version and carries every file that it reads.
-// May know: the compiler and the package's list of files, run as processes.
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,13 +1,12 @@
 // test/unit/cli.test: the command line's help, its exit codes and how it refuses.
-// May know: cli, run as a process or called.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { everything, openServices } from '../../cli/endpoints.ts'
-import { loadConfig } from '../../runtime/config.ts'
-import type { Environment } from '../../runtime/config-file.ts'
+import { everything, openServices } from '../../cli/servers.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
+import type { Environment } from '../../runtime/config/file.ts'
 import type { Component } from '../../stack/component.ts'
 import { commandLine } from '../support/build.ts'
 import { startCommand, writeFixture } from '../support/fixture.ts'

@@ -1,5 +1,4 @@
 // test/unit/clickhouse-errors.test: each failure of ClickHouse is told for what it is, with advice that fits.
-// May know: clickhouse/{error-codes,errors}.
 
 import { ClickHouseError } from '@clickhouse/client'
 import { knownCodes } from '../../clickhouse/error-codes.ts'

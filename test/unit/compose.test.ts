@@ -1,12 +1,11 @@
 // test/unit/compose.test: docker-compose.yml is valid by the Compose Specification and says what our services understand.
-// May know: the file, the specification's schema, our command line and configuration.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Ajv } from 'ajv'
 import { createProgram } from '../../cli/program.ts'
-import { loadConfig } from '../../runtime/config.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
 import { imageEntrypoint, readCompose } from '../support/compose.ts'
 import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'

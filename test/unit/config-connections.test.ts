@@ -1,11 +1,10 @@
 // test/unit/config-connections.test: certificates that a configuration names, and connections that are not safe.
-// May know: runtime/{config,tls-files}, test/support.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig } from '../../runtime/config.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
+import { readTlsFiles } from '../../runtime/config/tls-files.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
-import { readTlsFiles } from '../../runtime/tls-files.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { load, refusal } from '../support/config-text.ts'
 import { writeFixture } from '../support/fixture.ts'

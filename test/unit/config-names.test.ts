@@ -1,7 +1,6 @@
 // test/unit/config-names.test: names in a configuration that would not mean what they say.
-// May know: runtime/config, test/support.
 
-import { tableOptions } from '../../runtime/config.ts'
+import { tableOptions } from '../../runtime/config/config.ts'
 import { load, refusal } from '../support/config-text.ts'
 import { assert, suite } from '../support/suite.ts'
 

@@ -1,12 +1,11 @@
 // test/unit/config.test: what a configuration says, where its faults are, and that secrets stay secret.
-// May know: runtime/config and its parts.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { loadConfig, tableOptions } from '../../runtime/config.ts'
-import { configJsonSchema, settings } from '../../runtime/config-settings.ts'
-import { redactConfig, redactUrl } from '../../runtime/redact.ts'
+import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
+import { redactConfig, redactUrl } from '../../runtime/config/redact.ts'
+import { configJsonSchema, settings } from '../../runtime/config/settings.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { load, refusal } from '../support/config-text.ts'
 import { writeFixture } from '../support/fixture.ts'

@@ -1,9 +1,8 @@
 // test/unit/copy-row: rows of COPY's text format, against a writer that follows the manual.
-// May know: postgres, runtime, test/support.
 
 import fc from 'fast-check'
-import { parseCopyRow } from '../../postgres/copy-row.ts'
-import { Tuple } from '../../postgres/tuple.ts'
+import { parseCopyRow } from '../../postgres/protocol/copy-row.ts'
+import { Tuple } from '../../postgres/protocol/tuple.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { valuesOf } from '../support/recording-handler.ts'
 import { assert, suite } from '../support/suite.ts'

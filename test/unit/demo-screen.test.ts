@@ -1,8 +1,7 @@
 // test/unit/demo-screen.test: the picture is drawn over the one before it, whatever the width of the terminal.
-// May know: cli/demo-screen.
 
 import { Writable } from 'node:stream'
-import { DemoScreen, type DemoView, terminalRows } from '../../cli/demo-screen.ts'
+import { DemoScreen, type DemoView, terminalRows } from '../../cli/demo/demo-screen.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const view: DemoView = {

@@ -1,5 +1,4 @@
 // test/unit/docs.test: the pages link to what exists, and those made from the code are up to date.
-// May know: the pages and what they are made from.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -10,7 +9,9 @@ import { assert, suite } from '../support/suite.ts'
 const below = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' }).map(file =>
   join('docs', file),
 )
-const pages = [...readdirSync(projectRoot), ...below].filter(file => file.endsWith('.md'))
+const atRoot = readdirSync(projectRoot)
+const ofFolders = atRoot.map(folder => join(folder, 'README.md')).filter(file => existsSync(join(projectRoot, file)))
+const pages = [...atRoot, ...ofFolders, ...below].filter(file => file.endsWith('.md'))
 
 const test = suite('docs')
 

@@ -1,5 +1,4 @@
 // test/unit/encode: text rows through the encoder and back by avsc, at the limits and at random.
-// May know: contract, test/support.
 
 import fc from 'fast-check'
 import { AvroWriter } from '../../contract/avro-writer.ts'

@@ -1,5 +1,5 @@
 // test/unit/envelope.test: a record of the table is told from everything else that may stand in its topic.
-// May know: contract, test/support. What a value holds is said by avsc.
+// What a value holds is said by avsc.
 
 import fc from 'fast-check'
 import { AvroWriter } from '../../contract/avro-writer.ts'

@@ -1,10 +1,10 @@
 // test/unit/generator-life.test: what happens in the shop is a function of its seed and state, and scenarios change it for a while.
-// May know: generator. No Postgres: its part is in test/service.
+// No Postgres: its part is in test/service.
 
-import { Life } from '../../generator/life.ts'
-import { changesOf, type Operation } from '../../generator/operation.ts'
-import { type Scenario, scenarioSchema } from '../../generator/scenario.ts'
-import { statementsOf } from '../../generator/statements.ts'
+import { statementsOf } from '../../generator/database/statements.ts'
+import { changesOf, type Operation } from '../../generator/shop/operation.ts'
+import { type Scenario, scenarioSchema } from '../../generator/shop/scenario.ts'
+import { Life } from '../../generator/shop/shop-simulation.ts'
 import { counter, live, reference, situation, until } from '../support/invented-shop.ts'
 import { assert, suite } from '../support/suite.ts'
 

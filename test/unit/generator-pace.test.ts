@@ -1,8 +1,7 @@
 // test/unit/generator-pace.test: rates that change and pause, bursts, and schedules.
-// May know: generator/{pace,schedule}.
 
-import { type Bursts, Pace } from '../../generator/pace.ts'
-import { follow, parseSchedule } from '../../generator/schedule.ts'
+import { type Bursts, Pace } from '../../generator/live/rate-limiter.ts'
+import { follow, parseSchedule } from '../../generator/live/schedule.ts'
 import { createLog } from '../../runtime/log.ts'
 import { assert, suite } from '../support/suite.ts'
 

@@ -1,19 +1,19 @@
 // test/unit/generator.test: histories are functions of their seed, and possible ones.
-// May know: generator. No Postgres: its part is in test/service.
+// No Postgres: its part is in test/service.
 
-import { orderTimes } from '../../generator/calendar.ts'
+import { orderTimes } from '../../generator/shop/calendar.ts'
 import {
   customerRows,
   emptyPopulation,
   type HistoricOrder,
   historicOrders,
   orderColumns,
-} from '../../generator/history.ts'
-import { PriceHistory } from '../../generator/prices.ts'
-import { Random } from '../../generator/random.ts'
-import { money, seedTables } from '../../generator/seed.ts'
-import { makeStaff } from '../../generator/staff.ts'
-import { trafficSources } from '../../generator/world.ts'
+} from '../../generator/shop/history.ts'
+import { PriceHistory } from '../../generator/shop/prices.ts'
+import { Random } from '../../generator/shop/random.ts'
+import { money, seedTables } from '../../generator/shop/seed.ts'
+import { trafficSources } from '../../generator/shop/shop-constants.ts'
+import { makeStaff } from '../../generator/shop/staff.ts'
 import { reference, span, until } from '../support/invented-shop.ts'
 import { assert, suite } from '../support/suite.ts'
 

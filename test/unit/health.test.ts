@@ -1,5 +1,4 @@
 // test/unit/health: a service is alive while its loop does something or waits for what is watched over, and reminders become rarer.
-// May know: producer/progress, runtime/{health,reminder}, test/support.
 
 import { Progress } from '../../producer/progress.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'

@@ -1,8 +1,8 @@
 // test/unit/images.test: one image of an update as a record of its own.
-// May know: contract, consumer/images, test/support. What a record holds is said by avsc.
+// What a record holds is said by avsc.
 
-import { halfOf, imagesOf } from '../../consumer/images.ts'
-import type { Slice } from '../../consumer/slice.ts'
+import { halfOf, imagesOf } from '../../consumer/records/images.ts'
+import type { Slice } from '../../consumer/records/record-range.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { Envelope } from '../../contract/envelope.ts'

@@ -1,13 +1,13 @@
 // test/unit/import.test: lines, records and values of a CSV file, however it is cut and whatever is wrong with it.
-// May know: generator/import-*. No Postgres.
+// No Postgres.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { readHeader, readVisit } from '../../generator/import-columns.ts'
-import { inspectFile } from '../../generator/import-file.ts'
-import { LineCutter, longestLine } from '../../generator/import-lines.ts'
-import { type CsvRecord, RecordJoiner } from '../../generator/import-records.ts'
+import { readHeader, readVisit } from '../../import/columns.ts'
+import { inspectFile } from '../../import/file.ts'
+import { LineCutter, longestLine } from '../../import/lines.ts'
+import { type CsvRecord, RecordJoiner } from '../../import/records.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'
 

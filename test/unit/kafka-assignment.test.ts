@@ -1,5 +1,4 @@
 // test/unit/kafka-assignment: partitions shared evenly, kept where possible, joined ones together.
-// May know: kafka.
 
 import fc from 'fast-check'
 import {
@@ -9,7 +8,7 @@ import {
   encodeAssignment,
   encodeSubscription,
   type TopicPartition,
-} from '../../kafka/assignment.ts'
+} from '../../kafka/group/assignment.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka assignment')

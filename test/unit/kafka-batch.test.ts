@@ -1,12 +1,11 @@
 // test/unit/kafka-batch: record batches written and read back, damaged, compressed, cut off and trimmed.
-// May know: kafka, runtime.
 
 import fc from 'fast-check'
-import { BatchBuilder } from '../../kafka/batch-builder.ts'
-import { crc32c } from '../../kafka/crc32c.ts'
-import { batchLayout, decodeBatches, type RecordSet } from '../../kafka/record-batch.ts'
-import { VarintReader, varintBytes, writeVarint } from '../../kafka/varint.ts'
-import { writeInt64 } from '../../kafka/wire.ts'
+import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
+import { crc32c } from '../../kafka/protocol/crc32c.ts'
+import { batchLayout, decodeBatches, type RecordSet } from '../../kafka/protocol/record-batch.ts'
+import { VarintReader, varintBytes, writeVarint } from '../../kafka/protocol/varint.ts'
+import { writeInt64 } from '../../kafka/protocol/wire.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka batch')

@@ -1,8 +1,7 @@
 // test/unit/kafka-failure: which answers of a broker are tried again, and how they are told.
-// May know: kafka.
 
-import { errorFromCode, isRetriable } from '../../kafka/broker.ts'
-import { kafkaError } from '../../kafka/failure.ts'
+import { errorFromCode, isRetriable } from '../../kafka/client/broker.ts'
+import { kafkaError } from '../../kafka/client/errors.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka failure')

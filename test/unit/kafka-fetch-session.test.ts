@@ -1,8 +1,7 @@
 // test/unit/kafka-fetch-session: what a fetch session makes of answers that a local broker does not give when it is asked to.
-// May know: kafka/{fetch-request,fetch-session}.
 
-import type { FetchResponse, PartitionResponse } from '../../kafka/fetch-request.ts'
-import { FetchSession } from '../../kafka/fetch-session.ts'
+import type { FetchResponse, PartitionResponse } from '../../kafka/consumer/fetch-request.ts'
+import { FetchSession } from '../../kafka/consumer/fetch-session.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka fetch session')

@@ -1,8 +1,7 @@
 // test/unit/kafka-schemas: what a catalog makes of the records of a `_schemas` topic, in any order of writers.
-// May know: kafka.
 
 import fc from 'fast-check'
-import { noopKey, recordKey, recordValue, SchemaCatalog } from '../../kafka/schema-catalog.ts'
+import { noopKey, recordKey, recordValue, SchemaCatalog } from '../../kafka/registry/schema-catalog.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka schemas')

@@ -1,10 +1,9 @@
 // test/unit/kafka-sink-parts: durability of marks, and the order, size and sequence numbers of batches.
-// May know: kafka.
 
 import fc from 'fast-check'
-import { Marks } from '../../kafka/marks.ts'
-import { BuilderPool, nextSequence, Outbox, type PendingBytes } from '../../kafka/outbox.ts'
-import { batchLayout, decodeBatches } from '../../kafka/record-batch.ts'
+import { Marks } from '../../kafka/producer/checkpoints.ts'
+import { BuilderPool, nextSequence, Outbox, type PendingBytes } from '../../kafka/producer/partition-queue.ts'
+import { batchLayout, decodeBatches } from '../../kafka/protocol/record-batch.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('kafka sink parts')

@@ -1,25 +1,29 @@
 // test/unit/layers.test: the rules of the code's shape that no compiler checks.
-// May know: the sources as text and syntax trees.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import ts from 'typescript'
+import { projectRoot } from '../support/root.ts'
 import { descendants, linesOf, placeOf, readSources, type Source } from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
+/** A file imports from its own folder and from folders of a lower rank. */
 const ranks: Record<string, number> = {
   contract: 0,
   runtime: 0,
   postgres: 1,
   kafka: 1,
   clickhouse: 1,
-  producer: 2,
-  consumer: 2,
-  generator: 2,
-  verify: 2,
-  stack: 3,
-  dashboard: 3,
-  cli: 4,
-  test: 5,
-  bench: 5,
+  modeling: 2,
+  import: 2,
+  producer: 3,
+  consumer: 3,
+  generator: 3,
+  verify: 3,
+  stack: 4,
+  cli: 5,
+  test: 6,
+  bench: 6,
 }
 
 const sources = readSources()
@@ -34,6 +38,11 @@ function none(offenders: readonly string[], rule: string): void {
 
 function literalType(value: ts.Expression | undefined): string {
   return /^(true|false)$/.test(value?.getText() ?? '') ? 'boolean' : 'unknown'
+}
+
+/** Folders that a list of links names. */
+function namesIn(links: string): string[] {
+  return [...links.matchAll(/\[(\w+)\]\(/g)].map(([, name]) => name!).sort()
 }
 
 const test = suite('layers')
@@ -54,6 +63,20 @@ test('a file imports only from its own folder or a lower rank', () => {
       .map(target => `${path} imports ${target}`),
   )
   none(upward, 'imports against the direction of the data')
+})
+
+test('every folder has a README of at most 15 lines, which says what it imports', () => {
+  const wrong = Object.keys(ranks).flatMap(folder => {
+    const text = readFileSync(join(projectRoot, folder, 'README.md'), 'utf8')
+    const said = /^- Imports: (.*?)\n(?:- |$)/ms.exec(text)?.[1] ?? ''
+    const targets = sources.filter(({ path }) => folderOf(path) === folder).flatMap(({ imports }) => imports)
+    const others = new Set(targets.filter(target => byPath.has(target)).map(folderOf))
+    others.delete(folder)
+    const differ = ranks[folder]! < ranks.cli! && [...others].sort().join() !== namesIn(said).join()
+    const tooLong = folder !== 'bench' && text.split('\n').length > 16
+    return [...(differ ? [`${folder} imports ${[...others].sort().join(', ')}`] : []), ...(tooLong ? [folder] : [])]
+  })
+  none(wrong, 'mend these README.md')
 })
 
 test('every relative import names a file with its extension', () => {
@@ -77,6 +100,33 @@ test('no files import each other in a circle', () => {
   }
   for (const { path } of sources) visit(path, [])
   none(circles, 'circles')
+})
+
+test('no sub-folders of a folder import each other in a circle', () => {
+  const below = (path: string) => path.split('/').slice(0, -1).join('/')
+  const links = new Map<string, Set<string>>()
+  for (const { path, imports } of sources.filter(source => !isTest(source)))
+    for (const target of imports.filter(target => byPath.has(target) && folderOf(target) === folderOf(path)))
+      if (below(target).includes('/') && below(path).includes('/') && below(target) !== below(path))
+        links.set(below(path), (links.get(below(path)) ?? new Set()).add(below(target)))
+  const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+    [...(links.get(from) ?? [])].some(next => next === to || (!seen.has(next) && reaches(next, to, seen.add(next))))
+  none(
+    [...links.keys()].filter(folder => reaches(folder, folder)),
+    'these import each other',
+  )
+})
+
+test('no folder has more than 25 files, and no sub-folder has folders', () => {
+  const folders = new Map<string, number>()
+  for (const { path } of sources.filter(source => !isTest(source))) {
+    const folder = path.split('/').slice(0, -1).join('/')
+    folders.set(folder, (folders.get(folder) ?? 0) + 1)
+  }
+  none(
+    [...folders].filter(([folder, files]) => files > 25 || folder.split('/').length > 2).map(([folder]) => folder),
+    'too many files, or too deep',
+  )
 })
 
 test('no file only passes on what others export', () => {
@@ -115,11 +165,11 @@ test('no function takes more than 4 positional parameters, or 7 where it only mo
   none(wide, 'take an object')
 })
 
-test('every file says in its first two lines what it is and what it may know', () => {
+test('every file says in its first line what it is', () => {
   const silent = sources.filter(({ path, text }) => {
-    const [first = '', second = ''] = text.replace(/^#!.*\n/, '').split('\n')
+    const [first = ''] = text.replace(/^#!.*\n/, '').split('\n')
     const names = [path.replace(/\.ts$/, ''), path.replace(/(\.test)?\.ts$/, '')]
-    return !names.some(name => first.startsWith(`// ${name}: `)) || !second.startsWith('// May know: ')
+    return !names.some(name => first.startsWith(`// ${name}: `))
   })
   none(
     silent.map(({ path }) => path),
@@ -131,7 +181,7 @@ test('the environment is read in one place', () => {
   const readers = sources.filter(source => !isTest(source) && /process\s*\.\s*env\b/.test(source.text))
   assert.equal(
     readers.map(({ path }) => path),
-    ['runtime/config.ts'],
+    ['runtime/config/config.ts'],
   )
 })
 

@@ -1,5 +1,4 @@
 // test/unit/lifecycle.test: how a process stops: by itself, by signals, past its deadline, with its reader gone.
-// May know: runtime/lifecycle, run as small programs of their own.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,5 +1,4 @@
 // test/unit/log.test: one line per event on stderr, as JSON or as text, from the wanted level on.
-// May know: runtime/{errors,log,printable}; the log is run as a program of its own.
 
 import { join } from 'node:path'
 import { MillraceError } from '../../runtime/errors.ts'

@@ -1,10 +1,9 @@
 // test/unit/model.test: the files of the sales model fit together and keep the rules of a model.
-// May know: the sales model, clickhouse/model, verify/checks, runtime/config.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadModel } from '../../clickhouse/model.ts'
-import { loadConfig, tableOptions } from '../../runtime/config.ts'
+import { loadModel } from '../../modeling/model.ts'
+import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,13 +1,12 @@
 // test/unit/names.test: names that are kept free, and names that anybody may have given.
-// May know: contract, clickhouse, postgres, producer.
 
 import { changelogColumns, tableStatements } from '../../clickhouse/ddl.ts'
 import { reservedColumns, topicName } from '../../contract/names.ts'
 import { tableName } from '../../contract/table.ts'
 import { mapType } from '../../contract/types.ts'
-import type { MemberFacts, TableFacts } from '../../postgres/facts.ts'
-import { quoteName, quoteTable } from '../../postgres/quote.ts'
-import { compareMembers } from '../../producer/compare-members.ts'
+import type { MemberFacts, TableFacts } from '../../postgres/catalog/facts.ts'
+import { quoteName, quoteTable } from '../../postgres/client/quote.ts'
+import { compareMembers } from '../../producer/catalog/compare-members.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('names')

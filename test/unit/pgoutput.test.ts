@@ -1,8 +1,7 @@
 // test/unit/pgoutput: every message of the protocol, and what must be refused.
-// May know: postgres, runtime, test/support.
 
 import fc from 'fast-check'
-import { PgoutputDecoder } from '../../postgres/pgoutput.ts'
+import { PgoutputDecoder } from '../../postgres/protocol/pgoutput.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import * as bytes from '../support/pgoutput-bytes.ts'
 import { type Recorded, recordingHandler } from '../support/recording-handler.ts'

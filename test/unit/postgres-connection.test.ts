@@ -1,13 +1,12 @@
 // test/unit/postgres-connection: what is sent before and beside the changes, and what errors mean.
-// May know: postgres, runtime, test/support.
 
 import pg from 'pg'
-import { clientConfig, connect, describeUrl } from '../../postgres/connect.ts'
-import { postgresFailure, streamFailure } from '../../postgres/failure.ts'
-import { standbyStatus } from '../../postgres/standby-status.ts'
-import { startCommand } from '../../postgres/stream-start.ts'
+import { clientConfig, connect, describeUrl } from '../../postgres/client/client.ts'
+import { postgresFailure, streamFailure } from '../../postgres/client/errors.ts'
+import { standbyStatus } from '../../postgres/protocol/standby-status.ts'
+import { startCommand } from '../../postgres/replication/stream-start.ts'
+import { postgresEndpoint } from '../../runtime/config/insecure.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { postgresEndpoint } from '../../runtime/insecure.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('postgres connection')

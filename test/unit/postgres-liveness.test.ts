@@ -1,8 +1,8 @@
 // test/unit/postgres-liveness: how often a replication connection is pinged, and when its silence ends it.
-// May know: postgres, test/support. The clock is node's own mock.
+// The clock is node's own mock.
 
 import { mock } from 'node:test'
-import { Liveness } from '../../postgres/liveness.ts'
+import { Liveness } from '../../postgres/client/liveness.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('postgres-liveness')

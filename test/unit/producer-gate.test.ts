@@ -1,14 +1,13 @@
 // test/unit/producer-gate: what of a row leaves: against other means of masking and hashing, through the router, and with columns that come and go.
-// May know: contract, producer, runtime, test/support.
 
 import { createHmac } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import fc from 'fast-check'
 import type { TextRow } from '../../contract/encode.ts'
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
-import { Gate, hashOf, maskOf } from '../../producer/gate.ts'
-import { loadConfig } from '../../runtime/config.ts'
-import { createHashKey, hashKeyPath, loadHashKey } from '../../runtime/hash-key.ts'
+import { Gate, hashOf, maskOf } from '../../producer/capture/column-policy.ts'
+import { loadConfig } from '../../runtime/config/config.ts'
+import { createHashKey, hashKeyPath, loadHashKey } from '../../runtime/config/hash-key.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { guarded, openPipe, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,5 +1,4 @@
 // test/unit/producer-plan: generations, commit times and partitions, the producer's pure parts.
-// May know: contract, kafka, producer, test/support.
 
 import fc from 'fast-check'
 import {
@@ -11,10 +10,10 @@ import {
   slotName,
 } from '../../contract/generation.ts'
 import { ownerMark, readOwner } from '../../contract/owner.ts'
-import { isRecord, readGeneration } from '../../kafka/generations.ts'
-import { CommitTimes } from '../../producer/commit-times.ts'
-import { partitionOf, sameText } from '../../producer/partition.ts'
-import { planGeneration } from '../../producer/plan.ts'
+import { isRecord, readGeneration } from '../../kafka/generations-topic.ts'
+import { partitionOf, sameText } from '../../producer/capture/partition.ts'
+import { planGeneration } from '../../producer/generation/plan.ts'
+import { CommitTimes } from '../../producer/stream/commit-times.ts'
 import { assert, suite } from '../support/suite.ts'
 import { textRow } from '../support/text-row.ts'
 

@@ -1,11 +1,10 @@
 // test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source has to send again.
-// May know: contract, producer, test/support.
 
 import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
 import { readHead } from '../../contract/head.ts'
-import { Ledger } from '../../producer/ledger.ts'
-import { Replay, type TailHead } from '../../producer/replay.ts'
+import { Ledger } from '../../producer/stream/lsn-tracker.ts'
+import { Replay, type TailHead } from '../../producer/write/replay.ts'
 import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
 

@@ -1,5 +1,4 @@
 // test/unit/producer-refusal: rows that cannot be represented stop by name or are set aside, once and whole.
-// May know: test/support.
 
 import { createHash } from 'node:crypto'
 import { MillraceError } from '../../runtime/errors.ts'

@@ -1,8 +1,7 @@
 // test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
-// May know: postgres, test/support.
 
-import type { Relation } from '../../postgres/pgoutput.ts'
-import { HeldRows } from '../../producer/held-rows.ts'
+import type { Relation } from '../../postgres/protocol/pgoutput.ts'
+import { HeldRows } from '../../producer/stream/deferred-inserts.ts'
 import { bytesInUse } from '../support/memory.ts'
 import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'

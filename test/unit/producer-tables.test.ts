@@ -1,10 +1,9 @@
 // test/unit/producer-tables: configuration and catalog become captured tables, or a list of everything that is wrong.
-// May know: contract, postgres, producer, runtime, test/support.
 
-import type { SourceColumn, SourceTable } from '../../postgres/catalog.ts'
-import type { CapturedTable } from '../../producer/captured.ts'
-import { captureTables } from '../../producer/tables.ts'
-import { configSchema } from '../../runtime/config-schema.ts'
+import type { SourceColumn, SourceTable } from '../../postgres/catalog/catalog.ts'
+import type { CapturedTable } from '../../producer/capture/captured-table.ts'
+import { captureTables } from '../../producer/capture/tables.ts'
+import { configSchema } from '../../runtime/config/schema.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('producer-tables')

@@ -1,5 +1,4 @@
 // test/unit/repository.test: the files for contributors say the same as the files that they speak of.
-// May know: those files as text.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

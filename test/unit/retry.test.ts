@@ -1,5 +1,4 @@
 // test/unit/retry.test: what is tried again, how long, and when it ends.
-// May know: runtime/retry.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { createLog, type Log } from '../../runtime/log.ts'

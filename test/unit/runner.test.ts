@@ -1,5 +1,4 @@
 // test/unit/runner.test: the runner counts every test, ends what hangs and leaves nothing behind.
-// May know: the runner, and files written for it.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

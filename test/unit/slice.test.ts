@@ -1,7 +1,6 @@
 // test/unit/slice.test: which records a batch consists of, and how it is cut.
-// May know: contract, consumer/{intent,slice}.
 
-import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/intent.ts'
+import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
 import {
   countRecords,
   firstSlice,
@@ -12,7 +11,7 @@ import {
   sliceOfRange,
   slicesBelow,
   withoutOffsets,
-} from '../../consumer/slice.ts'
+} from '../../consumer/records/record-range.ts'
 import type { Position } from '../../contract/position.ts'
 import { envelope, fetchedRecords } from '../support/fetched-records.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,5 +1,4 @@
 // test/unit/stack-lock.test: the lock that lets one command at a time change a stack.
-// May know: stack/lock, the suite.
 
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,4 @@
 // test/unit/static.test: types, lint and format of the whole project.
-// May know: the tools, run as processes.
 
 import { runTool } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,5 +1,4 @@
 // test/unit/suite.test: each hole of the test library ends a file with exit 1 and is counted.
-// May know: the suite, as a fixture's import.
 
 import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
 import { assert, suite, until } from '../support/suite.ts'

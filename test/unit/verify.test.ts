@@ -1,12 +1,11 @@
 // test/unit/verify.test: how values of reports are spelled, what several looks say together, which checks belong to a model, what people read.
-// May know: verify, cli/verify.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import type { Column, Table } from '../../contract/table.ts'
 import { loadChecks, uncheckedViews, withPolicies } from '../../verify/checks.ts'
+import { spell } from '../../verify/normalize-value.ts'
+import { type ReportComparison, Trial } from '../../verify/report-verdict.ts'
 import type { DifferingRow } from '../../verify/reports.ts'
-import { spell } from '../../verify/spelling.ts'
-import { type ReportComparison, Trial } from '../../verify/trial.ts'
 import type { Verification } from '../../verify/verify.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,8 +1,8 @@
 // test/unit/watermark.test: when the consumer may publish a watermark, and what it keeps of them while the tables are behind.
-// May know: contract, consumer/watermark. Nothing is written to ClickHouse.
+// Nothing is written to ClickHouse.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { isCovered, WatermarkFollower } from '../../consumer/watermark.ts'
+import { isCovered, WatermarkFollower } from '../../consumer/warehouse/watermark.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { recordSetOf } from '../support/record-set.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -1,0 +1,118 @@
+// cli/check/check-generation: which generation a producer that starts now would work on, and what would keep it from that.
+
+import { randomUUID } from 'node:crypto'
+import { type Generation, slotName } from '../../contract/generation.ts'
+import { connectKafka } from '../../kafka/client/cluster.ts'
+import { openFetcher } from '../../kafka/consumer/fetcher.ts'
+import { deletionDisabled, mayTopicsBeDeleted } from '../../kafka/group/permissions.ts'
+import { withClient } from '../../postgres/client/client.ts'
+import type { Check, Finding } from '../../postgres/preflight/check.ts'
+import { identify } from '../../postgres/replication/history.ts'
+import { slotState } from '../../postgres/replication/slot.ts'
+import { otherPublication } from '../../producer/generation/generation.ts'
+import { planGeneration } from '../../producer/generation/plan.ts'
+import { refuseRemains } from '../../producer/generation/remains.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { CommandContext } from '../command.ts'
+import { knownGenerations } from '../context.ts'
+import type { Services } from '../servers.ts'
+
+interface Place {
+  readonly url: string
+  /** Undefined where no Kafka is named. */
+  readonly kafka: Services['kafka'] | undefined
+}
+
+/**
+ * Its slot, that of generation 1 where it cannot be found out; whether that generation can be gone on with, or begun, and whether it could be
+ * removed.
+ */
+export async function checkGeneration(
+  context: CommandContext,
+  { url, kafka }: Place,
+): Promise<{ slot: string; checks: readonly Check[] }> {
+  const about = { name: 'generation', why: 'its records in Kafka say what is gone on with, and whose everything is' }
+  if (kafka === undefined) {
+    const found = 'kafka.brokers is not set, so this is taken for the first one'
+    return {
+      slot: newSlot(context, 1),
+      checks: [{ ...about, state: 'warn', found, fix: 'set kafka.brokers and check again' }],
+    }
+  }
+  try {
+    const { slot, finding, deletion } = await lookAtRecords(context, { url, kafka })
+    return { slot, checks: [{ ...about, ...finding }, ...(deletion ? [] : [undeletable])] }
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    const state = error.retriable ? 'unknown' : 'fail'
+    return { slot: newSlot(context, 1), checks: [{ ...about, state, found: error.message, fix: error.next }] }
+  }
+}
+
+function newSlot({ config: { name, source } }: CommandContext, number: number): string {
+  return slotName(name, { number, id: randomUUID(), publication: source.publication })
+}
+
+const undeletable: Check = {
+  name: 'topics',
+  why: 'millrace reset, generations drop and forget delete topics, and do nothing where they cannot',
+  state: 'warn',
+  found: 'this Kafka deletes no topic',
+  fix: deletionDisabled,
+}
+
+async function lookAtRecords(
+  context: CommandContext,
+  { url, kafka: options }: { url: string; kafka: Services['kafka'] },
+): Promise<{ slot: string; finding: Finding; deletion: boolean }> {
+  const { config, log, life } = context
+  const kafka = await connectKafka({ ...options, clientId: `${config.name}-check`, log })
+  life.opened('kafka', () => kafka.close())
+  const fetcher = openFetcher(kafka)
+  life.opened('fetcher', () => fetcher.close())
+  const generations = await knownGenerations({ kafka, fetcher, config, signal: life.signal })
+  const { plan } = planGeneration(generations, false)
+  const deletion = await mayTopicsBeDeleted(kafka)
+  const { source: identity } = await identify(url, life.signal)
+  if (plan.kind === 'resume') {
+    const { generation } = plan
+    const { publication } = config.source
+    const finding = await findingOf(generation, { url, identity, kafkaCluster: kafka.clusterId, publication })
+    return { slot: generation.slot, finding, deletion }
+  }
+  const { number } = plan
+  const slot = newSlot(context, number)
+  try {
+    await refuseRemains({ config, url, kafka }, { generations, identity })
+    return { slot, finding: { state: 'pass', found: `generation ${number} would be loaded` }, deletion }
+  } catch (error) {
+    if (!(error instanceof MillraceError) || error.code !== 'GENERATION_UNKNOWN') throw error
+    return { slot, finding: { state: 'fail', found: error.message, fix: error.next }, deletion }
+  }
+}
+
+async function findingOf(
+  generation: Generation,
+  now: { url: string; identity: string; kafkaCluster: string; publication: string | undefined },
+): Promise<Finding> {
+  const { number, slot, source, kafkaCluster } = generation
+  const anew = 'or load everything anew: millrace producer --new-generation'
+  if (source !== now.identity) {
+    const found = `generation ${number} was loaded from ${source}, and this database is ${now.identity}`
+    return { state: 'fail', found, fix: `correct source.url, ${anew}` }
+  }
+  if (kafkaCluster !== now.kafkaCluster) {
+    const found = `generation ${number} has its topics in the Kafka cluster ${kafkaCluster}, and this one is ${now.kafkaCluster}`
+    return { state: 'fail', found, fix: `correct kafka.brokers, ${anew}` }
+  }
+  const other = otherPublication(generation, now.publication)
+  if (other !== undefined) {
+    return { state: 'fail', found: `generation ${number}: ${other}`, fix: `change it back, ${anew}` }
+  }
+  const state = await withClient(now.url, client => slotState(client, slot))
+  if (state === undefined) {
+    const found = `generation ${number} is live, but its slot ${slot} is gone, and with it the changes since`
+    return { state: 'fail', found, fix: `load everything anew: millrace producer --new-generation` }
+  }
+  return { state: 'pass', found: `generation ${number} is live and would be gone on with` }
+}

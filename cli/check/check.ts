@@ -1,0 +1,72 @@
+// cli/check/check: `millrace check [--fix] [--json]`: whether Postgres is ready to be captured, check by check.
+
+import type { Command } from 'commander'
+import { withClient } from '../../postgres/client/client.ts'
+import type { Check, CheckState } from '../../postgres/preflight/check.ts'
+import { applyFixes, preflight } from '../../postgres/preflight/preflight.ts'
+import { checkReplication } from '../../postgres/preflight/replication-check.ts'
+import { chooseTables } from '../../producer/capture/table-choice.ts'
+import { exitCodes } from '../../runtime/lifecycle.ts'
+import { type CommandContext, printJson, runs } from '../command.ts'
+import { openServices, type Services } from '../servers.ts'
+import { checkGeneration } from './check-generation.ts'
+
+interface CheckOptions {
+  readonly fix?: true
+  readonly json?: true
+}
+
+export function checkCommand(program: Command): void {
+  program
+    .command('check')
+    .description('say whether the source is ready to be captured, and what to do where it is not')
+    .option('--fix', 'do what can be done by SQL, such as setting REPLICA IDENTITY FULL')
+    .option('--json', 'print the checks as JSON')
+    .action(runs<CheckOptions>('check', runCheck))
+}
+
+async function runCheck(context: CommandContext, { fix, json }: CheckOptions): Promise<number> {
+  const { config, life } = context
+  const { postgres: url, kafka } = await findServices(context)
+  const { slot, checks: ofKafka } = await checkGeneration(context, { url, kafka })
+  const ofConnection = await checkReplication(url, life.signal)
+  const checks = await withClient(url, async client => {
+    const look = async () => {
+      const { tables, leftOut } = await chooseTables(client, config)
+      const { publication } = config.source
+      return [...(await preflight({ client, tables, leftOut, slot, publication })), ofConnection, ...ofKafka]
+    }
+    const found = await look()
+    if (!fix) return found
+    const { done, failed } = await applyFixes(client, found)
+    for (const statement of done) process.stderr.write(`done: ${statement}\n`)
+    for (const { statement, error } of failed) process.stderr.write(`not done: ${statement}: ${error.message}\n`)
+    return look()
+  })
+  if (json) printJson(checks)
+  else process.stdout.write(`${checks.flatMap(describe).join('\n')}\n`)
+  return checks.some(({ state }) => state === 'fail' || state === 'unknown') ? exitCodes.found : exitCodes.ok
+}
+
+/** The source alone can be checked before there is any Kafka; neither is one started for it. */
+async function findServices({
+  config,
+  log,
+  life,
+}: CommandContext): Promise<Pick<Services, 'postgres'> & Partial<Services>> {
+  const isAlone = config.source.url !== undefined && config.kafka.brokers === undefined
+  return openServices(config, log, life.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
+}
+
+const marks: Record<CheckState, string> = { pass: 'ok  ', warn: 'warn', fail: 'FAIL', unknown: '??? ' }
+
+function describe({ name, state, found, why, fix, sql }: Check): string[] {
+  const first = `${marks[state]}  ${name}: ${found}`
+  if (state === 'pass') return [first]
+  return [
+    first,
+    `        why: ${why}`,
+    ...(fix ? [`        fix: ${fix}`] : []),
+    ...(sql ?? []).map(text => `        sql: ${text}`),
+  ]
+}

@@ -1,0 +1,105 @@
+// cli/forget/erase-person: one person as the model knows how to erase them: what identified them, and the statements that take it away.
+// Which tables that concerns stands in the model's `forget/<subject>.sql`.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { splitStatements } from '../../modeling/model.ts'
+import { type Client, query, withClient } from '../../postgres/client/client.ts'
+import { postgresFailure } from '../../postgres/client/errors.ts'
+import { walInsertLsn } from '../../postgres/replication/history.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { replaceFile } from '../../stack/state.ts'
+
+/** A row that the first statement gave: `schema.table.column` → the value as Postgres prints it. */
+export type FormerRow = Readonly<Record<string, string | null>>
+
+export interface Person {
+  /** Such as `customer`. */
+  readonly subject: string
+  readonly id: string
+}
+
+/** What must be remembered until it is certain that nothing is left; kept in a file, since a crash must not lose it. */
+interface Journal {
+  readonly rows: readonly FormerRow[]
+}
+
+export interface Erased {
+  readonly rows: readonly FormerRow[]
+  /** What is loaded from here on does not speak of the person. */
+  readonly lsn: number
+}
+
+/** @throws {MillraceError} USAGE naming what can be forgotten */
+export function forgetFile({ model }: Config, subject: string): string {
+  const directory = model === undefined ? undefined : join(model, 'forget')
+  const path = directory && join(directory, `${subject}.sql`)
+  if (path !== undefined && /^[a-z][a-z0-9_-]*$/.test(subject) && existsSync(path)) return path
+  const known = directory && existsSync(directory) ? readdirSync(directory).map(file => file.replace(/\.sql$/, '')) : []
+  throw new MillraceError('USAGE', {
+    what: `the model does not say how to forget a "${subject}"`,
+    where: directory ?? 'model in the configuration',
+    next:
+      known.length > 0
+        ? `it knows: ${known.join(', ')}`
+        : 'write forget/<subject>.sql, as docs/personal-data.md describes it',
+  })
+}
+
+/**
+ * Erases the person in Postgres, in one transaction. Done again after a crash, it remembers what it had found before.
+ * @throws {MillraceError} USAGE when there is no such person, POSTGRES_*
+ */
+export async function erase(url: string, config: Config, person: Person): Promise<Erased> {
+  const [select, ...changes] = splitStatements(readFileSync(forgetFile(config, person.subject), 'utf8'))
+  return withClient(url, async client => {
+    await query(client, 'BEGIN')
+    const found = await run(client, select ?? '', person)
+    const rows = readJournal(config, person)?.rows ?? found
+    if (rows.length === 0) throw unknown(person)
+    writeJournal(config, person, { rows })
+    for (const change of changes) await run(client, change, person)
+    await query(client, 'COMMIT')
+    return { rows, lsn: await walInsertLsn(client) }
+  })
+}
+
+/** Nothing has been found any more. */
+export function closeJournal(config: Config, person: Person): void {
+  rmSync(journalPath(config, person), { force: true })
+}
+
+const printed = { getTypeParser: () => (text: string) => text }
+
+async function run(client: Client, text: string, { id }: Person): Promise<FormerRow[]> {
+  try {
+    const values = /\$1\b/.test(text.replace(/^\s*--.*$/gm, '')) ? [id] : []
+    const { rows } = await client.query<FormerRow>({ text, values, types: printed as never })
+    return rows
+  } catch (error) {
+    throw postgresFailure(error, 'forget a person')
+  }
+}
+
+function readJournal(config: Config, person: Person): Journal | undefined {
+  const path = journalPath(config, person)
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Journal) : undefined
+}
+
+function writeJournal(config: Config, person: Person, journal: Journal): void {
+  mkdirSync(join(config.directory, 'forget'), { recursive: true, mode: 0o700 })
+  replaceFile(journalPath(config, person), JSON.stringify(journal))
+}
+
+function journalPath({ directory, name }: Config, { subject, id }: Person): string {
+  return join(directory, 'forget', `${name}.${subject}.${encodeURIComponent(id)}.json`)
+}
+
+function unknown({ subject, id }: Person): MillraceError {
+  return new MillraceError('USAGE', {
+    what: `there is no ${subject} ${id}, or they have been forgotten already`,
+    where: 'the source database',
+    next: `check the number; nothing was changed`,
+  })
+}

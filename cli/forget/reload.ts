@@ -1,0 +1,71 @@
+// cli/forget/reload: a new generation, loaded beside the live one, until analysts see it.
+
+import { connectClickhouse } from '../../clickhouse/client.ts'
+import type { ConsumerStatus } from '../../consumer/status.ts'
+import { type Generation, generationDatabase } from '../../contract/generation.ts'
+import { newestGeneration } from '../../kafka/generations-topic.ts'
+import { runCapture } from '../../producer/run.ts'
+import { askStatus } from '../../runtime/service-discovery.ts'
+import { until } from '../../stack/until.ts'
+import { failWithChild, startChild } from '../child-process.ts'
+import type { CommandContext } from '../command.ts'
+import { type CommandWorkspace, knownGenerations } from '../context.ts'
+
+/** A load takes as long as it takes; the signal ends the wait. */
+const forever = { timeoutMs: Number.MAX_SAFE_INTEGER, everyMs: 500 }
+
+/**
+ * Loads and streams a new generation until a consumer shows it; a producer that runs elsewhere takes it over afterwards. Without a
+ * consumer at work, one is run meanwhile.
+ * @param after a live generation that begins at this LSN or behind it is taken as it is
+ * @param sameConfig global options that make another process read this configuration
+ * @throws {MillraceError} as the producer; CHILD_ENDED when the consumer fails
+ */
+export async function renew(
+  { config, life, log }: CommandContext,
+  workspace: CommandWorkspace,
+  { after, sameConfig }: { after: number; sameConfig: readonly string[] },
+): Promise<Generation> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([life.signal, stop.signal])
+  const newest = newestGeneration(await knownGenerations(workspace))
+  const isYoungEnough = newest?.state === 'live' && newest.consistentPoint >= after
+  // One that is young enough may have a producer; if so, this one waits beside it.
+  const capture = runCapture({ ...workspace, signal }, !isYoungEnough)
+  const endings: Promise<never>[] = [capture.then(() => new Promise<never>(() => {}))]
+  try {
+    if ((await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')) === undefined) {
+      const consumer = startChild('consumer', [...sameConfig, 'consumer'], config.directory)
+      life.opened('consumer', () => consumer.stop())
+      endings.push(failWithChild([consumer], config.directory))
+    }
+    let found: Generation | undefined
+    const shown = async () => {
+      life.signal.throwIfAborted()
+      found = newestGeneration(await knownGenerations(workspace))
+      return found?.state === 'live' && found.consistentPoint >= after && (await isVisible(workspace, found))
+    }
+    await Promise.race([until(shown, forever), ...endings])
+    log.info('the new generation is visible', { generation: found!.number })
+    return found!
+  } finally {
+    stop.abort()
+    await capture.catch(() => {})
+  }
+}
+
+/** Its first watermark is written after the stable views have been switched. */
+async function isVisible({ clickhouse, services, config }: CommandWorkspace, { number }: Generation): Promise<boolean> {
+  const database = generationDatabase(config.name, number)
+  const [table] = await clickhouse.rows(
+    `SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'watermark'`,
+    { database },
+  )
+  if (table === undefined) return false
+  const own = connectClickhouse({ ...services.clickhouse, database })
+  try {
+    return (await own.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
+  } finally {
+    await own.close()
+  }
+}

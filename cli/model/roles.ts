@@ -1,0 +1,63 @@
+// cli/model/roles: `millrace roles [--sql | --xml]`: read-only roles for the tools that read the warehouse.
+
+import type { Command } from 'commander'
+import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
+import { loadModel } from '../../modeling/model.ts'
+import { loadRoles, type Role, roleStatements, rolesFile } from '../../modeling/roles.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { exitCodes } from '../../runtime/lifecycle.ts'
+import { runs } from '../command.ts'
+import { openServices } from '../servers.ts'
+
+interface RolesOptions {
+  readonly sql?: true
+  readonly xml?: true
+}
+
+export function rolesCommand(program: Command): void {
+  program
+    .command('roles')
+    .description('make the read-only roles of the model, or bring them up to date')
+    .option('--sql', 'print the statements instead of running them')
+    .option('--xml', "print them as a file of ClickHouse's users.d instead")
+    .action(
+      runs<RolesOptions>('roles', async ({ config, log, life }, { sql, xml }) => {
+        const roles = modelRoles(config)
+        if (sql) process.stdout.write(`${roles.flatMap(roleStatements).join(';\n')};\n`)
+        if (xml) process.stdout.write(rolesFile(roles))
+        if (sql || xml) return exitCodes.ok
+        const services = await openServices(config, log, life.signal, ['clickhouse'])
+        const clickhouse = connectClickhouse(services.clickhouse)
+        life.opened('clickhouse', () => clickhouse.close())
+        for (const role of roles) {
+          await make(clickhouse, role)
+          log.info('role', { name: role.name, reads: role.reads.join(', ') })
+        }
+        return exitCodes.ok
+      }),
+    )
+}
+
+function modelRoles({ model, reportTimeZone }: Config): Role[] {
+  const roles = model === undefined ? [] : loadRoles(loadModel(model, reportTimeZone))
+  if (roles.length > 0) return roles
+  throw new MillraceError('USAGE', {
+    what: model === undefined ? 'there is no model that could have roles' : 'the model has no roles.yaml',
+    next: 'name a model with roles in millrace.yaml, or give --config model/sales/millrace.yaml',
+  })
+}
+
+async function make(clickhouse: Clickhouse, role: Role): Promise<void> {
+  try {
+    for (const statement of roleStatements(role)) await clickhouse.command(statement)
+  } catch (error) {
+    if (!(error instanceof MillraceError) || !/ACCESS_STORAGE/.test(error.message)) throw error
+    throw new MillraceError('CLICKHOUSE_FAILED', {
+      what: `this ClickHouse keeps users and roles in files: ${error.message}`,
+      where: clickhouse.url,
+      next: 'put what `millrace roles --xml` prints into its users.d; docs/bi/README.md shows how, also for the embedded one',
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,124 @@
+// cli/reset/star: what the model has made in ClickHouse, dropped and built anew from what the tables hold.
+
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { storageName } from '../../clickhouse/ddl.ts'
+import { findDatabases, markDatabase } from '../../clickhouse/generation-databases.ts'
+import { quoteName } from '../../clickhouse/quote.ts'
+import { openWarehouse, publishWarehouse } from '../../consumer/setup.ts'
+import { forgetObjects } from '../../consumer/warehouse/objects.ts'
+import { endLifetime } from '../../consumer/warehouse/server-run.ts'
+import { engineTables } from '../../consumer/warehouse/watermark.ts'
+import { consumerGroup, type Generation } from '../../contract/generation.ts'
+import { newestGeneration } from '../../kafka/generations-topic.ts'
+import { joinGroup, type Membership } from '../../kafka/group/group.ts'
+import { loadModel, type Model, unrebuildable } from '../../modeling/model.ts'
+import { reconcile } from '../../modeling/reconcile.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import { Openings } from '../../runtime/disposables.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Steps } from '../../runtime/steps.ts'
+import { type CommandWorkspace, knownGenerations } from '../context.ts'
+import { refuseIfKept } from '../obstacles.ts'
+
+/**
+ * Until all of it stands again, the comment of the database keeps consumers out, which would otherwise fold into aggregates that lack what came before.
+ * @throws {MillraceError} USAGE without a model, or for one with a table that cannot be recomputed; NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
+ */
+export async function* rebuildStar(workspace: CommandWorkspace): Steps {
+  const { config, services, schemas, clickhouse } = workspace
+  const model = rebuildableModel(config)
+  const generation = newestGeneration(await knownGenerations(workspace))
+  const databases = await findDatabases(clickhouse, config.name)
+  if (generation?.state !== 'live' || !databases.some(({ number }) => number === generation.number)) {
+    const next = 'start the producer and the consumer; millrace status shows how far they are'
+    throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live and folded', next })
+  }
+  const openings = new Openings()
+  try {
+    const membership = await joinAlone(workspace, generation)
+    openings.opened('group', () => membership.leave())
+    const parts = { config, clickhouse: services.clickhouse, generation, schemas, during: 'rebuilt' } as const
+    const bare = await openWarehouse({ ...parts, model: undefined })
+    openings.opened('tables', () => bare.clickhouse.close())
+    const own = [...bare.tables.values()].map(({ table }) => storageName(table.schema, table.name))
+    const objects = await modelObjects(bare.clickhouse, own)
+    const name = bare.database
+    await refuseIfKept(workspace, { tables: objects.map(object => ({ database: name, name: object.name })) })
+    const database = { name, owner: { pipeline: config.name, ...generation } }
+    await markDatabase(clickhouse, database, 'rebuilt')
+    yield `database ${name} is marked as being rebuilt`
+    await endLifetime(bare.clickhouse)
+    await forgetObjects(bare.clickhouse, name => isOfTable(name, own))
+    for (const { name, engine } of objects) {
+      const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
+      await bare.clickhouse.command(`DROP ${kind} IF EXISTS ${quoteName(name)} SYNC`)
+      yield `${name} is gone`
+    }
+    const warehouse = await openWarehouse({ ...parts, model })
+    openings.opened('model', () => warehouse.clickhouse.close())
+    yield 'the objects of the model are made'
+    for (const [table, rows] of await reconcile(warehouse.clickhouse, model))
+      yield `${table} is built anew: ${rows} rows`
+    await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
+    await publishWarehouse(warehouse, model)
+    yield 'the views of the model are published'
+    await markDatabase(clickhouse, database)
+  } finally {
+    await openings.close()
+  }
+}
+
+function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
+  if (directory === undefined) {
+    const next = 'name one as model in the configuration; without one there is nothing to rebuild'
+    throw new MillraceError('USAGE', { what: 'there is no model', where: 'reset star', next })
+  }
+  const model = loadModel(directory, reportTimeZone)
+  const lost = unrebuildable(model)
+  if (lost.length === 0) return model
+  throw new MillraceError('USAGE', {
+    what: `the model does not say how to recompute ${lost.join(', ')}`,
+    where: directory,
+    next: 'name them under recompute in model.yaml, or build everything anew: millrace reset warehouse',
+  })
+}
+
+/** Being the only member of the group, this process keeps every consumer from folding meanwhile, wherever it runs. */
+async function joinAlone(
+  { config, kafka, signal }: CommandWorkspace,
+  { number, tables }: Generation,
+): Promise<Membership> {
+  const groupId = consumerGroup(config.name, number)
+  const membership = joinGroup(kafka, {
+    groupId,
+    groups: tables.map(({ topic, partitions }) => ({ topics: [topic], partitions })),
+  })
+  try {
+    await membership.assigned(signal)
+    if (membership.soleMember) return membership
+    throw new MillraceError('SERVICES_RUNNING', {
+      what: 'a consumer folds this generation',
+      where: `consumer group ${groupId}`,
+      next: 'stop it, wherever it runs; millrace start goes on afterwards',
+    })
+  } catch (error) {
+    await membership.leave()
+    throw error
+  }
+}
+
+/** Whatever is neither of a captured table nor the engine's own, views first. */
+async function modelObjects(
+  clickhouse: Clickhouse,
+  own: readonly string[],
+): Promise<{ readonly name: string; readonly engine: string }[]> {
+  const rows = await clickhouse.rows<{ name: string; engine: string }>(
+    `SELECT name, engine FROM system.tables WHERE database = currentDatabase()
+ORDER BY engine != 'MaterializedView', engine != 'View', name`,
+  )
+  return rows.filter(({ name }) => !engineTables.includes(name) && !isOfTable(name, own))
+}
+
+function isOfTable(name: string, tables: readonly string[]): boolean {
+  return tables.some(table => name === table || name.startsWith(`${table}.`))
+}

@@ -1,0 +1,88 @@
+// cli/shop/generate: `millrace generate orders | visits | scenario`: a bounded piece of daily life, once.
+
+import { randomInt } from 'node:crypto'
+import { type Command, Option } from 'commander'
+import { generateOnce } from '../../generator/live/generate-batch.ts'
+import { Pace } from '../../generator/live/rate-limiter.ts'
+import { generate } from '../../generator/live/run.ts'
+import { Control } from '../../generator/live/run-control.ts'
+import { scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { type CommandContext, runs } from '../command.ts'
+import { printLine, sourceUrl, wholeNumber } from './source.ts'
+
+interface Common {
+  readonly seed?: number
+  readonly json?: true
+}
+
+/** Registers `generate` with its three subcommands. */
+export function generateCommand(program: Command): void {
+  const command = program.command('generate').description('add orders, visits or a scenario to the shop, once')
+  const subcommand = (name: string, description: string) =>
+    command
+      .command(name)
+      .description(description)
+      .option('--seed <number>', 'the same seed and shop make the same (default: a new one each time)', wholeNumber)
+      .option('--json', 'print what was made as one line of JSON')
+
+  for (const kind of ['order', 'visit'] as const) {
+    subcommand(`${kind}s`, `make ${kind}s`)
+      .option('--count <count>', 'how many', wholeNumber, 100)
+      .action(
+        runs<Common & { count: number }>('generate', async (context, { count, seed = newSeed(), json }) => {
+          const { log, life } = context
+          const url = await sourceUrl(context)
+          const made = await generateOnce({ url, kind, count, seed, from: 'command', log, signal: life.signal })
+          if (json) printLine({ ...made, seed })
+        }),
+      )
+  }
+
+  subcommand('scenario', 'let a scenario happen, and daily life with it, until it is over')
+    .argument('<kind>', `one of ${scenarioKinds.join(', ')}`)
+    .option('--seconds <count>', 'how long it lasts', wholeNumber, 60)
+    .option('--rate <changes>', 'row changes per second', Number, 100)
+    .option('--category <name>', 'of a flash_sale: the category, drawn at random if left out')
+    .addOption(new Option('--discount <percent>', 'of a flash_sale: off every price').argParser(wholeNumber))
+    .option('--traffic-source <name>', 'of a campaign: the traffic source, drawn at random if left out')
+    .addOption(new Option('--moves <count>', 'of a territory_reorganisation: shops that change').argParser(wholeNumber))
+    .action(runs('generate', runScenario))
+}
+
+interface ScenarioOptions extends Common {
+  readonly seconds: number
+  readonly rate: number
+  readonly category?: string
+  readonly discount?: number
+  readonly trafficSource?: string
+  readonly moves?: number
+}
+
+async function runScenario(context: CommandContext, options: ScenarioOptions, args: readonly string[]): Promise<void> {
+  const { log, life } = context
+  const { seed = newSeed(), seconds, rate, category, discount, trafficSource: traffic_source, moves, json } = options
+  const given = { kind: args[0], seconds, category, discount, traffic_source, moves }
+  const parsed = scenarioSchema.safeParse(
+    Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  )
+  if (!parsed.success) {
+    throw new MillraceError('USAGE', {
+      what: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '),
+      where: `generate scenario ${args[0]}`,
+      next: 'see millrace generate scenario --help',
+    })
+  }
+  const control = new Control(new Pace(rate))
+  const over = new AbortController()
+  const timer = setTimeout(() => over.abort(), seconds * 1000)
+  life.opened('timer', () => clearTimeout(timer))
+  const signal = AbortSignal.any([life.signal, over.signal])
+  const url = await sourceUrl(context)
+  const totals = await generate({ url, control, seed, scenario: parsed.data, log, signal })
+  if (json) printLine({ ...totals, scenario: parsed.data, seed })
+}
+
+function newSeed(): number {
+  return randomInt(2 ** 31)
+}

@@ -1,0 +1,142 @@
+// cli/shop/generator: `millrace generator schema | backfill | run`, which make up the demo's shop.
+
+import { join } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { Orders } from '../../generator/api/orders.ts'
+import { backfill } from '../../generator/database/backfill.ts'
+import { openPool } from '../../generator/database/pool.ts'
+import { applySchema, countOrders, ensureTable } from '../../generator/database/schema.ts'
+import { generateOnce } from '../../generator/live/generate-batch.ts'
+import { Pace } from '../../generator/live/rate-limiter.ts'
+import { generate } from '../../generator/live/run.ts'
+import { Control } from '../../generator/live/run-control.ts'
+import { follow, parseSchedule } from '../../generator/live/schedule.ts'
+import { Imports } from '../../import/queue.ts'
+import { announce, withdraw } from '../../runtime/service-discovery.ts'
+import { type CommandContext, runs } from '../command.ts'
+import { printLine, sourceUrl, wholeNumber } from './source.ts'
+
+interface Common {
+  readonly seed: number
+  readonly json?: true
+}
+
+/** Registers `generator` with its three subcommands. */
+export function generatorCommand(program: Command): void {
+  const generator = program.command('generator').description('make up a shop chain: tables, history and daily life')
+  const subcommand = (name: string, description: string) => generator.command(name).description(description)
+
+  subcommand('schema', 'create the tables of the shop, as far as they are missing').action(
+    runs<Common>('generator', async context => applySchema(await sourceUrl(context), context.log)),
+  )
+
+  subcommand('backfill', 'write a seed set and years of history into the empty shop')
+    .option('--orders <count>', 'orders of history', wholeNumber, 100_000)
+    .option('--years <count>', 'years that they are spread over', wholeNumber, 2)
+    .option('--visits-per-order <count>', 'visits of the online shop for each order', positive, 1)
+    .option('--seed <number>', 'the same seed makes the same history', wholeNumber, 1)
+    .option('--if-empty', 'do nothing, and succeed, when the shop has orders already')
+    .option('--json', 'print what was written as one line of JSON')
+    .action(runs('generator', runBackfill))
+
+  subcommand('run', 'let customers order, pay, cancel and return, until stopped')
+    .option('--rate <changes>', 'row changes per second (default: 1000; with --every: none)', Number)
+    .option('--burst-factor <factor>', 'now and then this many times the rate', positive)
+    .option('--burst-seconds <count>', 'how long a burst lasts', positive, 5)
+    .option('--burst-every <count>', 'seconds from the beginning of a burst to the next', positive, 60)
+    .option('--every <schedule>', 'make orders at times: an interval such as 15m, or fields of cron in UTC')
+    .option('--orders <count>', 'with --every: how many each time', wholeNumber, 200)
+    .addOption(
+      new Option('--http <port>', 'serve the HTTP API on this port; 0 takes a free one').argParser(wholeNumber),
+    )
+    .option('--seed <number>', 'the same seed makes the same life', wholeNumber, 1)
+    .option('--json', 'print the number of row changes as one line of JSON at the end')
+    .action(runs('generator', runLife))
+}
+
+async function runBackfill(
+  context: CommandContext,
+  options: Common & {
+    readonly orders: number
+    readonly years: number
+    readonly visitsPerOrder: number
+    readonly ifEmpty?: true
+  },
+): Promise<void> {
+  const { orders, years, visitsPerOrder, seed, ifEmpty, json } = options
+  const url = await sourceUrl(context)
+  if (ifEmpty && (await countOrders(url)) > 0) return
+  await applySchema(url, context.log)
+  const onProgress = (rows: number) => context.log.debug('writing history', { rows })
+  const written = await backfill({ url, orders, years, visitsPerOrder, seed, log: context.log, onProgress })
+  if (json) printLine(written)
+}
+
+interface RunOptions extends Common {
+  readonly rate?: number
+  readonly burstFactor?: number
+  readonly burstSeconds: number
+  readonly burstEvery: number
+  readonly every?: string
+  readonly orders: number
+  readonly http?: number
+}
+
+const usualRate = 1000
+
+async function runLife(context: CommandContext, options: RunOptions): Promise<void> {
+  const { log, life } = context
+  const { rate, burstFactor: factor, burstSeconds, burstEvery, every, orders, seed, http, json } = options
+  const schedule = every === undefined ? undefined : parseSchedule(every)
+  const bursts = factor === undefined ? undefined : { factor, seconds: burstSeconds, every: burstEvery }
+  const control = new Control(new Pace(rate ?? usualRate, bursts))
+  control.pace.paused = schedule !== undefined && rate === undefined
+  const url = await sourceUrl(context)
+  if (http !== undefined) await openApi(context, { url, control, seed, port: http })
+  const scheduled =
+    schedule &&
+    follow(
+      schedule,
+      async () =>
+        generateOnce({
+          url,
+          kind: 'order',
+          count: orders,
+          seed: Date.now(),
+          from: 'schedule',
+          log,
+          signal: life.signal,
+        }),
+      { log, signal: life.signal },
+    )
+  const onTick = ({ changes, orders, perSecond }: { changes: number; orders: number; perSecond: number }) =>
+    log.info('shop', { changes, orders, perSecond: Math.round(perSecond) })
+  const living = generate({ url, control, seed, log, signal: life.signal, onTick })
+  const [result] = await Promise.all([living, scheduled])
+  if (json) printLine(result)
+}
+
+async function openApi(
+  { config, log, life }: CommandContext,
+  { url, control, seed, port }: { url: string; control: Control; seed: number; port: number },
+): Promise<void> {
+  await ensureTable(url, 'generator.idempotency_keys', log)
+  const pool = openPool(url)
+  life.opened('connections', () => pool.close())
+  const orders = new Orders(pool, seed, log)
+  life.opened('orders', () => orders.close())
+  // Loaded only here: it takes a third of a second, which every other command would pay.
+  const { serveApi } = await import('../../generator/api/server.ts')
+  const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: life.signal })
+  const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })
+  life.opened('HTTP API', () => server.close())
+  announce(config.directory, config.name, 'generator', server.url)
+  life.opened('presence', () => withdraw(config.directory, config.name, 'generator'))
+  log.info('HTTP API', { url: server.url, try: `${server.url}/docs` })
+}
+
+function positive(text: string): number {
+  const number = Number(text)
+  if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError('It must be a number above 0.')
+  return number
+}

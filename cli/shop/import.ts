@@ -1,0 +1,63 @@
+// cli/shop/import: `millrace import traffic FILE…`: files of visits into the source.
+
+import { basename, dirname, join } from 'node:path'
+import type { Command } from 'commander'
+import { ensureTable } from '../../generator/database/schema.ts'
+import { type ImportResult, importTraffic } from '../../import/traffic.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { exitCodes } from '../../runtime/lifecycle.ts'
+import { type CommandContext, runs } from '../command.ts'
+import { printLine, sourceUrl } from './source.ts'
+
+interface ImportFlags {
+  readonly new?: true
+  readonly again?: true
+  readonly rejects?: string
+  readonly json?: true
+}
+
+export function importCommand(program: Command): void {
+  program
+    .command('import')
+    .description('bring files into the source, from where they flow like everything else')
+    .command('traffic')
+    .description(
+      'CSV files of visits: each line once, bad ones put aside with the reason; docs/import.md has the format',
+    )
+    .argument('<files...>')
+    .option('--new', 'all lines are other visits than those of an imported file with the same name or beginning')
+    .option('--again', 'look at every line again, for customers and traffic sources that have come since')
+    .option('--rejects <directory>', 'where rejected lines go (default: beside the file, else the data directory)')
+    .option('--json', 'print one line of JSON for each file')
+    .action(runs<ImportFlags>('import', runImport))
+}
+
+async function runImport(context: CommandContext, flags: ImportFlags, files: readonly string[]): Promise<number> {
+  const { config, log, life } = context
+  const url = await sourceUrl(context)
+  await ensureTable(url, 'imports.files', log)
+  let code: number = exitCodes.ok
+  for (const path of files) {
+    const rejectsIn = flags.rejects === undefined ? [dirname(path), join(config.directory, 'imports')] : [flags.rejects]
+    const how = { isNew: flags.new === true, again: flags.again === true }
+    try {
+      const result = await importTraffic({ url, path, rejectsIn, ...how, log, signal: life.signal })
+      if (flags.json) printLine(result)
+      else process.stdout.write(`${describe(result)}\n`)
+      if (result.total.rejected > 0 && code === exitCodes.ok) code = exitCodes.found
+    } catch (error) {
+      // Whatever is wrong with one file, the others are imported.
+      if (!(error instanceof MillraceError && error.code.startsWith('IMPORT_'))) throw error
+      const { code: reason, message, where, next } = error
+      if (flags.json) printLine({ file: basename(path), error: { code: reason, message, where, next } })
+      process.stderr.write(`${error.toText()}\n`)
+      code = exitCodes.failed
+    }
+  }
+  return code
+}
+
+function describe({ file, state, loaded, rejected, total, rejects_file, seconds }: ImportResult): string {
+  const aside = rejects_file === null ? '' : `; ${total.rejected} rejected lines of it are in ${rejects_file}`
+  return `${file} (${state}): ${loaded} lines loaded, ${rejected} rejected in ${seconds} s${aside}`
+}

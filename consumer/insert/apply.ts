@@ -1,0 +1,141 @@
+// consumer/insert/apply: one batch into ClickHouse, and again if nobody knows whether it arrived.
+
+import { readPosition } from '../../contract/head.ts'
+import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
+import type { Model } from '../../modeling/model.ts'
+import type { Log } from '../../runtime/log.ts'
+import { type Failures, retry } from '../../runtime/retry.ts'
+import type { Batch } from '../records/batch.ts'
+import { partitionKey } from '../records/partition-key.ts'
+import { countRecords, inOrder, ownRuns, type Slice } from '../records/record-range.ts'
+import type { FoldTable } from '../records/tables.ts'
+import type { Uncertainty } from '../warehouse/uncertain.ts'
+import { holdsAny, type LastRow, readLast } from './changelog.ts'
+import type { Freshness } from './freshness.ts'
+import { type Inserter, insertSlices, setAsideForeign } from './insert.ts'
+import { type Circumstances, recoverSlices, waitForRunningInserts } from './recover.ts'
+
+export interface Folder {
+  readonly inserter: Inserter
+  readonly tables: ReadonlyMap<string, FoldTable>
+  readonly model: Model | undefined
+  readonly freshness: Freshness
+  readonly log: Log
+  readonly failures: Failures
+  /** As it stands in ClickHouse, now and then looked up. */
+  uncertainty: Uncertainty | undefined
+}
+
+/** To be called before records are cut into slices, so that their tables know them from others'. */
+export async function learnSchemas(
+  { tables, log, failures }: Folder,
+  fetched: readonly FetchedPartition[],
+  signal: AbortSignal,
+): Promise<void> {
+  const learn = async () => {
+    for (const { topic, records } of fetched) await tables.get(topic)?.learn(records)
+  }
+  await retry(learn, { what: 'look up the schemas of records', signal, log, failures })
+}
+
+/** A batch's part of one table. */
+type TableSlices = readonly [FoldTable, readonly Slice[]]
+
+/** By partition key, the last record that has rows in the changelog; nothing for a partition of which none of the batch has. */
+export type LastRecords = ReadonlyMap<string, LastRecord>
+
+type LastRecord = Pick<LastRow, 'offset' | 'position'>
+
+/**
+ * Inserts a batch, table after table: each insert is a signed delta against the state of the group's other tables at that moment, so
+ * nothing else may fold the same partitions of the group meanwhile.
+ */
+export async function foldBatch(folder: Folder, batch: Batch): Promise<LastRecords> {
+  const { inserter, freshness } = folder
+  const lasts = new Map<string, LastRecord>()
+  for (const [table, own] of tablesOf(folder, batch)) {
+    await setAsideForeign(inserter, table, own)
+    const inserted = await insertSlices(inserter, table, own.flatMap(ownRuns))
+    table.folded += countRecords(inserted)
+    freshness.observe(inserted)
+    for (const slice of inserted) {
+      // A TRUNCATE of an empty partition has none.
+      const last = slice.truncate ? await readLast(inserter.clickhouse, table.table, below(slice)) : lastOf(slice)
+      const key = partitionKey(slice.topic, slice.partition)
+      // The images that remain of records whose others were refused come last, whatever their offsets.
+      if (last !== undefined && last.offset > (lasts.get(key)?.offset ?? -1)) lasts.set(key, last)
+    }
+  }
+  return lasts
+}
+
+function below({ partition, end }: Slice) {
+  return { partition, below: end }
+}
+
+function lastOf({ records: { buffer, offsets, valueStarts, valueEnds }, to }: Slice): LastRecord {
+  const position = readPosition(buffer, valueStarts[to - 1]!, valueEnds[to - 1]!)
+  return { offset: offsets[to - 1]!, position }
+}
+
+/**
+ * The same for a batch that may have arrived in part.
+ * @returns also whether the aggregates are certain: when they are not, they may miss or double the batch
+ */
+export async function recoverBatch(
+  folder: Folder,
+  batch: Batch,
+  circumstances: Circumstances,
+): Promise<{ certain: boolean; lasts: LastRecords }> {
+  const { inserter, freshness } = folder
+  await waitForRunningInserts(inserter)
+  const tables = tablesOf(folder, batch)
+  const isPast = circumstances.isPast || (await isBehindAny(inserter, tables))
+  const begin = circumstances.sameServer && !isPast ? await lastReached(inserter, tables) : 0
+  let certain = true
+  const lasts = new Map<string, LastRecord>()
+  for (const [place, [table, slices]] of tables.entries()) {
+    await setAsideForeign(inserter, table, slices)
+    const own = slices.flatMap(ownRuns)
+    if (place >= begin) {
+      const complete = await recoverSlices(inserter, table, own, { ...circumstances, isPast })
+      freshness.observe(own)
+      certain &&= complete
+    }
+    for (const slice of slices) {
+      const last = await readLast(inserter.clickhouse, table.table, below(slice))
+      if (last !== undefined) lasts.set(partitionKey(slice.topic, slice.partition), last)
+    }
+  }
+  return { certain, lasts }
+}
+
+/** Whether a changelog holds records that come after the batch: these are inserted only when all of it has been. */
+async function isBehindAny({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<boolean> {
+  for (const [{ table }, behind] of tables) {
+    if (await holdsAny(clickhouse, table, { slices: [], behind })) return true
+  }
+  return false
+}
+
+/**
+ * Place of the last table of a group that any of the batch has reached; 0 when none has. The tables before it were inserted whole, or it
+ * would not have been begun; to send them again would fold them against the state that this batch has made since.
+ */
+async function lastReached({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<number> {
+  for (let place = tables.length - 1; place > 0; place--) {
+    const [{ table }, slices] = tables[place]!
+    if (await holdsAny(clickhouse, table, { slices })) return place
+  }
+  return 0
+}
+
+/** The order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt. */
+function tablesOf({ tables }: Folder, { slices }: Batch): TableSlices[] {
+  const byTable = new Map<FoldTable, Slice[]>()
+  for (const slice of slices) {
+    const table = tables.get(slice.topic)!
+    byTable.set(table, [...(byTable.get(table) ?? []), slice])
+  }
+  return [...byTable].sort(([a], [b]) => a.place - b.place).map(([table, own]) => [table, inOrder(own)])
+}

@@ -1,0 +1,168 @@
+// consumer/insert/changelog: which offsets the changelogs in ClickHouse hold.
+// Reads only; the primary key makes every question cheap.
+
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { changelogName } from '../../clickhouse/ddl.ts'
+import { quoteName, quoteString } from '../../clickhouse/quote.ts'
+import type { Position } from '../../contract/position.ts'
+import type { Table } from '../../contract/table.ts'
+import { partitionKey } from '../records/partition-key.ts'
+import type { Slice } from '../records/record-range.ts'
+import type { FoldTable } from '../records/tables.ts'
+
+/** The last record that a changelog holds of a partition. */
+export interface LastRow {
+  readonly offset: number
+  readonly position: Position
+  readonly isTruncate: boolean
+}
+
+/** What a changelog holds of a partition from an offset on. */
+export interface Tail {
+  /** Number of offsets. */
+  readonly held: number
+  readonly last: LastRow
+}
+
+/** Offsets without rows, and the position of the last record before them. */
+export interface Gap {
+  readonly start: number
+  readonly end: number
+  readonly before: Position | undefined
+}
+
+interface Place {
+  readonly table: FoldTable
+  readonly partition: number
+  readonly from: number
+}
+
+/** Statements stay well below `max_query_size`, which is 256 KB by default. */
+const mostText = 100_000
+
+interface TailRow {
+  readonly topic: string
+  readonly partition: number
+  readonly held: string
+  readonly offset: string
+  readonly lsn: string
+  readonly ordinal: string
+  readonly op: string
+}
+
+/** By partition key; nothing for a partition that holds nothing from there on. */
+export async function readTails(clickhouse: Clickhouse, places: readonly Place[]): Promise<Map<string, Tail>> {
+  const byTable = new Map<FoldTable, string[]>()
+  for (const { table, partition, from } of places) {
+    byTable.set(table, [...(byTable.get(table) ?? []), `(_partition = ${partition} AND _offset >= ${from})`])
+  }
+  const selects = [...byTable].map(
+    ([
+      { topic, table },
+      ranges,
+    ]) => `SELECT ${quoteString(topic)} AS topic, _partition AS partition, uniqExact(_offset) AS held,
+  max(_offset) AS offset, argMax(_lsn, _offset) AS lsn, argMax(_ordinal, _offset) AS ordinal, argMax(_op, _offset) AS op
+FROM ${quoteName(changelogName(table))} WHERE ${ranges.join(' OR ')} GROUP BY _partition`,
+  )
+  const tails = new Map<string, Tail>()
+  for (const sql of joined(selects)) {
+    for (const row of await clickhouse.rows<TailRow>(sql)) {
+      tails.set(partitionKey(row.topic, row.partition), { held: Number(row.held), last: lastRow(row) })
+    }
+  }
+  return tails
+}
+
+function joined(selects: readonly string[]): string[] {
+  const statements: string[] = []
+  for (const select of selects) {
+    const last = statements.at(-1)
+    if (last === undefined || last.length + select.length > mostText) statements.push(select)
+    else statements[statements.length - 1] = `${last}\nUNION ALL ${select}`
+  }
+  return statements
+}
+
+function lastRow({ offset, lsn, ordinal, op }: Omit<TailRow, 'topic' | 'partition' | 'held'>): LastRow {
+  return { offset: Number(offset), position: { lsn: Number(lsn), ordinal: Number(ordinal) }, isTruncate: op === 't' }
+}
+
+/** The last record of a partition below an offset. */
+export async function readLast(
+  clickhouse: Clickhouse,
+  table: Table,
+  { partition, below = Number.MAX_SAFE_INTEGER }: { partition: number; below?: number },
+): Promise<LastRow | undefined> {
+  const [row] = await clickhouse.rows<Omit<TailRow, 'topic' | 'partition' | 'held'>>(
+    `SELECT _offset AS offset, _lsn AS lsn, _ordinal AS ordinal, _op AS op FROM ${quoteName(changelogName(table))}
+WHERE _partition = ${partition} AND _offset < ${below} ORDER BY _partition DESC, _offset DESC LIMIT 1`,
+  )
+  return row && lastRow(row)
+}
+
+/** The offsets between `from` and `to` (exclusive) that a changelog lacks. */
+export async function readGaps(
+  clickhouse: Clickhouse,
+  table: Table,
+  { partition, from, to }: { partition: number; from: number; to: number },
+): Promise<Gap[]> {
+  const rows = await clickhouse.rows<{ start: string; end: string; lsn: string; ordinal: string }>(
+    `SELECT at + 1 AS start, next AS end, lsn, ordinal FROM (
+  SELECT at, lsn, ordinal,
+    leadInFrame(at, 1, toInt64(${to})) OVER (ORDER BY at ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next
+  FROM (
+    SELECT toInt64(_offset) AS at, any(_lsn) AS lsn, any(_ordinal) AS ordinal FROM ${quoteName(changelogName(table))}
+    WHERE _partition = ${partition} AND _offset >= ${from} AND _offset < ${to} GROUP BY _offset
+    UNION ALL SELECT toInt64(${from}) - 1, 0, 0
+  )
+) WHERE next > start ORDER BY start`,
+  )
+  const first = rows[0] === undefined ? undefined : await readLast(clickhouse, table, { partition, below: from })
+  return rows.map(({ start, end, lsn, ordinal }) => {
+    const isFirst = Number(start) === from
+    const before = isFirst ? first?.position : { lsn: Number(lsn), ordinal: Number(ordinal) }
+    return { start: Number(start), end: Number(end), before }
+  })
+}
+
+/** By partition key, which of the slices' offsets are there; truncates are not looked for. */
+export async function readHeld(
+  clickhouse: Clickhouse,
+  table: Table,
+  slices: readonly Slice[],
+): Promise<Map<number, Set<number>>> {
+  const held = new Map<number, Set<number>>()
+  if (slices.length === 0) return held
+  const rows = await clickhouse.rows<{ partition: number; offset: string }>(
+    `SELECT DISTINCT _partition AS partition, _offset AS offset FROM ${quoteName(changelogName(table))} WHERE ${rangesOf(slices)}`,
+  )
+  for (const { partition, offset } of rows) {
+    held.set(partition, (held.get(partition) ?? new Set()).add(Number(offset)))
+  }
+  return held
+}
+
+/** Whether there is any row of the slices or, in `behind`, of what follows them in their partitions. */
+export async function holdsAny(
+  clickhouse: Clickhouse,
+  table: Table,
+  { slices, behind = [] }: { slices: readonly Slice[]; behind?: readonly Slice[] },
+): Promise<boolean> {
+  const ranges = [
+    ...slices.map(({ partition, start, end }) => ({ partition, start, end })),
+    ...behind.map(({ partition, end }) => ({ partition, start: end, end: Number.MAX_SAFE_INTEGER })),
+  ]
+  if (ranges.length === 0) return false
+  const rows = await clickhouse.rows(
+    `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE ${rangesOf(ranges)} LIMIT 1`,
+  )
+  return rows.length > 0
+}
+
+/** Condition for the changelog's rows of slices. */
+export function rangesOf(slices: readonly Pick<Slice, 'partition' | 'start' | 'end'>[]): string {
+  const ranges = slices.map(
+    ({ partition, start, end }) => `(_partition = ${partition} AND _offset >= ${start} AND _offset < ${end})`,
+  )
+  return `(${ranges.join(' OR ')})`
+}

@@ -1,0 +1,169 @@
+// consumer/insert/dead-letter: records that cannot be folded, set aside whole and once, or brought to a halt at.
+
+import { type DeadLetter, deadLetterPartitions, recordLetterKey } from '../../contract/dead-letter.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import { openFetcher } from '../../kafka/consumer/fetcher.ts'
+import { readRange } from '../../kafka/consumer/read-range.ts'
+import { largestBatches } from '../../kafka/producer/broker-limits.ts'
+import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { FoldTable } from '../records/tables.ts'
+import type { Refused, SetAside } from './insert.ts'
+
+type RecordLetter = DeadLetter & Required<Pick<DeadLetter, 'record'>>
+
+/** Room for what Kafka puts around a record. */
+const batchMargin = 4096
+/** Letters on their way, in bytes; more wait. */
+const mostPending = 8 * 1024 * 1024
+const partition = deadLetterPartitions.consumer
+
+export interface DeadLettersOptions {
+  readonly connection: KafkaConnection
+  readonly topic: string
+  readonly signal: AbortSignal
+}
+
+/** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic; the signal's reason */
+export async function openDeadLetters(options: DeadLettersOptions): Promise<DeadLetters> {
+  const [limit] = await largestBatches(options.connection, [options.topic])
+  return new DeadLetters(options, await openLetterSink(options), limit! - batchMargin)
+}
+
+/** Fails for good with its first error; whoever writes next opens another. */
+interface LetterSink {
+  readonly sink: Sink
+  failure?: MillraceError
+}
+
+async function openLetterSink({ connection, topic, signal }: DeadLettersOptions): Promise<LetterSink> {
+  const topics = [{ name: topic, partitions: Object.keys(deadLetterPartitions).length, shared: true }]
+  const onError = (error: MillraceError) => {
+    opened.failure = error
+  }
+  const opened: LetterSink = {
+    sink: await openSink(connection, { topics, compression: 'none', onDurable: () => {}, signal, onError }),
+  }
+  return opened
+}
+
+export class DeadLetters {
+  readonly #options: DeadLettersOptions
+  readonly #fetcher
+  readonly #limit: number
+  /** Keys of the letters that are there. */
+  readonly #known = new Set<string>()
+  #readTo = 0
+  #letters: LetterSink
+  /** One writes at a time. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: DeadLettersOptions, letters: LetterSink, limit: number) {
+    this.#options = options
+    this.#letters = letters
+    this.#limit = limit
+    this.#fetcher = openFetcher(options.connection)
+  }
+
+  /**
+   * Writes the letters that are not there yet. An attempt before this one, or another consumer's, may have written some: each letter names
+   * its record in its key, so this is seen by looking.
+   * @throws {MillraceError} the sink's failure; the same call again then goes on
+   */
+  write(letters: readonly RecordLetter[]): Promise<void> {
+    const written = this.#last.then(() => this.#write(letters))
+    this.#last = written.catch(() => {})
+    return written
+  }
+
+  async close(): Promise<void> {
+    this.#fetcher.close()
+    await this.#letters.sink.close()
+  }
+
+  async #write(letters: readonly RecordLetter[]): Promise<void> {
+    if (this.#letters.failure !== undefined) {
+      await this.#letters.sink.close()
+      this.#letters = await openLetterSink(this.#options)
+    }
+    await this.#catchUp()
+    const { sink } = this.#letters
+    for (const letter of letters) {
+      const key = recordLetterKey(letter.record)
+      if (this.#known.has(key)) continue
+      const head = Buffer.from(key)
+      const source = Buffer.concat([head, Buffer.from(JSON.stringify(fitted(letter, this.#limit - head.length)))])
+      sink.append(0, partition, source, 0, head.length, head.length, source.length)
+      await sink.drained(mostPending)
+    }
+    await sink.flush()
+  }
+
+  async #catchUp(): Promise<void> {
+    const { topic, signal } = this.#options
+    const end = (await this.#fetcher.endOffsets(topic))[partition]!
+    const start = (await this.#fetcher.startOffsets(topic))[partition]!
+    this.#readTo = Math.max(this.#readTo, start)
+    while (this.#readTo < end) {
+      for await (const records of readRange(this.#fetcher, { topic, partition, start: this.#readTo, end }, signal)) {
+        for (let index = 0; index < records.count; index++)
+          this.#known.add(records.buffer.toString('utf8', records.keyStarts[index], records.keyEnds[index]))
+        this.#readTo = records.nextOffset
+      }
+    }
+  }
+}
+
+/** The letter as it is, or with as much of the record as fits into so many bytes. */
+function fitted(letter: RecordLetter, limit: number): RecordLetter {
+  const { record } = letter
+  const base64Bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0)
+  const beside = Buffer.byteLength(JSON.stringify({ ...letter, record: { ...record, key: null, value: null } }))
+  if (beside + base64Bytes <= limit) return letter
+  const spare = 100
+  // Four characters stand for three bytes.
+  const groups = Math.max(0, Math.floor((limit - beside - spare) / 2 / 4))
+  const cut = (text: string | null) => text?.slice(0, groups * 4) ?? null
+  return { ...letter, record: { ...record, key: cut(record.key), value: cut(record.value), cutAfter: groups * 3 } }
+}
+
+/** By the table's policy: `stop` throws with the first record's place, `divert` resolves once all records are safe. */
+export function divertTo(letters: DeadLetters, log: Log): SetAside {
+  return async (table, refused) => {
+    const [first] = refused
+    if (first === undefined) return
+    if (table.onRefusal === 'stop') throw first.error
+    await letters.write(refused.map(each => letterOf(table, each)))
+    table.diverted += refused.length
+    log.warn('records were moved to the dead-letter topic', {
+      ...placeOf(table, first),
+      records: refused.length,
+      reason: first.error.message,
+    })
+  }
+}
+
+function placeOf({ topic }: FoldTable, { record: { partition, records, from } }: Refused) {
+  return { topic, partition, offset: records.offsets[from]! }
+}
+
+function letterOf(table: FoldTable, refused: Refused): RecordLetter {
+  const { records, from } = refused.record
+  const { code, message, next } = refused.error
+  const bytes = (start: number, end: number) => (start === -1 ? null : records.buffer.toString('base64', start, end))
+  return {
+    code,
+    what: message,
+    next,
+    at: new Date().toISOString(),
+    schema: table.table.schema,
+    table: table.table.name,
+    record: {
+      ...placeOf(table, refused),
+      ...(refused.image === undefined ? {} : { image: refused.image }),
+      key: bytes(records.keyStarts[from]!, records.keyEnds[from]!),
+      value: bytes(records.valueStarts[from]!, records.valueEnds[from]!),
+    },
+  }
+}

@@ -1,0 +1,92 @@
+// consumer/insert/truncate: a TRUNCATE as retractions of every live row of its partition.
+
+import { randomUUID } from 'node:crypto'
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { changelogColumns, changelogName, currentName } from '../../clickhouse/ddl.ts'
+import { insertSettings } from '../../clickhouse/insert.ts'
+import { quoteName } from '../../clickhouse/quote.ts'
+import type { Head } from '../../contract/head.ts'
+import type { Table } from '../../contract/table.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { rebuildAdvice } from '../warehouse/objects.ts'
+
+/** A TRUNCATE record. */
+export interface TruncateRecord {
+  readonly partition: number
+  readonly offset: number
+  readonly head: Head
+}
+
+/** Rows and bytes of one block: what the views make of it, many cells of each row, must fit into a user's memory. */
+const block = { rows: '100000', bytes: '268435456' }
+
+/**
+ * Inserts a −1 image for each row of the partition that is live now and older than the TRUNCATE, block by block. Running it again, at
+ * whatever time, adds only what is missing: keys that this record has already retracted are left out.
+ */
+export async function retractAll(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
+  // What is missing is told by looking. The blocks of an attempt that was cut off must not pass for those of this one.
+  await clickhouse.command(truncateStatement(table, record), {
+    ...insertSettings(randomUUID(), Number.POSITIVE_INFINITY),
+    max_block_size: block.rows,
+    max_insert_block_size: block.rows,
+    min_insert_block_size_rows: block.rows,
+    min_insert_block_size_bytes: block.bytes,
+  })
+}
+
+function truncateStatement(table: Table, record: TruncateRecord): string {
+  const { partition, offset, head } = record
+  const own = table.columns.map(column => quoteName(column.name)).join(', ')
+  const names = `${own}, ${changelogColumns.map(([name]) => name).join(', ')}`
+  const key = `(${table.key.map(quoteName).join(', ')})`
+  const done = `SELECT ${table.key.map(quoteName).join(', ')} FROM ${quoteName(changelogName(table))} WHERE _partition = ${partition} AND _offset = ${offset}`
+  return `INSERT INTO ${quoteName(changelogName(table))} (${names})
+SELECT ${own}, -1, 't', ${head.lsn}, ${head.ordinal}, ${versionOf(head)},
+  ${partition}, ${offset}, fromUnixTimestamp64Micro(${head.commitTimeUs}, 'UTC')
+FROM ${quoteName(currentName(table))} FINAL
+WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionOf(head)} AND ${key} NOT IN (${done})`
+}
+
+/**
+ * The current state tells which rows a TRUNCATE retracts, so it must not hold changes that came later. It does when the changelog has lost
+ * rows that the current state still has, and is folded again.
+ * @throws {MillraceError} WAREHOUSE_DAMAGED
+ */
+export async function requireUnpassed(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
+  const { partition, offset, head } = record
+  const later = await clickhouse.rows(
+    `SELECT 1 FROM ${quoteName(currentName(table))} WHERE _partition = ${partition} AND _version > ${versionOf(head)} LIMIT 1`,
+  )
+  if (later.length === 0) return
+  throw new MillraceError('WAREHOUSE_DAMAGED', {
+    what: `${changelogName(table)} has lost rows that ${currentName(table)} still has, and a TRUNCATE is among what would be folded again`,
+    where: `partition ${partition}, offset ${offset}`,
+    next: rebuildAdvice,
+  })
+}
+
+/**
+ * A TRUNCATE that has no rows in the changelog, though later records have, was one of an empty partition.
+ * @throws {MillraceError} WAREHOUSE_DAMAGED when rows were live before it
+ */
+export async function requireNothingBefore(
+  clickhouse: Clickhouse,
+  table: Table,
+  { partition, offset }: Pick<TruncateRecord, 'partition' | 'offset'>,
+): Promise<void> {
+  const live = await clickhouse.rows(
+    `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE _partition = ${partition} AND _offset < ${offset}
+GROUP BY ${table.key.map(quoteName).join(', ')} HAVING sum(_sign) > 0 LIMIT 1`,
+  )
+  if (live.length === 0) return
+  throw new MillraceError('WAREHOUSE_DAMAGED', {
+    what: `${changelogName(table)} has lost what a TRUNCATE had retracted`,
+    where: `partition ${partition}, offset ${offset}`,
+    next: rebuildAdvice,
+  })
+}
+
+function versionOf({ lsn, ordinal }: Head): string {
+  return `bitOr(bitShiftLeft(toUInt128(${lsn}), 64), toUInt128(${ordinal}))`
+}

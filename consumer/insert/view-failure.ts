@@ -1,0 +1,49 @@
+// consumer/insert/view-failure: which view fails on which record.
+
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Slice } from '../records/record-range.ts'
+import { findRefused, type TriedInsert, withTrial } from './trial.ts'
+
+/** As ClickHouse names views in messages; the view behind the table itself comes last. */
+const viewInMessage = /while pushing to view (?:`((?:\\.|[^`\\])*)`|([^\s.`]+))\.(?:`((?:\\.|[^`\\])*)`|([^\s.`]+))/g
+
+/**
+ * What the table can store stays in the changelog, where later attempts see it. A record is never set aside for a view: the table would
+ * have to be without it too, and every view that can read it.
+ */
+export async function viewFailure(insert: TriedInsert, error: MillraceError): Promise<MillraceError> {
+  const { slices, table } = insert
+  const names = [...error.message.matchAll(viewInMessage)].map(([, quoted, plain, quotedName, name]) => ({
+    database: quoted ?? plain!,
+    name: quotedName ?? name!,
+  }))
+  const view = names.at(-1)
+  const record = view && (await failingRecord(insert, view).catch(() => undefined))
+  const [first] = names
+  return new MillraceError('VIEW_FAILED', {
+    what: `${first ? `the view ${first.database}.${first.name}` : 'a view of the model'} fails on ${record ? 'a record' : 'records'} that ${table.topic} holds: ${error.message}`,
+    where: (record ? [record] : slices).map(slice => placeOf(table.topic, slice)).join('; '),
+    next: 'mend the view in the model so that it takes every value, then build anew what the model makes: millrace reset star; nothing is lost, and nothing is counted twice',
+    cause: error,
+  })
+}
+
+function placeOf(topic: string, { partition, records, from, to }: Slice): string {
+  const first = records.offsets[from]
+  const last = records.offsets[to - 1]
+  return `topic ${topic}, partition ${partition}, ${first === last ? `offset ${first}` : `one of the offsets ${first} to ${last}`}`
+}
+
+/** The first record that the view fails on, tried alone; undefined when that is not to be seen, as with a view behind another. */
+async function failingRecord(
+  insert: TriedInsert,
+  view: { readonly database: string; readonly name: string },
+): Promise<Slice | undefined> {
+  const [row] = await insert.clickhouse.rows<{ as_select: string }>(
+    'SELECT as_select FROM system.tables WHERE database = {database:String} AND name = {name:String}',
+    view,
+  )
+  if (row === undefined) return undefined
+  const [record] = await withTrial({ ...insert, view: row.as_select }, trial => findRefused(trial, insert.slices, 1))
+  return record
+}

@@ -1,0 +1,27 @@
+// consumer/records/send: the records of slices as the data of one insert.
+
+import type { ClickHouseSettings } from '@clickhouse/client'
+import type { AvroContainer } from '../../clickhouse/avro-file.ts'
+import type { Clickhouse } from '../../clickhouse/client.ts'
+import { wireHeaderBytes } from '../../contract/wire.ts'
+import type { Slice } from './record-range.ts'
+
+/** @throws {MillraceError} CLICKHOUSE_REFUSED when a value cannot be stored, and whatever else ClickHouse says */
+export async function sendRecords(
+  clickhouse: Clickhouse,
+  container: AvroContainer,
+  { statement, settings }: { statement: string; settings: ClickHouseSettings },
+  slices: readonly Slice[],
+): Promise<void> {
+  for (const { partition, records, from, to } of slices) {
+    const { buffer, offsets, valueStarts, valueEnds } = records
+    for (let index = from; index < to; index++) {
+      container.append(partition, offsets[index]!, buffer, valueStarts[index]! + wireHeaderBytes, valueEnds[index]!)
+    }
+  }
+  try {
+    await clickhouse.insert(statement, container.chunks(), settings)
+  } finally {
+    container.reset()
+  }
+}

@@ -1,0 +1,148 @@
+// consumer/records/tables: the captured tables as this consumer folds them.
+// A table's shape comes from the schema of its topic, never from Postgres.
+
+import { AvroContainer } from '../../clickhouse/avro-file.ts'
+import { insertStatement } from '../../clickhouse/insert.ts'
+import { Envelope } from '../../contract/envelope.ts'
+import type { GenerationTable } from '../../contract/generation.ts'
+import { parseValueSchema } from '../../contract/schema.ts'
+import { type Table, tableName } from '../../contract/table.ts'
+import { readSchemaId } from '../../contract/wire.ts'
+import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
+import type { RegisteredSchema, SchemaStore } from '../../kafka/registry/schema-store.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+
+/** What it takes to insert records written with one schema. */
+export interface RecordFormat {
+  readonly container: AvroContainer
+  readonly statement: string
+}
+
+/** Registries give out signed 32-bit numbers, and some fail when they are asked for others. */
+const largestSchemaId = 2 ** 31 - 1
+
+/** What the configuration says of a table that matters here. */
+export interface FoldOptions {
+  readonly onRefusal: 'stop' | 'divert'
+  readonly history: boolean
+}
+
+type PlacedTable = GenerationTable & { readonly place: number }
+
+export class FoldTable {
+  readonly topic: string
+  readonly partitions: number
+  readonly group: string
+  /** In the generation's list of tables. */
+  readonly place: number
+  readonly table: Table
+  readonly onRefusal: 'stop' | 'divert'
+  /** Whether every version of its rows is kept, besides the last. */
+  readonly history: boolean
+  /** Reads its records; knows the schemas that `learn` has looked up. */
+  readonly envelope: Envelope
+  /** Records inserted since the process started. */
+  folded = 0
+  /** Images that ClickHouse has refused since it took a record of this table. */
+  refusedInARow = 0
+  /** Records set aside since the process started. */
+  diverted = 0
+  readonly #schemas: SchemaStore
+  readonly #formats = new Map<number, RecordFormat | undefined>()
+
+  constructor(about: PlacedTable, parts: { table: Table; options: FoldOptions; schemas: SchemaStore }) {
+    this.topic = about.topic
+    this.partitions = about.partitions
+    this.group = about.group
+    this.place = about.place
+    this.table = parts.table
+    this.onRefusal = parts.options.onRefusal
+    this.history = parts.options.history
+    this.#schemas = parts.schemas
+    this.envelope = new Envelope(parts.table, id => this.#formats.get(id) !== undefined)
+  }
+
+  get stopsAtForeign(): boolean {
+    return this.onRefusal === 'stop'
+  }
+
+  /** Looks up the schema ids that the records name, so that the envelope knows which of them are this table's. */
+  async learn({ count, buffer, valueStarts, valueEnds }: RecordSet): Promise<void> {
+    let last: number | undefined
+    for (let index = 0; index < count; index++) {
+      const id = readSchemaId(buffer, valueStarts[index]!, valueEnds[index]!)
+      if (id === last) continue
+      last = id
+      if (id !== -1 && !this.#formats.has(id)) this.#formats.set(id, await this.#load(id))
+    }
+  }
+
+  /** How to insert records of a schema that the envelope knows. */
+  format(schemaId: number): RecordFormat {
+    return this.#formats.get(schemaId)!
+  }
+
+  /** Undefined when there is no such schema, or it is not one that a generation's records of this table have: that never changes. */
+  async #load(schemaId: number): Promise<RecordFormat | undefined> {
+    const json = schemaId > largestSchemaId ? undefined : await this.#schemas.byId(schemaId)
+    const table = json === undefined ? undefined : tryParse(json)
+    if (json === undefined || table === undefined || shapeOf(table) !== shapeOf(this.table)) return undefined
+    return { container: new AvroContainer(json), statement: insertStatement(table) }
+  }
+}
+
+/** Of one generation, in their order. @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED */
+export async function loadFoldTables(
+  tables: readonly GenerationTable[],
+  schemas: SchemaStore,
+  optionsOf: (schema: string, table: string) => FoldOptions,
+): Promise<FoldTable[]> {
+  const shapes = await newestShapes(tables, schemas)
+  return tables.map((about, place) => {
+    const table = shapes[place]!
+    return new FoldTable({ ...about, place }, { table, schemas, options: optionsOf(table.schema, table.name) })
+  })
+}
+
+/**
+ * Each table as the newest schema of its topic describes it.
+ * @throws {MillraceError} SCHEMA_MISSING when the producer has not registered one; GENERATION_CHANGED when somebody else has registered another
+ */
+export async function newestShapes(tables: readonly GenerationTable[], schemas: SchemaStore): Promise<Table[]> {
+  const latest = await schemas.latestOf(tables.map(({ topic }) => subjectOf(topic)))
+  return tables.map((about, place) => describedBy(latest[place], about))
+}
+
+const subjectOf = (topic: string) => `${topic}-value`
+
+function describedBy(latest: RegisteredSchema | undefined, { topic, schema, table }: GenerationTable): Table {
+  const subject = subjectOf(topic)
+  if (latest === undefined) {
+    throw new MillraceError('SCHEMA_MISSING', {
+      what: `no schema is registered under ${subject}`,
+      where: `topic ${topic}`,
+      next: 'the producer registers it when it starts; check that producer and consumer use the same kafka.registry',
+    })
+  }
+  const found = tryParse(latest.schema)
+  if (found?.schema === schema && found.name === table) return found
+  const isOf = found === undefined ? 'was not registered by millrace' : `is of table ${tableName(found)}`
+  throw new MillraceError('GENERATION_CHANGED', {
+    what: `version ${latest.version} of subject ${subject}, the newest, ${isOf}`,
+    where: `topic ${topic}, schema ${latest.id}`,
+    next: 'delete that version in the schema registry, or load everything anew, under other subjects: millrace producer --new-generation',
+  })
+}
+
+/** All that its records depend on. */
+function shapeOf({ schema, name, columns, key, partitionKey }: Table): string {
+  return JSON.stringify([schema, name, columns.map(({ comment: _, ...column }) => column), key, partitionKey])
+}
+
+function tryParse(json: string): Table | undefined {
+  try {
+    return parseValueSchema(json)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,112 @@
+// generator/database/shop-state: the shop as the generator finds it, and the ids it may use.
+
+import { type Client, query } from '../../postgres/client/client.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Identity, IdSource } from '../shop/operation.ts'
+import { loadReference, type Product, type Reference } from '../shop/reference.ts'
+import { territories } from '../shop/shop-constants.ts'
+import type { KnownCustomer, KnownOrder, Situation } from '../shop/shop-simulation.ts'
+
+/** Most rows of each kind that are read at the start. */
+const limits = { open: 20_000, settled: 5_000, customers: 20_000 }
+
+const homes = new Map(territories.flatMap(({ cities }, index) => cities.map(city => [city, index])))
+
+/** Index of the territory that the city lies in; the first one for a city that the invented chain does not know. */
+export function homeOf(city: string): number {
+  return homes.get(city) ?? 0
+}
+
+/** @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_* */
+export async function needReference(client: Client): Promise<Reference> {
+  const reference = await loadReference(client)
+  if (reference && reference.products.length > 0 && reference.trafficSources.length > 0) return reference
+  throw new MillraceError('SOURCE_EMPTY', {
+    what: 'the shop has no territories, no traffic sources or no products to sell',
+    next: 'run `millrace generator backfill` first',
+  })
+}
+
+/**
+ * @param wanted with `orders: false` without the orders that are there
+ * @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_*
+ */
+export async function loadSituation(client: Client, wanted = { orders: true }): Promise<Situation> {
+  const reference = await needReference(client)
+  const customers = await query<{ id: string; city: string }>(
+    client,
+    `SELECT customer_id AS id, city FROM shop.customers ORDER BY customer_id LIMIT ${limits.customers}`,
+  )
+  const of = (condition: string, limit: number) =>
+    wanted.orders ? loadOrders(client, reference.products, condition, limit) : []
+  return {
+    reference,
+    customers: customers.map(({ id, city }): KnownCustomer => ({ id: Number(id), home: homeOf(city) })),
+    open: await of("o.status IN ('created', 'paid', 'shipped')", limits.open),
+    settled: await of("o.status = 'delivered'", limits.settled),
+  }
+}
+
+/** The latest orders of that kind; those without items are left in peace. */
+async function loadOrders(
+  client: Client,
+  products: readonly Product[],
+  condition: string,
+  limit: number,
+): Promise<KnownOrder[]> {
+  const shares = new Map(products.map(({ id, returnShare }) => [id, returnShare]))
+  const rows = await query<{ id: string; status: KnownOrder['status']; items: [string, number, number][] }>(
+    client,
+    `SELECT latest.id, latest.status, items.items
+FROM (SELECT o.order_id AS id, o.status FROM shop.orders o WHERE ${condition} ORDER BY o.order_id DESC LIMIT ${limit}) AS latest
+CROSS JOIN LATERAL (
+  SELECT json_agg(json_build_array(i.order_item_id::text, i.quantity, i.product_id) ORDER BY i.order_item_id) AS items
+  FROM shop.order_items i WHERE i.order_id = latest.id
+) AS items
+WHERE items.items IS NOT NULL ORDER BY latest.id`,
+  )
+  return rows.map(({ id, status, items }) => ({
+    id: Number(id),
+    status,
+    returnShare: items.reduce((sum, [, , product]) => sum + (shares.get(product) ?? 0), 0) / items.length,
+    items: items.map(([item, quantity]) => ({ id: Number(item), quantity })),
+  }))
+}
+
+const identities: Readonly<Record<Identity, { readonly table: string; readonly column: string }>> = {
+  order: { table: 'shop.orders', column: 'order_id' },
+  item: { table: 'shop.order_items', column: 'order_item_id' },
+  customer: { table: 'shop.customers', column: 'customer_id' },
+  employee: { table: 'shop.employees', column: 'employee_id' },
+}
+/** People are hired so rarely that a few ids last. */
+const employeesAhead = 2
+
+/** Ids drawn from the tables' own sequences, some in advance, so that other writers never meet them. */
+export class ReservedIds implements IdSource {
+  readonly #ids: Record<Identity, number[]> = { order: [], item: [], customer: [], employee: [] }
+
+  /** Sees to it that there are at least so many of each, and a few employees. */
+  async reserve(client: Client, least: number): Promise<void> {
+    for (const [kind, { table, column }] of Object.entries(identities) as [Identity, (typeof identities)[Identity]][]) {
+      const wanted = kind === 'employee' ? employeesAhead : least
+      if (this.#ids[kind].length >= wanted) continue
+      const rows = await query<{ id: string }>(
+        client,
+        `SELECT nextval(pg_get_serial_sequence($1, $2)) AS id FROM generate_series(1, $3::integer)`,
+        [table, column, wanted * 4],
+      )
+      this.#ids[kind] = [...rows.map(({ id }) => Number(id)).reverse(), ...this.#ids[kind]]
+    }
+  }
+
+  has(of: Identity): boolean {
+    return this.#ids[of].length > 0
+  }
+
+  next(of: Identity): number {
+    const id = this.#ids[of].pop()
+    if (id === undefined) throw new RangeError(`no ${of} ids are left; reserve more before a batch`)
+    return id
+  }
+}

@@ -1,0 +1,92 @@
+// generator/live/run-control: what may be asked of a life that goes on, and what it says of itself.
+
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Scenario, ScenarioKind } from '../shop/scenario.ts'
+import type { Mood } from '../shop/scenario-effects.ts'
+import type { Life } from '../shop/shop-simulation.ts'
+import type { Pace } from './rate-limiter.ts'
+
+export interface Totals {
+  /** Row changes committed since the start. */
+  readonly changes: number
+  /** New orders among them. */
+  readonly orders: number
+}
+
+export interface ControlStatus extends Totals {
+  readonly state: 'running' | 'paused' | 'waiting for Postgres'
+  /** Row changes per second, as asked for and as measured last. */
+  readonly rate: number
+  readonly per_second: number
+  readonly open_orders: number | null
+  readonly scenario: RunningScenario | null
+}
+
+export interface RunningScenario {
+  readonly kind: ScenarioKind
+  readonly ends_at: string
+}
+
+export class Control {
+  readonly pace: Pace
+  totals: Totals = { changes: 0, orders: 0 }
+  perSecond = 0
+  /** The scenario that the next life goes on with, should Postgres go away now. */
+  unfinished: Mood | undefined
+  #life: Life | undefined
+
+  constructor(pace: Pace) {
+    this.pace = pace
+  }
+
+  /** The life that is under way now; undefined while Postgres is away. */
+  attach(life: Life | undefined): void {
+    this.#life = life
+  }
+
+  /** @throws {MillraceError} SCENARIO_RUNNING, NOT_FOUND, POSTGRES_UNREACHABLE */
+  begin(scenario: Scenario): RunningScenario {
+    const { mood } = this.#present()
+    if (mood !== undefined) {
+      throw new MillraceError('SCENARIO_RUNNING', {
+        what: `the scenario ${mood.kind} is under way until ${new Date(mood.until).toISOString()}`,
+        next: 'wait for its end, or end it first',
+      })
+    }
+    return describe(this.#present().begin(scenario, new Date()))
+  }
+
+  /** Ends the scenario that is under way, and says which it was. @throws {MillraceError} NOT_FOUND when there is none */
+  end(): RunningScenario {
+    const life = this.#present()
+    if (life.mood === undefined)
+      throw new MillraceError('NOT_FOUND', { what: 'no scenario is under way', next: 'start one first' })
+    const ended = describe(life.mood)
+    life.end(new Date())
+    return ended
+  }
+
+  status(): ControlStatus {
+    const mood = this.#life === undefined ? this.unfinished : this.#life.mood
+    return {
+      state: this.pace.paused ? 'paused' : this.#life === undefined ? 'waiting for Postgres' : 'running',
+      rate: this.pace.perSecond,
+      per_second: this.pace.paused ? 0 : Math.round(this.perSecond),
+      open_orders: this.#life?.openOrders ?? null,
+      scenario: mood === undefined ? null : describe(mood),
+      ...this.totals,
+    }
+  }
+
+  #present(): Life {
+    if (this.#life !== undefined) return this.#life
+    throw new MillraceError('POSTGRES_UNREACHABLE', {
+      what: 'life in the shop has not begun, or waits for Postgres',
+      next: 'try again in a moment; the log says why Postgres does not answer',
+    })
+  }
+}
+
+function describe({ kind, until }: Mood): RunningScenario {
+  return { kind, ends_at: new Date(until).toISOString() }
+}

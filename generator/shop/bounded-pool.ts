@@ -1,0 +1,44 @@
+// generator/shop/bounded-pool: a bag of things to draw from, which does not grow beyond its limit.
+// Pure.
+
+import type { Random } from './random.ts'
+
+export class Bounded<Item> {
+  readonly #items: Item[]
+  readonly #limit: number
+
+  constructor(items: readonly Item[], limit: number) {
+    this.#items = items.slice(0, limit)
+    this.#limit = limit
+  }
+
+  get size(): number {
+    return this.#items.length
+  }
+
+  get full(): boolean {
+    return this.#items.length >= this.#limit
+  }
+
+  at(index: number): Item {
+    return this.#items[index]!
+  }
+
+  /** In a full bag the new item takes the place of a random one, which is forgotten. */
+  add(item: Item, random: Random): void {
+    if (this.full) this.#items[random.integer(0, this.#items.length - 1)] = item
+    else this.#items.push(item)
+  }
+
+  replace(index: number, item: Item): void {
+    this.#items[index] = item
+  }
+
+  /** The last item moves into the gap. */
+  remove(index: number): Item {
+    const item = this.#items[index]!
+    const last = this.#items.pop()!
+    if (index < this.#items.length) this.#items[index] = last
+    return item
+  }
+}

@@ -1,0 +1,79 @@
+// generator/shop/operation: the things that happen in a shop, as data.
+// `at` is the time it happens at.
+
+import type { Line, Sale } from './basket.ts'
+import type { Customer } from './person.ts'
+import type { Employee } from './staff.ts'
+import type { Visit } from './visits.ts'
+
+export const statuses = ['created', 'paid', 'shipped', 'delivered', 'returned', 'cancelled'] as const
+export type Status = (typeof statuses)[number]
+
+/** The way of an order that nothing happens to. */
+export const nextStatus: Partial<Record<Status, Status>> = { created: 'paid', paid: 'shipped', shipped: 'delivered' }
+
+export type Operation =
+  | {
+      readonly kind: 'order'
+      readonly id: number
+      readonly customer: number
+      readonly sale: Sale
+      readonly lines: readonly (Line & { readonly id: number })[]
+      /** The visit that it came from. */
+      readonly visit?: Visit | undefined
+      readonly at: Date
+    }
+  | { readonly kind: 'step'; readonly order: number; readonly from: Status; readonly to: Status; readonly at: Date }
+  | { readonly kind: 'quantity'; readonly item: number; readonly quantity: number }
+  /** The sale counts for another territory, `days` earlier. */
+  | {
+      readonly kind: 'correction'
+      readonly order: number
+      readonly territory: number
+      readonly days: number
+      readonly at: Date
+    }
+  | { readonly kind: 'removal'; readonly order: number; readonly items: number }
+  | { readonly kind: 'visit'; readonly visit: Visit }
+  | {
+      readonly kind: 'price'
+      readonly product: number
+      readonly cents: number
+      readonly costCents: number
+      readonly at: Date
+    }
+  | { readonly kind: 'registration'; readonly customer: Customer }
+  | {
+      readonly kind: 'move'
+      readonly customer: number
+      readonly city: string
+      readonly country: string
+      readonly at: Date
+    }
+  | { readonly kind: 'hiring'; readonly employee: Employee }
+  | { readonly kind: 'departure'; readonly employee: number; readonly at: Date }
+  | { readonly kind: 'transfer'; readonly employee: number; readonly territory: number }
+  | { readonly kind: 'handover'; readonly shop: number; readonly territory: number }
+  | { readonly kind: 'renaming'; readonly territory: number; readonly name: string }
+
+/** Operations that change what later orders refer to. */
+export type FloorChange = Extract<
+  Operation,
+  { readonly kind: 'price' | 'hiring' | 'departure' | 'transfer' | 'handover' | 'renaming' }
+>
+
+export type Identity = 'order' | 'item' | 'customer' | 'employee'
+
+/** Gives ids that nobody else will use. */
+export interface IdSource {
+  next(of: Identity): number
+  /** Whether there is another one. */
+  has(of: Identity): boolean
+}
+
+/** How many row changes the operation makes. */
+export function changesOf(operation: Operation): number {
+  if (operation.kind === 'order') return 1 + operation.lines.length + (operation.visit === undefined ? 0 : 1)
+  if (operation.kind === 'removal') return 1 + operation.items
+  return 1
+}

@@ -1,0 +1,162 @@
+// generator/shop/scenario-effects: what a scenario makes of daily life while it lasts.
+// Pure.
+
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Floor } from './catalog-state.ts'
+import type { FloorChange } from './operation.ts'
+import type { Random } from './random.ts'
+import type { Product } from './reference.ts'
+import type { Scenario, ScenarioKind } from './scenario.ts'
+
+export interface Mood {
+  readonly kind: ScenarioKind
+  /** When it ends, in milliseconds since the Unix epoch. */
+  readonly until: number
+  /** How many times as often as usual something happens; 1 for what is not named. */
+  readonly habits: Readonly<Record<string, number>>
+  /** How many times as much as usual happens. */
+  readonly pace: number
+  /** What is ordered; everything when undefined. */
+  readonly products: readonly Product[] | undefined
+  /** Traffic source that most visits and online orders come from. */
+  readonly source: number | undefined
+  /** What happens at its beginning; no two of them change the same row. */
+  readonly first: readonly FloorChange[]
+  /** What happens at its end. */
+  last(at: Date): FloorChange[]
+}
+
+interface Effects extends Partial<Pick<Mood, 'habits' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
+
+/** @throws {MillraceError} NOT_FOUND for a category or traffic source that the shop does not have */
+export function moodOf(scenario: Scenario, { random, floor, at }: { random: Random; floor: Floor; at: Date }): Mood {
+  const until = at.getTime() + scenario.seconds * 1000
+  const usual = { habits: {}, pace: 1, products: undefined, source: undefined, first: [], last: () => [] }
+  return { kind: scenario.kind, until, ...usual, ...effectsOf(scenario, random, floor, at) }
+}
+
+function effectsOf(scenario: Scenario, random: Random, floor: Floor, at: Date): Effects {
+  switch (scenario.kind) {
+    case 'flash_sale':
+      return flashSale(scenario, random, floor, at)
+    case 'returns_wave':
+      return { habits: { return: 30 } }
+    case 'price_review':
+      return { habits: { price: 20 } }
+    case 'campaign': {
+      const source = named(floor.trafficSources, scenario.traffic_source, ['traffic source', random])
+      return { habits: { visit: 8, order: 1.5 }, pace: 2, source: source.id }
+    }
+    case 'territory_reorganisation':
+      return {
+        habits: { transfer: 30, hiring: 10, departure: 10 },
+        first: reorganise(scenario.moves, random, floor, at),
+      }
+  }
+}
+
+function flashSale(
+  { category, discount }: Extract<Scenario, { kind: 'flash_sale' }>,
+  random: Random,
+  floor: Floor,
+  at: Date,
+): Effects {
+  const categories = [...new Set(floor.products.map(product => product.category))].map(name => ({ name }))
+  const chosen = named(categories, category, ['category', random])
+  const products = floor.products.filter(product => product.category === chosen.name)
+  const before = products.map(({ id, cents, costCents }) => ({ product: id, cents, costCents }))
+  const first = before.map(price => {
+    const cents = Math.max(1, Math.round((price.cents * (100 - discount)) / 100))
+    return { ...price, kind: 'price' as const, cents, at }
+  })
+  const last = (end: Date) => before.map(price => ({ ...price, kind: 'price' as const, at: end }))
+  return { habits: { order: 3, visit: 3, price: 0 }, pace: 3, products, first, last }
+}
+
+function reorganise(moves: number, random: Random, floor: Floor, at: Date): FloorChange[] {
+  const territories = floor.territories
+  const renamed = random.pick(territories)
+  const shops = shuffle(
+    random,
+    territories.flatMap(territory => territory.shops),
+  ).slice(0, moves)
+  const people = shuffle(
+    random,
+    territories.flatMap(territory => floor.sellers(territory, at)),
+  ).slice(0, moves)
+  return [
+    {
+      kind: 'renaming',
+      territory: renamed.id,
+      name: newName(
+        renamed.name,
+        territories.map(({ name }) => name),
+      ),
+    },
+    ...shops.map(shop => ({ kind: 'handover' as const, shop, territory: random.pick(territories).id })),
+    ...people.map(({ id }) => ({ kind: 'transfer' as const, employee: id, territory: random.pick(territories).id })),
+  ]
+}
+
+/** `North`, then `North II`, `North III`, …; never a name that another territory has. */
+function newName(name: string, taken: readonly string[]): string {
+  const base = name.replace(/ [IVXLCDM]+$/, '')
+  for (let number = 2; ; number++) {
+    const candidate = `${base} ${roman(number)}`
+    if (!taken.includes(candidate) && candidate !== name) return candidate
+  }
+}
+
+function roman(number: number): string {
+  const letters: readonly (readonly [number, string])[] = [
+    [50, 'L'],
+    [40, 'XL'],
+    [10, 'X'],
+    [9, 'IX'],
+    [5, 'V'],
+    [4, 'IV'],
+    [1, 'I'],
+  ]
+  const [value, letter] = letters.find(([least]) => least <= number) ?? [number, '']
+  return number === 0 ? '' : letter + roman(number - value)
+}
+
+/** The row with that name, or one drawn at random when no name is given. */
+function named<Row extends { readonly name: string }>(
+  rows: readonly Row[],
+  name: string | undefined,
+  [what, random]: readonly [what: string, random: Random],
+): Row {
+  const found = name === undefined && rows.length > 0 ? random.pick(rows) : rows.find(row => row.name === name)
+  if (found !== undefined) return found
+  throw new MillraceError('NOT_FOUND', {
+    what: `the shop has no ${what}${name === undefined ? '' : ` "${name}"`}`,
+    next: `name one of: ${rows.map(row => row.name).join(', ') || '(there is none)'}`,
+  })
+}
+
+function shuffle<Item>(random: Random, items: readonly Item[]): Item[] {
+  const shuffled = [...items]
+  for (let last = shuffled.length - 1; last > 0; last--) {
+    const other = random.integer(0, last)
+    ;[shuffled[last], shuffled[other]] = [shuffled[other]!, shuffled[last]!]
+  }
+  return shuffled
+}
+
+/** The row that is changed. */
+export function changedRow(change: FloorChange): string {
+  switch (change.kind) {
+    case 'price':
+      return `product ${change.product}`
+    case 'hiring':
+      return `employee ${change.employee.id}`
+    case 'departure':
+    case 'transfer':
+      return `employee ${change.employee}`
+    case 'handover':
+      return `shop ${change.shop}`
+    case 'renaming':
+      return `territory ${change.territory}`
+  }
+}

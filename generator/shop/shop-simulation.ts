@@ -1,0 +1,285 @@
+// generator/shop/shop-simulation: what happens next in the shop: a function of its state and its seed.
+// Pure: no clock, nothing executed.
+
+import { Course } from './active-scenario.ts'
+import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
+import { Bounded } from './bounded-pool.ts'
+import { Floor } from './catalog-state.ts'
+import { changesOf, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
+import { makeCustomer, randomHome } from './person.ts'
+import { cumulate, Random } from './random.ts'
+import type { Reference } from './reference.ts'
+import type { Scenario } from './scenario.ts'
+import { type Mood, moodOf } from './scenario-effects.ts'
+import { BackOffice } from './staff-and-prices.ts'
+import { Traffic } from './visits.ts'
+
+export interface KnownOrder {
+  readonly id: number
+  readonly status: Status
+  /** Chance that it comes back once it is there. */
+  readonly returnShare: number
+  readonly items: readonly { readonly id: number; readonly quantity: number }[]
+}
+
+export interface KnownCustomer {
+  readonly id: number
+  /** Index of the home territory. */
+  readonly home: number
+}
+
+/** What life knows of the shop when it begins. */
+export interface Situation {
+  readonly reference: Reference
+  readonly customers: readonly KnownCustomer[]
+  /** Orders that may still be paid, shipped or delivered. */
+  readonly open: readonly KnownOrder[]
+  /** Delivered orders, which may come back or be corrected. */
+  readonly settled: readonly KnownOrder[]
+}
+
+/** Most orders and customers that are remembered; beyond, orders are finished before new ones come. */
+const memory = { open: 20_000, settled: 20_000, customers: 50_000 }
+
+/** How often something happens. An order takes a bit less than three steps, so that their number stays level. */
+const habits = {
+  order: 240,
+  step: 680,
+  visit: 96,
+  quantity: 30,
+  return: 10,
+  removal: 5,
+  correction: 1,
+  price: 12,
+  registration: 14,
+  move: 7,
+  transfer: 1,
+  hiring: 0.3,
+  departure: 0.3,
+} as const
+type Habit = keyof typeof habits
+const habitNames = Object.keys(habits) as Habit[]
+const usualTotals = cumulate(Object.values(habits))
+const visitsPerOrder = 1
+
+const cancelledShare = 0.03
+/** A delivered order whose goods come back that often is taken whenever it is met. */
+const highReturnShare = 0.1
+/** Share of the online orders and visits that a campaign accounts for. */
+const campaignShare = 0.85
+
+export class Life {
+  readonly #random: Random
+  readonly #floor: Floor
+  readonly #traffic: Traffic
+  readonly #office: BackOffice
+  readonly #ids: IdSource
+  readonly #customers: Bounded<KnownCustomer>
+  readonly #open: Bounded<KnownOrder>
+  readonly #settled: Bounded<KnownOrder>
+  /** Rows that the batch has changed already: it changes each of them once, so that its statements may go in any order. */
+  readonly #touched = new Set<string>()
+  readonly #course: Course
+  #habitTotals = usualTotals
+
+  constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
+    this.#random = new Random(seed, 'life')
+    this.#floor = new Floor(reference)
+    this.#course = new Course(this.#floor)
+    this.#traffic = new Traffic(this.#random, this.#floor, visitsPerOrder)
+    this.#ids = ids
+    const touch = (row: string) => this.#touch(row)
+    this.#office = new BackOffice({ random: this.#random, floor: this.#floor, ids, touch })
+    this.#customers = new Bounded(customers, memory.customers)
+    this.#open = new Bounded(open, memory.open)
+    this.#settled = new Bounded(settled, memory.settled)
+  }
+
+  get openOrders(): number {
+    return this.#open.size
+  }
+
+  /** The scenario that is under way. */
+  get mood(): Mood | undefined {
+    return this.#course.mood
+  }
+
+  /** The scenario that another life has to go on with when what this one did last may be lost. */
+  get unfinished(): Mood | undefined {
+    return this.#course.unfinished
+  }
+
+  /** Ends the one that is under way, if any. @throws {MillraceError} NOT_FOUND */
+  begin(scenario: Scenario, at: Date): Mood {
+    const mood = moodOf(scenario, { random: this.#random, floor: this.#floor, at })
+    this.end(at)
+    this.resume(mood)
+    return mood
+  }
+
+  /** Goes on with a scenario that began in an earlier life. */
+  resume(mood: Mood): void {
+    this.#course.begin(mood)
+    this.#habitTotals = cumulate(habitNames.map(name => habits[name] * (mood.habits[name] ?? 1)))
+  }
+
+  /** Ends the scenario; what it leaves to be undone is in the next batch. */
+  end(at: Date): void {
+    this.#course.end(at)
+    this.#habitTotals = usualTotals
+  }
+
+  /** Operations that together change at least so many rows, and no row twice. With 0 only what a scenario asks for. */
+  batch(rows: number, at: Date): Operation[] {
+    this.#touched.clear()
+    if (this.mood !== undefined && at.getTime() >= this.mood.until) this.end(at)
+    const operations: Operation[] = this.#course.take(row => this.#touch(row))
+    for (let changes = operations.length; changes < rows; ) {
+      const operation = this.#next(at)
+      operations.push(operation)
+      changes += changesOf(operation)
+    }
+    return operations
+  }
+
+  /** So many orders or visits; somebody registers instead while nobody is there to make them. */
+  make(kind: 'order' | 'visit', count: number, at: Date): Operation[] {
+    const one = () => (kind === 'visit' ? this.#visit(at) : this.#order(at))
+    return Array.from({ length: count }, () => (this.#customers.size === 0 ? this.#register(at) : one()))
+  }
+
+  /** Where what usually happens cannot, somebody registers or orders something, which always can. */
+  #next(at: Date): Operation {
+    const habit = habitNames[this.#random.weighted(this.#habitTotals)]!
+    return this.#perform(habit, at) ?? (this.#customers.size === 0 ? this.#register(at) : this.#order(at))
+  }
+
+  #perform(habit: Habit, at: Date): Operation | undefined {
+    switch (habit) {
+      case 'order':
+        return this.#open.full || this.#customers.size === 0 ? this.#step(at) : this.#order(at)
+      case 'step':
+        return this.#step(at)
+      case 'visit':
+        return this.#customers.size === 0 ? undefined : this.#visit(at)
+      case 'quantity':
+        return this.#quantity()
+      case 'return':
+        return this.#return(at)
+      case 'removal':
+        return this.#removal()
+      case 'correction':
+        return this.#correction(at)
+      case 'price':
+        return this.#office.price(at)
+      case 'registration':
+        return this.#register(at)
+      case 'move':
+        return this.#move(at)
+      case 'transfer':
+        return this.#office.transfer(at)
+      case 'hiring':
+        return this.#office.hire(at)
+      case 'departure':
+        return this.#office.leave(at)
+    }
+  }
+
+  #order(at: Date): Operation {
+    const customer = this.#customers.at(this.#random.skewed(this.#customers.size))
+    const sale = this.#campaigned(makeSale(this.#random, this.#floor, customer.home, at.getTime()))
+    const lines = makeLines(this.#random, this.mood?.products ?? this.#floor.products)
+    const id = this.#ids.next('order')
+    const numbered = lines.map(line => ({ ...line, id: this.#ids.next('item') }))
+    this.#open.add({ id, status: 'created', items: numbered, returnShare: returnChance(lines) }, this.#random)
+    this.#touched.add(`order ${id}`)
+    const came = { customer: customer.id, source: sale.trafficSource, at: at.getTime(), earliest: 0 }
+    const visit = came.source === null ? undefined : this.#traffic.purchase({ ...came, source: came.source })
+    return { kind: 'order', id, customer: customer.id, sale, lines: numbered, visit, at }
+  }
+
+  /** During a campaign most online orders come from its source. */
+  #campaigned(sale: Sale): Sale {
+    const source = this.mood?.source
+    if (source === undefined || sale.trafficSource === null || !this.#random.chance(campaignShare)) return sale
+    return { ...sale, trafficSource: source }
+  }
+
+  #visit(at: Date): Operation {
+    const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
+    const source = this.mood?.source
+    const time = at.getTime()
+    if (source === undefined || !this.#random.chance(campaignShare))
+      return { kind: 'visit', visit: this.#traffic.idle(time, somebody) }
+    return { kind: 'visit', visit: this.#traffic.from(source, time, somebody) }
+  }
+
+  #step(at: Date): Operation | undefined {
+    const order = this.#take(this.#open)
+    if (!order) return undefined
+    const cancelled = order.status !== 'shipped' && this.#random.chance(cancelledShare)
+    const to = cancelled ? 'cancelled' : nextStatus[order.status]!
+    if (to === 'delivered') this.#settled.add({ ...order, status: to }, this.#random)
+    else if (to !== 'cancelled') this.#open.add({ ...order, status: to }, this.#random)
+    return { kind: 'step', order: order.id, from: order.status, to, at }
+  }
+
+  #return(at: Date): Operation | undefined {
+    const order = this.#take(this.#settled, ({ returnShare }) => this.#random.chance(returnShare / highReturnShare))
+    return order && { kind: 'step', order: order.id, from: 'delivered', to: 'returned', at }
+  }
+
+  #quantity(): Operation | undefined {
+    const from = this.#random.chance(0.9) ? this.#open : this.#settled
+    const order = this.#take(from)
+    if (!order) return undefined
+    const item = this.#random.pick(order.items)
+    const quantity = item.quantity === 1 ? 2 : item.quantity + this.#random.pick([-1, 1])
+    from.add({ ...order, items: order.items.map(each => (each === item ? { ...each, quantity } : each)) }, this.#random)
+    return { kind: 'quantity', item: item.id, quantity }
+  }
+
+  #removal(): Operation | undefined {
+    const order = this.#take(this.#random.chance(0.7) ? this.#open : this.#settled)
+    return order && { kind: 'removal', order: order.id, items: order.items.length }
+  }
+
+  #correction(at: Date): Operation | undefined {
+    const order = this.#take(this.#settled)
+    if (!order) return undefined
+    this.#settled.add(order, this.#random)
+    const territory = this.#random.pick(this.#floor.territories).id
+    return { kind: 'correction', order: order.id, territory, days: this.#random.integer(0, 3), at }
+  }
+
+  #register(at: Date): Operation {
+    const customer = makeCustomer(this.#random, this.#ids.next('customer'), at)
+    this.#customers.add({ id: customer.id, home: customer.territory }, this.#random)
+    this.#touched.add(`customer ${customer.id}`)
+    return { kind: 'registration', customer }
+  }
+
+  #move(at: Date): Operation | undefined {
+    if (this.#customers.size === 0) return undefined
+    const index = this.#random.integer(0, this.#customers.size - 1)
+    const { id } = this.#customers.at(index)
+    if (!this.#touch(`customer ${id}`)) return undefined
+    const { territory, city, country } = randomHome(this.#random)
+    this.#customers.replace(index, { id, home: territory })
+    return { kind: 'move', customer: id, city, country, at }
+  }
+
+  /** Takes a random order out; undefined when it does not suit, or the batch has changed it already. */
+  #take(orders: Bounded<KnownOrder>, suits: (order: KnownOrder) => boolean = () => true): KnownOrder | undefined {
+    if (orders.size === 0) return undefined
+    const index = this.#random.integer(0, orders.size - 1)
+    if (!suits(orders.at(index))) return undefined
+    return this.#touch(`order ${orders.at(index).id}`) ? orders.remove(index) : undefined
+  }
+
+  #touch(row: string): boolean {
+    if (this.#touched.has(row)) return false
+    this.#touched.add(row)
+    return true
+  }
+}

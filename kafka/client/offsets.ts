@@ -1,0 +1,83 @@
+// kafka/client/offsets: where the partitions of a topic begin and end.
+
+import { isRetriable } from './broker.ts'
+import type { KafkaConnection } from './cluster.ts'
+import { retrying } from './errors.ts'
+import type { Lane } from './user-connections.ts'
+
+/** Asks for the offset after the last visible record. */
+export const latest = -1
+/** Asks for the offset of the first record still kept. */
+export const earliest = -2
+
+/** Up to the last record that all in-sync replicas have, whether or not somebody's transaction is still open before it. */
+const readUncommitted = 0
+
+interface OffsetsWanted {
+  readonly topics: readonly string[]
+  readonly at: typeof latest | typeof earliest
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One offset per partition of the topic. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+export async function listOffsets(
+  connection: KafkaConnection,
+  lane: Lane,
+  { topic, ...wanted }: Omit<OffsetsWanted, 'topics'> & { readonly topic: string },
+): Promise<number[]> {
+  const [offsets] = await listOffsetsOf(connection, lane, { topics: [topic], ...wanted })
+  return offsets!
+}
+
+/** The same for several topics, in one request to each broker. */
+export function listOffsetsOf(
+  connection: KafkaConnection,
+  lane: Lane,
+  { topics, at, signal }: OffsetsWanted,
+): Promise<number[][]> {
+  const attempt = async () => {
+    try {
+      return await listOnce(connection, lane, { topics, at, signal })
+    } catch (error) {
+      if (isRetriable(error)) await connection.refresh(topics)
+      throw error
+    }
+  }
+  const others = topics.length > 1 ? ` and ${topics.length - 1} others` : ''
+  return retrying(attempt, { doing: `list the offsets of topic ${topics[0]}${others}`, connection, signal })
+}
+
+async function listOnce(
+  connection: KafkaConnection,
+  lane: Lane,
+  { topics, at, signal }: OffsetsWanted,
+): Promise<number[][]> {
+  const byLeader = new Map<number, Map<string, number[]>>()
+  for (const topic of topics) {
+    const count = await connection.partitionCount(topic, { signal })
+    for (let partition = 0; partition < count; partition += 1) {
+      const leader = connection.leader(topic, partition)
+      if (leader === undefined) throw new Error(`partition ${partition} of topic ${topic} has no leader`)
+      const ofLeader = byLeader.get(leader) ?? new Map<string, number[]>()
+      byLeader.set(leader, ofLeader)
+      const ofTopic = ofLeader.get(topic)
+      if (ofTopic) ofTopic.push(partition)
+      else ofLeader.set(topic, [partition])
+    }
+  }
+  const found = new Map(topics.map(topic => [topic, [] as number[]]))
+  await Promise.all(
+    [...byLeader].map(async ([leader, ofLeader]) => {
+      const link = await lane.to(leader)
+      const asked = [...ofLeader].map(([topic, partitions]) => ({
+        topic,
+        partitions: partitions.map(partition => ({ partition, timestamp: at })),
+      }))
+      const request = { replicaId: -1, isolationLevel: readUncommitted, topics: asked }
+      const { responses } = await link.call(broker => broker.listOffsets(request))
+      for (const { topic, partitions } of responses)
+        for (const { partition, offset } of partitions) found.get(topic)![partition] = Number(offset)
+    }),
+  )
+  return topics.map(topic => found.get(topic)!)
+}

@@ -1,0 +1,258 @@
+// kafka/consumer/fetcher: records from given offsets on, from whichever brokers lead the partitions.
+// Never moves an offset by itself: what is missing is an error.
+
+import { orAborted } from '../../runtime/abandon.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { pause } from '../../runtime/pause.ts'
+import { answeredError, errorFromCode, isRetriable, type RawRequest } from '../client/broker.ts'
+import type { KafkaConnection } from '../client/cluster.ts'
+import { attemptLevel, backoffMs, describe, kafkaError } from '../client/errors.ts'
+import { earliest, latest, listOffsets, listOffsetsOf } from '../client/offsets.ts'
+import type { Lane } from '../client/user-connections.ts'
+import { decodeBatches, type RecordSet } from '../protocol/record-batch.ts'
+import { type FetchLimits, type FetchPosition, fetchRequest, parseFetchResponse } from './fetch-request.ts'
+import { FetchSession, type Told } from './fetch-session.ts'
+
+export type { FetchLimits, FetchPosition } from './fetch-request.ts'
+
+export interface FetchedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** Where it was fetched at. */
+  readonly fromOffset: number
+  /** Offset after the last record that may be read: all in-sync replicas have it, and no open transaction stands before it. */
+  readonly end: number
+  readonly records: RecordSet
+}
+
+/** What a leader said, if anything, or why it could not be asked. */
+interface Answer {
+  readonly told?: Told | undefined
+  readonly failure?: string
+}
+
+/** A request under way to one leader; several calls of `fetch` may wait for it. */
+interface Poll {
+  readonly session: FetchSession
+  readonly answer: Promise<Answer>
+  isDone: boolean
+}
+
+export interface FetcherOptions {
+  /**
+   * Whether it asks again and again for much the same partitions. Each leader then keeps a fetch session for it, and idle partitions cost
+   * next to nothing.
+   */
+  readonly follows?: boolean
+}
+
+const noWait: FetchLimits = { maxWaitMs: 0, minBytes: 0, maxBytes: 0 }
+const nothing = Buffer.alloc(0)
+const noRecords = decodeBatches(nothing, { topic: '', partition: 0, fromOffset: 0 })
+
+export function openFetcher(connection: KafkaConnection, options: FetcherOptions = {}): Fetcher {
+  return new Fetcher(connection, options)
+}
+
+export class Fetcher {
+  readonly #connection: KafkaConnection
+  readonly #lane: Lane
+  readonly #follows: boolean
+  readonly #polls = new Map<number, Poll>()
+  /** By leader. */
+  readonly #sessions = new Map<number, FetchSession>()
+  readonly #stop = new AbortController()
+  /** How often a leader could not be asked, or was no longer the leader. */
+  interruptions = 0
+  #failures = 0
+
+  constructor(connection: KafkaConnection, { follows = false }: FetcherOptions) {
+    this.#connection = connection
+    this.#follows = follows
+    this.#lane = connection.openLane()
+  }
+
+  /**
+   * Committed records from the given offsets on. Returns when the first broker has answered, with its partitions only, those
+   * without news included; answers of slower brokers are kept for the next call. A broker that fails or no longer leads a
+   * partition is met with a warning, a pause and a result without that partition.
+   * @throws {MillraceError} OFFSETS_MISSING, BATCH_UNREADABLE, TOPIC_MISSING, KAFKA_DENIED; the signal's reason
+   */
+  async fetch(
+    positions: readonly FetchPosition[],
+    limits: FetchLimits,
+    signal: AbortSignal,
+  ): Promise<FetchedPartition[]> {
+    signal.throwIfAborted()
+    const byLeader = this.#byLeader(positions)
+    for (const [leader, itsPositions] of byLeader)
+      if (!this.#polls.has(leader)) this.#polls.set(leader, this.#poll(leader, itsPositions, limits))
+    await untilFirst([...this.#polls.values()], signal)
+    const { fetched, failure } = await this.#collect(byLeader)
+    const found = [...byLeader.values()].reduce((sum, ofLeader) => sum + ofLeader.length, 0)
+    if (failure !== undefined) await this.#recover(positions, failure, signal)
+    else if (found < positions.length) await this.#recover(positions, 'no leader is known', signal)
+    else this.#failures = 0
+    return fetched
+  }
+
+  /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  endOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
+    return listOffsets(this.#connection, this.#lane, { topic, at: latest, signal })
+  }
+
+  /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  startOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
+    return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal })
+  }
+
+  /** From the first record that is still kept to behind the last committed one, of each partition of each topic. @throws as `endOffsets` */
+  async ranges(topics: readonly string[], signal: AbortSignal): Promise<{ start: number; end: number }[][]> {
+    const list = (at: typeof earliest | typeof latest) =>
+      listOffsetsOf(this.#connection, this.#lane, { topics, at, signal })
+    // The ends last: what is deleted in between must not make a range that ends before it starts.
+    const starts = await list(earliest)
+    const ends = await list(latest)
+    return ends.map((ofTopic, topic) => ofTopic.map((end, partition) => ({ start: starts[topic]![partition]!, end })))
+  }
+
+  close(): void {
+    this.#stop.abort()
+    const sessions = this.#follows ? [...this.#sessions] : []
+    if (sessions.length === 0) this.#lane.close()
+    const ending = sessions.map(([leader, session]) => this.#end(leader, session).catch(ignore))
+    void Promise.all(ending).then(() => this.#lane.close())
+  }
+
+  /** A broker has room for only so many sessions. Of those that nobody ends, it keeps each for two minutes at least. */
+  async #end(leader: number, session: FetchSession): Promise<void> {
+    await this.#polls.get(leader)?.answer
+    const ask = session.end()
+    if (ask !== undefined) await (await this.#lane.to(leader)).send(fetchRequest(ask, noWait))
+  }
+
+  /** Positions without a known leader are left out. */
+  #byLeader(positions: readonly FetchPosition[]): Map<number, FetchPosition[]> {
+    const byLeader = new Map<number, FetchPosition[]>()
+    for (const position of positions) {
+      const leader = this.#connection.leader(position.topic, position.partition)
+      if (leader === undefined) continue
+      const ofLeader = byLeader.get(leader)
+      if (ofLeader) ofLeader.push(position)
+      else byLeader.set(leader, [position])
+    }
+    return byLeader
+  }
+
+  #poll(leader: number, positions: readonly FetchPosition[], limits: FetchLimits): Poll {
+    const session = this.#sessions.get(leader) ?? new FetchSession(this.#follows)
+    this.#sessions.set(leader, session)
+    const ask = () => fetchRequest(session.next(positions, limits), limits)
+    const poll: Poll = { session, answer: this.#ask(leader, session, ask), isDone: false }
+    const end = () => {
+      poll.isDone = true
+    }
+    poll.answer.then(end, end)
+    return poll
+  }
+
+  async #ask(leader: number, session: FetchSession, next: () => RawRequest): Promise<Answer> {
+    try {
+      const link = await this.#lane.to(leader)
+      for (let isNew = session.isNew; ; isNew = true) {
+        const response = parseFetchResponse(await link.send(next()))
+        if (response.errorCode === 0) return { told: session.take(response) }
+        // The broker has made room for another session, or was started anew. Nothing is lost with a session.
+        session.restart()
+        if (isNew) throw errorFromCode(response.errorCode)
+      }
+    } catch (error) {
+      session.restart()
+      if (!isRetriable(error)) throw kafkaError(error, 'fetch records')
+      return { failure: describe(error) }
+    }
+  }
+
+  /** Takes what has been answered, as far as it was asked for at the positions that are wanted now. */
+  async #collect(
+    byLeader: ReadonlyMap<number, readonly FetchPosition[]>,
+  ): Promise<{ fetched: FetchedPartition[]; failure?: string }> {
+    const fetched: FetchedPartition[] = []
+    let failure: string | undefined
+    for (const [leader, { session, answer, isDone }] of this.#polls) {
+      if (!isDone) continue
+      this.#polls.delete(leader)
+      const { told, failure: whyNot } = await answer
+      failure ??= whyNot
+      if (told === undefined) continue
+      for (const position of byLeader.get(leader) ?? []) {
+        const held = session.find(position)
+        if (held?.offset !== position.offset) continue
+        const response = told.get(held)
+        if (response !== undefined && response.errorCode !== 0)
+          failure ??= await this.#transient(errorFromCode(response.errorCode), position)
+        else if (held.end !== -1) fetched.push(fetchedAt(position, held.end, response?.records))
+      }
+    }
+    return { fetched, ...(failure === undefined ? {} : { failure }) }
+  }
+
+  /** Describes an error that passes; throws any other. */
+  async #transient(error: Error, position: FetchPosition): Promise<string> {
+    if (answeredError(error) === 'OFFSET_OUT_OF_RANGE') throw await this.#offsetsMissing(position)
+    if (!isRetriable(error)) throw kafkaError(error, 'fetch records', placeOf(position))
+    return describe(error)
+  }
+
+  async #recover(positions: readonly FetchPosition[], reason: string, signal: AbortSignal): Promise<void> {
+    this.#failures += 1
+    this.interruptions += 1
+    this.#connection.log[attemptLevel(this.#failures)]('records cannot be fetched yet, trying again', {
+      reason,
+      attempt: this.#failures,
+    })
+    await pause(backoffMs(this.#failures), signal)
+    const topics = new Set(positions.map(({ topic }) => topic))
+    await orAborted(this.#connection.refresh([...topics]), signal).catch(error => {
+      signal.throwIfAborted()
+      this.#connection.log.warn('the cluster cannot be asked for leaders', { reason: describe(error) })
+    })
+  }
+
+  async #offsetsMissing(position: FetchPosition): Promise<MillraceError> {
+    const { topic, partition, offset } = position
+    const [starts, ends] = await Promise.all([this.startOffsets(topic), this.endOffsets(topic)])
+    return new MillraceError('OFFSETS_MISSING', {
+      what: `offset ${offset} is needed next, but the topic holds ${starts[partition]} to ${ends[partition]} (exclusive)`,
+      where: placeOf(position),
+      next: 'the records were deleted or the topic was made anew; start a new generation: millrace producer --new-generation',
+    })
+  }
+}
+
+function fetchedAt(position: FetchPosition, end: number, batches: Buffer = nothing): FetchedPartition {
+  const { topic, partition, offset: fromOffset } = position
+  const records =
+    batches.length === 0
+      ? { ...noRecords, nextOffset: fromOffset }
+      : decodeBatches(batches, { topic, partition, fromOffset })
+  return { topic, partition, end, records, fromOffset }
+}
+
+/** Until one of the polls has ended, however it ended. @throws the signal's reason */
+async function untilFirst(polls: readonly Poll[], signal: AbortSignal): Promise<void> {
+  if (polls.length === 0) return
+  const listening = new AbortController()
+  const aborted = new Promise<void>(resolve => {
+    signal.addEventListener('abort', () => resolve(), { once: true, signal: listening.signal })
+  })
+  await Promise.race([aborted, ...polls.map(({ answer }) => answer.then(ignore, ignore))])
+  listening.abort()
+  signal.throwIfAborted()
+}
+
+function ignore(): void {}
+
+function placeOf({ topic, partition, offset }: FetchPosition): string {
+  return `topic ${topic}, partition ${partition}, offset ${offset}`
+}

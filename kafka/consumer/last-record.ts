@@ -1,0 +1,105 @@
+// kafka/consumer/last-record: the last record of a partition that its writer knows as its own, which says how far it had come.
+
+import type { RecordSet } from '../protocol/record-batch.ts'
+import type { Fetcher } from './fetcher.ts'
+import { readRange } from './read-range.ts'
+
+export interface TailRecord {
+  readonly offset: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}
+
+export interface Tail {
+  /** Undefined when the partition holds none of the writer's. */
+  readonly last: TailRecord | undefined
+  /** Of the records behind it, which are others', the offset of the first, and how many they are. */
+  readonly foreign: { readonly offset: number; readonly count: number } | undefined
+}
+
+/** What has not been answered by then is left out. */
+const patienceMs = 30_000
+/** Answers of one request for many tails. */
+const tailLimits = { maxWaitMs: 500, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
+
+/** A partition and the offset of its last record, as far as offsets tell. */
+export interface TailPlace {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
+/**
+ * What stands at the end of each partition, in as few requests as their sizes allow. Left out is where an answer holds no record: what `readTail`
+ * finds by looking further back.
+ * @param onRecord the last record of a partition, valid during the call
+ * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
+ */
+export async function readEnds(
+  fetcher: Fetcher,
+  places: readonly TailPlace[],
+  onRecord: (place: TailPlace, record: TailRecord) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const waiting = new Map(places.map(place => [`${place.topic}/${place.partition}`, place]))
+  const started = performance.now()
+  while (waiting.size > 0 && performance.now() - started < patienceMs) {
+    for (const { topic, partition, records, end } of await fetcher.fetch([...waiting.values()], tailLimits, signal)) {
+      const name = `${topic}/${partition}`
+      const place = waiting.get(name)!
+      if (records.count > 0) onRecord(place, viewOf(records, records.count - 1))
+      // The broker leaves partitions without an answer when others have filled the response.
+      if (records.nextOffset > place.offset) waiting.delete(name)
+      else if (end <= place.offset) waiting.delete(name)
+    }
+  }
+}
+
+const firstStep = 1
+const stepGrowth = 64
+
+/**
+ * Looks ever further back, since records of others, control batches and offsets removed by compaction may stand behind the last one.
+ * @param isOwn whether a record is the writer's; every one is by default
+ * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
+ */
+export async function readTail(
+  fetcher: Fetcher,
+  {
+    topic,
+    partition,
+    isOwn = () => true,
+  }: { topic: string; partition: number; isOwn?: (record: TailRecord) => boolean },
+  signal: AbortSignal,
+): Promise<Tail> {
+  const end = (await fetcher.endOffsets(topic, signal))[partition]!
+  const start = (await fetcher.startOffsets(topic, signal))[partition]!
+  for (let step = firstStep; ; step *= stepGrowth) {
+    const from = Math.max(start, end - step)
+    let last: TailRecord | undefined
+    let foreign: Tail['foreign']
+    for await (const records of readRange(fetcher, { topic, partition, start: from, end }, signal)) {
+      for (let index = 0; index < records.count; index++) {
+        const record = viewOf(records, index)
+        if (isOwn(record)) {
+          last = record
+          foreign = undefined
+        } else foreign = { offset: foreign?.offset ?? record.offset, count: (foreign?.count ?? 0) + 1 }
+      }
+    }
+    if (last || from === start) return { last: last && copyOf(last), foreign }
+  }
+}
+
+function viewOf(records: RecordSet, index: number): TailRecord {
+  const view = (start: number, end: number) => (start < 0 ? null : records.buffer.subarray(start, end))
+  return {
+    offset: records.offsets[index]!,
+    key: view(records.keyStarts[index]!, records.keyEnds[index]!),
+    value: view(records.valueStarts[index]!, records.valueEnds[index]!),
+  }
+}
+
+function copyOf({ offset, key, value }: TailRecord): TailRecord {
+  return { offset, key: key && Buffer.from(key), value: value && Buffer.from(value) }
+}

@@ -1,0 +1,298 @@
+// kafka/group/group: a member of a consumer group: which partitions it owns, whether it still does, and its fenced commits.
+// Fetches nothing; the classic group protocol, over kafkajs' requests.
+
+import { EventEmitter, once } from 'node:events'
+import { MillraceError } from '../../runtime/errors.ts'
+import { pause } from '../../runtime/pause.ts'
+import { answeredError, isRetriable } from '../client/broker.ts'
+import type { KafkaConnection } from '../client/cluster.ts'
+import { attemptLevel, backoffMs, describe, kafkaError } from '../client/errors.ts'
+import {
+  assignAll,
+  decodeAssignment,
+  encodeSubscription,
+  type JoinedMember,
+  type TopicGroup,
+  type TopicPartition,
+} from './assignment.ts'
+import { Coordinator, fenced, type MemberIdentity, memberLost, type OffsetCommit } from './coordinator.ts'
+
+export type { TopicGroup, TopicPartition } from './assignment.ts'
+export type { OffsetCommit } from './coordinator.ts'
+
+export interface GroupOptions {
+  readonly groupId: string
+  /** Topics as they were made; one that has other partitions by now is refused. */
+  readonly groups: readonly TopicGroup[]
+  /** A member that is silent for so long loses its partitions; default 10 s. */
+  readonly sessionTimeoutMs?: number
+  /** How long a member may take to give up its partitions when others come or go; default 30 s. */
+  readonly rebalanceTimeoutMs?: number
+}
+
+/** What a member owns between two rebalances. */
+interface Term extends MemberIdentity {
+  readonly partitions: readonly TopicPartition[]
+  readonly members: number
+  /** Aborted, with FENCED as its reason, once the coordinator no longer takes commits of this term. */
+  readonly over: AbortController
+  /** Others come or go: nothing new may be begun, but what was begun may be committed. */
+  isRevoked: boolean
+}
+
+const protocol = 'millrace'
+const defaultSessionTimeoutMs = 10_000
+const defaultRebalanceTimeoutMs = 30_000
+const heartbeatsPerSession = 10
+/** Part of the session that must be left for a member to be sure of its partitions. */
+const ownershipMargin = 0.2
+const leaveTimeoutMs = 2_000
+
+/** Joins in the background; `assigned` waits for the outcome. */
+export function joinGroup(connection: KafkaConnection, options: GroupOptions): Membership {
+  return new Membership(connection, options)
+}
+
+/**
+ * The partitions of an assignment are held from `assigned` to the next call of it. A member gives them up, and so lets
+ * others have them, by calling `assigned` again when `assignment` has changed; when it is late, it is fenced.
+ */
+export class Membership {
+  readonly #connection: KafkaConnection
+  readonly #options: GroupOptions
+  readonly #sessionTimeoutMs: number
+  readonly #rebalanceTimeoutMs: number
+  /** Apart from `#offsets`, because joining holds up its connection until every member has joined. */
+  readonly #members: Coordinator
+  readonly #offsets: Coordinator
+  readonly #stop = new AbortController()
+  readonly #changes = new EventEmitter()
+  readonly #running: Promise<void>
+  #memberId = ''
+  #current: Term | undefined
+  #held: Term | undefined
+  #contactAt = Number.NEGATIVE_INFINITY
+  #failure: MillraceError | undefined
+
+  constructor(connection: KafkaConnection, options: GroupOptions) {
+    this.#connection = connection
+    this.#options = options
+    this.#sessionTimeoutMs = options.sessionTimeoutMs ?? defaultSessionTimeoutMs
+    this.#rebalanceTimeoutMs = options.rebalanceTimeoutMs ?? defaultRebalanceTimeoutMs
+    this.#members = new Coordinator(connection, options.groupId)
+    this.#offsets = new Coordinator(connection, options.groupId)
+    this.#running = this.#run()
+  }
+
+  /**
+   * Gives up what was held if it is no longer ours, and waits for an assignment, perhaps of no partition at all.
+   * @returns its generation, which is also `assignment` as long as it lasts
+   * @throws {MillraceError} KAFKA_DENIED, KAFKA_REFUSED, TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; the signal's reason
+   */
+  async assigned(signal: AbortSignal): Promise<number> {
+    if (!isLive(this.#held)) {
+      this.#held = undefined
+      this.#changes.emit('change')
+    }
+    while (!isLive(this.#current)) {
+      if (this.#failure) throw this.#failure
+      this.#stop.signal.throwIfAborted()
+      signal.throwIfAborted()
+      await this.#change(signal)
+    }
+    this.#held = this.#current!
+    return this.#held.generation
+  }
+
+  /** Generation of the assignment that is held; −1 as soon as it must be given up. */
+  get assignment(): number {
+    return isLive(this.#held) ? this.#held.generation : -1
+  }
+
+  get partitions(): readonly TopicPartition[] {
+    return this.#held?.partitions ?? []
+  }
+
+  /** Nobody else is in the group, as far as its leader saw. */
+  get soleMember(): boolean {
+    return this.#held?.members === 1
+  }
+
+  /**
+   * Whether something new may be begun: the last answered heartbeat was sent recently enough, by the monotonic clock, for nobody
+   * else to have the partitions yet. A process that was stopped for a while finds out here.
+   */
+  stillOwner(): boolean {
+    return isLive(this.#held) && this.#sinceContact() < this.#sessionTimeoutMs * (1 - ownershipMargin)
+  }
+
+  /**
+   * All of these offsets or none. Allowed after a revocation too, until the member has joined again.
+   * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is too long; the signal's reason
+   */
+  async commit(offsets: readonly OffsetCommit[], signal?: AbortSignal): Promise<void> {
+    const term = this.#held
+    if (term === undefined) throw fenced(this.#options.groupId, { generation: -1 })
+    const over = signal === undefined ? term.over.signal : AbortSignal.any([term.over.signal, signal])
+    try {
+      await this.#offsets.commit(offsets, term, over)
+    } catch (error) {
+      if (error instanceof MillraceError && error.code === 'FENCED') this.#lose(term)
+      throw error
+    }
+  }
+
+  /** Last commits for any partitions, owned or not; offset −1 where there is none. @throws {MillraceError} */
+  committed(partitions: readonly TopicPartition[]): Promise<OffsetCommit[]> {
+    return this.#offsets.committed(partitions, this.#stop.signal)
+  }
+
+  /** Gives the partitions to the others at once. Finish what was begun before calling. */
+  async leave(): Promise<void> {
+    if (this.#current) this.#lose(this.#current)
+    this.#stop.abort(new MillraceError('FENCED', { what: 'the member has left its group', next: 'join again' }))
+    this.#changes.emit('change')
+    this.#members.close()
+    await this.#running
+    if (this.#memberId !== '') await this.#sayGoodbye()
+    this.#offsets.close()
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0
+    while (!this.#stop.signal.aborted) {
+      try {
+        const term = await this.#join()
+        failures = 0
+        this.#current = term
+        this.#changes.emit('change')
+        await this.#keep(term)
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        if (answeredError(error) === 'UNKNOWN_MEMBER_ID') this.#memberId = ''
+        else if (!memberLost.has(answeredError(error)) && answeredError(error) !== 'REBALANCE_IN_PROGRESS') {
+          if (!isRetriable(error)) return this.#fail(error)
+          failures += 1
+          this.#connection.log[attemptLevel(failures)]('cannot join the consumer group yet', {
+            attempt: failures,
+            reason: describe(error),
+          })
+          await pause(backoffMs(failures), this.#stop.signal).catch(() => undefined)
+        }
+      }
+    }
+  }
+
+  /** Joins and learns the assignment; the group's leader makes it. */
+  async #join(): Promise<Term> {
+    const { groupId, groups } = this.#options
+    const owned = this.#current === undefined || this.#current.over.signal.aborted ? [] : this.#current.partitions
+    const joining = {
+      groupId,
+      sessionTimeout: this.#sessionTimeoutMs,
+      rebalanceTimeout: this.#rebalanceTimeoutMs,
+      memberId: this.#memberId,
+      groupProtocols: [
+        {
+          name: protocol,
+          metadata: encodeSubscription(
+            groups.flatMap(({ topics }) => topics),
+            owned,
+          ),
+        },
+      ],
+    }
+    const joined = await this.#members.ask(broker => broker.joinGroup(joining))
+    if (this.#current) this.#lose(this.#current)
+    const { memberId, generationId: generation, leaderId } = joined
+    this.#memberId = memberId
+    const groupAssignment = leaderId === memberId ? await this.#share(joined.members) : []
+    const sentAt = performance.now()
+    const syncing = { groupId, generationId: generation, memberId, groupAssignment }
+    const { memberAssignment } = await this.#members.ask(broker => broker.syncGroup(syncing))
+    this.#contactAt = sentAt
+    const { partitions, members } = decodeAssignment(memberAssignment)
+    this.#connection.log.info('partitions assigned', { groupId, generation, partitions: partitions.length, members })
+    return { generation, memberId, partitions, members, over: new AbortController(), isRevoked: false }
+  }
+
+  async #share(joined: readonly JoinedMember[]) {
+    const { groups } = this.#options
+    await this.#connection.refresh(groups.flatMap(({ topics }) => topics))
+    for (const { topics, partitions } of groups)
+      for (const topic of topics)
+        await this.#connection.requirePartitions(topic, partitions, { signal: this.#stop.signal })
+    return assignAll(joined, groups)
+  }
+
+  /** Heartbeats until the term is over, or is revoked and given up. */
+  async #keep(term: Term): Promise<void> {
+    let revokedAt = Number.POSITIVE_INFINITY
+    const isLate = () => performance.now() - revokedAt > this.#rebalanceTimeoutMs / 2
+    while (!term.over.signal.aborted && !(term.isRevoked && (this.#held !== term || isLate()))) {
+      const interval = AbortSignal.timeout(this.#sessionTimeoutMs / heartbeatsPerSession)
+      await this.#change(interval)
+      if (term.over.signal.aborted) return
+      await this.#beat(term)
+      if (term.isRevoked) revokedAt = Math.min(revokedAt, performance.now())
+    }
+  }
+
+  async #beat(term: Term): Promise<void> {
+    const { groupId } = this.#options
+    const sentAt = performance.now()
+    try {
+      const beat = { groupId, groupGenerationId: term.generation, memberId: term.memberId }
+      await this.#members.ask(broker => broker.heartbeat(beat))
+      this.#contactAt = sentAt
+    } catch (error) {
+      this.#stop.signal.throwIfAborted()
+      const answer = answeredError(error)
+      if (answer === 'REBALANCE_IN_PROGRESS') {
+        this.#contactAt = sentAt
+        this.#revoke(term)
+        return
+      }
+      if (memberLost.has(answer) || this.#sinceContact() > this.#sessionTimeoutMs) this.#lose(term)
+      if (!isRetriable(error)) throw error
+      this.#connection.log.warn('no heartbeat of the consumer group', { groupId, reason: describe(error) })
+    }
+  }
+
+  #revoke(term: Term): void {
+    if (term.isRevoked) return
+    term.isRevoked = true
+    this.#changes.emit('change')
+  }
+
+  #lose(term: Term): void {
+    if (term.over.signal.aborted) return
+    term.over.abort(fenced(this.#options.groupId, term))
+    this.#changes.emit('change')
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = kafkaError(error, `take part in consumer group ${this.#options.groupId}`)
+    if (this.#current) this.#lose(this.#current)
+    this.#changes.emit('change')
+  }
+
+  #sinceContact(): number {
+    return performance.now() - this.#contactAt
+  }
+
+  /** The next change of state; the signal ends the wait. */
+  async #change(signal: AbortSignal): Promise<void> {
+    await once(this.#changes, 'change', { signal }).catch(() => undefined)
+  }
+
+  async #sayGoodbye(): Promise<void> {
+    const leaving = { groupId: this.#options.groupId, memberId: this.#memberId }
+    const goodbye = this.#offsets.ask(broker => broker.leaveGroup(leaving)).catch(() => undefined)
+    await Promise.race([goodbye, pause(leaveTimeoutMs)])
+  }
+}
+
+function isLive(term: Term | undefined): term is Term {
+  return term !== undefined && !term.isRevoked && !term.over.signal.aborted
+}

@@ -1,0 +1,72 @@
+// kafka/producer/broker-limits: how large requests and batches may be, as the brokers are set.
+
+import type { KafkaConnection } from '../client/cluster.ts'
+import { describe, type RetryingOptions, retrying } from '../client/errors.ts'
+import type { DescribedConfigs } from '../client/kafkajs-internals.ts'
+import type { Lane } from '../client/user-connections.ts'
+
+const timeoutMs = 15_000
+const resourceTypes = { topic: 2, broker: 4 } as const
+
+/** Kafka's own defaults, for users who may not read settings. */
+const defaultRequestBytes = 100 * 1024 * 1024
+const defaultBatchBytes = 1024 * 1024 + 12
+
+/** `max.message.bytes` of each topic: the largest batch it takes. */
+export async function largestBatches(
+  connection: KafkaConnection,
+  topics: readonly string[],
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const read = () => connection.ask(broker => broker.describeConfigs(settingsOf('topic', topics, 'max.message.bytes')))
+  const doing = `read max.message.bytes of topic ${topics[0]}${topics.length > 1 ? ` and ${topics.length - 1} others` : ''}`
+  const found = await readLimits(read, { doing, connection, signal, timeoutMs }, defaultBatchBytes)
+  return topics.map(topic => found.get(topic) ?? defaultBatchBytes)
+}
+
+/** `socket.request.max.bytes` of the broker that leads partition 0 of the topic: it closes the connection on larger ones. */
+export async function largestRequest(
+  connection: KafkaConnection,
+  lane: Lane,
+  { topic, signal }: { readonly topic: string; readonly signal?: AbortSignal | undefined },
+): Promise<number> {
+  const read = async () => {
+    const nodeId = connection.leader(topic, 0)
+    if (nodeId === undefined) throw new Error(`no leader of topic ${topic} is known`)
+    const link = await lane.to(nodeId)
+    return link.call(broker =>
+      broker.describeConfigs(settingsOf('broker', [String(nodeId)], 'socket.request.max.bytes')),
+    )
+  }
+  const doing = "read the brokers' socket.request.max.bytes"
+  const [found = defaultRequestBytes] = (
+    await readLimits(read, { doing, connection, signal, timeoutMs }, defaultRequestBytes)
+  ).values()
+  return found
+}
+
+/** By resource; what cannot be read is not in it. */
+async function readLimits(
+  read: () => Promise<DescribedConfigs>,
+  options: RetryingOptions,
+  otherwise: number,
+): Promise<Map<string, number>> {
+  try {
+    const { resources } = await retrying(read, options)
+    const values = resources.map(
+      ({ resourceName, configEntries }) => [resourceName, Number(configEntries[0]?.configValue)] as const,
+    )
+    return new Map(values.filter(([, value]) => value > 0))
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    options.connection.log.warn(`cannot ${options.doing}, taking Kafka's default`, {
+      reason: describe(error),
+      bytes: otherwise,
+    })
+    return new Map()
+  }
+}
+
+function settingsOf(type: keyof typeof resourceTypes, names: readonly string[], setting: string) {
+  return { resources: names.map(name => ({ type: resourceTypes[type], name, configNames: [setting] })) }
+}

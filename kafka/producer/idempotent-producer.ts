@@ -1,0 +1,259 @@
+// kafka/producer/idempotent-producer: our idempotent producer: records in, every one appended once and in order, durable positions out.
+
+import { orAborted } from '../../runtime/abandon.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { KafkaConnection } from '../client/cluster.ts'
+import { retrying } from '../client/errors.ts'
+import { latest, listOffsetsOf } from '../client/offsets.ts'
+import type { Lane } from '../client/user-connections.ts'
+import type { Compression } from './batch-builder.ts'
+import { largestBatches, largestRequest } from './broker-limits.ts'
+import { Marks } from './checkpoints.ts'
+import { BuilderPool, Outbox, type PendingBytes } from './partition-queue.ts'
+import { Courier } from './sender.ts'
+
+export interface SinkTopic {
+  readonly name: string
+  readonly partitions: number
+  /** Others may write to it as well; otherwise a foreign record poisons the sink. */
+  readonly shared?: boolean
+}
+
+export interface SinkOptions {
+  readonly topics: readonly SinkTopic[]
+  readonly compression: Compression
+  /** Default 512 KiB; less where a topic takes less. A single record may exceed it. */
+  readonly maxBatchBytes?: number
+  /** Everything up to this mark is in the log on all in-sync replicas. */
+  readonly onDurable: (lsn: number) => void
+  /** Called once. The sink takes nothing more; a new one must start from the last records in the topics. */
+  readonly onError: (error: MillraceError) => void
+  /** Ends the opening only. */
+  readonly signal?: AbortSignal
+}
+
+/** What of the topics is safe to rely on. */
+export interface Durable {
+  /** The last mark that `onDurable` was called with; 0 before the first. */
+  readonly lsn: number
+  /** By index of the topic and partition: everything up to `lsn` stands below, and everything below is acknowledged. */
+  readonly endOffsets: readonly (readonly number[])[]
+}
+
+const defaultMaxBatchBytes = 512 * 1024
+/** Room for a request's own fields and the headers of its batches. */
+const requestOverhead = 64 * 1024
+/** Gzip adds a little to what it cannot compress. */
+const batchMargin = 1024
+
+/**
+ * Takes a producer id of its own and learns where the partitions end.
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's reason
+ */
+export async function openSink(connection: KafkaConnection, options: SinkOptions): Promise<Sink> {
+  const { topics, signal } = options
+  const [first] = topics
+  if (first === undefined) throw new RangeError('a sink must be opened with a topic')
+  const lane = connection.openLane()
+  try {
+    const pending: PendingBytes = { bytes: 0 }
+    const builders = new BuilderPool(options.maxBatchBytes ?? defaultMaxBatchBytes)
+    const begin = () =>
+      connection.ask(broker => broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }))
+    const { producerId, producerEpoch } = await retrying(begin, {
+      doing: 'obtain a producer id',
+      connection,
+      signal,
+    })
+    const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
+    const names = topics.map(({ name }) => name)
+    // At once, since each topic that is not yet known would ask for all of them again.
+    if (names.length > 1) await orAborted(connection.refresh(names), signal)
+    for (const { name, partitions } of topics) await connection.requirePartitions(name, partitions, { signal })
+    const ends = await listOffsetsOf(connection, lane, { topics: names, at: latest, signal })
+    const limits = await largestBatches(connection, names, signal)
+    const outboxes = topics.map(({ name, shared = false }, index) => {
+      const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limits[index]! - batchMargin)
+      const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
+      return ends[index]!.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
+    })
+    const maxRequestBytes = await largestRequest(connection, lane, { topic: first.name, signal })
+    return new Sink({ connection, lane, outboxes, pending, maxRequestBytes, options })
+  } catch (error) {
+    lane.close()
+    throw error
+  }
+}
+
+interface SinkParts {
+  readonly connection: KafkaConnection
+  readonly lane: Lane
+  readonly outboxes: readonly (readonly Outbox[])[]
+  readonly pending: PendingBytes
+  readonly maxRequestBytes: number
+  readonly options: SinkOptions
+}
+
+interface Waiter {
+  readonly isOver: () => boolean
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Sends as soon as a leader is free; what arrives meanwhile shares the next request, so load sets the size of batches. */
+export class Sink {
+  readonly #options: SinkOptions
+  readonly #outboxes: readonly (readonly Outbox[])[]
+  readonly #pending: PendingBytes
+  readonly #courier: Courier
+  readonly #topics: ReadonlyMap<string, number>
+  readonly #largestRecord: number
+  readonly #marks = new Marks()
+  /** Those with records that are not acknowledged, and some that have just lost their last one. */
+  readonly #unsettled = new Set<Outbox>()
+  #waiters: Waiter[] = []
+  #appended = 0
+  #isScheduled = false
+  #failure: MillraceError | undefined
+
+  constructor({ connection, lane, outboxes, pending, maxRequestBytes, options }: SinkParts) {
+    this.#options = options
+    this.#outboxes = outboxes
+    this.#pending = pending
+    this.#largestRecord = maxRequestBytes - requestOverhead
+    this.#topics = new Map(options.topics.map(({ name }, index) => [name, index]))
+    this.#courier = new Courier({
+      connection,
+      lane,
+      maxRequestBytes: this.#largestRecord,
+      onProgress: () => this.#schedule(),
+      onFailure: error => this.#fail(error),
+    })
+  }
+
+  /** Index of a topic for `append`. @throws {RangeError} for a topic that the sink was not opened with */
+  topic(name: string): number {
+    const index = this.#topics.get(name)
+    if (index === undefined) throw new RangeError(`the sink was not opened with topic ${name}`)
+    return index
+  }
+
+  /**
+   * Copies `source[keyStart, keyEnd)` and `source[valueStart, valueEnd)`; a start of −1 is null.
+   * @param topic index as `topic` gives it
+   * @throws {MillraceError} RECORD_TOO_LARGE, and the record is not taken; the sink's failure once it has failed
+   */
+  append(
+    topic: number,
+    partition: number,
+    source: Buffer,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    if (this.#failure) throw this.#failure
+    const outbox = this.#outboxes[topic]![partition]!
+    const bytes = keyEnd - keyStart + valueEnd - valueStart
+    if (bytes > this.#largestRecord) throw recordTooLarge(outbox, bytes, this.#largestRecord)
+    if (outbox.firstPending === Number.POSITIVE_INFINITY) {
+      this.#courier.add(outbox)
+      this.#unsettled.add(outbox)
+    }
+    outbox.append(this.#appended, source, keyStart, keyEnd, valueStart, valueEnd)
+    this.#appended += 1
+    this.#schedule()
+  }
+
+  /** Everything appended so far belongs to transactions that end at or before this LSN. */
+  mark(lsn: number): void {
+    this.#marks.push(lsn, this.#appended)
+    this.#schedule()
+  }
+
+  /** Bytes appended and not acknowledged. */
+  get pendingBytes(): number {
+    return this.#pending.bytes
+  }
+
+  durable(): Durable {
+    const endOffsets = this.#outboxes.map(partitions => partitions.map(({ endOffset }) => endOffset))
+    return { lsn: this.#marks.durable, endOffsets }
+  }
+
+  /** Resolves once no more than so many bytes are pending. @throws {MillraceError} the sink's failure */
+  drained(belowBytes: number): Promise<void> {
+    return this.#until(() => this.#pending.bytes <= belowBytes)
+  }
+
+  /** Resolves once everything appended before the call is acknowledged. @throws {MillraceError} the sink's failure */
+  flush(): Promise<void> {
+    const appended = this.#appended
+    return this.#until(() => this.#firstPending() >= appended)
+  }
+
+  /** Ends at once and abandons what is not acknowledged; `flush` first to keep it. */
+  async close(): Promise<void> {
+    this.#courier.stop()
+    this.#end(new MillraceError('PRODUCE_REJECTED', { what: 'the sink is closed', next: 'open a new sink' }))
+  }
+
+  /** At the end of this turn of the event loop, so that records that arrived together leave together. */
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (!this.#failure) this.#advance()
+    })
+  }
+
+  #advance(): void {
+    this.#courier.dispatch()
+    if (this.#failure) return
+    if (this.#marks.advance(this.#firstPending())) this.#options.onDurable(this.#marks.durable)
+    this.#waiters = this.#waiters.filter(waiter => {
+      if (!waiter.isOver()) return true
+      waiter.resolve()
+      return false
+    })
+  }
+
+  /** Running number of the oldest record that is not acknowledged. */
+  #firstPending(): number {
+    let first = this.#appended
+    for (const outbox of this.#unsettled) {
+      const { firstPending } = outbox
+      if (firstPending === Number.POSITIVE_INFINITY) this.#unsettled.delete(outbox)
+      else if (firstPending < first) first = firstPending
+    }
+    return first
+  }
+
+  #until(isOver: () => boolean): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    if (isOver()) return Promise.resolve()
+    return new Promise((resolve, reject) => this.#waiters.push({ isOver, resolve, reject }))
+  }
+
+  #fail(error: MillraceError): void {
+    if (this.#end(error)) this.#options.onError(error)
+  }
+
+  /** @returns whether this was the first end */
+  #end(reason: MillraceError): boolean {
+    if (this.#failure) return false
+    this.#failure = reason
+    for (const { reject } of this.#waiters) reject(reason)
+    this.#waiters = []
+    return true
+  }
+}
+
+function recordTooLarge({ topic, partition }: Outbox, bytes: number, limit: number): MillraceError {
+  return new MillraceError('RECORD_TOO_LARGE', {
+    what: `a record of ${bytes} bytes does not fit into a request of ${limit}`,
+    where: `topic ${topic}, partition ${partition}`,
+    next: "raise the brokers' socket.request.max.bytes and max.message.bytes of the topic, or leave the column out",
+  })
+}

@@ -1,0 +1,102 @@
+// kafka/registry/schema-catalog: the schemas told by the records of a `_schemas` topic, in its registry's own format.
+// Pure; every reader of the same records comes to the same catalog.
+
+import type { RegisteredSchema } from './schema-store.ts'
+
+/** @see https://github.com/confluentinc/schema-registry: SchemaKey and SchemaValue */
+export interface SchemaRecord {
+  readonly subject: string
+  readonly version: number
+  readonly id: number
+  readonly schema: string
+  readonly deleted: boolean
+}
+
+export function recordKey({ subject, version }: Pick<SchemaRecord, 'subject' | 'version'>): string {
+  return JSON.stringify({ keytype: 'SCHEMA', subject, version, magic: 1 })
+}
+
+export function recordValue({ subject, version, id, schema, deleted }: SchemaRecord): string {
+  return JSON.stringify({ subject, version, id, schema, deleted })
+}
+
+/** A record that says nothing; its offset is nobody else's. */
+export const noopKey = JSON.stringify({ keytype: 'NOOP', magic: 0 })
+
+/**
+ * Ids come from offsets, so writers that race never share one. In the same subject they may take the same version; the later
+ * record then hides the earlier one, whose id compaction would make unreadable. It is listed in `hidden` for whoever writes
+ * next to register it again under another version.
+ */
+export class SchemaCatalog {
+  readonly #byId = new Map<number, string>()
+  readonly #ids = new Map<string, number>()
+  readonly #subjects = new Map<string, Map<number, SchemaRecord>>()
+  readonly #hidden = new Map<number, SchemaRecord>()
+  #maxId = 0
+
+  /** Takes the topic's next record; kinds other than schemas, such as NOOP and CONFIG, are passed over. */
+  apply(key: string | null, value: string | null): void {
+    if (key === null) return
+    const { keytype, subject, version } = JSON.parse(key) as { keytype: string; subject: string; version: number }
+    if (keytype !== 'SCHEMA') return
+    const versions = this.#subjects.get(subject) ?? new Map<number, SchemaRecord>()
+    this.#subjects.set(subject, versions)
+    if (value === null) {
+      versions.delete(version)
+      return
+    }
+    const record = JSON.parse(value) as SchemaRecord
+    const live = versions.get(version)
+    this.#hidden.delete(record.id)
+    if (live && live.id !== record.id) this.#hidden.set(live.id, live)
+    versions.set(version, record)
+    this.#byId.set(record.id, record.schema)
+    this.#ids.set(record.schema, Math.min(record.id, this.#ids.get(record.schema) ?? record.id))
+    this.#maxId = Math.max(this.#maxId, record.id)
+  }
+
+  byId(id: number): string | undefined {
+    return this.#byId.get(id)
+  }
+
+  subjects(): string[] {
+    return [...this.#subjects.keys()].filter(subject => this.versions(subject).length > 0).sort()
+  }
+
+  /** Ascending, deleted ones left out. */
+  versions(subject: string): RegisteredSchema[] {
+    return [...(this.#subjects.get(subject)?.values() ?? [])]
+      .filter(({ deleted }) => deleted !== true)
+      .sort((a, b) => a.version - b.version)
+      .map(({ id, version, schema }) => ({ id, version, schema }))
+  }
+
+  /** The version of a subject that has this schema; of several, the one with the lowest id. */
+  find(subject: string, schema: string): RegisteredSchema | undefined {
+    const [found] = this.versions(subject)
+      .filter(version => version.schema === schema)
+      .sort((a, b) => a.id - b.id)
+    return found
+  }
+
+  /** Id that the schema already has, under whatever subject. */
+  idOf(schema: string): number | undefined {
+    return this.#ids.get(schema)
+  }
+
+  /** Id for a new schema, from an offset that the caller alone has; above all ids read, also those of another registry. */
+  newId(offset: number): number {
+    return Math.max(offset, this.#maxId) + 1
+  }
+
+  /** The record to write for a schema that is new to its subject. */
+  nextVersion(subject: string, schema: string, id: number): SchemaRecord {
+    const last = Math.max(0, ...(this.#subjects.get(subject)?.keys() ?? []))
+    return { subject, version: last + 1, id, schema, deleted: false }
+  }
+
+  hidden(): SchemaRecord[] {
+    return [...this.#hidden.values()]
+  }
+}

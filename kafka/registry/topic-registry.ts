@@ -1,0 +1,183 @@
+// kafka/registry/topic-registry: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
+
+import { orAborted } from '../../runtime/abandon.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { ensureTopic } from '../client/admin.ts'
+import type { KafkaConnection } from '../client/cluster.ts'
+import { type Fetcher, openFetcher } from '../consumer/fetcher.ts'
+import { readRange } from '../consumer/read-range.ts'
+import { openSink, type Sink } from '../producer/idempotent-producer.ts'
+import { noopKey, recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
+import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
+
+const topic = '_schemas'
+const brokersDefault = -1
+
+/**
+ * Makes the topic if there is none.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition; the signal's reason
+ */
+export async function openTopicRegistry(connection: KafkaConnection, signal?: AbortSignal): Promise<TopicRegistry> {
+  const config = { 'cleanup.policy': 'compact', 'compression.type': 'producer' }
+  await ensureTopic(connection, { name: topic, partitions: 1, replication: brokersDefault, config }, signal)
+  const registry = new TopicRegistry(connection)
+  try {
+    await orAborted(registry.refresh(), signal)
+    return registry
+  } catch (error) {
+    await registry.close()
+    throw error
+  }
+}
+
+export class TopicRegistry implements SchemaStore {
+  readonly #connection: KafkaConnection
+  readonly #fetcher: Fetcher
+  readonly #catalog = new SchemaCatalog()
+  readonly #stop = new AbortController()
+  #nextOffset = 0
+  #sink: Promise<Sink> | undefined
+  /** One at a time, in the order asked for. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(connection: KafkaConnection) {
+    this.#connection = connection
+    this.#fetcher = openFetcher(connection)
+  }
+
+  register(subject: string, schema: string): Promise<number> {
+    return this.#inTurn(async () => {
+      const known = this.#catalog.find(subject, schema)
+      if (known) return known.id
+      await this.#catchUp()
+      while (this.#catalog.hidden().length > 0 || this.#catalog.find(subject, schema) === undefined)
+        await this.#add(subject, schema)
+      return this.#catalog.find(subject, schema)!.id
+    })
+  }
+
+  async byId(id: number): Promise<string | undefined> {
+    if (this.#catalog.byId(id) === undefined) await this.refresh()
+    return this.#catalog.byId(id)
+  }
+
+  async latest(subject: string): Promise<RegisteredSchema | undefined> {
+    return (await this.versions(subject)).at(-1)
+  }
+
+  /** The topic is read once for all of them. */
+  async latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]> {
+    await this.refresh()
+    return subjects.map(subject => this.#catalog.versions(subject).at(-1))
+  }
+
+  /** Ascending; empty for an unknown subject. */
+  async versions(subject: string): Promise<RegisteredSchema[]> {
+    await this.refresh()
+    return this.#catalog.versions(subject)
+  }
+
+  async subjects(): Promise<string[]> {
+    await this.refresh()
+    return this.#catalog.subjects()
+  }
+
+  /** Reads what has been written since. */
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#catchUp())
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#last.catch(() => undefined)
+    await this.#sink?.then(sink => sink.close()).catch(() => undefined)
+    this.#fetcher.close()
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work, work)
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  /** @throws {MillraceError} BATCH_UNREADABLE, with a way out that this topic has */
+  async #catchUp(): Promise<void> {
+    try {
+      await this.#readOn()
+    } catch (error) {
+      if (!(error instanceof MillraceError && error.code === 'BATCH_UNREADABLE')) throw error
+      throw new MillraceError(error.code, {
+        what: error.message,
+        where: error.where ?? topic,
+        next: 'name the schema registry that writes this topic in kafka.registry: it reads the topic, and millrace asks it instead',
+        cause: error,
+      })
+    }
+  }
+
+  async #readOn(): Promise<void> {
+    const [[start = 0], [end = 0]] = await Promise.all([
+      this.#fetcher.startOffsets(topic, this.#stop.signal),
+      this.#fetcher.endOffsets(topic, this.#stop.signal),
+    ])
+    const range = { topic, partition: 0, start: Math.max(start, this.#nextOffset), end }
+    for await (const records of readRange(this.#fetcher, range, this.#stop.signal)) {
+      const text = (from: number, to: number) => (from < 0 ? null : records.buffer.toString('utf8', from, to))
+      for (let i = 0; i < records.count; i += 1)
+        this.#catalog.apply(
+          text(records.keyStarts[i]!, records.keyEnds[i]!),
+          text(records.valueStarts[i]!, records.valueEnds[i]!),
+        )
+      this.#nextOffset = records.nextOffset
+    }
+  }
+
+  /** Writes one record and reads on, which shows whether another writer came in between. */
+  async #add(subject: string, schema: string): Promise<void> {
+    const write = async (sink: Sink) => {
+      const [hidden] = this.#catalog.hidden()
+      if (hidden) return append(sink, this.#catalog.nextVersion(hidden.subject, hidden.schema, hidden.id))
+      const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
+      append(sink, this.#catalog.nextVersion(subject, schema, id))
+    }
+    await this.#write(write)
+    await this.#catchUp()
+  }
+
+  /** A load registers two schemas for each table, so the sink is kept until it fails. */
+  async #write(work: (sink: Sink) => Promise<void>): Promise<void> {
+    const { signal } = this.#stop
+    this.#sink ??= openSchemasSink(this.#connection, signal)
+    const opened = this.#sink
+    try {
+      const sink = await opened
+      await orAborted(
+        work(sink).then(() => sink.flush()),
+        signal,
+      )
+    } catch (error) {
+      this.#sink = undefined
+      await opened.then(sink => sink.close()).catch(() => undefined)
+      throw error
+    }
+  }
+}
+
+function openSchemasSink(connection: KafkaConnection, signal: AbortSignal): Promise<Sink> {
+  const topics = [{ name: topic, partitions: 1, shared: true }]
+  const nothing = () => undefined
+  return openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
+}
+
+async function claimOffset(sink: Sink): Promise<number> {
+  const key = Buffer.from(noopKey)
+  sink.append(0, 0, key, 0, key.length, -1, -1)
+  await sink.flush()
+  return sink.durable().endOffsets[0]![0]! - 1
+}
+
+function append(sink: Sink, record: SchemaRecord): void {
+  const key = Buffer.from(recordKey(record))
+  const source = Buffer.concat([key, Buffer.from(recordValue(record))])
+  sink.append(0, 0, source, 0, key.length, key.length, source.length)
+}

@@ -1,0 +1,121 @@
+// modeling/describe: what a model makes of the captured tables: its tables and views, their columns, and where each comes from.
+// Read from ClickHouse itself, so it is true of whatever SQL a model has.
+
+import type { Clickhouse } from '../clickhouse/client.ts'
+import { changelogName, currentName, storageName } from '../clickhouse/ddl.ts'
+import { historyName, versionsName } from '../clickhouse/history.ts'
+import { type Table, tableName } from '../contract/table.ts'
+import { type Lineage, readLineage } from './lineage.ts'
+
+export interface DescribedColumn {
+  readonly name: string
+  readonly type: string
+  readonly comment: string
+  /** Columns of the source that its value is computed from, as `schema.table.column`; none for constants and for counts of rows. */
+  readonly sources: readonly string[]
+}
+
+export interface DescribedObject {
+  readonly name: string
+  /** `captured`: made by the engine of a source table; `table`: filled by materialized views; `view`: derived when read. */
+  readonly kind: 'captured' | 'table' | 'view'
+  readonly comment: string
+  readonly columns: readonly DescribedColumn[]
+  /** What it is computed from, one step back: other objects of the model, and captured tables as `schema.table`. */
+  readonly reads: readonly string[]
+}
+
+interface ObjectRow {
+  readonly name: string
+  readonly engine: string
+  readonly comment: string
+  readonly as_select: string
+  readonly create_table_query: string
+}
+
+interface ColumnRow {
+  readonly table: string
+  readonly name: string
+  readonly type: string
+  readonly comment: string
+}
+
+/** Everything in the session's database, by name. Materialized views are told with the tables that they fill. */
+export async function describeModel(
+  clickhouse: Clickhouse,
+  tables: readonly Table[],
+): Promise<Map<string, DescribedObject>> {
+  const objects = await clickhouse.rows<ObjectRow>(
+    'SELECT name, engine, comment, as_select, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name',
+  )
+  const columns = await clickhouse.rows<ColumnRow>(
+    'SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() ORDER BY table, position',
+  )
+  const captured = new Map(tables.flatMap(table => madeOf(table).map(name => [name, table] as const)))
+  const steps = new Map<string, Lineage[]>()
+  for (const { name, engine, as_select, create_table_query } of objects) {
+    if (as_select === '' || captured.has(name)) continue
+    const target = engine === 'MaterializedView' ? targetOf(create_table_query) : name
+    if (!captured.has(target))
+      steps.set(target, [...(steps.get(target) ?? []), await readLineage(clickhouse, as_select)])
+  }
+  const sources = new Sources(captured, steps)
+  const described = objects
+    .filter(({ name, engine }) => engine !== 'MaterializedView' && (captured.has(name) || steps.has(name)))
+    .map(({ name, engine, comment }): DescribedObject => {
+      const own = columns.filter(({ table }) => table === name)
+      return {
+        name,
+        kind: captured.has(name) ? 'captured' : engine === 'View' ? 'view' : 'table',
+        comment,
+        columns: own.map(column => ({ ...column, sources: sources.of(name, column.name) })),
+        reads: captured.has(name) ? [tableName(captured.get(name)!)] : sources.reads(name),
+      }
+    })
+  return new Map(described.map(object => [object.name, object]))
+}
+
+/** Names of all that the engine makes of a table. */
+function madeOf(table: Table): string[] {
+  const made = [changelogName, currentName, versionsName, historyName].map(name => name(table))
+  return [storageName(table.schema, table.name), ...made]
+}
+
+/** The table that a materialized view fills, without its database. */
+function targetOf(statement: string): string {
+  const [, name] = /^CREATE MATERIALIZED VIEW \S+ TO [^.]+\.(`(?:[^`\\]|\\.)+`|\w+)/.exec(statement) ?? []
+  return (name ?? '').replace(/^`|`$/g, '').replace(/\\(.)/g, '$1')
+}
+
+/** Follows columns back through the model to the source. */
+class Sources {
+  readonly #captured: ReadonlyMap<string, Table>
+  readonly #steps: ReadonlyMap<string, readonly Lineage[]>
+
+  constructor(captured: ReadonlyMap<string, Table>, steps: ReadonlyMap<string, readonly Lineage[]>) {
+    this.#captured = captured
+    this.#steps = steps
+  }
+
+  /** What the engine adds, such as positions and times of versions, has no column behind it. */
+  of(object: string, column: string): string[] {
+    const table = this.#captured.get(object)
+    if (table !== undefined) {
+      const isOwn = table.columns.some(({ name }) => name === column)
+      return isOwn ? [`${tableName(table)}.${column}`] : []
+    }
+    const origins = (this.#steps.get(object) ?? []).flatMap(step => step.columns.get(column) ?? [])
+    return [...new Set(origins.flatMap(origin => this.of(bare(origin.table), origin.column)))].sort()
+  }
+
+  reads(object: string): string[] {
+    const read = (this.#steps.get(object) ?? []).flatMap(step => step.reads.map(bare))
+    const names = read.map(name => (this.#captured.has(name) ? tableName(this.#captured.get(name)!) : name))
+    return [...new Set(names)].filter(name => name !== object).sort()
+  }
+}
+
+/** A name of the query tree without its database. */
+function bare(table: string): string {
+  return table.slice(table.indexOf('.') + 1)
+}

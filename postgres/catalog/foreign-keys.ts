@@ -1,0 +1,26 @@
+// postgres/catalog/foreign-keys: which tables of the database refer to which.
+
+import { type Client, query } from '../client/client.ts'
+
+export interface ForeignKey {
+  readonly schema: string
+  readonly table: string
+  readonly columns: readonly string[]
+  readonly targetSchema: string
+  readonly target: string
+}
+
+/** All of them, in order of their columns. @throws {MillraceError} POSTGRES_* */
+export async function readForeignKeys(client: Client): Promise<ForeignKey[]> {
+  return query<ForeignKey>(
+    client,
+    `SELECT n.nspname AS schema, c.relname AS "table", tn.nspname AS "targetSchema", t.relname AS target,
+  (SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(f.conkey) WITH ORDINALITY k (number, place)
+    JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.number) AS columns
+FROM pg_constraint f
+  JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_class t ON t.oid = f.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+WHERE f.contype = 'f' AND f.conparentid = 0
+ORDER BY n.nspname, c.relname, f.conkey`,
+  )
+}

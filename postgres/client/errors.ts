@@ -1,0 +1,122 @@
+// postgres/client/errors: what the driver throws, as what it means for us.
+
+import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
+
+const remedies = {
+  POSTGRES_UNREACHABLE: 'check that Postgres runs and that the address is right; it is tried again by itself',
+  POSTGRES_BUSY: 'it is tried again by itself; if it lasts, give Postgres what the message names',
+  POSTGRES_READ_ONLY:
+    'it is tried again by itself; if it lasts, set source.url to the primary server, or have it take writes again',
+  POSTGRES_DENIED: 'have an administrator mend what the message names; `millrace check` prints the statements',
+  POSTGRES_FAILED: 'mend what the message names, then start again',
+  SLOT_ACTIVE:
+    'stop the other process, or wait until Postgres notices that it has gone (wal_sender_timeout); it is tried again by itself',
+} as const satisfies Partial<Record<ErrorCode, string>>
+
+/** SQLSTATEs and their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const codesBySqlState: Readonly<Record<string, keyof typeof remedies>> = {
+  '08': 'POSTGRES_UNREACHABLE',
+  '57': 'POSTGRES_UNREACHABLE',
+  '57014': 'POSTGRES_BUSY',
+  '58000': 'POSTGRES_BUSY',
+  '58030': 'POSTGRES_BUSY',
+  '25006': 'POSTGRES_READ_ONLY',
+  '40': 'POSTGRES_BUSY',
+  '53': 'POSTGRES_BUSY',
+  '55P03': 'POSTGRES_BUSY',
+  '28': 'POSTGRES_DENIED',
+  '42501': 'POSTGRES_DENIED',
+  '55006': 'SLOT_ACTIVE',
+}
+
+const internalError = 'XX000'
+
+/** The SQLSTATE that the server answered with; undefined for failures of the connection. */
+export function sqlState(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  // The system's codes, such as EPIPE, may have five letters as well; the server's errors alone have a severity.
+  return typeof code === 'string' && error instanceof Error && 'severity' in error ? code : undefined
+}
+
+/** A driver's error as ours, kept as its cause; ours pass unchanged. `where` says what was being done. */
+export function postgresFailure(error: unknown, where: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const code = classify(error)
+  const message = error instanceof Error ? describe(error) : String(error)
+  if (isLockTableFull(error)) return lockTableFull(error, where)
+  return new MillraceError(code, { what: `Postgres: ${message}`, where, next: remedies[code], cause: error })
+}
+
+/** Postgres' hint is what tells its lock table from memory in general, which may come back. */
+function isLockTableFull(error: unknown): boolean {
+  return (
+    sqlState(error) === '53200' &&
+    error instanceof Error &&
+    'hint' in error &&
+    /max_locks_per_transaction/.test(String(error.hint))
+  )
+}
+
+/** A load locks all its tables at once, and would fail in the same way each time. */
+function lockTableFull(error: unknown, where: string): MillraceError {
+  return new MillraceError('POSTGRES_FAILED', {
+    what: `Postgres: ${(error as Error).message}: its table of locks is full`,
+    where,
+    next: 'raise max_locks_per_transaction and restart Postgres (`millrace check` says how many locks the tables need), or capture fewer tables',
+    cause: error,
+  })
+}
+
+function classify(error: unknown): keyof typeof remedies {
+  const state = sqlState(error)
+  if (state !== undefined) return codesBySqlState[state] ?? codesBySqlState[state.slice(0, 2)] ?? 'POSTGRES_FAILED'
+  return isTrustFailure(error) ? 'POSTGRES_DENIED' : 'POSTGRES_UNREACHABLE'
+}
+
+/**
+ * The same for what ends a replication stream. Postgres may fail to decode what a slot should have ("could not map filenumber … to relation
+ * OID"): `createSlot` says when, and avoids it. Trying again helps where another slot's decoder has meanwhile written down what this one lacks.
+ */
+export function streamFailure(error: unknown, slot: string): MillraceError {
+  const where = `slot ${slot}`
+  if (sqlState(error) !== internalError) return postgresFailure(error, where)
+  return new MillraceError('DECODING_FAILED', {
+    what: `Postgres: ${describe(error as Error)}`,
+    where,
+    next: 'it is tried again by itself; if it lasts, load everything anew with `millrace producer --new-generation`',
+    cause: error,
+  })
+}
+
+/** Certificates and passwords do not become right by trying again. */
+function isTrustFailure(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return /CERT|_TLS_|_SSL_/.test(code) || /does not support SSL|SASL|password must be/i.test(String(error))
+}
+
+/** Classes of SQLSTATEs whose detail speaks of the server and of names. That of the others may hold a row: `Key (id)=(5) already exists.` */
+const plainDetail: ReadonlySet<string> = new Set([
+  '08',
+  '0A',
+  '25',
+  '28',
+  '40',
+  '42',
+  '53',
+  '54',
+  '55',
+  '57',
+  '58',
+  'XX',
+])
+/** Its messages quote the value: `invalid input syntax for type integer: "5,5"`. */
+const dataException = '22'
+
+/** Row values never enter the message. A failed connection to several addresses says nothing itself. */
+function describe(error: Error): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
+  const group = sqlState(error)?.slice(0, 2) ?? ''
+  const message = group === dataException ? error.message.replace(/".*"/s, '"…"') : error.message
+  const hasDetail = plainDetail.has(group) && 'detail' in error && typeof error.detail === 'string'
+  return hasDetail ? `${message} (${error.detail})` : message
+}

@@ -1,0 +1,126 @@
+// postgres/preflight/server-checks: what the server and the role must allow.
+
+import { type Client, query } from '../client/client.ts'
+import { quoteName } from '../client/quote.ts'
+import { serverVersion } from '../replication/publication.ts'
+import { slotState, slotsOfServer } from '../replication/slot.ts'
+import type { CheckDefinition, Finding } from './check.ts'
+import { readRole } from './drop-rights.ts'
+
+const oldestVersion = 140_000
+
+export const serverChecks: readonly CheckDefinition[] = [
+  {
+    name: 'server version',
+    why: 'older versions do not know messages in the replication stream, which heartbeats are made of',
+    async run({ client }) {
+      const found = await setting(client, 'server_version')
+      if ((await serverVersion(client)) >= oldestVersion) return { state: 'pass', found }
+      return { state: 'fail', found, fix: 'use PostgreSQL 14 or newer' }
+    },
+  },
+  {
+    name: 'primary server',
+    why: 'a standby can neither create a publication nor send heartbeats',
+    passing: 'POSTGRES_READ_ONLY',
+    async run({ client }) {
+      const [row] = await query<{ standby: boolean }>(client, 'SELECT pg_is_in_recovery() AS standby')
+      if (!row!.standby) return { state: 'pass', found: 'it is the primary' }
+      return { state: 'fail', found: 'it is a standby', fix: 'set source.url to the primary server' }
+    },
+  },
+  {
+    name: 'server encoding',
+    why: 'text is passed on byte for byte, and everything downstream takes it as UTF-8',
+    async run({ client }) {
+      const found = await setting(client, 'server_encoding')
+      if (found === 'UTF8') return { state: 'pass', found }
+      return { state: 'fail', found, fix: 'move the data to a database created with ENCODING UTF8' }
+    },
+  },
+  {
+    name: 'wal_level',
+    why: 'only with logical does the WAL hold what row changes are decoded from',
+    async run({ client }) {
+      const found = await setting(client, 'wal_level')
+      if (found === 'logical') return { state: 'pass', found }
+      const fix =
+        'run ALTER SYSTEM SET wal_level = logical and restart Postgres (managed services have a parameter for it)'
+      return { state: 'fail', found, fix }
+    },
+  },
+  {
+    name: 'replication slots left',
+    why: 'each generation keeps its place in the WAL with a slot of its own, and needs two more until it is loaded',
+    onlyToBegin: true,
+    async run({ client, slot }) {
+      const existing = await slotState(client, slot)
+      const used = 'SELECT count(*)::int AS used FROM pg_replication_slots'
+      return enough(client, used, 'max_replication_slots', existing === undefined ? 3 : 0)
+    },
+  },
+  {
+    name: 'WAL senders left',
+    why: 'the replication connection is served by one',
+    passing: 'POSTGRES_BUSY',
+    async run({ client, slot }) {
+      const existing = await slotState(client, slot)
+      const used = 'SELECT count(*)::int AS used FROM pg_stat_replication'
+      return enough(client, used, 'max_wal_senders', existing?.active === true ? 0 : 1)
+    },
+  },
+  {
+    name: 'role may replicate',
+    why: 'only such a role may read the WAL',
+    async run({ client }) {
+      const { name, replicates } = await readRole(client)
+      if (replicates) return { state: 'pass', found: name }
+      return {
+        state: 'fail',
+        found: name,
+        fix: `have a superuser run ALTER ROLE ${quoteName(name)} REPLICATION`,
+      }
+    },
+  },
+  {
+    name: 'slot',
+    why: 'it holds the WAL that was not yet passed on, and nothing else can bring lost changes back',
+    async run({ client, slot }) {
+      const state = await slotState(client, slot)
+      if (!state) return slotElsewhere(client, slot)
+      const found = `${slot} holds ${Math.ceil(state.heldBytes / 1e6)} MB of WAL`
+      if (state.walStatus === 'lost') {
+        const fix = 'begin a new generation with `millrace producer --new-generation`'
+        return { state: 'fail', found: `${slot} was invalidated`, fix }
+      }
+      if (state.walStatus === 'unreserved') {
+        const fix = 'raise max_slot_wal_keep_size at once, and let the producer catch up'
+        return { state: 'warn', found: `${found} and is about to be invalidated`, fix }
+      }
+      return { state: 'pass', found }
+    },
+  },
+]
+
+/** A slot is decoded in one database, but its name is taken on the whole server. */
+async function slotElsewhere(client: Client, slot: string): Promise<Finding> {
+  const taken = (await slotsOfServer(client, slot)).find(({ name }) => name === slot)
+  if (taken === undefined) return { state: 'pass', found: `${slot} does not exist yet` }
+  const whose = taken.database === null ? 'a physical slot' : `a slot of the database ${taken.database}`
+  const fix = `give this pipeline another name; or, if nobody needs it any more, run SELECT pg_drop_replication_slot('${slot}')`
+  return { state: 'fail', found: `${slot} is ${whose}`, fix }
+}
+
+async function setting(client: Client, name: string): Promise<string> {
+  const [row] = await query<{ value: string }>(client, 'SELECT current_setting($1) AS value', [name])
+  return row!.value
+}
+
+/** @param needed how many more; 0 when we have ours already */
+async function enough(client: Client, countUsed: string, limitName: string, needed: number): Promise<Finding> {
+  const limit = Number(await setting(client, limitName))
+  const [row] = await query<{ used: number }>(client, countUsed)
+  const found = `${row!.used} of ${limit} in use`
+  if (needed === 0 || row!.used + needed <= limit) return { state: 'pass', found }
+  return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
+}

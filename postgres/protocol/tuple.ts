@@ -1,0 +1,37 @@
+// postgres/protocol/tuple: one row's columns as ranges of the buffer they arrived in.
+// Reused from row to row, so that a row costs no object and no string.
+
+/** What a column of a tuple is: the letters pgoutput uses, as ASCII codes. */
+export const columnKinds = {
+  null: 0x6e,
+  /** A TOASTed value that the update did not touch and that was not sent. */
+  unchanged: 0x75,
+  text: 0x74,
+} as const
+
+/**
+ * Column i is `buffer[starts[i]..ends[i])` when `kinds[i]` says text. Valid only during the call it is handed to: the next
+ * row overwrites it, and the bytes belong to the socket.
+ */
+export class Tuple {
+  buffer: Buffer = Buffer.alloc(0)
+  count = 0
+  kinds = new Uint8Array(0)
+  starts = new Int32Array(0)
+  ends = new Int32Array(0)
+
+  /** Makes room for so many columns; what was there may be lost. */
+  reserve(columns: number): void {
+    if (columns <= this.kinds.length) return
+    this.kinds = new Uint8Array(columns)
+    this.starts = new Int32Array(columns)
+    this.ends = new Int32Array(columns)
+  }
+
+  /** The column's text; null for NULL, undefined for a TOASTed value that was not sent. */
+  text(column: number): string | null | undefined {
+    if (this.kinds[column] === columnKinds.null) return null
+    if (this.kinds[column] === columnKinds.unchanged) return undefined
+    return this.buffer.toString('utf8', this.starts[column], this.ends[column])
+  }
+}

@@ -1,0 +1,211 @@
+// postgres/replication/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
+
+import { randomBytes } from 'node:crypto'
+import { escapeIdentifier } from 'pg'
+import { formatLsn, parseLsn } from '../../contract/position.ts'
+import {
+  backendOf,
+  type Client,
+  connect,
+  cut,
+  disconnect,
+  liftTransactionLimit,
+  query,
+  withClient,
+} from '../client/client.ts'
+import { type OnBlocked, watchBlocked } from '../client/waiting.ts'
+
+export interface ExportedSnapshot {
+  /** Every transaction committed before it is in the snapshot, no later one is. */
+  readonly consistentPoint: number
+  /** For SET TRANSACTION SNAPSHOT, until `release`. */
+  readonly snapshotName: string
+  /** Gives up the snapshot. */
+  release(): Promise<void>
+}
+
+export interface SlotOptions {
+  /** Gives up, and leaves no slot behind. */
+  readonly signal?: AbortSignal
+  readonly onBlocked?: OnBlocked
+}
+
+/**
+ * Exports a snapshot whose place in the WAL is known, by way of a temporary slot of this name that goes when the snapshot is released. Waits
+ * for every transaction that is running at the time.
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is a slot of this name. The signal's reason when aborted.
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html
+ */
+export async function exportSnapshot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
+  options.signal?.throwIfAborted()
+  const client = await connect(url, { mode: 'replication' })
+  try {
+    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`
+    const [row] = await waiting<{ consistent_point: string; snapshot_name: string }>(
+      { ...options, url, client },
+      command,
+    )
+    return {
+      consistentPoint: parseLsn(row!.consistent_point),
+      snapshotName: row!.snapshot_name,
+      release: () => disconnect(client),
+    }
+  } catch (error) {
+    await disconnect(client)
+    throw error
+  }
+}
+
+/**
+ * Creates a logical slot for pgoutput, and exports the snapshot that it continues.
+ *
+ * Postgres does not remember, in a slot, which transactions changed the catalog before the slot was consistent. So a transaction that wrote to
+ * a table, after another one had committed a TRUNCATE or ALTER TABLE of it while the slot was being made, could never be decoded ("could not
+ * map filenumber"). Therefore a temporary slot is made first, the snapshot is exported when that is consistent, and the slot is a copy of the
+ * temporary one, moved to where the snapshot ends: all that it streams began when the temporary one was consistent. A copy is on disk at
+ * once; a slot that was only moved would stand at its old place after a crash.
+ * @throws as exportSnapshot
+ */
+export async function createSlot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
+  const first = temporaryName('slot')
+  const client = await connect(url)
+  let snapshot: ExportedSnapshot | undefined
+  try {
+    const make = "SELECT pg_create_logical_replication_slot($1, 'pgoutput', true)"
+    await waiting({ ...options, url, client }, make, [first])
+    snapshot = await exportSnapshot(url, temporaryName('snapshot'), options)
+    await query(client, 'SELECT pg_replication_slot_advance($1, $2)', [first, formatLsn(snapshot.consistentPoint)])
+    await query(client, 'SELECT pg_copy_logical_replication_slot($1, $2, false)', [first, name])
+    return snapshot
+  } catch (error) {
+    await snapshot?.release()
+    throw error
+  } finally {
+    await disconnect(client)
+  }
+}
+
+function temporaryName(purpose: string): string {
+  return `millrace_${purpose}_${randomBytes(6).toString('hex')}`
+}
+
+/** Runs a statement that waits for other transactions: without a limit of the server's, with whom it waits for, until it is given up. */
+async function waiting<R extends object>(
+  { url, client, signal, onBlocked }: SlotOptions & { readonly url: string; readonly client: Client },
+  statement: string,
+  values?: readonly unknown[],
+): Promise<R[]> {
+  signal?.throwIfAborted()
+  await liftTransactionLimit(client)
+  try {
+    const run = () => query<R>(client, statement, values)
+    const rows = await cancellable(url, client, signal, () => watchBlocked({ url, client, onBlocked }, run))
+    signal?.throwIfAborted()
+    return rows
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  }
+}
+
+/** A server that does not even cancel is left: what it may still make is temporary. */
+const cancelLimitMs = 2_000
+
+/** A backend that waits for other transactions does not notice that its client has gone; it has to be cancelled. */
+async function cancellable<T>(
+  url: string,
+  client: Client,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { pid } = backendOf(client)
+  const cancel = () => {
+    const late = AbortSignal.timeout(cancelLimitMs)
+    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [pid]), late).catch(() => cut(client))
+  }
+  signal?.addEventListener('abort', cancel, { once: true })
+  try {
+    return await work()
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+  }
+}
+
+/** How a slot stands. LSNs are byte offsets into the WAL, as everywhere. */
+export interface SlotState {
+  readonly name: string
+  /** A connection reads it. */
+  readonly active: boolean
+  readonly temporary: boolean
+  /** Oldest WAL that it still needs; undefined when it was invalidated. */
+  readonly restartLsn: number | undefined
+  readonly confirmedFlushLsn: number | undefined
+  /** `reserved`, `extended`, `unreserved` or `lost`. */
+  readonly walStatus: string | undefined
+  /** Bytes that may still be written before the slot is in danger; undefined without a limit. */
+  readonly safeWalBytes: number | undefined
+  /** Bytes of WAL that the server keeps for it. */
+  readonly heldBytes: number
+  /** Why it was invalidated, as Postgres 17 and later say. */
+  readonly invalidationReason: string | undefined
+}
+
+interface SlotRow {
+  readonly slot_name: string
+  readonly active: boolean
+  readonly temporary: boolean
+  readonly restart_lsn: string | null
+  readonly confirmed_flush_lsn: string | null
+  readonly wal_status: string | null
+  readonly safe_wal_size: string | null
+  readonly held_bytes: string | null
+  readonly invalidation_reason: string | null
+}
+
+/** The database's logical slots of pgoutput whose names begin with `prefix`, by name. */
+export async function findSlots(client: Client, prefix: string): Promise<SlotState[]> {
+  const rows = await query<SlotRow>(
+    client,
+    `SELECT slot_name, active, temporary, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+         restart_lsn) AS held_bytes,
+       to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason
+     FROM pg_replication_slots s
+     WHERE plugin = 'pgoutput' AND database = current_database() AND starts_with(slot_name, $1)
+     ORDER BY slot_name`,
+    [prefix],
+  )
+  return rows.map(row => ({
+    name: row.slot_name,
+    active: row.active,
+    temporary: row.temporary,
+    restartLsn: row.restart_lsn === null ? undefined : parseLsn(row.restart_lsn),
+    confirmedFlushLsn: row.confirmed_flush_lsn === null ? undefined : parseLsn(row.confirmed_flush_lsn),
+    walStatus: row.wal_status ?? undefined,
+    safeWalBytes: row.safe_wal_size === null ? undefined : Number(row.safe_wal_size),
+    heldBytes: Number(row.held_bytes ?? 0),
+    invalidationReason: row.invalidation_reason ?? undefined,
+  }))
+}
+
+/** The slot of exactly this name, or undefined. */
+export async function slotState(client: Client, name: string): Promise<SlotState | undefined> {
+  return (await findSlots(client, name)).find(slot => slot.name === name)
+}
+
+/** The server's slots whose names begin with `prefix`, in whichever database: a name is taken for all of them. */
+export function slotsOfServer(client: Client, prefix: string): Promise<{ name: string; database: string | null }[]> {
+  const statement =
+    'SELECT slot_name AS name, database FROM pg_replication_slots WHERE starts_with(slot_name, $1) ORDER BY slot_name'
+  return query(client, statement, [prefix])
+}
+
+/**
+ * Drops a slot of this database; one that is not there is no error.
+ * @throws {MillraceError} SLOT_ACTIVE while a connection reads it
+ */
+export async function dropSlot(client: Client, name: string): Promise<void> {
+  const statement = `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+    WHERE slot_name = $1 AND database = current_database()`
+  await query(client, statement, [name])
+}

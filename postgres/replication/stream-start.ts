@@ -1,0 +1,122 @@
+// postgres/replication/stream-start: what is asked of the server before a stream begins, and the command that begins it.
+
+import { escapeIdentifier } from 'pg'
+import { formatLsn, parseLsn } from '../../contract/position.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { backendOf, type Client, query } from '../client/client.ts'
+import { type Captured, checkHistory, identifySystem } from './history.ts'
+
+interface ReadinessRow {
+  readonly plugin: string | null
+  readonly wal_status: string | null
+  readonly other_database: string | null
+  readonly publication: boolean
+  readonly confirmed_flush_lsn: string | null
+  readonly wal_sender_timeout: string
+}
+
+export interface StreamPlace {
+  readonly slot: string
+  readonly publication: string
+  /** What the stream goes on from; undefined where it does not matter. */
+  readonly captured: Captured | undefined
+}
+
+export interface Readiness {
+  /** Where the slot stands: everything before it was acknowledged. */
+  readonly confirmedLsn: number
+  /** Of the server. */
+  readonly timeline: number
+  /** Process of the server that serves the connection. */
+  readonly pid: number
+  /** 0 when the server has no limit. */
+  readonly walSenderTimeoutMs: number
+}
+
+/** What can be said to whoever lost a slot; there is no way back to changes that Postgres has thrown away. */
+const beginAnew =
+  'changes since then can no longer be read from Postgres: begin a new generation with `millrace producer --new-generation`'
+
+/**
+ * Checks history, slot and publication on the very connection that is to stream: the errors of START_REPLICATION come late or name
+ * none of them, and a slot that stands too far is obeyed in silence.
+ * @throws {MillraceError} GENERATION_CHANGED, SOURCE_WENT_BACK, SLOT_LOST, PUBLICATION_MISSING
+ */
+export async function checkReadiness(client: Client, place: StreamPlace): Promise<Readiness> {
+  const { slot, publication, captured } = place
+  const { timeline } = captured ? await checkHistory(client, captured) : await identifySystem(client)
+  const [found] = await query<ReadinessRow>(
+    client,
+    `SELECT s.plugin, s.wal_status, s.confirmed_flush_lsn, nullif(s.database, current_database()) AS other_database,
+       EXISTS (SELECT FROM pg_publication WHERE pubname = ${literal(publication)}) AS publication,
+       (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS wal_sender_timeout
+     FROM (VALUES (1)) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${literal(slot)}`,
+  )
+  const where = `slot ${slot}`
+  if (!found?.plugin || found.other_database !== null) {
+    const elsewhere = found?.other_database ? `, but in the database ${found.other_database}` : ''
+    const lost = captured ? `; what was committed from ${formatLsn(captured.durable)} on was not captured` : ''
+    const what = `there is no such logical slot${elsewhere}${lost}`
+    throw new MillraceError('SLOT_LOST', { what, where, next: beginAnew })
+  }
+  if (found.plugin !== 'pgoutput') {
+    throw new MillraceError('SLOT_LOST', {
+      what: `the slot was made for the output plugin ${found.plugin}, not for pgoutput`,
+      where,
+      next: 'configure another name, or drop that slot if nobody needs it',
+    })
+  }
+  if (found.wal_status === 'lost') {
+    throw new MillraceError('SLOT_LOST', {
+      what: 'Postgres has invalidated the slot, because it held back more WAL or for longer than is allowed',
+      where,
+      next: `${beginAnew}; raise max_slot_wal_keep_size or idle_replication_slot_timeout before`,
+    })
+  }
+  const confirmedLsn = found.confirmed_flush_lsn === null ? 0 : parseLsn(found.confirmed_flush_lsn)
+  if (captured && confirmedLsn > captured.durable) throw slotAhead(slot, confirmedLsn, captured)
+  if (!found.publication) throw publicationMissing(publication)
+  return {
+    confirmedLsn,
+    timeline,
+    pid: backendOf(client).pid,
+    walSenderTimeoutMs: Number(found.wal_sender_timeout),
+  }
+}
+
+/** Postgres is acknowledged nothing that is not durable downstream, so somebody else has moved or made the slot. */
+function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
+  const [from, to] = [formatLsn(durable), formatLsn(confirmedLsn)]
+  return new MillraceError('SLOT_LOST', {
+    what: `the slot stands at ${to}, and only what was committed before ${from} is known to be captured: the slot was dropped and made anew or was moved forward, or the last records of ${recorded} are gone. What was committed between ${from} and ${to} may be missing`,
+    where: `slot ${slot}, ${recorded}`,
+    next: beginAnew,
+  })
+}
+
+export function publicationMissing(publication: string, cause?: unknown): MillraceError {
+  return new MillraceError('PUBLICATION_MISSING', {
+    what: 'the publication does not exist, or did not yet exist when the next change was made',
+    where: `publication ${publication}`,
+    next: `creating it now does not help for changes made meanwhile; ${beginAnew}`,
+    cause,
+  })
+}
+
+/**
+ * Starts at 0/0, which means the slot's own confirmed position: what the client believes to have received does not count.
+ * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
+ */
+export function startCommand(slot: string, publication: string): string {
+  const options = [
+    "proto_version '1'",
+    `publication_names ${literal(escapeIdentifier(publication))}`,
+    "messages 'true'",
+  ]
+  return `START_REPLICATION SLOT ${escapeIdentifier(slot)} LOGICAL 0/0 (${options.join(', ')})`
+}
+
+/** Not the driver's: replication commands know no E'' form. Valid with standard_conforming_strings, which they imply. */
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}

@@ -1,0 +1,82 @@
+// postgres/replication/stream-watch: a stream under way, held against its slot and server as another connection sees them.
+
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import { type Client, query } from '../client/client.ts'
+import type { PeriodicTask } from '../client/periodic.ts'
+
+export interface WatchedStream {
+  readonly slot: string
+  /** Process of the server that serves the stream. */
+  readonly pid: number
+  /** Of the server that serves it. */
+  readonly timeline: number
+}
+
+interface Seen {
+  readonly standby: boolean
+  readonly timeline: number | null
+  readonly pid: number | null
+  readonly wal_status: string | null
+}
+
+const everyMs = 5_000
+
+/**
+ * Looks every few seconds. A slot that is being read can neither be moved nor dropped, so it is enough that the stream's own process reads
+ * it, on the timeline that it began on. Otherwise the stream is left: what opens the next one compares everything, and names what is lost.
+ * @param fail ends the stream
+ * @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html
+ */
+export function watchStream(
+  stream: WatchedStream,
+  { log, fail }: { readonly log: Log; fail(error: MillraceError): void },
+): PeriodicTask {
+  let wasNearEnd = false
+  return {
+    complaint: "the stream's slot and server could not be looked at",
+    everyMs,
+    async run(client) {
+      const seen = await look(client, stream.slot)
+      const why = whatIsWrong(stream, seen)
+      if (why !== undefined) fail(noLongerServed(stream, why))
+      const isNearEnd = seen.wal_status === 'unreserved'
+      if (isNearEnd && !wasNearEnd) {
+        const next = 'raise max_slot_wal_keep_size at once, and let the producer catch up'
+        log.warn('Postgres is about to invalidate the slot', { slot: stream.slot, next })
+      }
+      wasNearEnd = isNearEnd
+    },
+  }
+}
+
+/** The name of a WAL file begins with its timeline, as eight hexadecimal digits; a standby does not tell it. */
+async function look(client: Client, slot: string): Promise<Seen> {
+  const [seen] = await query<Seen>(
+    client,
+    `SELECT pg_is_in_recovery() AS standby, s.active_pid AS pid, s.wal_status, CASE WHEN NOT pg_is_in_recovery()
+       THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
+     FROM (VALUES (1)) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1 AND s.database = current_database()`,
+    [slot],
+  )
+  return seen!
+}
+
+function whatIsWrong({ pid, timeline }: WatchedStream, seen: Seen): string | undefined {
+  if (seen.standby) return 'that is a standby now'
+  if (seen.timeline !== timeline)
+    return `that is on timeline ${seen.timeline}, and the stream began on timeline ${timeline}`
+  if (seen.wal_status === null) return 'that has no such slot any more'
+  if (seen.wal_status === 'lost') return 'that has invalidated the slot'
+  if (seen.pid !== pid)
+    return `there the slot is read by ${seen.pid === null ? 'nobody' : `another process, pid ${seen.pid}`}`
+  return undefined
+}
+
+function noLongerServed({ slot }: WatchedStream, why: string): MillraceError {
+  return new MillraceError('POSTGRES_UNREACHABLE', {
+    what: `the stream is not of the server that source.url leads to: ${why}`,
+    where: `slot ${slot}`,
+    next: 'none: the producer connects again, and compares slot, timeline and WAL with what it has captured',
+  })
+}

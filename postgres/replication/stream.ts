@@ -1,0 +1,265 @@
+// postgres/replication/stream: the changes of a slot, acknowledged exactly, held back when asked, stopped by the first error.
+
+import type { NoticeMessage } from 'pg-protocol/dist/messages.js'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import { pause } from '../../runtime/pause.ts'
+import { type Client, cut, disconnect, openOn } from '../client/client.ts'
+import { type CopyBoth, copyBoth } from '../client/copy-both.ts'
+import { sqlState, streamFailure } from '../client/errors.ts'
+import { Liveness } from '../client/liveness.ts'
+import { PgoutputDecoder, type PgoutputHandler } from '../protocol/pgoutput.ts'
+import { standbyStatus } from '../protocol/standby-status.ts'
+import type { Captured } from './history.ts'
+import { checkReadiness, publicationMissing, type Readiness, startCommand } from './stream-start.ts'
+
+export interface StreamOptions {
+  readonly url: string
+  readonly slot: string
+  readonly publication: string
+  /** What the stream goes on from: the source's history must hold it, and the slot must not stand beyond it. */
+  readonly captured?: Captured
+  /** Called before anything is handed over. */
+  onStart?(readiness: Readiness): void
+  readonly handler: PgoutputHandler
+  /** The server has sent everything before `walEnd`. It may be acknowledged once all that was handed over is durable. */
+  onKeepalive(walEnd: number): void
+  readonly log: Log
+  /** Ends the opening only. */
+  readonly signal: AbortSignal
+}
+
+export interface ReplicationStream {
+  /**
+   * Everything before `lsn` is durable and need never be sent again. Never goes back; does nothing once the stream has ended.
+   * @throws {MillraceError} INTERNAL for an LSN that was not received
+   */
+  acknowledge(lsn: number): void
+  /** Stops reading; a few dozen kilobytes that have already arrived are still handed over. */
+  pause(): void
+  resume(): void
+  /** Resolves after `close`; rejects with the first error of the connection, the decoder or the handler. */
+  readonly ended: Promise<void>
+  /** Reports the last acknowledgement and closes the connection. */
+  close(): Promise<void>
+  /** What serves it. */
+  server(): Pick<Readiness, 'pid' | 'timeline'>
+  /** The highest LSN before which everything was handed over; at first, where the slot stands. */
+  lastReceived(): number
+}
+
+const goodbyeMs = 2_000
+/** Acknowledgements are told at most so often: each wakes the walsender. */
+const reportEveryMs = 100
+const undefinedObject = '42704'
+const objectNotInPrerequisiteState = '55000'
+
+/**
+ * Opens the stream of a slot where the slot stands.
+ * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, SOURCE_WENT_BACK, GENERATION_CHANGED, PUBLICATION_MISSING, POSTGRES_*; the signal's
+ *   reason when aborted
+ */
+export async function openStream(options: StreamOptions): Promise<ReplicationStream> {
+  options.signal.throwIfAborted()
+  const stream = new SlotStream(options)
+  await stream.open()
+  return stream
+}
+
+/** Messages of the server: https://www.postgresql.org/docs/current/protocol-replication.html */
+const xLogData = 0x77
+const keepalive = 0x6b
+const xLogDataHead = 25
+
+/** No error may leave what the driver calls from the socket's event. */
+class SlotStream implements ReplicationStream {
+  readonly ended: Promise<void>
+  private readonly options: StreamOptions
+  private readonly decoder: PgoutputDecoder
+  private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
+  private client: Client | undefined
+  private copy: CopyBoth | undefined
+  private readonly over = withResolvers()
+  private liveness: Liveness | undefined
+  private served = { pid: 0, timeline: 0 }
+  private durable = 0
+  private keptAlive = 0
+  private reporting: NodeJS.Timeout | undefined
+  private reportedAt = Number.NEGATIVE_INFINITY
+  private live = true
+  private stopped: Promise<void> = Promise.resolve()
+
+  constructor(options: StreamOptions) {
+    this.options = options
+    this.decoder = new PgoutputDecoder(options.handler)
+    const { promise, resolve, reject } = withResolvers()
+    this.ended = promise
+    this.settle = { resolve, reject }
+    // Whoever does not look at `ended` still learns of the end by what stops arriving.
+    promise.catch(() => {})
+  }
+
+  /** Resolves when the server has begun to stream. */
+  async open(): Promise<void> {
+    const { url, slot, publication, captured, signal, onStart } = this.options
+    await openOn(url, { mode: 'replication', signal }, async client => {
+      this.client = client
+      const readiness = await checkReadiness(client, { slot, publication, captured })
+      const { walSenderTimeoutMs } = readiness
+      this.durable = readiness.confirmedLsn
+      this.served = readiness
+      onStart?.(readiness)
+      client.on('notice', notice => this.notice(notice))
+      await Promise.race([this.start(client, startCommand(slot, publication)), this.ended])
+      if (!this.live) return this.ended
+      this.liveness = new Liveness({
+        walSenderTimeoutMs,
+        bytesRead: () => this.bytesRead(),
+        ping: replyRequested => this.report(replyRequested),
+        onSilence: silentMs => this.fail(this.explain(new Error(`no answer for ${Math.round(silentMs / 1000)} s`))),
+      })
+    })
+  }
+
+  acknowledge(lsn: number): void {
+    if (!this.live || lsn <= this.durable) return
+    if (lsn > this.lastReceived()) {
+      throw new MillraceError('INTERNAL', {
+        what: `acknowledged ${lsn}, but only what is before ${this.lastReceived()} was received`,
+        where: `slot ${this.options.slot}`,
+        next: 'report it with the log; nothing was acknowledged',
+      })
+    }
+    this.durable = lsn
+    const waitMs = this.reportedAt + reportEveryMs - performance.now()
+    this.reporting ??= setTimeout(() => this.report(false), Math.max(0, waitMs))
+  }
+
+  pause(): void {
+    this.client?.connection.stream.pause()
+    this.liveness?.setPaused(true)
+  }
+
+  resume(): void {
+    this.client?.connection.stream.resume()
+    this.liveness?.setPaused(false)
+  }
+
+  server(): Pick<Readiness, 'pid' | 'timeline'> {
+    return this.served
+  }
+
+  lastReceived(): number {
+    return Math.max(this.decoder.completeTo, this.keptAlive, this.durable)
+  }
+
+  close(): Promise<void> {
+    if (!this.live) return this.stopped
+    this.live = false
+    this.stopped = this.sayGoodbye().then(this.settle.resolve)
+    return this.stopped
+  }
+
+  /** Resolves when the server has begun to stream. */
+  private start(client: Client, command: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.copy = copyBoth(client, command, {
+        onStart: resolve,
+        onMessage: message => this.message(message),
+        onEnd: error => {
+          const failure = this.explain(error ?? new Error('the server ended the stream'))
+          this.over.resolve()
+          this.fail(failure)
+          reject(failure)
+        },
+      })
+    })
+  }
+
+  /** From 18 on, Postgres leaves out the changes made while the publication did not exist, and only warns. */
+  private notice(notice: NoticeMessage): void {
+    if (notice.code === objectNotInPrerequisiteState) this.fail(publicationMissing(this.options.publication, notice))
+    else this.options.log.warn(`Postgres: ${notice.message}`, { slot: this.options.slot })
+  }
+
+  private message(message: Buffer): void {
+    if (!this.live) return
+    try {
+      if (message[0] === xLogData) this.decoder.decode(message.subarray(xLogDataHead))
+      else if (message[0] === keepalive) this.keepalive(readLsn(message, 1), message[17] === 1)
+      else throw unknownMessage(message[0], this.options.slot)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  private keepalive(walEnd: number, shouldRespond: boolean): void {
+    this.keptAlive = Math.max(this.keptAlive, walEnd)
+    this.options.onKeepalive(walEnd)
+    if (shouldRespond) this.report(false)
+  }
+
+  private report(replyRequested: boolean): void {
+    clearTimeout(this.reporting)
+    this.reporting = undefined
+    this.reportedAt = performance.now()
+    this.copy?.send(standbyStatus(this.durable, replyRequested))
+  }
+
+  /** The first failure ends the stream: whatever arrives later is neither decoded nor acknowledged. */
+  private fail(error: unknown): void {
+    if (!this.live) return
+    this.live = false
+    this.liveness?.stop()
+    clearTimeout(this.reporting)
+    if (this.client) cut(this.client)
+    this.settle.reject(error)
+  }
+
+  private async sayGoodbye(): Promise<void> {
+    this.liveness?.stop()
+    this.report(false)
+    this.copy?.finish()
+    this.client?.connection.stream.resume()
+    const late = new AbortController()
+    const { signal } = late
+    await Promise.race([this.over.promise, pause(goodbyeMs, signal).catch(() => {})])
+    late.abort()
+    if (this.client) await disconnect(this.client)
+  }
+
+  private bytesRead(): number {
+    const stream = this.client?.connection.stream
+    return stream && 'bytesRead' in stream ? Number(stream.bytesRead) : 0
+  }
+
+  private explain(error: unknown): MillraceError {
+    const { slot, publication } = this.options
+    // The slot was there a moment ago and cannot be dropped while it is read.
+    if (sqlState(error) === undefinedObject) return publicationMissing(publication, error)
+    return streamFailure(error, slot)
+  }
+}
+
+function readLsn(message: Buffer, at: number): number {
+  return message.readUInt32BE(at) * 0x1_0000_0000 + message.readUInt32BE(at + 4)
+}
+
+function unknownMessage(kind: number | undefined, slot: string): MillraceError {
+  return new MillraceError('STREAM_CORRUPT', {
+    what: `a message of the unknown kind ${kind} stands between the changes`,
+    where: `slot ${slot}`,
+    next: 'nothing was acknowledged; report it with the version of Postgres',
+  })
+}
+
+/** Promise.withResolvers, which Node has from 22 on. */
+function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } {
+  let resolve = () => {}
+  let reject = (_error: unknown) => {}
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
+  })
+  return { promise, resolve, reject }
+}

@@ -1,0 +1,86 @@
+// producer/capture/column-classification: what the configuration says of each column of a table: whether it leaves, and as what.
+
+import type { SourceColumn } from '../../postgres/catalog/catalog.ts'
+import type { Config, Policy, TableOptions } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Workspace } from '../context.ts'
+import type { Passage } from './column-policy.ts'
+
+export interface Classified {
+  /** Columns that leave, in the source's order. */
+  readonly passing: readonly { readonly column: SourceColumn; readonly passage: Passage }[]
+  /** Columns of a personal table that nobody has classified; they do not leave. */
+  readonly unclassified: readonly string[]
+  readonly faults: readonly string[]
+}
+
+/** A column that is not named leaves as it is, unless its table is personal. */
+export function classify(
+  columns: readonly SourceColumn[],
+  key: readonly string[],
+  { personal, columns: policies, text }: TableOptions,
+): Classified {
+  const passing: { column: SourceColumn; passage: Passage }[] = []
+  const unclassified: string[] = []
+  for (const column of columns) {
+    const policy = policyOf(policies, column.name) ?? (personal ? undefined : 'keep')
+    if (policy === undefined) unclassified.push(column.name)
+    else if (policy !== 'drop') passing.push({ column, passage: policy })
+  }
+  const faults = Object.entries(policies).flatMap(([name, policy]) => {
+    const column = columns.find(candidate => candidate.name === name)
+    if (column === undefined) return [`columns names ${name}, which it does not have`]
+    if (key.includes(name) && (policy === 'drop' || policy === 'mask')) {
+      return [
+        `its column ${name} cannot be ${policy === 'drop' ? 'dropped' : 'masked'}, because rows are told apart by it; keep or hash it`,
+      ]
+    }
+    if (policy === 'mask' && !masked.has(column.type.name)) {
+      return [`its column ${name} is ${column.pgType}, and only text can be masked; drop or hash it`]
+    }
+    return text.includes(name) && policy !== 'keep' ? [`its column ${name} is under text and also to ${policy}`] : []
+  })
+  const nameless = unclassified.filter(name => key.includes(name))
+  faults.push(...nameless.map(name => `its column ${name} is part of a key and not classified under columns`))
+  return { passing, unclassified, faults }
+}
+
+/** Base types whose values are words. */
+const masked: ReadonlySet<string> = new Set(['text', 'varchar', 'bpchar', 'name'])
+
+function policyOf(policies: Readonly<Record<string, Policy>>, name: string): Policy | undefined {
+  return Object.hasOwn(policies, name) ? policies[name] : undefined
+}
+
+/** Whether any column is to be hashed, so that a key is needed. */
+export function hashesAnything({ tables }: Config): boolean {
+  return Object.values(tables).some(({ columns = {} }) => Object.values(columns).includes('hash'))
+}
+
+/** The error for columns that must be classified before their table can be loaded. */
+export function unclassifiedError(
+  tables: readonly { readonly name: string; readonly columns: readonly string[] }[],
+): MillraceError {
+  return new MillraceError('TABLE_NOT_CAPTURABLE', {
+    what: tables
+      .map(({ name, columns }) => `${name}: the table is personal, and nobody has classified ${columns.join(', ')}`)
+      .join('\n  '),
+    where: 'tables in the configuration',
+    next: 'say for each column under tables.<name>.columns whether to keep, drop, mask or hash it',
+  })
+}
+
+/** Says once, and from then on in the status, that columns of a personal table are held back while the rest goes on. */
+export function reportHeldBack(
+  { progress, log }: Pick<Workspace, 'progress' | 'log'>,
+  table: string,
+  columns: readonly string[],
+): void {
+  for (const column of progress.heldBack(table, columns)) {
+    log.warn('a column is held back, because its table is personal and nobody has classified it', {
+      table,
+      column,
+      next: `classify it under tables.${table}.columns; to let it leave, start a new generation: millrace producer --new-generation`,
+    })
+  }
+}

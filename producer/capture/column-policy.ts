@@ -1,0 +1,150 @@
+// producer/capture/column-policy: what of a row leaves the source: columns left out, masked or hashed before anything else sees them.
+// Plain tables have no gate and pay nothing.
+
+import { createHmac } from 'node:crypto'
+import type { TextRow } from '../../contract/encode.ts'
+import type { HashKey } from '../../runtime/config/hash-key.ts'
+
+/** How a column passes; what does not pass is not listed. */
+export type Passage = 'keep' | 'mask' | 'hash'
+
+export interface GateOptions {
+  /** Of each column downstream, its place in the source's row. */
+  readonly places: readonly number[]
+  readonly passages: readonly Passage[]
+  /** Needed where a column is hashed. */
+  readonly hashKey?: HashKey | undefined
+}
+
+const textKind = 0x74
+const leastBytes = 4096
+/** A word of one byte becomes four. */
+const mostMaskGrowth = 4
+/** Identifier, colon, and SHA-256 in hex. */
+const mostHashBytes = 16 + 1 + 64
+const asterisk = 0x2a
+
+/**
+ * Rewrites rows of one table. The two images of an update are there at the same time, so each has a buffer; a row is valid until
+ * the next one of the same image.
+ */
+export class Gate {
+  readonly #before: Outcome
+  readonly #after: Outcome
+  readonly #options: GateOptions
+
+  constructor(options: GateOptions) {
+    this.#options = options
+    this.#before = new Outcome(options.places.length)
+    this.#after = new Outcome(options.places.length)
+  }
+
+  before(row: TextRow): TextRow {
+    return this.#pass(row, this.#before)
+  }
+
+  after(row: TextRow): TextRow {
+    return this.#pass(row, this.#after)
+  }
+
+  /** Whether the two images of an update came out alike: what has changed stays behind, and so does the update. */
+  hidesUpdate(): boolean {
+    const [a, b] = [this.#before, this.#after]
+    const end = a.ends.at(-1) ?? 0
+    if (!a.ends.every((at, column) => at === b.ends[column] && a.kinds[column] === b.kinds[column])) return false
+    return a.buffer.compare(b.buffer, 0, end, 0, end) === 0
+  }
+
+  #pass(row: TextRow, outcome: Outcome): TextRow {
+    const { places, passages, hashKey } = this.#options
+    const { buffer, kinds, starts, ends } = row
+    outcome.reserve(this.#roomFor(row))
+    let at = 0
+    for (let column = 0; column < places.length; column++) {
+      const place = places[column]!
+      const start = starts[place]!
+      const end = ends[place]!
+      outcome.kinds[column] = kinds[place]!
+      outcome.starts[column] = at
+      if (kinds[place] !== textKind) {
+        outcome.ends[column] = at
+        continue
+      }
+      const passage = passages[column]!
+      if (passage === 'keep') at += buffer.copy(outcome.buffer, at, start, end)
+      else if (passage === 'mask') at = writeMask(outcome.buffer, at, buffer.subarray(start, end))
+      else at += outcome.buffer.write(hashOf(hashKey!, buffer.subarray(start, end)), at, 'latin1')
+      outcome.ends[column] = at
+    }
+    return outcome
+  }
+
+  /** An upper bound of the row's bytes once it has passed. */
+  #roomFor({ kinds, starts, ends }: TextRow): number {
+    const { places, passages } = this.#options
+    let bytes = 0
+    for (let column = 0; column < places.length; column++) {
+      const place = places[column]!
+      if (kinds[place] !== textKind) continue
+      const text = ends[place]! - starts[place]!
+      bytes += passages[column] === 'keep' ? text : text * mostMaskGrowth + mostHashBytes
+    }
+    return bytes
+  }
+}
+
+class Outcome implements TextRow {
+  buffer = Buffer.allocUnsafeSlow(leastBytes)
+  readonly count: number
+  readonly kinds: Uint8Array
+  readonly starts: Int32Array
+  readonly ends: Int32Array
+
+  constructor(columns: number) {
+    this.count = columns
+    this.kinds = new Uint8Array(columns)
+    this.starts = new Int32Array(columns)
+    this.ends = new Int32Array(columns)
+  }
+
+  reserve(bytes: number): void {
+    if (bytes > this.buffer.length) this.buffer = Buffer.allocUnsafeSlow(Math.max(bytes, this.buffer.length * 2))
+  }
+}
+
+/** `<key id>:<HMAC-SHA-256 in hex>`; equal values are equal under one key. */
+export function hashOf({ id, secret }: HashKey, value: Buffer): string {
+  return `${id}:${createHmac('sha256', secret).update(value).digest('hex')}`
+}
+
+/**
+ * Every word becomes its first character and `***`. A word is a run of characters other than ASCII white space (tab, line feed,
+ * vertical tab, form feed, carriage return, space), which stays as it is: `Ada  Lovelace` → `A***  L***`.
+ * @param value UTF-8
+ */
+export function maskOf(value: Buffer): Buffer {
+  const masked = Buffer.allocUnsafe(value.length * mostMaskGrowth)
+  return masked.subarray(0, writeMask(masked, 0, value))
+}
+
+function writeMask(target: Buffer, start: number, value: Buffer): number {
+  let at = start
+  for (let from = 0; from < value.length; ) {
+    const byte = value[from]!
+    if (isSpace(byte)) {
+      target[at++] = byte
+      from++
+      continue
+    }
+    target[at++] = byte
+    // The other bytes of the same character.
+    for (from++; (value[from]! & 0xc0) === 0x80; from++) target[at++] = value[from]!
+    for (let stars = 0; stars < 3; stars++) target[at++] = asterisk
+    while (from < value.length && !isSpace(value[from]!)) from++
+  }
+  return at
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)
+}

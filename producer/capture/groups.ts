@@ -1,0 +1,52 @@
+// producer/capture/groups: tables that are folded together must put rows of the same partition key into the same partition number.
+
+import { type Column, tableName } from '../../contract/table.ts'
+import type { CapturedTable } from './captured-table.ts'
+
+/**
+ * What keeps the tables of a group from meeting, as sentences.
+ * @param loose by table, columns of its partition key in which equal values may be printed differently
+ */
+export function checkGroups(
+  tables: readonly CapturedTable[],
+  loose: ReadonlyMap<CapturedTable, readonly string[]>,
+): string[] {
+  const groups = new Map<string, CapturedTable[]>()
+  for (const table of tables) {
+    const group = groups.get(table.group)
+    if (group) group.push(table)
+    else groups.set(table.group, [table])
+  }
+  const faults: string[] = []
+  for (const [group, members] of groups) {
+    const [first, ...others] = members as [CapturedTable, ...CapturedTable[]]
+    for (const table of others.length === 0 ? [] : members) {
+      const columns = loose.get(table) ?? []
+      if (columns.length === 0) continue
+      const types = columns.map(name => `${name} (${table.table.columns.find(each => each.name === name)?.pgType})`)
+      faults.push(
+        `group ${group}: ${tableName(table.table)} has ${types.join(', ')} in its partition key, where equal values may be printed differently and so stand in different partitions; choose another partitionKey`,
+      )
+    }
+    for (const other of others) {
+      const pair = `group ${group}: ${tableName(first.table)} and ${tableName(other.table)}`
+      if (other.partitions !== first.partitions)
+        faults.push(`${pair} have ${first.partitions} and ${other.partitions} partitions`)
+      if (keyForm(other) !== keyForm(first))
+        faults.push(`${pair} have partition keys of types (${keyForm(first)}) and (${keyForm(other)})`)
+    }
+  }
+  return faults
+}
+
+/** Partitions are chosen by text, so types count as equal when equal values have equal text. */
+function keyForm({ table, partitionColumns }: CapturedTable): string {
+  return partitionColumns.map(place => textForm(table.columns[place]!)).join(', ')
+}
+
+function textForm({ encoding, pgType, policy }: Column): string {
+  const isInteger = encoding === 'int' || encoding === 'long' || /^(smallint|integer|bigint|oid)$/.test(pgType)
+  const isText = pgType === 'text' || pgType.startsWith('character varying')
+  const form = isInteger ? 'integer' : isText ? 'text' : pgType
+  return policy === undefined ? form : `${policy} of ${form}`
+}

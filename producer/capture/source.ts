@@ -1,0 +1,100 @@
+// producer/capture/source: the database as it is now: whether it can be captured, and what of it is.
+
+import type { Generation } from '../../contract/generation.ts'
+import { tableName } from '../../contract/table.ts'
+import type { SourceTable } from '../../postgres/catalog/catalog.ts'
+import { findDeferrableKeys } from '../../postgres/catalog/deferrable-keys.ts'
+import { type Client, withClient } from '../../postgres/client/client.ts'
+import type { Check } from '../../postgres/preflight/check.ts'
+import { preflight, preflightResume } from '../../postgres/preflight/preflight.ts'
+import { identify, type ServerIdentity } from '../../postgres/replication/history.ts'
+import { serverVersion } from '../../postgres/replication/publication.ts'
+import { loadHashKey } from '../../runtime/config/hash-key.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { Workspace } from '../context.ts'
+import type { CapturedTable } from './captured-table.ts'
+import { hashesAnything } from './column-classification.ts'
+import { chooseTables, faultsOf } from './table-choice.ts'
+import { captureTables, reportText } from './tables.ts'
+
+export interface Source {
+  readonly server: ServerIdentity
+  readonly tables: readonly CapturedTable[]
+  /** The same tables as the catalog has them. */
+  readonly sources: readonly SourceTable[]
+}
+
+/**
+ * Runs the preflight checks for a generation with a slot of this name and reads its tables.
+ * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
+ */
+export async function inspectSource(workspace: Workspace, slot: string): Promise<Source> {
+  const { config, url, log, progress, signal } = workspace
+  const { publication } = config.source
+  const found = await withClient(
+    url,
+    async client => {
+      const choice = await chooseTables(client, config)
+      const { tables: sources, leftOut, noTables } = choice
+      judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
+      if (noTables.length > 0) log.info('no tables, so not captured', { views: noTables.join(', ') })
+      progress.notCaptured = Object.fromEntries(leftOut.map(table => [tableName(table), table.reason]))
+      const deferrable = await findDeferrableKeys(
+        client,
+        sources.map(({ oid }) => oid),
+      )
+      const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
+      const about = {
+        config,
+        serverVersion: await serverVersion(client),
+        deferrable,
+        hashKey,
+        faults: faultsOf(choice),
+      }
+      const captured = captureTables(sources, about)
+      reportText(sources, log)
+      return { tables: captured, sources }
+    },
+    signal,
+  )
+  return { server: await identify(url, signal), ...found }
+}
+
+/** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */
+export async function checkToResume({ log }: Workspace, client: Client, { slot }: Generation): Promise<void> {
+  const checks = await preflightResume(client, slot)
+  refusePassing(checks)
+  judge(checks, log)
+}
+
+/**
+ * What an address leads to during a failover, or lacks while a backup runs, passes by itself; a slot that a standby does not have is then no
+ * loss. @throws {MillraceError} POSTGRES_READ_ONLY, POSTGRES_BUSY
+ */
+export function refusePassing(checks: readonly Check[]): void {
+  for (const { name, state, passing, found, fix } of checks) {
+    if (state !== 'fail' || passing === undefined) continue
+    throw new MillraceError(passing, {
+      what: `${name}: ${found}`,
+      where: 'the source database',
+      next: `it is tried again by itself; if it lasts, ${fix}`,
+    })
+  }
+}
+
+function judge(checks: readonly Check[], log: Log): void {
+  for (const { name, state, found, fix } of checks) {
+    if (state === 'warn' || state === 'unknown') log.warn(`check of ${name}: ${found}`, { state, fix })
+  }
+  const failed = checks.filter(({ state }) => state === 'fail')
+  if (failed.length === 0) return
+  const mendable = failed.some(({ sql = [] }) => sql.length > 0)
+    ? '; millrace check --fix does what can be done by SQL'
+    : ''
+  throw new MillraceError('PREFLIGHT_FAILED', {
+    what: failed.map(({ name, found, why }) => `${name}: ${found} (${why})`).join('\n  '),
+    where: 'the source database',
+    next: `${failed.map(({ fix }) => fix).join('; ')}${mendable}`,
+  })
+}

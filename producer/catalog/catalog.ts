@@ -1,0 +1,87 @@
+// producer/catalog/catalog: what the catalog said of each table when it was captured, kept in a compacted topic of the generation.
+// Every value is JSON.
+
+import { catalogTopic, type Generation } from '../../contract/generation.ts'
+import { readCompacted } from '../../kafka/consumer/compacted-topic.ts'
+import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import type { SourceTable } from '../../postgres/catalog/catalog.ts'
+import type { PublicationFacts, TableFacts, Xid } from '../../postgres/catalog/facts.ts'
+import { orAborted } from '../../runtime/abandon.ts'
+import { generationChanged } from '../capture/generation-changed.ts'
+import type { Workspace } from '../context.ts'
+
+/** Of a table; the key is its topic. */
+export interface CatalogRecord {
+  /** As it is captured. */
+  readonly source: SourceTable
+  /** As it was last seen, every change so far being harmless. */
+  readonly facts: TableFacts
+  /** Rows of older transactions were there when the facts were read. */
+  readonly seen: Xid
+  /** LSN of the last TRUNCATE that the stream had told by then; 0 without one. */
+  readonly truncatedAt: number
+}
+
+export interface Catalog {
+  readonly publication: PublicationFacts
+  /** In the order of the generation's tables. */
+  readonly tables: readonly CatalogRecord[]
+}
+
+type Place = Pick<Workspace, 'config' | 'kafka' | 'fetcher' | 'signal'>
+
+const publicationKey = 'publication'
+
+/** Resolves once everything is durable. Only who holds the generation's lock writes. */
+export async function writeCatalog(
+  place: Place,
+  generation: Generation,
+  { publication, tables }: Catalog,
+): Promise<void> {
+  const records = tables.map((record, index) => [generation.tables[index]!.topic, record] as const)
+  await write(place, generation, [[publicationKey, publication], ...records])
+}
+
+/** Some of the tables, by the names of their topics. Resolves once they are durable. */
+export function updateCatalog(
+  place: Place,
+  generation: Generation,
+  records: ReadonlyMap<string, CatalogRecord>,
+): Promise<void> {
+  return write(place, generation, [...records])
+}
+
+async function write(
+  { kafka, config, signal }: Place,
+  { number }: Generation,
+  records: readonly (readonly [string, object])[],
+): Promise<void> {
+  if (records.length === 0) return
+  const topics = [{ name: catalogTopic(config.name, number), partitions: 1 }]
+  const sink = await openSink(kafka, { topics, compression: 'gzip', onDurable: () => {}, onError: () => {}, signal })
+  try {
+    for (const [name, record] of records) {
+      const key = Buffer.from(name)
+      const bytes = Buffer.concat([key, Buffer.from(JSON.stringify(record))])
+      sink.append(0, 0, bytes, 0, key.length, key.length, bytes.length)
+    }
+    await orAborted(sink.flush(), signal)
+  } finally {
+    await sink.close()
+  }
+}
+
+/** @throws {MillraceError} GENERATION_CHANGED when a table is missing */
+export async function readCatalog(
+  { config, fetcher, signal }: Place,
+  { number, tables }: Generation,
+): Promise<Catalog> {
+  const values = await readCompacted(fetcher, catalogTopic(config.name, number), signal)
+  const read = (key: string): unknown => {
+    const json = values.get(key)
+    if (json !== undefined) return JSON.parse(json)
+    throw generationChanged('nothing is recorded of how it was when it was captured', key)
+  }
+  const publication = read(publicationKey) as PublicationFacts
+  return { publication, tables: tables.map(({ topic }) => read(topic) as CatalogRecord) }
+}

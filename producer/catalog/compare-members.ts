@@ -1,0 +1,81 @@
+// producer/catalog/compare-members: the files behind a table, and the partitions that it consists of, then and now.
+// Pure.
+
+import { tableName } from '../../contract/table.ts'
+import type { MemberFacts, TableFacts } from '../../postgres/catalog/facts.ts'
+import { quoteTable } from '../../postgres/client/quote.ts'
+import { ahead, type Difference, type Doubt, over, wrong } from './difference.ts'
+
+export interface MemberComparison {
+  readonly differences: Difference[]
+  readonly doubts: Doubt[]
+}
+
+/** @param altered columns that keep their type and were altered all the same, perhaps by giving them other values */
+export function compareMembers(was: TableFacts, is: TableFacts, altered: readonly string[]): MemberComparison {
+  const found: MemberComparison = { differences: [], doubts: [] }
+  for (const member of was.members) {
+    const now = is.members.find(({ oid }) => oid === member.oid)
+    if (now === undefined) {
+      found.differences.push(
+        over(`its partition ${tableName(member)} was detached or dropped. Its rows stay in ClickHouse.`),
+      )
+    } else if (now.link !== member.link) {
+      const what = `its partition ${tableName(now)} was detached and attached again. What was changed in it meanwhile is not in ClickHouse.`
+      found.differences.push(over(what))
+    } else if (now.kind === 'r') compareFiles(member, now, { found, altered, isPartition: is.kind === 'p' })
+  }
+  for (const member of is.members) {
+    if (!was.members.some(({ oid }) => oid === member.oid)) lookAtNew(member, is, found)
+    const isLogged = member.link === null || (is.kind === 'p' && member.kind === 'r')
+    if (isLogged && member.identity !== 'f') found.differences.push(keyOnly(member, is))
+  }
+  return found
+}
+
+interface Files {
+  readonly found: MemberComparison
+  readonly altered: readonly string[]
+  readonly isPartition: boolean
+}
+
+/** Where both have a place for long values, that place tells a rewriting ALTER TABLE from everything else. */
+function compareFiles(was: MemberFacts, is: MemberFacts, { found, altered, isPartition }: Files): void {
+  if (is.persistence === 'u' && was.persistence !== 'u') {
+    found.differences.push(wrong(`${tableName(is)} is UNLOGGED now, so that its changes are not in the WAL.`))
+  }
+  const isExact = was.toast !== 0 && is.toast !== 0
+  const hasOtherRows = isExact ? was.toast !== is.toast : was.file !== is.file
+  if (hasOtherRows && altered.length > 0) {
+    const otherwise = wrong(
+      `its rows were written anew while its columns ${altered.join(', ')} were altered, as by ALTER COLUMN … TYPE … USING. No row change says so: ClickHouse keeps the values of before, and old rows in the stream have the new ones.`,
+    )
+    if (isExact) found.differences.push(otherwise)
+    else found.doubts.push({ kind: 'rewritten', member: is, otherwise })
+  } else if (isPartition && was.file !== is.file && !(isExact && was.toast !== is.toast)) {
+    const what = `its partition ${tableName(is)} was truncated alone, which no row change says. Its rows stay in ClickHouse.`
+    found.doubts.push({ kind: 'emptied', member: is, otherwise: over(what) })
+  }
+}
+
+function lookAtNew(member: MemberFacts, is: TableFacts, { differences, doubts }: MemberComparison): void {
+  const name = tableName(member)
+  if (is.kind === 'r') {
+    differences.push(over(`the table ${name} inherits from it now. Rows of that one are not captured.`))
+  } else if (member.kind === 'f') {
+    differences.push(over(`its new partition ${name} is a foreign table, whose rows are not captured.`))
+  } else if (member.persistence !== 'p') {
+    differences.push(over(`its new partition ${name} is unlogged, so that its changes are not in the WAL.`))
+  } else if (member.kind === 'r') {
+    const what = `the partition ${name} was attached with rows in it. ClickHouse does not have them.`
+    doubts.push({ kind: 'attached', member, otherwise: over(what) })
+  }
+}
+
+function keyOnly(member: MemberFacts, is: TableFacts): Difference {
+  const sql = `ALTER TABLE ${quoteTable(member)} REPLICA IDENTITY FULL`
+  const which = member.link === null || is.kind === 'r' ? 'it' : `its partition ${tableName(member)}`
+  return ahead(
+    `${which} does not have REPLICA IDENTITY FULL. The first UPDATE or DELETE there stops the producer for good; before that, run: ${sql}`,
+  )
+}

@@ -1,0 +1,40 @@
+// producer/catalog/doubts: asks the rows of a table what its catalog does not tell.
+
+import { tableName } from '../../contract/table.ts'
+import type { Xid } from '../../postgres/catalog/facts.ts'
+import { hadRows, hasOlderRow, isUnused } from '../../postgres/catalog/row-ages.ts'
+import type { Client } from '../../postgres/client/client.ts'
+import { currentRole, grantsToRead } from '../../postgres/preflight/rights.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { Difference, Doubt } from './difference.ts'
+
+/**
+ * Whether the rows show that nothing was lost; `unreadable` where this role may not read them. Undefined while somebody keeps the table
+ * locked.
+ * @param seen rows of older transactions were there when the table was last known to be right
+ * @throws {MillraceError} POSTGRES_*
+ */
+export async function isDispelled(
+  client: Client,
+  { kind, member }: Doubt,
+  seen: Xid,
+): Promise<boolean | 'unreadable' | undefined> {
+  try {
+    if (kind === 'attached') return !(await hadRows(client, member))
+    if (await hasOlderRow(client, member, seen)) return true
+    return kind === 'emptied' && (await isUnused(client, member))
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    if (error.code === 'POSTGRES_DENIED') return 'unreadable'
+    if (error.code === 'POSTGRES_BUSY') return undefined
+    throw error
+  }
+}
+
+/** What a doubt has to be taken for while the rows may not be read. @throws {MillraceError} POSTGRES_* */
+export async function unreadable(client: Client, { member, otherwise }: Doubt): Promise<Difference> {
+  const sql = grantsToRead(member, await currentRole(client)).join('; ')
+  const name = tableName(member)
+  const what = `${otherwise.what} That is assumed, since this role may not read ${name}. To find out, have an owner run the following, and start again: ${sql}`
+  return { ...otherwise, what }
+}

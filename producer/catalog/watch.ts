@@ -1,0 +1,262 @@
+// producer/catalog/watch: the captured tables in the source's catalog, looked at every few seconds, so that no change of them stays unseen.
+
+import { type Generation, publicationOf } from '../../contract/generation.ts'
+import { tableName } from '../../contract/table.ts'
+import type { Named } from '../../postgres/catalog/catalog.ts'
+import {
+  type Place,
+  readDigests,
+  readFacts,
+  readMoment,
+  type TableFacts,
+  type Xid,
+} from '../../postgres/catalog/facts.ts'
+import { type Client, query } from '../../postgres/client/client.ts'
+import type { PeriodicTask } from '../../postgres/client/periodic.ts'
+import { walInsertLsn } from '../../postgres/replication/history.ts'
+import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
+import type { CapturedTable } from '../capture/captured-table.ts'
+import { reportHeldBack } from '../capture/column-classification.ts'
+import type { Workspace } from '../context.ts'
+import type { TableOutput } from '../write/table-writer.ts'
+import { acceptFacts, isWorthRecording } from './accepted.ts'
+import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
+import { compareFacts } from './compare.ts'
+import { type Difference, over } from './difference.ts'
+import { isDispelled, unreadable } from './doubts.ts'
+import { type Found, mismatch, requireSamePublication } from './mismatch.ts'
+
+const lookEveryMs = 5_000
+/** So that looking takes a twentieth of one connection at most, however many tables there are: 1,000 take 0.2 s. */
+const restPerLook = 20
+/** How often it is asked whether everything before a change is durable. */
+const askEveryMs = 1_000
+
+/** What the stream in progress knows. */
+export interface WatchedStream {
+  /** In the order of the generation's tables. */
+  readonly outputs: readonly TableOutput[]
+  /** Everything committed before it is durable. */
+  durable(): number
+  fail(error: unknown): void
+}
+
+export interface WatchParts {
+  readonly catalog: Catalog
+  /** In the order of the generation's tables. */
+  readonly captured: readonly CapturedTable[]
+}
+
+interface WatchedTable {
+  readonly name: string
+  readonly captured: CapturedTable
+  readonly topic: string
+  record: CatalogRecord
+  /** Of the facts that were compared last. */
+  digest: string | undefined
+  /** What ends the stream once everything before the LSN is durable. */
+  over: { readonly lsn: number; readonly differences: readonly Difference[] } | undefined
+}
+
+interface ChangedTable {
+  readonly table: WatchedTable
+  /** Undefined for a table that is gone. */
+  readonly now: TableFacts | undefined
+  readonly digest: string | undefined
+  /** LSN of the last TRUNCATE that had been told before the facts were read: they may hold a later one already, but not miss this one. */
+  readonly truncatedAt: number
+}
+
+/**
+ * Holds the tables of a generation against what was recorded of them when they were captured. Changes of the catalog that alter neither
+ * what was told nor what will be are recorded. The others end the stream by name: at once where it has become wrong, else when all that
+ * was committed before is durable.
+ *
+ * A table is not looked at when the stream announces it again: the stream does so after ANALYZE and GRANT too, it would have to stand
+ * still in the middle of a transaction, and the catalog tells of now, while the announcement may be hours old.
+ */
+export class Watch {
+  readonly #workspace: Workspace
+  readonly #generation: Generation
+  readonly #publication: Catalog['publication']
+  readonly #tables: readonly WatchedTable[]
+  /** Accepted and not yet written down. */
+  readonly #unrecorded = new Map<string, CatalogRecord>()
+  #stream: WatchedStream | undefined
+  #nextLook = 0
+
+  constructor(workspace: Workspace, generation: Generation, { catalog, captured }: WatchParts) {
+    this.#workspace = workspace
+    this.#generation = generation
+    this.#publication = catalog.publication
+    this.#tables = captured.map((table, index) => ({
+      name: tableName(table.table),
+      captured: table,
+      topic: generation.tables[index]!.topic,
+      record: catalog.tables[index]!,
+      ...{ digest: undefined, over: undefined },
+    }))
+  }
+
+  /** Looks every few seconds, and fails the stream at what it finds. */
+  beside(stream: WatchedStream): PeriodicTask {
+    this.#stream = stream
+    const reached = () => this.#over(stream.durable())
+    return {
+      complaint: "the source's catalog could not be looked at",
+      everyMs: askEveryMs,
+      run: async client => {
+        if (performance.now() < this.#nextLook && reached().length === 0) return
+        try {
+          await this.look(client)
+          if (reached().length > 0) throw mismatch(reached())
+        } catch (error) {
+          if (!isMismatch(error)) throw error
+          stream.fail(error)
+        }
+      },
+    }
+  }
+
+  /**
+   * Compares everything once.
+   * @throws {MillraceError} SCHEMA_CHANGED, GENERATION_CHANGED, PUBLICATION_MISSING at what makes the stream wrong; POSTGRES_*
+   */
+  async look(client: Client): Promise<void> {
+    const started = performance.now()
+    const name = publicationOf(this.#workspace.config.name, this.#generation)
+    const { version, seen, publication } = await readMoment(client, name)
+    requireSamePublication(name, this.#publication, publication)
+    const wrong: Found[] = []
+    const found = await this.#changed(client, { version, publication: this.#publication.oid }, seen)
+    // One for all, so that what one transaction has done to several tables is told at once.
+    const end = found.length > 0 ? await walInsertLsn(client) : 0
+    for (const changed of found) {
+      const differences = await this.#compare(client, changed, version)
+      if (differences === undefined) continue
+      const { table, now } = changed
+      const harm = differences.filter(({ effect }) => effect !== 'ahead')
+      table.over =
+        harm.length === 0 ? undefined : await this.#whenOver(client, changed, { lsn: end, differences: harm })
+      if (harm.some(({ effect }) => effect === 'wrong')) wrong.push({ table: table.name, differences: harm })
+      if (harm.length === 0 && now) this.#accept(changed, now, seen)
+    }
+    if (wrong.length > 0) throw mismatch(wrong)
+    await updateCatalog(this.#workspace, this.#generation, this.#unrecorded)
+    this.#unrecorded.clear()
+    this.#nextLook = performance.now() + Math.max(lookEveryMs, restPerLook * (performance.now() - started))
+  }
+
+  /**
+   * That a load has copied what was recorded before it.
+   * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*
+   */
+  async requireUnchanged(client: Client): Promise<void> {
+    try {
+      await this.look(client)
+      const found = this.#over(Number.POSITIVE_INFINITY)
+      if (found.length > 0) throw mismatch(found)
+    } catch (error) {
+      throw isMismatch(error) ? snapshotLost(error) : error
+    }
+  }
+
+  /** Tables whose facts are not those that were compared last, or have not been found right since. */
+  async #changed(client: Client, place: Place, seen: Xid): Promise<ChangedTable[]> {
+    const oids = this.#tables.map(({ captured }) => captured.oid)
+    const truncatedAt = new Map(this.#tables.map(table => [table, this.#truncatedAt(table)]))
+    const digests = await readDigests(client, oids, place)
+    const isSame = ({ digest, over, captured }: WatchedTable) =>
+      digest !== undefined && over === undefined && digest === digests.get(captured.oid)
+    for (const table of this.#tables) if (isSame(table)) table.record = { ...table.record, seen }
+    const tables = this.#tables.filter(table => !isSame(table))
+    const facts = await readFacts(
+      client,
+      tables.map(({ captured }) => captured.oid),
+      place,
+    )
+    return tables.map(table => {
+      const { oid } = table.captured
+      return { table, now: facts.get(oid), digest: digests.get(oid), truncatedAt: truncatedAt.get(table)! }
+    })
+  }
+
+  /** Undefined while it cannot be told, because somebody is at the table. */
+  async #compare(client: Client, changed: ChangedTable, version: number): Promise<Difference[] | undefined> {
+    const { table, now, digest } = changed
+    const { guard } = table.captured
+    const dropped = new Set([...(guard?.dropped ?? []), ...(guard?.unclassified ?? [])])
+    const outlook = { dropped, personal: guard?.personal ?? false, version }
+    const { differences, doubts, added } = compareFacts(table.record.facts, now, outlook)
+    const found = [...differences]
+    for (const doubt of doubts) {
+      if (doubt.kind === 'emptied' && this.#truncatedAt(table) > table.record.truncatedAt) continue
+      const answer = await isDispelled(client, doubt, table.record.seen)
+      if (answer === undefined) return undefined
+      if (answer === 'unreadable') found.push(await unreadable(client, doubt))
+      else if (!answer) found.push(doubt.otherwise)
+    }
+    table.digest = digest
+    if (outlook.personal) reportHeldBack(this.#workspace, table.name, added)
+    const warnings = found.filter(({ effect }) => effect === 'ahead').map(({ what }) => what)
+    for (const what of this.#workspace.progress.warned(table.name, warnings)) {
+      this.#workspace.log.warn(`a captured table was altered: ${what}`, { table: table.name })
+    }
+    return found
+  }
+
+  async #whenOver(
+    client: Client,
+    { table, now }: ChangedTable,
+    { lsn, differences }: NonNullable<WatchedTable['over']>,
+  ): Promise<WatchedTable['over']> {
+    const hasOtherName = now === undefined || tableName(now) !== table.name
+    const taken = hasOtherName && (await isThere(client, table.captured.table))
+    const more = taken ? [over('Another table has its name now, and is not captured.')] : []
+    return { lsn: table.over?.lsn ?? lsn, differences: [...differences, ...more] }
+  }
+
+  #accept({ table, truncatedAt }: ChangedTable, now: TableFacts, seen: Xid): void {
+    const facts = acceptFacts(table.record.facts, now)
+    const record = { source: table.record.source, facts, seen, truncatedAt }
+    if (isWorthRecording(table.record.facts, facts)) this.#unrecorded.set(table.topic, record)
+    table.record = record
+  }
+
+  /** Also by an earlier stream: its last TRUNCATE may have been durable, and so is not told again, before anybody looked. */
+  #truncatedAt(table: WatchedTable): number {
+    const told = this.#stream?.outputs[this.#tables.indexOf(table)]?.truncatedAt ?? 0
+    return Math.max(told, table.record.truncatedAt)
+  }
+
+  /** What ends a stream that is durable up to there. */
+  #over(durable: number): Found[] {
+    return this.#tables.flatMap(({ name, over: found }) =>
+      found !== undefined && found.lsn <= durable ? [{ table: name, differences: found.differences }] : [],
+    )
+  }
+}
+
+function isMismatch(error: unknown): error is MillraceError {
+  return error instanceof MillraceError && mismatchCodes.has(error.code)
+}
+
+const mismatchCodes: ReadonlySet<ErrorCode> = new Set(['SCHEMA_CHANGED', 'GENERATION_CHANGED', 'PUBLICATION_MISSING'])
+
+function snapshotLost(cause: MillraceError): MillraceError {
+  return new MillraceError('SNAPSHOT_LOST', {
+    what: `what was being loaded was changed meanwhile: ${cause.message}`,
+    where: cause.where ?? 'the source database',
+    next: 'nothing was lost; the initial load begins again with a new snapshot',
+    cause,
+  })
+}
+
+async function isThere(client: Client, { schema, name }: Named): Promise<boolean> {
+  const rows = await query(
+    client,
+    'SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2',
+    [schema, name],
+  )
+  return rows.length > 0
+}

@@ -1,0 +1,20 @@
+// producer/context: what everything in the producer works with, for the life of the process.
+
+import type { KafkaConnection } from '../kafka/client/cluster.ts'
+import type { Fetcher } from '../kafka/consumer/fetcher.ts'
+import type { SchemaStore } from '../kafka/registry/registry.ts'
+import type { Config } from '../runtime/config/config.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Progress } from './progress.ts'
+
+export interface Workspace {
+  readonly config: Config
+  /** Address of the source database. */
+  readonly url: string
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly schemas: SchemaStore
+  readonly progress: Progress
+  readonly log: Log
+  readonly signal: AbortSignal
+}

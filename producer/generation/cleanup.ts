@@ -1,0 +1,146 @@
+// producer/generation/cleanup: takes back what a generation holds in Postgres and Kafka, because it never came to life or is no longer wanted.
+
+import { consumerGroup, type Generation, generationTopics, publicationName } from '../../contract/generation.ts'
+import { readOwner } from '../../contract/owner.ts'
+import { deleteTopics } from '../../kafka/client/admin.ts'
+import { readGenerations, writeGeneration } from '../../kafka/generations-topic.ts'
+import { deleteGroup, requireNoMembers } from '../../kafka/group/coordinator.ts'
+import { type Client, withClient } from '../../postgres/client/client.ts'
+import { identify } from '../../postgres/replication/history.ts'
+import { dropPublication, findPublications } from '../../postgres/replication/publication.ts'
+import { dropSlot, slotState } from '../../postgres/replication/slot.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { retry } from '../../runtime/retry.ts'
+import type { Steps } from '../../runtime/steps.ts'
+import type { Workspace } from '../context.ts'
+import { type Lock, lockName, takeLock } from './lock.ts'
+
+/** What it takes to remove a generation, also outside a producer. */
+export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<Workspace, 'signal'>>
+
+/**
+ * Drops a generation's slot, its own publication and its topics; what is not there is no error. The record that names them has to say already
+ * that they go. A publication that others made stays.
+ */
+export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
+  const { config, url, kafka, log, signal } = place
+  const { source } = await identify(url, signal)
+  const inPostgres = async (client: Client) => {
+    const whose =
+      source === generation.source
+        ? await whoseInstead(client, config.name, generation)
+        : `the generation's are in ${generation.source}`
+    if (whose !== undefined) {
+      const { slot } = generation
+      log.warn('the slot and publication of this name are left alone: they are not of this generation', { slot, whose })
+      return
+    }
+    await dropSlot(client, generation.slot)
+    // The last in Postgres, since its mark says whose the slot is.
+    if (generation.publication === undefined) {
+      await dropPublication(client, publicationName(config.name, generation.number))
+    }
+  }
+  await withClient(url, inPostgres, signal)
+  await deleteTopics(kafka, generationTopics(config.name, generation), signal)
+}
+
+/** Whose a generation's slot and publication are when they are not its own; undefined when they are, or are not there. */
+async function whoseInstead(
+  client: Client,
+  pipeline: string,
+  { number, id, publication }: Generation,
+): Promise<string | undefined> {
+  // Then the slot has the id in its name.
+  if (publication !== undefined) return undefined
+  const own = publicationName(pipeline, number)
+  const found = (await findPublications(client, own)).find(({ name }) => name === own)
+  if (found === undefined || readOwner(found.comment)?.id === id) return undefined
+  return found.comment ?? 'says nothing of who made it'
+}
+
+/** Postgres may notice only after a moment that a reader is gone. */
+const farewellMs = 10_000
+
+/**
+ * Keeps producers from the generation until the lock is released. Nothing has been removed when it throws.
+ * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it; SLOT_ACTIVE while anybody reads
+ *   its slot
+ */
+export async function holdGeneration(place: Place, generation: Generation): Promise<Lock> {
+  const { config, kafka, url, log, signal = new AbortController().signal } = place
+  const { slot, number } = generation
+  const lock = await takeLock(url, lockName(config.name, number), signal)
+  try {
+    await requireNoMembers(kafka, consumerGroup(config.name, number))
+    const requireIdle = async () => {
+      const state = await withClient(url, client => slotState(client, slot), signal)
+      if (state?.active) throw slotRead(slot)
+    }
+    await retry(requireIdle, { what: `see slot ${slot} idle`, signal, log, limitMs: farewellMs })
+    return lock
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+function slotRead(slot: string): MillraceError {
+  return new MillraceError('SLOT_ACTIVE', {
+    what: 'somebody reads the replication slot that is to be dropped',
+    where: `slot ${slot}`,
+    next: 'stop the producer, or what else reads it: pg_replication_slots names the process as active_pid',
+  })
+}
+
+/**
+ * Removes a generation that was live: its slot, its own publication, topics (dead letters among them) and consumer group. The record comes first, so that
+ * nobody takes up what is half removed; the topics come last, since `millrace generations` lists a generation for as long as there are any.
+ * @throws {MillraceError} as `holdGeneration`
+ */
+export async function* dropGeneration(place: Place, generation: Generation): Steps {
+  const { config, kafka, signal } = place
+  const { number, state } = generation
+  const lock = await holdGeneration(place, generation)
+  try {
+    // One that is gone already may be removed only in part: a call before was cut off.
+    if (state !== 'abandoned' && state !== 'dropped') {
+      await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' }, signal)
+      yield `generation ${number} is recorded as dropped`
+    }
+    await deleteGroup(kafka, consumerGroup(config.name, number))
+    yield `the consumer group of generation ${number} is gone`
+    await removeGeneration(place, generation)
+    const { publication } = generation
+    yield publication === undefined
+      ? `slot, publication and topics of generation ${number} are gone`
+      : `slot and topics of generation ${number} are gone; the publication ${publication} stays`
+  } finally {
+    await lock.release()
+  }
+}
+
+/**
+ * Gives up a load that was cut off; its number is not used again.
+ * @throws {MillraceError} PRODUCER_RUNNING when it was not cut off, but is under way in another process
+ */
+export async function abandon(workspace: Workspace, generation: Generation): Promise<void> {
+  const lock = await takeLock(workspace.url, lockName(workspace.config.name, generation.number), workspace.signal)
+  try {
+    // Whoever had the lock before may have completed it.
+    const known = await readGenerations(workspace.fetcher, workspace.config.name, workspace.signal)
+    if (known.find(({ number }) => number === generation.number)?.state === 'live') return
+    await removeGeneration(workspace, generation)
+    await writeAbandoned(workspace, generation)
+  } finally {
+    await lock.release()
+  }
+}
+
+export async function writeAbandoned({ config, kafka, log, signal }: Place, generation: Generation): Promise<void> {
+  await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' }, signal)
+  log.warn('a load was cut off; its slot and topics are removed', {
+    generation: generation.number,
+    slot: generation.slot,
+  })
+}

@@ -1,0 +1,236 @@
+// producer/generation/generation: the generation to stream: resumed after checks, or begun and loaded.
+
+import { randomUUID } from 'node:crypto'
+import type { Watermark } from '../../contract/generation.ts'
+import {
+  type Generation,
+  type GenerationTable,
+  generationFormat,
+  publicationName,
+  publicationOf,
+  slotName,
+} from '../../contract/generation.ts'
+import { topicName } from '../../contract/names.ts'
+import { ownerMark } from '../../contract/owner.ts'
+import { refusalRules } from '../../contract/refusal.ts'
+import { tableName } from '../../contract/table.ts'
+import { readGenerations, writeGeneration } from '../../kafka/generations-topic.ts'
+import { type Client, withClient } from '../../postgres/client/client.ts'
+import { watchBlocked } from '../../postgres/client/waiting.ts'
+import { identify, otherDatabase } from '../../postgres/replication/history.ts'
+import { createPublication } from '../../postgres/replication/publication.ts'
+import { orAborted } from '../../runtime/abandon.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { CapturedTable } from '../capture/captured-table.ts'
+import { unclassifiedError } from '../capture/column-classification.ts'
+import { generationChanged } from '../capture/generation-changed.ts'
+import { type RegisteredTable, registerTables } from '../capture/schemas.ts'
+import { inspectSource, type Source } from '../capture/source.ts'
+import { writeCatalog } from '../catalog/catalog.ts'
+import { recordCatalog } from '../catalog/recording.ts'
+import { Watch } from '../catalog/watch.ts'
+import type { Workspace } from '../context.ts'
+import { reportBlocked } from '../waits.ts'
+import { ensureGenerationsTopic, ensureGenerationTopics } from '../write/topics.ts'
+import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
+import { loadTables } from './load.ts'
+import { type Lock, lockName, takeLock } from './lock.ts'
+import { type Plan, planGeneration } from './plan.ts'
+import { refuseRemains } from './remains.ts'
+import { resumeTables } from './resume.ts'
+
+/** A producer that was asked to stop takes a load back for so long. */
+const undoLimitMs = 1_500
+
+/** A live generation that nobody else works on while the lock is held. */
+export interface Prepared {
+  readonly generation: Generation
+  readonly tables: readonly RegisteredTable[]
+  readonly watch: Watch
+  /** What the initial load has made true, when it has just been done. */
+  readonly loaded?: Watermark
+}
+
+/**
+ * Finds or makes the generation to stream, and holds its lock while `work` uses it.
+ * @param fresh begin a new generation although there is a live one
+ * @throws {MillraceError} GENERATION_CHANGED, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, VALUE_REFUSED, PRODUCER_RUNNING, and
+ *   those of Postgres and Kafka
+ */
+export async function withGeneration(
+  workspace: Workspace,
+  fresh: boolean,
+  work: (prepared: Prepared, lost: Promise<never>) => Promise<void>,
+): Promise<void> {
+  const { config, kafka, url, progress, signal } = workspace
+  await ensureGenerationsTopic(kafka, config, signal)
+  const { plan, cutOff } = planGeneration(await knownGenerations(workspace), fresh)
+  for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
+  const number = plan.kind === 'begin' ? plan.number : plan.generation.number
+  progress.generation = number
+  const lock = await takeLock(url, lockName(config.name, number), signal)
+  try {
+    refuseOvertaken(plan, planGeneration(await knownGenerations(workspace), fresh).plan)
+    const prepared =
+      plan.kind === 'begin' ? await begin(workspace, number, lock) : await resume(workspace, plan.generation)
+    await work(prepared, lock.lost)
+  } finally {
+    await lock.release()
+  }
+}
+
+function knownGenerations({ fetcher, config, signal }: Workspace): Promise<Generation[]> {
+  return readGenerations(fetcher, config.name, signal)
+}
+
+/** Another producer may have had the lock since the plan was made, and begun, loaded or dropped what it is about. */
+function refuseOvertaken(plan: Plan, now: Plan): void {
+  const numberOf = (each: Plan) => (each.kind === 'begin' ? each.number : each.generation.number)
+  if (plan.kind === now.kind && numberOf(plan) === numberOf(now)) return
+  throw new MillraceError('PRODUCER_RUNNING', {
+    what: 'another producer has worked on the generations meanwhile',
+    where: `generation ${numberOf(plan)}`,
+    next: 'none: this one looks again at what there is to do',
+  })
+}
+
+/** Beside a live generation, another process may be loading the next one. */
+async function giveUp(workspace: Workspace, generation: Generation, isOptional: boolean): Promise<void> {
+  try {
+    await abandon(workspace, generation)
+  } catch (error) {
+    if (!(isOptional && error instanceof MillraceError && error.code === 'PRODUCER_RUNNING')) throw error
+    workspace.log.info('another producer is loading a generation', { generation: generation.number })
+  }
+}
+
+async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
+  workspace.progress.slot = generation.slot
+  const server = await identify(workspace.url, workspace.signal)
+  if (server.source !== generation.source) throw otherDatabase(generation.source, server.source)
+  if (workspace.kafka.clusterId !== generation.kafkaCluster) {
+    const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
+    throw generationChanged(what, `generation ${generation.number}`)
+  }
+  checkPublication(generation, workspace.config)
+  checkRefusals(generation, workspace.config)
+  const resumed = await resumeTables(workspace, generation)
+  const { number, slot, tables } = generation
+  workspace.log.info('resuming', { generation: number, tables: tables.length, slot })
+  return { generation, ...resumed }
+}
+
+/** @throws {MillraceError} GENERATION_CHANGED */
+function checkPublication(generation: Generation, { source }: Config): void {
+  const what = otherPublication(generation, source.publication)
+  if (what !== undefined) throw generationChanged(what, `generation ${generation.number}`)
+}
+
+/** Why a generation cannot go on with the setting `source.publication` as it is now, as a sentence. */
+export function otherPublication({ publication }: Generation, now: string | undefined): string | undefined {
+  if (publication === now) return undefined
+  const value = (name: string | undefined) => name ?? 'not set'
+  return `source.publication was ${value(publication)} when it began and is ${value(now)}: changes that the other publication does not send would be lost`
+}
+
+/** Which rows are refused must not change under a generation. @throws {MillraceError} GENERATION_CHANGED */
+function checkRefusals(generation: Generation, { kafka: { maxRecordBytes } }: Config): void {
+  const where = `generation ${generation.number}`
+  const why = 'rows that were refused would pass now, or the other way round, and sums would be wrong'
+  if (generation.maxRecordBytes !== maxRecordBytes) {
+    const what = `kafka.maxRecordBytes was ${generation.maxRecordBytes} when it began and is ${maxRecordBytes}: ${why}`
+    throw generationChanged(what, where)
+  }
+  if (generation.refusalRules !== refusalRules) {
+    const what = `it began with version ${generation.refusalRules} of the rules for what cannot be represented, and this millrace has version ${refusalRules}: ${why}`
+    throw generationChanged(what, where)
+  }
+}
+
+/** A load would show the rest of the table without them; while a generation is live, they are only held back. */
+function refuseUnclassified(captured: readonly CapturedTable[]): void {
+  const tables = captured.map(({ table, guard }) => ({ name: tableName(table), columns: guard?.unclassified ?? [] }))
+  const undecided = tables.filter(({ columns }) => columns.length > 0)
+  if (undecided.length > 0) throw unclassifiedError(undecided)
+}
+
+async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
+  const { config, kafka, log, progress, signal } = workspace
+  const id = randomUUID()
+  const { publication } = config.source
+  const slot = slotName(config.name, { number, id, publication })
+  progress.slot = slot
+  const { server, tables: captured, sources } = await inspectSource(workspace, slot)
+  refuseUnclassified(captured)
+  await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity: server.source })
+  const tables = captured.map(table => describeTable(config.name, number, table))
+  const announced: Generation = {
+    ...{ format: generationFormat, number, id, state: 'announced', slot, publication },
+    ...{ source: server.source, timeline: server.timeline, kafkaCluster: kafka.clusterId },
+    ...{ maxRecordBytes: config.kafka.maxRecordBytes, refusalRules, consistentPoint: 0, tables },
+  }
+  await writeGeneration(kafka, config.name, announced, signal)
+  const prepared = await load(workspace, { announced, captured, sources, lock })
+  // When this fails nothing is taken back: the record may have been written, and the next start goes by what it finds.
+  await writeGeneration(kafka, config.name, prepared.generation, signal)
+  log.info('live', { generation: number, slot })
+  return prepared
+}
+
+interface Beginning {
+  readonly announced: Generation
+  readonly captured: readonly CapturedTable[]
+  readonly sources: Source['sources']
+  readonly lock: Lock
+}
+
+/** Makes what an announced generation needs, and loads it; what cannot be finished is taken back. */
+async function load(workspace: Workspace, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
+  const { config, url, kafka, schemas, log, signal } = workspace
+  try {
+    if (announced.publication === undefined) await publish(workspace, announced, captured)
+    await ensureGenerationTopics(kafka, config, announced, signal)
+    const publication = publicationOf(config.name, announced)
+    const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }), signal)
+    await writeCatalog(workspace, announced, catalog)
+    const tables = await orAborted(registerTables(schemas, announced.tables, captured), signal)
+    // Written only now, so that whoever reads of a load finds its topics and schemas.
+    const loading: Generation = { ...announced, state: 'loading' }
+    await writeGeneration(kafka, config.name, loading, signal)
+    const loaded = await loadTables(workspace, { generation: loading, tables, lost: lock.lost })
+    const watch = new Watch(workspace, loading, { catalog, captured })
+    await withClient(url, client => watch.requireUnchanged(client), signal)
+    return { generation: { ...loading, state: 'live', consistentPoint: loaded.lsn }, tables, watch, loaded }
+  } catch (error) {
+    // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
+    const undo = async () => {
+      const place = { ...workspace, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
+      await removeGeneration(place, announced)
+      await writeAbandoned(place, announced)
+    }
+    await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
+    throw error
+  }
+}
+
+/** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
+async function publish(
+  workspace: Workspace,
+  generation: Generation,
+  captured: readonly CapturedTable[],
+): Promise<void> {
+  const { config, url, progress, signal } = workspace
+  const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
+  const name = publicationName(config.name, generation.number)
+  const comment = ownerMark(config.name, generation)
+  const onBlocked = reportBlocked(workspace, 'making the publication')
+  const create = (client: Client) =>
+    watchBlocked({ url, client, onBlocked }, () => createPublication(client, { name, tables, comment }))
+  await progress.pulse.during(withClient(url, create, signal))
+}
+
+function describeTable(pipeline: string, number: number, { table, partitions, group }: CapturedTable): GenerationTable {
+  const topic = topicName(pipeline, number, table.schema, table.name)
+  return { schema: table.schema, table: table.name, topic, partitions, group }
+}

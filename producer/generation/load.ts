@@ -1,0 +1,124 @@
+// producer/generation/load: the initial load: every row as of the slot's snapshot, as records that stand before the stream.
+
+import type { Change } from '../../contract/encode.ts'
+import type { Generation, Watermark } from '../../contract/generation.ts'
+import { Refusal } from '../../contract/refusal.ts'
+import { tableName } from '../../contract/table.ts'
+import { type Client, query, withClient } from '../../postgres/client/client.ts'
+import type { Tuple } from '../../postgres/protocol/tuple.ts'
+import { createSlot, type ExportedSnapshot } from '../../postgres/replication/slot.ts'
+import { copyTables } from '../../postgres/replication/snapshot.ts'
+import { orAborted } from '../../runtime/abandon.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
+import type { Gate } from '../capture/column-policy.ts'
+import type { RegisteredTable } from '../capture/schemas.ts'
+import type { Workspace } from '../context.ts'
+import type { Progress } from '../progress.ts'
+import { reportBlocked } from '../waits.ts'
+import { type Destination, openDestination } from '../write/topic-writers.ts'
+
+export interface LoadOptions {
+  readonly generation: Generation
+  readonly tables: readonly RegisteredTable[]
+  /** Rejects when the load must be given up. */
+  readonly lost: Promise<never>
+}
+
+/**
+ * Creates the slot and copies all tables; when it resolves, the snapshot is durable in Kafka.
+ * @returns what is true now; its LSN is where the stream begins
+ * @throws {MillraceError} VALUE_REFUSED, SNAPSHOT_LOST, POSTGRES_*, or the sink's failure
+ */
+export async function loadTables(workspace: Workspace, { generation, tables, lost }: LoadOptions): Promise<Watermark> {
+  const { url, log, config, progress } = workspace
+  const stop = new AbortController()
+  const signal = AbortSignal.any([workspace.signal, stop.signal])
+  lost.catch(error => stop.abort(error))
+  const onError = (error: MillraceError) => stop.abort(error)
+  const opening = { ...workspace, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
+  const destination = await openDestination(opening)
+  let snapshot: ExportedSnapshot | undefined
+  try {
+    const onBlocked = (doing: string) => reportBlocked(workspace, doing)
+    const making = createSlot(url, generation.slot, { signal, onBlocked: onBlocked('making the slot') })
+    snapshot = await progress.pulse.during(making)
+    const { consistentPoint, snapshotName } = snapshot
+    const commitTimeUs = await sourceTimeUs(url, signal)
+    log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
+    const loader = new Loader(destination, { lsn: consistentPoint - 1, commitTimeUs })
+    progress.begin('loading', {
+      ...destination,
+      received: () => consistentPoint,
+      durable: () => 0,
+      commitTimeUs: () => commitTimeUs,
+      pendingBytes: () => destination.sink.pendingBytes,
+    })
+    await copyTables({
+      url,
+      snapshotName,
+      tables: tables.map(({ captured }) => snapshotTable(captured)),
+      readers: config.source.readers,
+      onRow: (table, row) => loader.row(table, row),
+      onBlocked: onBlocked('locking the tables'),
+      pressure: () => pressureOf(destination, progress),
+      onTableDone: index => {
+        const { captured, records } = destination.outputs[index]!
+        log.info('loaded', { table: tableName(captured.table), records })
+      },
+      signal,
+    })
+    await snapshot.release()
+    snapshot = undefined
+    await progress.pulse.during(orAborted(destination.sink.flush(), signal))
+    return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
+  } finally {
+    progress.end()
+    await snapshot?.release()
+    await destination.sink.close()
+  }
+}
+
+/** Whatever is read is progress; a wait for Kafka is not to be cut short. */
+function pressureOf({ backPressure }: Destination, { pulse }: Progress): Promise<void> | undefined {
+  pulse.beat()
+  return backPressure.pressure && pulse.during(backPressure.pressure)
+}
+
+/** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
+class Loader {
+  readonly #destination: Destination
+  readonly #gates: readonly (Gate | undefined)[]
+  readonly #changes: (Omit<Change, 'ordinal' | 'madeAtMs'> & { ordinal: number; madeAtMs: number })[]
+
+  constructor(destination: Destination, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
+    this.#destination = destination
+    const first = { op: 'r', ordinal: -1, txId: 0, snapshot: true, madeAtMs: 0, ...at } as const
+    this.#changes = destination.outputs.map(() => ({ ...first }))
+    this.#gates = destination.outputs.map(output => output.gate(output.captured.columns.map(({ name }) => name)))
+  }
+
+  row(table: number, copied: Tuple): void {
+    const row = this.#gates[table]?.after(copied) ?? copied
+    const output = this.#destination.outputs[table]!
+    const change = this.#changes[table]!
+    change.ordinal++
+    change.madeAtMs = Date.now()
+    try {
+      output.write(change, undefined, row)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      this.#destination.deadLetters.refuse({ captured: output.captured, change, image: 'after', row, refusal: error })
+    }
+  }
+}
+
+function snapshotTable({ table, oid, kind, columns }: RegisteredTable['captured']) {
+  return { oid, schema: table.schema, name: table.name, kind, columns: columns.map(({ name }) => name) }
+}
+
+/** The source's clock, µs since the Unix epoch. */
+function sourceTimeUs(url: string, signal: AbortSignal): Promise<number> {
+  const statement = 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS us'
+  const ask = async (client: Client) => Number((await query<{ us: string }>(client, statement))[0]!.us)
+  return withClient(url, ask, signal)
+}

@@ -1,0 +1,117 @@
+// producer/generation/resume: a live generation, once it still fits its configuration and the source's tables.
+
+import type { Generation } from '../../contract/generation.ts'
+import { tableName } from '../../contract/table.ts'
+import type { SourceColumn, SourceTable } from '../../postgres/catalog/catalog.ts'
+import { readFacts, readMoment, type TableFacts } from '../../postgres/catalog/facts.ts'
+import { type Client, withClient } from '../../postgres/client/client.ts'
+import { orAborted } from '../../runtime/abandon.ts'
+import { type TableOptions, tableOptions } from '../../runtime/config/config.ts'
+import { loadHashKey } from '../../runtime/config/hash-key.ts'
+import type { CapturedTable } from '../capture/captured-table.ts'
+import { hashesAnything, reportHeldBack } from '../capture/column-classification.ts'
+import { generationChanged } from '../capture/generation-changed.ts'
+import { findRegistered, type RegisteredTable } from '../capture/schemas.ts'
+import { checkToResume } from '../capture/source.ts'
+import { captureTables } from '../capture/tables.ts'
+import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { Watch } from '../catalog/watch.ts'
+import type { Workspace } from '../context.ts'
+
+export interface Resumed {
+  readonly tables: readonly RegisteredTable[]
+  readonly watch: Watch
+}
+
+/**
+ * The tables of the generation as they were captured, which is how the stream will announce them first, however the catalog looks by now.
+ * No other table of the source is asked for.
+ * @throws {MillraceError} GENERATION_CHANGED, SCHEMA_CHANGED, PUBLICATION_MISSING, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
+ */
+export async function resumeTables(workspace: Workspace, generation: Generation): Promise<Resumed> {
+  const { url, schemas, signal } = workspace
+  const catalog = await readCatalog(workspace, generation)
+  return await withClient(
+    url,
+    async client => {
+      await checkToResume(workspace, client, generation)
+      const captured = await recapture(workspace, { client, generation, catalog })
+      const tables = await orAborted(findRegistered(schemas, generation.tables, captured), signal)
+      for (const { table, guard } of captured) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
+      const watch = new Watch(workspace, generation, { catalog, captured })
+      await watch.look(client)
+      return { tables, watch }
+    },
+    signal,
+  )
+}
+
+interface Parts {
+  readonly client: Client
+  readonly generation: Generation
+  readonly catalog: Catalog
+}
+
+/** In the generation's order. @throws {MillraceError} GENERATION_CHANGED, TABLE_NOT_CAPTURABLE, HASH_KEY */
+async function recapture({ config }: Workspace, { client, generation, catalog }: Parts): Promise<CapturedTable[]> {
+  const { version } = await readMoment(client, '')
+  const options = generation.tables.map(({ schema, table }) =>
+    optionsOf(tableOptions(config, schema, table), schema, table),
+  )
+  const choosy = catalog.tables.filter((_, index) => {
+    const { personal, columns } = options[index]!
+    return personal || Object.keys(columns).length > 0
+  })
+  const place = { version, publication: catalog.publication.oid }
+  const facts = await readFacts(
+    client,
+    choosy.map(({ source }) => source.oid),
+    place,
+  )
+  const sources = catalog.tables.map(({ source }, index) =>
+    withNewColumns(source, facts.get(source.oid), options[index]!),
+  )
+  const deferrable = new Set(
+    catalog.tables.flatMap(({ source, facts: then }) => (then.key?.deferrable ? [source.oid] : [])),
+  )
+  const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
+  const captured = captureTables(sources, { config, serverVersion: version, deferrable, hashKey })
+  for (const [index, table] of captured.entries()) requireSamePlaces(generation.tables[index]!, table)
+  return captured
+}
+
+function optionsOf(options: TableOptions | undefined, schema: string, name: string): TableOptions {
+  if (options !== undefined) return options
+  throw generationChanged('the table is no longer configured', `table ${tableName({ schema, name })}`)
+}
+
+function requireSamePlaces({ partitions, group }: Generation['tables'][number], found: CapturedTable): void {
+  const where = `table ${tableName(found.table)}`
+  if (found.partitions !== partitions) {
+    throw generationChanged(`it has ${partitions} partitions and is configured with ${found.partitions}`, where)
+  }
+  if (found.group !== group) {
+    throw generationChanged(`it is in group ${group} and is configured for ${found.group}`, where)
+  }
+}
+
+/** Columns that were added since and do not leave: the configuration drops them, or nobody has classified them. */
+function withNewColumns(source: SourceTable, facts: TableFacts | undefined, options: TableOptions): SourceTable {
+  const fresh = facts?.columns.filter(({ number }) => !source.columns.some(column => column.number === number)) ?? []
+  const staying = fresh.filter(({ name }) => {
+    const policy = Object.hasOwn(options.columns, name) ? options.columns[name] : undefined
+    if (policy !== undefined && policy !== 'drop') {
+      throw generationChanged(`column ${name} is new, and is to ${policy}`, `table ${tableName(source)}`)
+    }
+    return policy === 'drop' || options.personal
+  })
+  return { ...source, columns: [...source.columns, ...staying.map(asColumn)] }
+}
+
+function asColumn({ number, name, typeOid, typeModifier, pgType }: TableFacts['columns'][number]): SourceColumn {
+  const type = { name: pgType, kind: 'b', typeModifier }
+  return {
+    ...{ number, name, typeOid, typeModifier, pgType, type, nullable: true, deterministic: true },
+    ...{ generated: undefined, comment: undefined },
+  }
+}

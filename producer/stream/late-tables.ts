@@ -1,0 +1,58 @@
+// producer/stream/late-tables: tables that the configuration means and the generation does not have, such as those made since it began.
+
+import type { Generation } from '../../contract/generation.ts'
+import { tableName } from '../../contract/table.ts'
+import type { Named } from '../../postgres/catalog/catalog.ts'
+import { type Client, query } from '../../postgres/client/client.ts'
+import type { PeriodicTask } from '../../postgres/client/periodic.ts'
+import type { RegisteredTable } from '../capture/schemas.ts'
+import { chooseTables } from '../capture/table-choice.ts'
+import type { Workspace } from '../context.ts'
+
+const everyMs = 60_000
+
+/** All tables but these and their partitions, by name only, which is cheap. */
+const others = `
+SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+  AND c.oid <> ALL ($1::oid[])
+  AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_partition_ancestors(c.oid) a WHERE a.relid::oid = ANY ($1::oid[])))
+ORDER BY 1, 2`
+
+/** Looks for them every now and then, and says so once for each. They are no error: the generation is what it was. */
+export function newcomers(
+  workspace: Workspace,
+  generation: Generation,
+  tables: readonly RegisteredTable[],
+): PeriodicTask {
+  let known: string | undefined
+  const oids = tables.map(({ captured }) => captured.oid)
+  return {
+    complaint: 'tables that are not captured could not be looked for',
+    everyMs,
+    async run(client) {
+      const names = (await query<Named>(client, others, [oids])).map(tableName).join('\n')
+      if (names !== known) await report(workspace, client, generation)
+      known = names
+    },
+  }
+}
+
+async function report(
+  { config, progress, log }: Workspace,
+  client: Client,
+  { number, tables }: Generation,
+): Promise<void> {
+  const captured = new Set(tables.map(({ schema, table }) => tableName({ schema, name: table })))
+  const choice = await chooseTables(client, config)
+  const missing = choice.tables.map(tableName).filter(name => !captured.has(name))
+  const reason = `it is not in generation ${number}. To capture it, start a new generation: millrace producer --new-generation; else leave it out by capture: false`
+  progress.notCaptured = {
+    ...choice.misnamed,
+    ...Object.fromEntries(choice.leftOut.map(table => [tableName(table), table.reason])),
+    ...Object.fromEntries(missing.map(name => [name, reason])),
+  }
+  if (missing.length > 0) {
+    log.warn(`${missing.length} tables match and are not captured`, { tables: missing.join(', '), next: reason })
+  }
+}

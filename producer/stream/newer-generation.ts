@@ -1,0 +1,54 @@
+// producer/stream/newer-generation: the moment at which another generation takes the place of the one that is streamed.
+
+import { type Generation, generationsTopic } from '../../contract/generation.ts'
+import { newestGeneration, readGenerations } from '../../kafka/generations-topic.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import { pause } from '../../runtime/pause.ts'
+import type { Workspace } from '../context.ts'
+
+const askEveryMs = 2_000
+/** Brokers that are only just up may not list a topic yet. */
+const missingToleranceMs = 10_000
+
+/**
+ * Resolves once a younger generation is live, which whoever folds has gone over to. While Kafka is away, the stream has the same trouble and
+ * says so; here it is asked again.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the record of this generation is lost, without which nobody could go on with it; the signal's
+ *   reason
+ */
+export async function untilSucceeded(
+  workspace: Workspace,
+  current: Generation,
+  signal: AbortSignal,
+): Promise<Generation> {
+  let seenAt = performance.now()
+  for (;;) {
+    await pause(askEveryMs, signal)
+    const generations = await known(workspace, signal)
+    if (generations !== 'missing') seenAt = performance.now()
+    const isGone = performance.now() - seenAt > missingToleranceMs
+    const own = Array.isArray(generations) ? generations.find(({ number }) => number === current.number) : current
+    if (isGone || own?.id !== current.id) throw recordLost(workspace, current)
+    const newest = newestGeneration(Array.isArray(generations) ? generations : [])
+    if (newest?.state === 'live' && newest.number > current.number) return newest
+  }
+}
+
+async function known(
+  { fetcher, config }: Workspace,
+  signal: AbortSignal,
+): Promise<Generation[] | 'missing' | 'unknown'> {
+  try {
+    return await readGenerations(fetcher, config.name, signal)
+  } catch (error) {
+    return error instanceof MillraceError && error.code === 'TOPIC_MISSING' ? 'missing' : 'unknown'
+  }
+}
+
+function recordLost({ config }: Workspace, { number, id }: Generation): MillraceError {
+  return new MillraceError('GENERATION_UNKNOWN', {
+    what: `the record of generation ${number}, id ${id}, which is being streamed, is no longer there, or is of another generation`,
+    where: `topic ${generationsTopic(config.name)}`,
+    next: 'restore the topic, or run millrace reset topics, after which everything is loaded anew',
+  })
+}

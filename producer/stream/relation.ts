@@ -1,0 +1,88 @@
+// producer/stream/relation: what the stream says of a table, held against what was captured.
+
+import { tableName } from '../../contract/table.ts'
+import { type DeclaredType, isWidened } from '../../postgres/catalog/widened.ts'
+import type { Relation } from '../../postgres/protocol/pgoutput.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { CapturedTable, Guard } from '../capture/captured-table.ts'
+import type { TableOutput } from '../write/table-writer.ts'
+
+/**
+ * The output of the announced table; undefined for one that is not captured itself, such as a partition announced behind its root.
+ * @param outputs by oid of the table
+ * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
+ */
+export function checkRelation(relation: Relation, outputs: ReadonlyMap<number, TableOutput>): TableOutput | undefined {
+  const name = tableName(relation)
+  const output = outputs.get(relation.oid)
+  if (!output) {
+    for (const { captured } of outputs.values()) {
+      if (tableName(captured.table) === name) throw changed(name, 'it was replaced by another table of the same name')
+    }
+    return undefined
+  }
+  const known = tableName(output.captured.table)
+  if (known !== name) throw changed(known, `it is now called ${name}`)
+  const { guard } = output.captured
+  const difference = guard
+    ? compareGuarded(relation, output.captured, guard)
+    : compareColumns(relation, output.captured)
+  if (difference !== undefined) throw changed(known, difference)
+  return output
+}
+
+/** A column that has more room than before has the same values. */
+function hasOtherType(was: DeclaredType, is: DeclaredType): boolean {
+  const same = was.typeOid === is.typeOid && was.typeModifier === is.typeModifier
+  return !same && !isWidened(was, is)
+}
+
+function compareColumns(relation: Relation, captured: CapturedTable): string | undefined {
+  const known = captured.columns
+  const missing = known.find(({ name }) => !relation.columns.some(column => column.name === name))
+  if (missing) return `column ${missing.name} is gone`
+  const added = relation.columns.find(({ name }) => !known.some(column => column.name === name))
+  if (added) return `column ${added.name} is new`
+  const different = known.find((was, index) => {
+    const is = relation.columns[index]!
+    return is.name !== was.name || hasOtherType(was, is)
+  })
+  return different && `column ${different.name} has another type or place`
+}
+
+/** A gate takes columns by name, wherever they stand; what it does not know stays behind, unless it was to leave as it is. */
+function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: Guard): string | undefined {
+  for (const was of columns) {
+    const is = relation.columns.find(({ name }) => name === was.name)
+    if (!is) return `column ${was.name} is gone`
+    if (hasOtherType(was, is)) return `column ${was.name} has another type`
+  }
+  const [added] = guard.personal ? [] : newColumns(relation, { columns, guard })
+  return added === undefined ? undefined : `column ${added} is new`
+}
+
+/** Columns that neither leave nor are left out on purpose. */
+export function newColumns(relation: Relation, { columns, guard }: Pick<CapturedTable, 'columns' | 'guard'>): string[] {
+  const known = new Set([...columns.map(({ name }) => name), ...(guard?.dropped ?? [])])
+  return relation.columns.map(({ name }) => name).filter(name => !known.has(name))
+}
+
+function changed(name: string, difference: string): MillraceError {
+  return new MillraceError('SCHEMA_CHANGED', {
+    what: `the table is no longer as it was captured: ${difference}`,
+    where: `table ${name}`,
+    next: 'start a new generation: millrace producer --new-generation',
+  })
+}
+
+/**
+ * For a change of a partitioned table while one of its partitions logs keys instead of old rows: the change does not say which partition
+ * it is of, and its announcement says that its old rows are whole.
+ */
+export function keyOnlyPartition(partition: string): MillraceError {
+  return new MillraceError('REPLICA_IDENTITY', {
+    what: 'a partition without REPLICA IDENTITY FULL has been written to, so that the old row of this update or delete may be incomplete',
+    where: `partition ${partition}`,
+    next: 'set REPLICA IDENTITY FULL on all partitions (millrace check --fix), then start a new generation: millrace producer --new-generation',
+  })
+}

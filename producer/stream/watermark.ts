@@ -1,0 +1,125 @@
+// producer/stream/watermark: says in a topic up to where everything is durable, and when it has been said for good.
+
+import { type Generation, parseWatermark, type Watermark, watermarksTopic } from '../../contract/generation.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
+import { readTail, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+
+const everyMs = 50
+/** All have the same, so that compaction keeps the newest for ever. */
+const key = Buffer.from('watermark')
+
+export interface WatermarkOptions {
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly config: Config
+  readonly generation: Generation
+  /** The newest state that may be published, asked for when the time has come; undefined while there is none. */
+  current(): Watermark | undefined
+  /** The watermark of this LSN is in the log on all in-sync replicas. */
+  onDurable(lsn: number): void
+  onError(error: MillraceError): void
+  readonly log: Log
+  readonly signal: AbortSignal
+}
+
+/** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
+export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
+  const { kafka, config, generation, onError, current, signal } = options
+  const name = watermarksTopic(config.name, generation.number)
+  let watermarks: Watermarks | undefined
+  const onDurable = (lsn: number) => {
+    options.onDurable(lsn)
+    watermarks?.settled()
+  }
+  const topics = [{ name, partitions: 1 }]
+  const sink = await openSink(kafka, { topics, compression: 'none', onDurable, onError, signal })
+  try {
+    watermarks = new Watermarks(sink, current, await lastWatermark(options, name))
+    return watermarks
+  } catch (error) {
+    await sink.close()
+    throw error
+  }
+}
+
+/** What is no watermark was written by somebody else, and is passed over. */
+async function lastWatermark(
+  { fetcher, generation, log, signal }: WatermarkOptions,
+  topic: string,
+): Promise<Watermark | undefined> {
+  const parse = (record: TailRecord | undefined) => parseWatermark(record?.value ?? null, generation.tables)
+  const isOwn = (record: TailRecord) => parse(record) !== undefined
+  const { last, foreign } = await readTail(fetcher, { topic, partition: 0, isOwn }, signal)
+  if (foreign) log.warn('records that are no watermarks are passed over', { topic, firstOffset: foreign.offset })
+  return parse(last)
+}
+
+type WatermarkSink = Pick<Sink, 'append' | 'mark' | 'flush' | 'close'>
+
+export class Watermarks {
+  /** The last one written by this producer or its predecessor. */
+  last: Watermark | undefined
+  readonly #sink: WatermarkSink
+  readonly #current: WatermarkOptions['current']
+  #timer: NodeJS.Timeout | undefined
+  #isUnderWay = false
+  #isDue = false
+  #writtenAt = Number.NEGATIVE_INFINITY
+
+  constructor(sink: WatermarkSink, current: WatermarkOptions['current'], last: Watermark | undefined) {
+    this.#sink = sink
+    this.#current = current
+    this.last = last
+  }
+
+  /** Something has become durable: publishes when the last publication is durable itself and long enough ago. */
+  advance(): void {
+    this.#isDue = true
+    if (this.#timer || this.#isUnderWay) return
+    const waitMs = this.#writtenAt + everyMs - performance.now()
+    if (waitMs <= 0) this.publish(this.#current())
+    else this.#timer = setTimeout(() => this.publish(this.#current()), waitMs)
+  }
+
+  /** The one that was under way is durable. */
+  settled(): void {
+    this.#isUnderWay = false
+    if (this.#isDue) this.advance()
+  }
+
+  /** Publishes what is still held back, and resolves once it is durable. */
+  async flush(): Promise<void> {
+    if (this.#isDue) this.publish(this.#current())
+    await this.#sink.flush()
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#sink.close()
+  }
+
+  /** Writes it down at once, unless it says less than the last one: after a restart the slot may stand before what was durable. */
+  publish(watermark: Watermark | undefined): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#isDue = false
+    if (!watermark || (this.last && watermark.lsn <= this.last.lsn)) return
+    const value = Buffer.from(JSON.stringify(watermark))
+    const record = Buffer.concat([key, value])
+    try {
+      this.#sink.append(0, 0, record, 0, key.length, key.length, record.length)
+    } catch {
+      // The sink has failed, and has said so to onError.
+      return
+    }
+    this.#sink.mark(watermark.lsn)
+    this.last = watermark
+    this.#isUnderWay = true
+    this.#writtenAt = performance.now()
+  }
+}

@@ -1,0 +1,55 @@
+// producer/write/back-pressure: holds the source back while Kafka has not taken what was read.
+
+import type { Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { RecordSink } from './table-writer.ts'
+
+/** Bytes appended and not acknowledged at which reading stops, and below which it goes on. */
+const highBytes = 16 * 1024 * 1024
+const lowBytes = 8 * 1024 * 1024
+
+export interface Source {
+  pause(): void
+  resume(): void
+}
+
+/** The sink, pausing the source while it is full. What the source has read already is still taken. */
+export class BackPressure implements RecordSink {
+  readonly #sink: Sink
+  #source: Source | undefined
+  #waiting: Promise<void> | undefined
+
+  constructor(sink: Sink) {
+    this.#sink = sink
+  }
+
+  /** The source may have been read from before it is attached. */
+  attach(source: Source): void {
+    this.#source = source
+    if (this.#waiting !== undefined) source.pause()
+  }
+
+  /** Resolves when reading may go on; undefined when it may at once. Never rejects: the sink reports its failure itself. */
+  get pressure(): Promise<void> | undefined {
+    return this.#waiting
+  }
+
+  append(
+    topicIndex: number,
+    partition: number,
+    source: Buffer,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    this.#sink.append(topicIndex, partition, source, keyStart, keyEnd, valueStart, valueEnd)
+    if (this.#sink.pendingBytes > highBytes) this.#waiting ??= this.#wait()
+  }
+
+  async #wait(): Promise<void> {
+    this.#source?.pause()
+    await this.#sink.drained(lowBytes).catch(() => {})
+    this.#waiting = undefined
+    this.#source?.resume()
+  }
+}

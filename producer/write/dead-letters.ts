@@ -1,0 +1,170 @@
+// producer/write/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
+
+import { createHash } from 'node:crypto'
+import { type DeadLetter, deadLetterPartitions } from '../../contract/dead-letter.ts'
+import type { Change, TextRow } from '../../contract/encode.ts'
+import { comparePositions, formatLsn, type Position } from '../../contract/position.ts'
+import type { Refusal } from '../../contract/refusal.ts'
+import { type Table, tableName } from '../../contract/table.ts'
+import { quoteTable } from '../../postgres/client/quote.ts'
+import { entryName } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { CapturedTable } from '../capture/captured-table.ts'
+import type { RecordSink } from './table-writer.ts'
+
+const nullKind = 0x6e
+
+/** One image of a change, refused. */
+export interface RefusedImage {
+  readonly captured: CapturedTable
+  readonly change: Change
+  readonly image: 'before' | 'after'
+  readonly row: TextRow
+  readonly refusal: Refusal
+}
+
+export interface DeadLetterOptions {
+  readonly sink: RecordSink
+  /** Index of the dead-letter topic in the sink. */
+  readonly topicIndex: number
+  readonly maxRecordBytes: number
+  /** Position of the producer's last letter. */
+  readonly tail: Position | undefined
+  /** Every letter about a change committed before it was written, as the last watermark says. */
+  readonly durable: number
+}
+
+export class DeadLetters {
+  /** Letters written so far. */
+  records = 0
+  readonly #options: DeadLetterOptions
+
+  constructor(options: DeadLetterOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Sets the row aside, in Postgres' text form and as it came out of its table's gate, unless that was done before. Columns without which the
+   * letter fits into a record are cut from it, the largest first.
+   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a letter without any value is too large
+   */
+  refuse(refused: RefusedImage): void {
+    const { sink, topicIndex, maxRecordBytes, tail, durable } = this.#options
+    const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
+    const value = writeLetter(refused, explain(refused, true), maxRecordBytes - key.length)
+    if (value === undefined) throw explain(refused, false)
+    if (refused.captured.onRefusal === 'stop') throw explain(refused, true)
+    if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
+    sink.append(
+      topicIndex,
+      deadLetterPartitions.producer,
+      Buffer.concat([key, value]),
+      0,
+      key.length,
+      key.length,
+      key.length + value.length,
+    )
+    this.records++
+  }
+}
+
+/** Position of the change that a letter of the producer is about; undefined for a record that is no such letter. */
+export function letterPosition(record: {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}): Position | undefined {
+  try {
+    const { schema, table, change } = JSON.parse(String(record.value)) as DeadLetter
+    const { lsn, ordinal, image } = change!
+    const key = letterKey({ schema: schema!, name: table! }, change!, image)
+    return String(record.key) === key ? { lsn, ordinal } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The same letter has the same key at every attempt. */
+function letterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Position, image: string): string {
+  return `${tableName(table)}/${formatLsn(lsn)}/${ordinal}/${image}`
+}
+
+/** As JSON; undefined when it is too large even without the values of the row. */
+function writeLetter(refused: RefusedImage, error: MillraceError, mostBytes: number): Buffer | undefined {
+  const { captured, change, image, row } = refused
+  const { lsn, ordinal, op } = change
+  const { schema, name, columns } = captured.table
+  const about = { code: error.code, what: error.message, next: error.next, at: new Date().toISOString() }
+  const write = (parts: Pick<NonNullable<DeadLetter['change']>, 'row' | 'cut'>) => {
+    const letter: DeadLetter = { ...about, schema, table: name, change: { lsn, ordinal, op, image, ...parts } }
+    return Buffer.from(JSON.stringify(letter))
+  }
+  const names = columns.reduce((bytes, column) => bytes + jsonBytes(column.name) + 2, 0)
+  const cut = largestColumns(row, columns.length, mostBytes - write({ row: {}, cut: {} }).length - names)
+  const named = <Value>(isCut: boolean, value: (index: number) => Value) =>
+    Object.fromEntries(columns.flatMap(({ name }, index) => (cut.has(index) === isCut ? [[name, value(index)]] : [])))
+  const whole = { row: named(false, index => textOf(row, index)) }
+  const value = write(cut.size === 0 ? whole : { ...whole, cut: named(true, index => digestOf(row, index)) })
+  return value.length <= mostBytes ? value : undefined
+}
+
+/** `{"bytes":1000000000,"sha256":"…"}` */
+const digestBytes = 100
+
+/** More than a field of Postgres, and still exact when there are thousands of them. */
+const hugeBytes = 2 ** 31
+
+/** The columns to be cut for the others to have room, the largest first. */
+function largestColumns(row: TextRow, columns: number, roomBytes: number): Set<number> {
+  const cut = new Set<number>()
+  // What is larger than all the room need not be made into text, of which there is an end as well.
+  const sizes = Array.from({ length: columns }, (_, index) =>
+    row.ends[index]! - row.starts[index]! > roomBytes ? hugeBytes : jsonBytes(textOf(row, index)),
+  )
+  const largestFirst = [...sizes.keys()].sort((a, b) => sizes[b]! - sizes[a]!)
+  let total = sizes.reduce((sum, size) => sum + size, 0)
+  for (const index of largestFirst) {
+    if (total <= roomBytes || sizes[index]! <= digestBytes) break
+    cut.add(index)
+    total += digestBytes - sizes[index]!
+  }
+  return cut
+}
+
+function jsonBytes(text: string | null): number {
+  return Buffer.byteLength(JSON.stringify(text))
+}
+
+function digestOf({ buffer, starts, ends }: TextRow, column: number): { bytes: number; sha256: string } {
+  const text = buffer.subarray(starts[column], ends[column])
+  return { bytes: text.length, sha256: createHash('sha256').update(text).digest('hex') }
+}
+
+/**
+ * Neither the value nor the row's key is named: errors are logged, and shown to everyone who asks for the status.
+ * @param fitsLetter whether the row could be set aside
+ */
+function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
+  const { table } = captured
+  const name = entryName(table)
+  const isWhole = refusal.column === ''
+  const what = isWhole
+    ? refusal.message
+    : `column ${refusal.column} holds a value that cannot be represented: ${refusal.message}`
+  const mend = isWhole
+    ? 'raise kafka.maxRecordBytes'
+    : `carry the column as text (tables.${name}.text: [${refusal.column}])`
+  const divert = fitsLetter ? `, or set such rows aside (tables.${name}.onRefusal: divert)` : ''
+  const place = change.snapshot ? 'a row of the initial load' : `${image} image of a change`
+  const show = `SELECT * FROM ${quoteTable(table)} WHERE xmin::text = '${change.txId}'`
+  const look = change.snapshot || image === 'before' ? '' : `; ${show} shows the row, unless it has changed since`
+  return new MillraceError('VALUE_REFUSED', {
+    what,
+    where: `table ${tableName(table)}, ${place}, number ${change.ordinal} in transaction ${change.txId} at LSN ${formatLsn(change.lsn)}`,
+    next: `${mend} and start a new generation (millrace producer --new-generation)${divert}${look}`,
+    cause: refusal,
+  })
+}
+
+function textOf(row: TextRow, column: number): string | null {
+  return row.kinds[column] === nullKind ? null : row.buffer.toString('utf8', row.starts[column], row.ends[column])
+}

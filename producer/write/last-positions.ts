@@ -1,0 +1,123 @@
+// producer/write/last-positions: how far the topics had come before: the last record of ours in each partition, and that none is missing.
+
+import { deadLetterPartitions } from '../../contract/dead-letter.ts'
+import { Envelope } from '../../contract/envelope.ts'
+import { deadLettersTopic, type Generation, type Watermark } from '../../contract/generation.ts'
+import { type Head, readHead } from '../../contract/head.ts'
+import { formatLsn, type Position } from '../../contract/position.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
+import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+import type { RegisteredTable } from '../capture/schemas.ts'
+import { letterPosition } from './dead-letters.ts'
+import type { TailHead } from './replay.ts'
+
+interface TailsOptions {
+  readonly config: Config
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly generation: Generation
+  readonly signal: AbortSignal
+}
+
+/** The last record of ours in each partition of each table, in their order; undefined where there is none. */
+export async function tableTails(
+  options: TailsOptions,
+  tables: readonly RegisteredTable[],
+): Promise<(TailHead | undefined)[][]> {
+  const { fetcher, generation, signal } = options
+  const topics = generation.tables.map(({ topic }) => topic)
+  const readers = new Map(tables.map((table, index) => [topics[index]!, headReader(table)]))
+  const ranges = await fetcher.ranges(topics, signal)
+  const places = topics.flatMap((topic, index) =>
+    ranges[index]!.flatMap(({ start, end }, partition) => (start < end ? [{ topic, partition, offset: end - 1 }] : [])),
+  )
+  const heads = new Map<string, Head>()
+  const keep = ({ topic, partition }: TailPlace, record: TailRecord) => {
+    const head = readers.get(topic)!(record)
+    if (head) heads.set(`${topic}/${partition}`, head)
+  }
+  await readEnds(fetcher, places, keep, signal)
+  const tails: (TailHead | undefined)[][] = topics.map(() => [])
+  for (const [index, topic] of topics.entries()) {
+    for (const [partition, { start, end }] of ranges[index]!.entries()) {
+      const find = () => ownTail(options, { topic, partition, headOf: readers.get(topic)! })
+      const head = start < end ? (heads.get(`${topic}/${partition}`) ?? (await find())) : undefined
+      tails[index]!.push(head && { ...head, topic, partition })
+    }
+  }
+  return tails
+}
+
+/** What tells a record of ours from another, and where it stands. */
+function headReader({ captured, schemaIds }: RegisteredTable): (record: TailRecord) => Head | undefined {
+  const envelope = new Envelope(captured.table, id => id === schemaIds.value)
+  return ({ key, value }) => {
+    const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
+    const keyEnd = key?.length ?? 0
+    const why = envelope.read(buffer, key ? 0 : -1, keyEnd, value ? keyEnd : -1, buffer.length)
+    return why === undefined ? readHead(buffer, keyEnd, buffer.length) : undefined
+  }
+}
+
+/** Position of the change that the producer's last dead letter is about. */
+export function letterTail(options: TailsOptions): Promise<Position | undefined> {
+  const topic = deadLettersTopic(options.config.name, options.generation.number)
+  return ownTail(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
+}
+
+interface TailOf<T> {
+  readonly topic: string
+  readonly partition: number
+  /** Undefined for a record that is not ours. */
+  headOf(record: TailRecord): T | undefined
+}
+
+/**
+ * Of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
+ * The consumer deals with that record by its table's policy.
+ */
+async function ownTail<T>(
+  { kafka, fetcher, signal }: TailsOptions,
+  { topic, partition, headOf }: TailOf<T>,
+): Promise<T | undefined> {
+  const isOwn = (record: TailRecord) => headOf(record) !== undefined
+  const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
+  if (foreign !== undefined) {
+    kafka.log.warn('somebody else writes to a topic of this pipeline', {
+      topic,
+      partition,
+      firstOffset: foreign.offset,
+      records: foreign.count,
+    })
+  }
+  return last && headOf(last)
+}
+
+/**
+ * What a watermark covers was acknowledged to Postgres, and cannot be had again.
+ * @param ends where the topics end now
+ * @throws {MillraceError} OFFSETS_MISSING
+ */
+export function checkEnds(
+  { config, generation }: Pick<TailsOptions, 'config' | 'generation'>,
+  watermark: Watermark,
+  ends: Pick<Watermark, 'offsets' | 'letters'>,
+): void {
+  const check = (topic: string, partition: number, { end, needed }: { end: number; needed: number }) => {
+    if (end >= needed) return
+    throw new MillraceError('OFFSETS_MISSING', {
+      what: `the topic ends at offset ${end}, and the watermark at LSN ${formatLsn(watermark.lsn)} covers everything below ${needed}: the last ${needed - end} records are lost, or the topic was deleted and made anew`,
+      where: `topic ${topic}, partition ${partition}`,
+      next: 'Postgres need not have kept what they held; start a new generation: millrace producer --new-generation',
+    })
+  }
+  for (const [index, { topic }] of generation.tables.entries()) {
+    for (const [partition, needed] of watermark.offsets[index]!.entries())
+      check(topic, partition, { end: ends.offsets[index]![partition]!, needed })
+  }
+  const letters = { end: ends.letters, needed: watermark.letters }
+  check(deadLettersTopic(config.name, generation.number), deadLetterPartitions.producer, letters)
+}

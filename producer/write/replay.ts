@@ -1,0 +1,64 @@
+// producer/write/replay: what the source sends again after a start, held against what stands in the topics already.
+
+import type { Head } from '../../contract/head.ts'
+import { formatLsn } from '../../contract/position.ts'
+import { otherHistoryRemedy } from '../../postgres/replication/history.ts'
+import { MillraceError } from '../../runtime/errors.ts'
+
+/** The last record of a partition. */
+export interface TailHead extends Head {
+  readonly topic: string
+  readonly partition: number
+}
+
+/**
+ * Positions are byte offsets into the WAL of one history. A source that was set back to an older copy, or a standby that was promoted
+ * before it had everything, writes other transactions at the same positions, which would be dropped as if they were there already.
+ * So the transaction of every last record has to come again, with its id and its commit time, unless the slot stands behind it.
+ */
+export class Replay {
+  /** Still to come, in the order of their positions. */
+  #expected: TailHead[]
+
+  constructor(tails: readonly TailHead[]) {
+    this.#expected = tails.toSorted((a, b) => a.lsn - b.lsn)
+  }
+
+  /** No record stands at this LSN or behind it. */
+  get end(): number {
+    return (this.#expected.at(-1)?.lsn ?? -1) + 1
+  }
+
+  /** Transactions whose commit stands before the slot's position do not come again. */
+  startAt(confirmedLsn: number): void {
+    this.#expected = this.#expected.filter(({ lsn }) => lsn >= confirmedLsn)
+  }
+
+  /** @throws {MillraceError} SOURCE_WENT_BACK when it is not the transaction that stands in the topics at this position */
+  begin(commitLsn: number, commitTimeUs: number, xid: number): void {
+    this.reach(commitLsn)
+    while (this.#expected[0]?.lsn === commitLsn) {
+      const tail = this.#expected.shift()!
+      if (tail.transaction === xid && tail.commitTimeUs === commitTimeUs) continue
+      throw otherHistory(tail, `the source has transaction ${xid} of ${time(commitTimeUs)} there`)
+    }
+  }
+
+  /** The source has nothing more to send before the LSN. @throws {MillraceError} SOURCE_WENT_BACK */
+  reach(lsn: number): void {
+    const [next] = this.#expected
+    if (next !== undefined && next.lsn < lsn) throw otherHistory(next, 'the source has no such transaction there')
+  }
+}
+
+function otherHistory({ topic, partition, lsn, transaction, commitTimeUs }: TailHead, found: string): MillraceError {
+  return new MillraceError('SOURCE_WENT_BACK', {
+    what: `the last record is of transaction ${transaction} of ${time(commitTimeUs)} at LSN ${formatLsn(lsn)}, and ${found}`,
+    where: `topic ${topic}, partition ${partition}`,
+    next: otherHistoryRemedy,
+  })
+}
+
+function time(us: number): string {
+  return new Date(us / 1000).toISOString()
+}

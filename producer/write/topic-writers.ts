@@ -1,0 +1,102 @@
+// producer/write/topic-writers: a generation's topics, opened for writing where they end.
+
+import { AvroWriter } from '../../contract/avro-writer.ts'
+import { deadLetterPartitions } from '../../contract/dead-letter.ts'
+import { deadLettersTopic, type Generation, type Watermark } from '../../contract/generation.ts'
+import type { Position } from '../../contract/position.ts'
+import type { KafkaConnection } from '../../kafka/client/cluster.ts'
+import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
+import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { Config } from '../../runtime/config/config.ts'
+import type { MillraceError } from '../../runtime/errors.ts'
+import type { RegisteredTable } from '../capture/schemas.ts'
+import { BackPressure } from './back-pressure.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { checkEnds, letterTail, tableTails } from './last-positions.ts'
+import { Replay, type TailHead } from './replay.ts'
+import { TableOutput } from './table-writer.ts'
+
+export interface DestinationOptions {
+  readonly config: Config
+  readonly kafka: KafkaConnection
+  readonly fetcher: Fetcher
+  readonly generation: Generation
+  /** In the order of the generation's tables. */
+  readonly tables: readonly RegisteredTable[]
+  /** The last one, which what the topics hold is held against. */
+  readonly watermark: Watermark | undefined
+  onDurable(lsn: number): void
+  onError(error: MillraceError): void
+  readonly signal: AbortSignal
+}
+
+export interface Destination {
+  readonly sink: Sink
+  readonly backPressure: BackPressure
+  readonly outputs: readonly TableOutput[]
+  readonly deadLetters: DeadLetters
+  /** What the source has to send again as it stands in the topics. */
+  readonly replay: Replay
+  /** Everything durable stands below these. */
+  ends(): Pick<Watermark, 'offsets' | 'letters' | 'truncated'>
+}
+
+/**
+ * The sink is opened before the tails are read: a record that someone else appends in between is noticed by the sink, while
+ * the other way round it would be taken for ours.
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic ends before the watermark
+ */
+export async function openDestination(options: DestinationOptions): Promise<Destination> {
+  const { config, kafka, generation, tables, watermark, onDurable, onError, signal } = options
+  const letters = deadLettersTopic(config.name, generation.number)
+  const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
+  // The consumer's partition is another writer's.
+  topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
+  const sink = await openSink(kafka, { topics, compression: config.kafka.compression, onDurable, onError, signal })
+  const ends = () => {
+    const { endOffsets } = sink.durable()
+    return { offsets: endOffsets.slice(0, tables.length), letters: endOffsets.at(-1)![deadLetterPartitions.producer]! }
+  }
+  const backPressure = new BackPressure(sink)
+  const writer = new AvroWriter()
+  const { maxRecordBytes } = config.kafka
+  const truncatedAt = new Map(watermark?.truncated)
+  const durable = watermark?.lsn ?? 0
+  const shared = { sink: backPressure, maxRecordBytes, durable }
+  try {
+    if (watermark) checkEnds(options, watermark, ends())
+    const outputs: TableOutput[] = []
+    const heads: TailHead[] = []
+    const tailsOf = await tableTails(options, tables)
+    for (const [topicIndex, registered] of tables.entries()) {
+      const { topic } = generation.tables[topicIndex]!
+      const tails = tailsOf[topicIndex]!
+      heads.push(...tails.filter(tail => tail !== undefined))
+      const known = withExpired(tails, ends().offsets[topicIndex]!, durable)
+      const before = { tails: known, truncatedAt: truncatedAt.get(topicIndex) }
+      outputs.push(new TableOutput({ ...registered, ...shared, ...before, topic, topicIndex, writer }))
+    }
+    const deadLetters = new DeadLetters({ ...shared, topicIndex: tables.length, tail: await letterTail(options) })
+    const read = () => ({ ...ends(), truncated: truncationsOf(outputs) })
+    return { sink, backPressure, outputs, deadLetters, replay: new Replay(heads), ends: read }
+  } catch (error) {
+    await sink.close()
+    throw error
+  }
+}
+
+/** An ordinary table that has another file lost its rows by a TRUNCATE that the stream tells; a partition may have lost them alone. */
+function truncationsOf(outputs: readonly TableOutput[]): [table: number, lsn: number][] {
+  return outputs.flatMap(({ captured, truncatedAt }, table): [number, number][] =>
+    captured.kind === 'p' && truncatedAt > 0 ? [[table, truncatedAt]] : [],
+  )
+}
+
+/** Where retention has removed every record of a partition, the watermark still says what it had. */
+function withExpired(
+  tails: readonly (Position | undefined)[],
+  ends: readonly number[],
+  durable: number,
+): (Position | undefined)[] {
+  return tails.map((tail, partition) => tail ?? (ends[partition] === 0 ? undefined : { lsn: durable, ordinal: -1 }))
+}

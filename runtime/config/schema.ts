@@ -1,0 +1,201 @@
+// runtime/config/schema: every setting with its type, default and meaning; types, environment names and docs follow from it.
+// `writeOnly` marks secrets, `format: uri` marks addresses whose password is hidden when printed.
+
+import { z } from 'zod'
+import { isTimeZone, suggestTimeZone } from './time-zones.ts'
+
+const count = (least: number, most: number) => z.int().min(least).max(most)
+const port = count(0, 65_535).default(0)
+const secret = z.string().meta({ writeOnly: true })
+
+function address(...protocols: string[]) {
+  const example = `${protocols[0]}//host:port`
+  const accepts = (text: string) => URL.canParse(text) && protocols.includes(new URL(text).protocol)
+  return z.string().refine(accepts, { error: `is no address such as ${example}` })
+}
+
+const insecure = (server: string) =>
+  z
+    .boolean()
+    .default(false)
+    .describe(`Allow a connection to another machine that is not encrypted, or where nobody verifies ${server}.`)
+
+const source = z.strictObject({
+  url: address('postgres:', 'postgresql:')
+    .optional()
+    .meta({ format: 'uri', description: 'Address of the Postgres to capture; without it an embedded one is started.' }),
+  insecure: insecure('the server'),
+  publication: z
+    .string()
+    .min(1)
+    .refine(name => Buffer.byteLength(name) <= 63, { error: 'is longer than the 63 bytes of a name in Postgres' })
+    .optional()
+    .describe(
+      'Publication that somebody else has made and keeps; without it each generation makes its own, as an owner of the tables may.',
+    ),
+  readers: count(1, 64).default(4).describe('Connections that copy tables at the same time in the initial load.'),
+  heartbeatSeconds: count(1, 3600)
+    .default(10)
+    .describe('Seconds between heartbeats, which let an idle database release its WAL.'),
+})
+
+const sasl = z.strictObject({
+  mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).describe('How the password is proved.'),
+  username: z.string().describe('User known to the brokers.'),
+  password: secret.describe('Password of that user.'),
+})
+
+const tlsFiles = z
+  .strictObject({
+    ca: z.string().min(1).optional().describe('File with the certificate authority, in PEM; without it those of Node.'),
+    cert: z.string().min(1).optional().describe('File with the certificate to show to the server, in PEM.'),
+    key: z.string().min(1).optional().describe('File with the private key of that certificate, in PEM, not encrypted.'),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+    error: 'needs cert and key together, or neither',
+  })
+
+const tls = z
+  .union([z.boolean(), tlsFiles], { error: 'must be true, false or files: { ca: FILE, cert: FILE, key: FILE }' })
+  .default(false)
+  .describe('Encrypt the connection to the brokers. Certificates are always verified.')
+
+const kafka = z.strictObject({
+  brokers: z
+    .array(z.string().regex(/^[^\s:]+:\d+$|^\[[\da-fA-F:]+\]:\d+$/, 'is no address such as host:9092'))
+    .min(1)
+    .optional()
+    .describe('Addresses of the brokers, host:port; without them an embedded Kafka is started.'),
+  partitions: count(1, 1024).default(4).describe('Partitions of each new topic; fixed from its creation on.'),
+  replication: count(1, 16).default(1).describe('Copies of each new topic.'),
+  retentionMs: count(-1, Number.MAX_SAFE_INTEGER)
+    .default(-1)
+    .describe(
+      'Milliseconds that new topics keep their records; -1 keeps them for ever, so that everything can be replayed.',
+    ),
+  compression: z
+    .enum(['none', 'gzip'])
+    .default('none')
+    .describe('Compression of records on the way and in the topics.'),
+  maxRecordBytes: count(1024, 1_073_741_824)
+    .default(8_388_608)
+    .describe('Largest record; a larger row is refused, never cut. New topics are created to hold it.'),
+  tls,
+  insecure: insecure('the brokers or the registry'),
+  sasl: sasl.optional().describe('How to log in to the brokers; without it there is no login.'),
+  registry: address('http:', 'https:').optional().meta({
+    format: 'uri',
+    description: 'Confluent-compatible schema registry; without it schemas live in a topic of their own.',
+  }),
+})
+
+const clickhouse = z.strictObject({
+  url: address('http:', 'https:').optional().meta({
+    format: 'uri',
+    description: 'HTTP address of ClickHouse; without it an embedded one is started.',
+  }),
+  user: z.string().default('default').describe('User that creates the databases and inserts.'),
+  password: secret.default('').describe('Password of that user.'),
+  insecure: insecure('the server'),
+  tls: tlsFiles.optional().describe('Certificates of an https address; without it those of Node.'),
+})
+
+const table = z.strictObject({
+  capture: z
+    .boolean()
+    .optional()
+    .describe('false leaves the table out, although a wider pattern matches it. Partitions go with their root.'),
+  partitionKey: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('Columns that choose the partition; without it the primary key. Tables of a group must agree on it.'),
+  group: z.string().optional().describe('Tables of one group are folded together, because reports join them.'),
+  onRefusal: z
+    .enum(['stop', 'divert'])
+    .default('stop')
+    .describe('A row that cannot be represented or applied stops its table, or goes whole to the dead-letter topic.'),
+  history: z
+    .boolean()
+    .default(false)
+    .describe('Keep every version of each row with the time it was valid for, in schema.table.history.'),
+  text: z.array(z.string()).default([]).describe('Columns that are carried as exact text instead of their own type.'),
+  partitions: count(1, 1024).optional().describe('Partitions of the topic; without it kafka.partitions.'),
+  personal: z
+    .boolean()
+    .optional()
+    .describe('The table holds personal data: every column must be classified under columns, new ones are held back.'),
+  columns: z
+    .record(z.string(), z.enum(['keep', 'drop', 'mask', 'hash']))
+    .optional()
+    .describe(
+      'What leaves of a column: keep all, drop it, mask all but the first letter of each word, or hash it with a key.',
+    ),
+})
+
+const tablePattern = z
+  .string()
+  .regex(/^[^.]+\..+$/, 'is no table: write schema.table, with * for any number of characters, such as public.*')
+
+const hash = z.strictObject({
+  key: secret
+    .min(32)
+    .optional()
+    .describe(
+      'Key of hashed columns; without it one is made once and kept in the directory, readable by its owner only.',
+    ),
+  keyId: z
+    .string()
+    .regex(/^[a-z0-9]{1,16}$/, 'must be 1 to 16 of a-z and 0-9')
+    .default('k1')
+    .describe('Name of the key; it stands before every hashed value, so that values of two keys are told apart.'),
+})
+
+const http = z.strictObject({
+  host: z.string().default('127.0.0.1').describe('Address that the services listen on; they ask for no login.'),
+  producerPort: port.describe('Port of the producer; 0 takes a free one.'),
+  consumerPort: port.describe('Port of the consumer; 0 takes a free one.'),
+  registryPort: port.describe('Port of the read-only schema registry; 0 takes a free one.'),
+})
+
+const log = z.strictObject({
+  level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is logged.'),
+  format: z
+    .enum(['auto', 'json', 'text'])
+    .default('auto')
+    .describe('JSON lines for machines or text for a terminal; auto decides by where the log goes.'),
+})
+
+export const configSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]{0,30}$/, 'must be 1 to 31 of a-z, 0-9 and _, and begin with a letter')
+    .default('millrace')
+    .describe('Prefix of topics, slot, publication, consumer group and ClickHouse databases.'),
+  directory: z.string().min(1).default('.millrace').describe('Where state and the data of embedded servers are kept.'),
+  source: source.prefault({}).describe('The Postgres that changes come from.'),
+  kafka: kafka.prefault({}).describe('The brokers that changes go through.'),
+  clickhouse: clickhouse.prefault({}).describe('The ClickHouse that changes are folded in.'),
+  tables: z
+    .record(tablePattern, table)
+    .refine(tables => Object.values(tables).some(({ capture = true }) => capture), {
+      error: 'captures nothing; name a table or write public.*: {}',
+    })
+    .prefault({ 'public.*': {} })
+    .describe('What to capture: schema.table, or a pattern such as public.*; the most specific one counts.'),
+  hash: hash.prefault({}).describe('The key of columns that leave as a keyed hash (HMAC-SHA-256).'),
+  model: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Directory of SQL files with reports; without it tables are only replicated.'),
+  reportTimeZone: z
+    .string()
+    .refine(isTimeZone, {
+      error: ({ input }) => `is no time zone of the IANA list, such as Europe/Berlin.${suggestTimeZone(String(input))}`,
+    })
+    .default('UTC')
+    .describe('Time zone in which reports cut days.'),
+  http: http.prefault({}).describe('Where the services answer for their state.'),
+  log: log.prefault({}).describe('What the services say about themselves, on stderr.'),
+})

@@ -1,0 +1,55 @@
+// runtime/service-discovery: where the running services answer, so that other commands find them.
+
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export type Service = 'producer' | 'consumer' | 'generator'
+
+export interface Presence {
+  readonly pid: number
+  /** `http://host:port` of the service's status server. */
+  readonly url: string
+}
+
+/** Written in one step; taken back by `withdraw` when the service stops, stale after a crash. */
+export function announce(directory: string, pipeline: string, service: Service, url: string): void {
+  const path = pathOf(directory, pipeline, service)
+  mkdirSync(join(directory, 'run'), { recursive: true })
+  writeFileSync(`${path}.${process.pid}`, JSON.stringify({ pid: process.pid, url } satisfies Presence))
+  renameSync(`${path}.${process.pid}`, path)
+}
+
+export function withdraw(directory: string, pipeline: string, service: Service): void {
+  if (findPresence(directory, pipeline, service)?.pid === process.pid)
+    rmSync(pathOf(directory, pipeline, service), { force: true })
+}
+
+/** What was announced last; whether the service still runs is for its /livez to say. */
+export function findPresence(directory: string, pipeline: string, service: Service): Presence | undefined {
+  try {
+    return JSON.parse(readFileSync(pathOf(directory, pipeline, service), 'utf8')) as Presence
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** The service's /status, or undefined when nobody answers. */
+export async function askStatus<Status>(
+  directory: string,
+  pipeline: string,
+  service: Service,
+): Promise<Status | undefined> {
+  const presence = findPresence(directory, pipeline, service)
+  if (presence === undefined) return undefined
+  try {
+    const response = await fetch(`${presence.url}/status`, { signal: AbortSignal.timeout(2000) })
+    return response.ok ? ((await response.json()) as Status) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function pathOf(directory: string, pipeline: string, service: Service): string {
+  return join(directory, 'run', `${pipeline}.${service}.json`)
+}

@@ -1,0 +1,77 @@
+// stack/clickhouse/clickhouse: a local ClickHouse server, from the library that npm installed.
+
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { packagePath } from '../../runtime/package.ts'
+import type { Command, Ports, Server, StackContext } from '../component.ts'
+import { logPath } from '../daemon.ts'
+import { nativePackage } from '../packages.ts'
+import { replaceFile } from '../state.ts'
+import { clickhouseConfig, clickhouseUsers, usersPath } from './config.ts'
+
+/**
+ * The library is ClickHouse's command line client with the engine inside; it serves for as long as its query runs.
+ * The query sleeps a second per row, for thirty years.
+ */
+const serve = [
+  'SYSTEM START LISTEN HTTP',
+  'SYSTEM START LISTEN TCP',
+  'SELECT sleepEachRow(1) FROM system.numbers LIMIT 1000000000 ' +
+    'SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null',
+].join('; ')
+
+export const clickhouseServer: Server = {
+  name: 'clickhouse',
+  portNames: ['http', 'native'],
+  stopSignal: 'SIGTERM',
+  marks: data => [packagePath('stack/clickhouse/server.mjs'), configOption(data)],
+  async prepare(context, known) {
+    const data = known ?? join(context.directory, 'clickhouse')
+    libraryPath()
+    await mkdir(data, { recursive: true })
+    return data
+  },
+  command,
+  async query(ports, data) {
+    const body = "SELECT value FROM system.server_settings WHERE name = 'path' FORMAT TSVRaw"
+    const answer = await fetch(url(ports), { method: 'POST', body, signal: AbortSignal.timeout(5_000) })
+    const text = await answer.text()
+    if (text !== `${data}/\n`) throw new Error(`ClickHouse answered ${answer.status}: ${text.slice(0, 200)}`)
+  },
+  endpoints: ports => ({ clickhouse: url(ports), clickhouseNative: `127.0.0.1:${ports.native}` }),
+}
+
+function url(ports: Ports): string {
+  return `http://127.0.0.1:${ports.http}`
+}
+
+async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
+  replaceFile(configPath(data), clickhouseConfig(data, logPath(context.directory, 'clickhouse')))
+  replaceFile(usersPath(data), clickhouseUsers)
+  return {
+    file: process.execPath,
+    args: [
+      packagePath('stack/clickhouse/server.mjs'),
+      libraryPath(),
+      configOption(data),
+      '--log-level=warning', // the configuration file's level is ignored
+      `--http_port=${ports.http}`,
+      `--tcp_port=${ports.native}`,
+      `--query=${serve}`,
+    ],
+  }
+}
+
+/** Beside the data, not in it: ClickHouse takes directories in its own for databases. */
+function configPath(data: string): string {
+  return `${data}.xml`
+}
+
+function configOption(data: string): string {
+  return `--config-file=${configPath(data)}`
+}
+
+function libraryPath(): string {
+  const libc = process.platform === 'linux' ? '-gnu' : ''
+  return join(nativePackage('chdb', `@chdb/lib-${process.platform}-${process.arch}${libc}`, 'ClickHouse'), 'libchdb.so')
+}

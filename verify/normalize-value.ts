@@ -1,0 +1,73 @@
+// verify/normalize-value: one text for equal values of a report, whichever of the two databases printed them.
+// The type is that of Postgres' column; both sides are spelled by it.
+
+import pg from 'pg'
+
+const { builtins } = pg.types
+
+export type Kind = 'number' | 'float' | 'boolean' | 'time' | 'date' | 'text'
+
+const kinds: ReadonlyMap<number, Kind> = new Map<number, Kind>([
+  [builtins.INT2, 'number'],
+  [builtins.INT4, 'number'],
+  [builtins.INT8, 'number'],
+  [builtins.NUMERIC, 'number'],
+  [builtins.FLOAT4, 'float'],
+  [builtins.FLOAT8, 'float'],
+  [builtins.BOOL, 'boolean'],
+  [builtins.TIMESTAMP, 'time'],
+  [builtins.TIMESTAMPTZ, 'time'],
+  [builtins.DATE, 'date'],
+])
+
+const booleans: Readonly<Record<string, string>> = {
+  true: 'true',
+  t: 'true',
+  1: 'true',
+  false: 'false',
+  f: 'false',
+  0: 'false',
+}
+
+/** How values of a Postgres type (its OID) are compared; types that are not listed as their text. */
+export function kindOf(oid: number): Kind {
+  return kinds.get(oid) ?? 'text'
+}
+
+/**
+ * Numbers by value, times in UTC without trailing zeros; text in quotes, so that none looks like anything else, NULL included.
+ * @param value what Postgres prints in a session of ours, or ClickHouse's JSON with times in the ISO format
+ */
+export function spell(kind: Kind, value: unknown): string {
+  if (value === null || value === undefined) return 'NULL'
+  const text = String(value)
+  switch (kind) {
+    case 'number':
+      return spellNumber(text)
+    case 'float':
+      return String(Number(text.replace(/^(-?)inf$/, '$1Infinity')))
+    case 'boolean':
+      return booleans[text] ?? text
+    case 'time':
+      return spellTime(text)
+    case 'date':
+      return text
+    case 'text':
+      return `'${text.replaceAll("'", "''")}'`
+  }
+}
+
+/** Exact, at any length: `007.50` is `7.5`, and `-0.00` is `0`. */
+function spellNumber(text: string): string {
+  const parts = /^(-?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(text)
+  if (parts === null || text === '') return text
+  const [, sign, whole, fraction] = parts
+  const digits = `${whole || '0'}${fraction ? `.${fraction}` : ''}`
+  return digits === '0' ? digits : `${sign}${digits}`
+}
+
+/** Postgres prints `2025-01-31 10:00:00.5+00`, ClickHouse `2025-01-31T10:00:00.500000Z`. */
+function spellTime(text: string): string {
+  const [, day, time, fraction = ''] = /^(\S+)[ T]([\d:]+)(?:\.(\d*?)0*)?(?:\+00|Z)?$/.exec(text) ?? [undefined, text]
+  return time === undefined ? text : `${day}T${time}${fraction && `.${fraction}`}Z`
+}

@@ -1,0 +1,213 @@
+// verify/residue-search: whether given texts are anywhere in a pipeline's topics and in its databases.
+// The texts identify somebody, so they go into no statement, no address and no log.
+
+import { randomBytes } from 'node:crypto'
+import type { Clickhouse } from '../clickhouse/client.ts'
+import { storageName } from '../clickhouse/ddl.ts'
+import { freeName, quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
+import type { DeadLetter } from '../contract/dead-letter.ts'
+import { listTopics } from '../kafka/client/admin.ts'
+import type { KafkaConnection } from '../kafka/client/cluster.ts'
+import type { Fetcher } from '../kafka/consumer/fetcher.ts'
+import { readRange } from '../kafka/consumer/read-range.ts'
+import type { RecordSet } from '../kafka/protocol/record-batch.ts'
+
+/** Something to look for, and how to name it without repeating it. */
+export interface Needle {
+  readonly label: string
+  readonly text: string
+}
+
+/** Texts that many people share, and which therefore count in the person's own rows only. */
+export interface OwnRow {
+  readonly schema: string
+  readonly table: string
+  /** Column → text. */
+  readonly key: Readonly<Record<string, string>>
+  readonly columns: Readonly<Record<string, Needle>>
+}
+
+export interface Find {
+  /** Topic or table. */
+  readonly place: string
+  readonly label: string
+  readonly count: number
+}
+
+export interface Search {
+  /** Topics or tables. */
+  readonly places: number
+  /** Records or rows. */
+  readonly looked: number
+  readonly finds: readonly Find[]
+}
+
+/** Keys and values of all records of all topics that start so, up to where they end now. @throws {MillraceError}; the signal's reason */
+export async function searchTopics(
+  { kafka, fetcher, signal }: { kafka: KafkaConnection; fetcher: Fetcher; signal: AbortSignal },
+  prefix: string,
+  needles: readonly Needle[],
+): Promise<Search> {
+  const forms = needles.flatMap(({ label, text }) =>
+    [...new Set([text, JSON.stringify(text).slice(1, -1)])].map(form => ({ label, bytes: Buffer.from(form) })),
+  )
+  const topics = await listTopics(kafka, prefix)
+  const finds = new Map<string, Find>()
+  let looked = 0
+  for (const topic of topics) {
+    const [ranges] = await fetcher.ranges([topic], signal)
+    for (const [partition, range] of ranges!.entries()) {
+      for await (const records of readRange(fetcher, { topic, partition, ...range }, signal)) {
+        looked += records.count
+        for (const bytes of contents(records))
+          for (const form of forms) if (bytes.includes(form.bytes)) count(finds, topic, form.label)
+      }
+    }
+  }
+  return { places: topics.length, looked, finds: [...finds.values()] }
+}
+
+function count(finds: Map<string, Find>, place: string, label: string): void {
+  const id = `${place}\n${label}`
+  finds.set(id, { place, label, count: (finds.get(id)?.count ?? 0) + 1 })
+}
+
+/** Each record whole; of a dead letter also the record that it holds in base64. */
+function* contents(records: RecordSet): Generator<Buffer> {
+  const { buffer, keyStarts, keyEnds, valueStarts, valueEnds } = records
+  for (let index = 0; index < records.count; index++) {
+    if (keyStarts[index] !== -1) yield buffer.subarray(keyStarts[index], keyEnds[index])
+    if (valueStarts[index] === -1) continue
+    const value = buffer.subarray(valueStarts[index], valueEnds[index])
+    yield value
+    const { key, value: inner } = heldRecord(value)
+    for (const text of [key, inner]) if (typeof text === 'string') yield Buffer.from(text, 'base64')
+  }
+}
+
+const brace = 0x7b
+
+function heldRecord(value: Buffer): { key?: string | null; value?: string | null } {
+  if (value[0] !== brace || !value.includes('"record":')) return {}
+  return (JSON.parse(value.toString()) as DeadLetter).record ?? {}
+}
+
+/**
+ * Every text column of every table, and the person's own rows. The texts travel as the body of an insert into a table in memory, which is
+ * what ClickHouse neither logs nor writes to disk.
+ * @throws {MillraceError} CLICKHOUSE_*
+ */
+export async function searchDatabases(
+  clickhouse: Clickhouse,
+  databases: readonly string[],
+  { needles, ownRows }: { needles: readonly Needle[]; ownRows: readonly OwnRow[] },
+): Promise<Search> {
+  const finds: Find[] = []
+  let places = 0
+  let looked = 0
+  for (const database of databases) {
+    const search = quotePath(database, `search_${randomBytes(6).toString('hex')}`)
+    const tables = await columnsByTable(clickhouse, database)
+    try {
+      await clickhouse.command(`CREATE TABLE ${search} (label String, text String, own Bool) ENGINE = Memory`)
+      const own = ownRows.flatMap(({ columns }) => Object.values(columns).map(needle => ({ ...needle, own: true })))
+      const rows = [...needles.map(needle => ({ ...needle, own: false })), ...own]
+      await clickhouse.insert(
+        `INSERT INTO ${search} FORMAT JSONEachRow`,
+        [Buffer.from(rows.map(row => JSON.stringify(row)).join('\n'))],
+        { async_insert: 0 },
+      )
+      for (const [table, columns] of tables) {
+        const place = { clickhouse, search, database, table, columns }
+        const found = await searchTable(place, needles)
+        places++
+        looked += found.rows
+        finds.push(...found.finds, ...(await searchOwnRows(place, ownRows)))
+      }
+    } finally {
+      await clickhouse.command(`DROP TABLE IF EXISTS ${search} SYNC`)
+    }
+  }
+  return { places, looked, finds }
+}
+
+type Columns = ReadonlyMap<string, string>
+
+interface TablePlace {
+  readonly clickhouse: Clickhouse
+  readonly search: string
+  readonly database: string
+  readonly table: string
+  /** Name → type. */
+  readonly columns: Columns
+}
+
+async function columnsByTable(clickhouse: Clickhouse, database: string): Promise<Map<string, Map<string, string>>> {
+  const rows = await clickhouse.rows<{ table: string; name: string; type: string }>(
+    `SELECT c.table AS table, c.name AS name, c.type AS type FROM system.columns AS c
+INNER JOIN system.tables AS t ON t.database = c.database AND t.name = c.table
+WHERE c.database = {database:String} AND t.engine NOT LIKE '%View' ORDER BY c.table, c.position`,
+    { database },
+  )
+  const tables = new Map<string, Map<string, string>>()
+  for (const { table, name, type } of rows) tables.set(table, (tables.get(table) ?? new Map()).set(name, type))
+  return tables
+}
+
+const unlogged = { log_queries: 0 } as const
+
+async function searchTable(
+  { clickhouse, search, database, table, columns }: TablePlace,
+  needles: readonly Needle[],
+): Promise<{ rows: number; finds: Find[] }> {
+  const texts = [...columns]
+    .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
+    .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
+  const cells = freeName(columns.keys(), 'cells')
+  const hits =
+    texts.length === 0
+      ? '[]'
+      : `sumForEach(arrayMap(text -> toUInt64(arrayExists(value -> position(value, text) > 0, ${cells})), texts))`
+  const [row] = await clickhouse.rows<{ rows: string; hits: string[] }>(
+    `WITH (SELECT groupArray(text) FROM (SELECT text FROM ${search} WHERE NOT own ORDER BY label, text)) AS texts
+SELECT count() AS rows, ${hits} AS hits FROM (SELECT [${texts.join(', ')}] AS ${cells} FROM ${quotePath(database, table)})`,
+    {},
+    unlogged,
+  )
+  const ordered = needles.toSorted((a, b) => compare(a.label, b.label) || compare(a.text, b.text))
+  const place = `${database}.${table}`
+  const finds = row!.hits.flatMap((hit, index) =>
+    Number(hit) > 0 ? [{ place, label: ordered[index]!.label, count: Number(hit) }] : [],
+  )
+  return { rows: Number(row!.rows), finds }
+}
+
+/** By bytes, as ClickHouse orders strings. */
+function compare(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+async function searchOwnRows(place: TablePlace, ownRows: readonly OwnRow[]): Promise<Find[]> {
+  const { clickhouse, search, database, table, columns } = place
+  const finds: Find[] = []
+  for (const { schema, table: name, key, columns: own } of ownRows) {
+    if (!table.startsWith(`${storageName(schema, name)}.`) || !Object.keys(key).every(column => columns.has(column)))
+      continue
+    const isTheirs = Object.entries(key).map(
+      ([column, text]) => `toString(${quoteName(column)}) = ${quoteString(text)}`,
+    )
+    for (const [column, { label }] of Object.entries(own)) {
+      if (!columns.has(column)) continue
+      const text = `(SELECT any(text) FROM ${search} WHERE own AND label = ${quoteString(label)})`
+      // A column of the table may have any name that the count could be given.
+      const [row] = await clickhouse.rows<{ 'count()': string }>(
+        `SELECT count() FROM ${quotePath(database, table)} WHERE ${isTheirs.join(' AND ')} AND toString(${quoteName(column)}) = ${text}`,
+        {},
+        unlogged,
+      )
+      const count = Number(row!['count()'])
+      if (count > 0) finds.push({ place: `${database}.${table}`, label, count })
+    }
+  }
+  return finds
+}
