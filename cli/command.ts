@@ -3,13 +3,13 @@
 import type { Command } from 'commander'
 import { type Config, environment, loadConfig } from '../runtime/config/config.ts'
 import type { Environment } from '../runtime/config/file.ts'
-import { type Life, live } from '../runtime/lifecycle.ts'
+import { type Lifecycle, runUntilStopped } from '../runtime/lifecycle.ts'
 import { type Log, openLog } from '../runtime/log.ts'
 
 export interface CommandContext {
   readonly config: Config
   readonly log: Log
-  readonly life: Life
+  readonly lifecycle: Lifecycle
   readonly env: Environment
 }
 
@@ -45,9 +45,9 @@ export function runs<Options extends object>(component: string, body: CommandBod
     const flags = flagsOf({ ...options, data: options.data ?? defaults.data })
     const config = loadConfig({ file: options.config ?? defaults.config, flags, env, cwd: process.cwd() })
     const log = openLog(component, config.log)
-    process.exitCode = await live(
-      async life => {
-        return (await body({ config, log, life, env }, options, command.args)) ?? 0
+    process.exitCode = await runUntilStopped(
+      async lifecycle => {
+        return (await body({ config, log, lifecycle, env }, options, command.args)) ?? 0
       },
       { log },
     )

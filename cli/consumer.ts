@@ -10,9 +10,9 @@ export function consumerCommand(program: Command): void {
     .command('consumer')
     .description('fold the topics into ClickHouse')
     .action(
-      runs('consumer', async ({ config, log, life }) => {
-        const { kafka, clickhouse } = await openServices(config, log, life.signal, ['kafka', 'clickhouse'])
-        await runConsumer({ config, kafka, clickhouse, log, life })
+      runs('consumer', async ({ config, log, lifecycle }) => {
+        const { kafka, clickhouse } = await openServices(config, log, lifecycle.signal, ['kafka', 'clickhouse'])
+        await runConsumer({ config, kafka, clickhouse, log, lifecycle: lifecycle })
       }),
     )
 }

@@ -20,7 +20,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { carryOut, type Steps } from '../runtime/steps.ts'
 import { type CommandContext, printJson, runs } from './command.ts'
-import { type CommandWorkspace, knownGenerations, openWorkspace } from './context.ts'
+import { knownGenerations, openConnections, type PipelineConnections } from './connections.ts'
 import { refuseIfKept } from './obstacles.ts'
 
 export interface GenerationReport {
@@ -51,7 +51,7 @@ export function generationsCommand(program: Command): void {
     .option('--json', 'print them as JSON')
     .action(
       runs<{ json?: true }>('generations', async (context, { json }) => {
-        const reports = await reportGenerations(await openWorkspace(context))
+        const reports = await reportGenerations(await openConnections(context))
         if (json) printJson(reports)
         else process.stdout.write(reports.map(describe).join(''))
       }),
@@ -62,19 +62,19 @@ export function generationsCommand(program: Command): void {
     .argument('<number>', 'as `millrace generations` lists it')
     .action(
       runs('generations', async (context: CommandContext, _options, [text]) => {
-        const workspace = await openWorkspace(context)
-        await carryOut(dropOne(workspace, await findDroppable(workspace, text!)), context.log)
+        const connections = await openConnections(context)
+        await carryOut(dropOne(connections, await findDroppable(connections, text!)), context.log)
       }),
     )
 }
 
 /** Whatever is left of the pipeline's generations, be it only a database that was left behind. Databases of others are not listed. */
-export async function reportGenerations(workspace: CommandWorkspace): Promise<GenerationReport[]> {
-  const { config, kafka, url } = workspace
-  const known = new Map((await knownGenerations(workspace)).map(generation => [generation.number, generation]))
-  const databases = new Map((await databasesByOwner(workspace)).own.map(each => [each.number, each]))
+export async function reportGenerations(connections: PipelineConnections): Promise<GenerationReport[]> {
+  const { config, kafka, url } = connections
+  const known = new Map((await knownGenerations(connections)).map(generation => [generation.number, generation]))
+  const databases = new Map((await databasesByOwner(connections)).own.map(each => [each.number, each]))
   const slots = await withClient(url, client => findSlots(client, `${config.name}_`))
-  const serving = await servingDatabases(workspace)
+  const serving = await servingDatabases(connections)
   const numbers = [...new Set([...known.keys(), ...databases.keys()])].sort((a, b) => a - b)
   const reports: GenerationReport[] = []
   for (const number of numbers) {
@@ -99,14 +99,14 @@ export async function reportGenerations(workspace: CommandWorkspace): Promise<Ge
 }
 
 /** Databases that have the name of a generation's, by whether this pipeline made them. */
-async function databasesByOwner({ clickhouse, config, kafka }: CommandWorkspace) {
+async function databasesByOwner({ clickhouse, config, kafka }: PipelineConnections) {
   const found = await findDatabases(clickhouse, config.name)
   const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
   const isOwn = (database: GenerationDatabase) => isOfPipeline(database, publisher)
   return { own: found.filter(isOwn), others: found.filter(database => !isOwn(database)) }
 }
 
-async function servingDatabases({ clickhouse, config, kafka }: CommandWorkspace): Promise<Set<string>> {
+async function servingDatabases({ clickhouse, config, kafka }: PipelineConnections): Promise<Set<string>> {
   const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
   return new Set((await findStableViews(clickhouse, publisher)).map(({ shows }) => shows))
 }
@@ -130,13 +130,13 @@ function describeRows(
   return shown ? ', whose rows analysts still see' : ', whose rows are still there'
 }
 
-async function findDroppable(workspace: CommandWorkspace, text: string): Promise<number> {
-  const reports = await reportGenerations(workspace)
+async function findDroppable(connections: PipelineConnections, text: string): Promise<number> {
+  const reports = await reportGenerations(connections)
   const report = reports.find(({ number }) => String(number) === text)
   const refused = (what: string, next: string) =>
     new MillraceError('USAGE', { what, where: `generation ${text}`, next })
   if (!report) throw refused('there is no such generation', 'millrace generations lists them')
-  const newest = newestGeneration(await knownGenerations(workspace))
+  const newest = newestGeneration(await knownGenerations(connections))
   const isLoading = report.state === 'announced' || report.state === 'loading'
   if (report.number === newest?.number || report.database?.shown || isLoading) {
     throw refused(
@@ -152,14 +152,14 @@ async function findDroppable(workspace: CommandWorkspace, text: string): Promise
  * pipeline has not made stays.
  * @throws {MillraceError} DROP_REFUSED, PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE: nothing has been dropped then
  */
-export async function* dropOne(workspace: CommandWorkspace, number: number): Steps {
-  const { clickhouse, log, signal } = workspace
-  const generations = (await knownGenerations(workspace)).filter(each => each.number === number)
-  const { own, others } = await databasesByOwner(workspace)
+export async function* dropOne(connections: PipelineConnections, number: number): Steps {
+  const { clickhouse, log, signal } = connections
+  const generations = (await knownGenerations(connections)).filter(each => each.number === number)
+  const { own, others } = await databasesByOwner(connections)
   const databases = own.filter(database => database.number === number).map(({ name }) => name)
-  const check = () => refuseIfKept(workspace, { generations, databases })
+  const check = () => refuseIfKept(connections, { generations, databases })
   await retry(check, { what: `drop generation ${number}`, signal, log, limitMs: handOverMs })
-  for (const generation of generations) yield* dropGeneration(workspace, generation)
+  for (const generation of generations) yield* dropGeneration(connections, generation)
   for (const name of databases) {
     await dropDatabase(clickhouse, name)
     yield `database ${name} is gone`

@@ -7,7 +7,7 @@ import { withClient } from '../postgres/client/client.ts'
 import { whatKeepsInPostgres } from '../postgres/preflight/drop-rights.ts'
 import { holdGeneration } from '../producer/generation/cleanup.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import type { CommandWorkspace } from './context.ts'
+import type { PipelineConnections } from './connections.ts'
 
 export interface Doomed extends ToDrop {
   readonly generations?: readonly Generation[]
@@ -19,8 +19,8 @@ export interface Doomed extends ToDrop {
  * @throws {MillraceError} DROP_REFUSED, with all reasons at once and a way out for each; PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE while
  *   somebody works with a generation
  */
-export async function refuseIfKept(workspace: CommandWorkspace, doomed: Doomed): Promise<void> {
-  const { config, clickhouse, kafka, url } = workspace
+export async function refuseIfKept(connections: PipelineConnections, doomed: Doomed): Promise<void> {
+  const { config, clickhouse, kafka, url } = connections
   const { generations = [], groups = [] } = doomed
   const names = {
     slots: generations.map(({ slot }) => slot),
@@ -41,5 +41,5 @@ export async function refuseIfKept(workspace: CommandWorkspace, doomed: Doomed):
       next: 'do what each line says, then run the command again',
     })
   }
-  for (const generation of generations) await holdGeneration(workspace, generation).then(lock => lock.release())
+  for (const generation of generations) await holdGeneration(connections, generation).then(lock => lock.release())
 }

@@ -11,9 +11,9 @@ export function producerCommand(program: Command): void {
     .description('capture the changes of Postgres into topics')
     .option('--new-generation', 'load everything anew, into topics beside those of the live generation')
     .action(
-      runs<{ newGeneration?: true }>('producer', async ({ config, log, life }, { newGeneration = false }) => {
-        const { postgres, kafka } = await openServices(config, log, life.signal, ['postgres', 'kafka'])
-        await runProducer({ config, postgres, kafka, log, life, newGeneration })
+      runs<{ newGeneration?: true }>('producer', async ({ config, log, lifecycle }, { newGeneration = false }) => {
+        const { postgres, kafka } = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])
+        await runProducer({ config, postgres, kafka, log, lifecycle: lifecycle, newGeneration })
       }),
     )
 }

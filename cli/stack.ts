@@ -26,10 +26,10 @@ export function stackCommands(program: Command): void {
     .option('--new-ports', 'replace a port that another process has taken meanwhile')
     .option('--json', 'print the endpoints as JSON')
     .action(
-      runs<UpOptions>('stack', async ({ config, log, life }, { json, only, newPorts = false }) => {
+      runs<UpOptions>('stack', async ({ config, log, lifecycle }, { json, only, newPorts = false }) => {
         const { directory } = config
         const wanted = only ?? embedded(config)
-        const endpoints = await up({ directory, log, signal: life.signal, components: wanted, newPorts })
+        const endpoints = await up({ directory, log, signal: lifecycle.signal, components: wanted, newPorts })
         if (json) return printJson(endpoints)
         for (const [name, at] of Object.entries(endpoints)) process.stdout.write(`${name.padEnd(18)}${at}\n`)
       }),

@@ -11,17 +11,17 @@ export function startCommand(program: Command): void {
     .command('start')
     .description('run the producer and the consumer until stopped')
     .action(
-      runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, life }, options) => {
+      runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, lifecycle }, options) => {
         // Embedded components are started here once, and not by two processes at the same time.
-        await openServices(config, log, life.signal, everything)
+        await openServices(config, log, lifecycle.signal, everything)
         const common = sameConfiguration({ ...options, directory: config.directory })
         const children = ['consumer', 'producer'].map(name => {
           const child = startChild(name, [...common, name], config.directory)
-          life.opened(name, () => child.stop())
+          lifecycle.opened(name, () => child.stop())
           return child
         })
         log.info('running', { logs: `${config.directory}/log` })
-        const stopped = new Promise<void>(resolve => life.signal.addEventListener('abort', () => resolve()))
+        const stopped = new Promise<void>(resolve => lifecycle.signal.addEventListener('abort', () => resolve()))
         await Promise.race([failWithChild(children, config.directory), stopped])
         return exitCodes.ok
       }),

@@ -19,9 +19,9 @@ export function verifyCommand(program: Command): void {
     .option('--json', 'print the result as JSON')
     .addHelpText('after', exitCodesHelp)
     .action(
-      runs<{ json?: true }>('verify', async ({ config, log, life }, { json }) => {
-        const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
-        const result = await verify({ config, services, log, signal: life.signal })
+      runs<{ json?: true }>('verify', async ({ config, log, lifecycle }, { json }) => {
+        const services = await openServices(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
+        const result = await verify({ config, services, log, signal: lifecycle.signal })
         if (json) printJson(result)
         else process.stdout.write(`${describe(result).join('\n')}\n`)
         return exitCodeOf(result)

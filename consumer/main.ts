@@ -12,15 +12,15 @@ import { joinGroup, type Membership, type TopicGroup } from '../kafka/group/grou
 import { openSchemaStore, type SchemaStore } from '../kafka/registry/registry.ts'
 import { loadModel, type Model } from '../modeling/model.ts'
 import type { Config } from '../runtime/config/config.ts'
-import { Openings } from '../runtime/disposables.ts'
+import { Disposables } from '../runtime/disposables.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { flowLimitMs, healthRoutes, Pulse } from '../runtime/health.ts'
 import { serve } from '../runtime/http.ts'
-import type { Life } from '../runtime/lifecycle.ts'
+import type { Lifecycle } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { Failures, retry } from '../runtime/retry.ts'
 import { announce, withdraw } from '../runtime/service-discovery.ts'
-import type { FoldLoop } from './assignment/assignment.ts'
+import type { ConsumerContext } from './assignment/assignment.ts'
 import { Others } from './assignment/group-progress.ts'
 import { reassigned } from './assignment/open-batches.ts'
 import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
@@ -41,12 +41,12 @@ export interface ConsumerOptions {
   readonly kafka: Omit<KafkaOptions, 'clientId' | 'log'>
   readonly clickhouse: { readonly url: string; readonly user: string; readonly password: string }
   readonly log: Log
-  readonly life: Life
+  readonly lifecycle: Lifecycle
 }
 
 /** Folds until asked to stop. @throws {MillraceError} whatever needs an operator */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const { config, log, life } = options
+  const { config, log, lifecycle } = options
   const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
   const failures = new Failures()
   let status: () => ConsumerStatus = () => ({ ...emptyStatus, lastError: failures.last })
@@ -59,28 +59,28 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     routes: { ...healthRoutes(pulse, () => stopsFlow()), '/status': () => status() },
     log,
   })
-  life.opened('status server', () => http.close())
+  lifecycle.opened('status server', () => http.close())
   announce(config.directory, config.name, 'consumer', http.url)
-  life.opened('presence', () => withdraw(config.directory, config.name, 'consumer'))
+  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'consumer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-consumer`, log })
-  const connection = await pulse.during(retry(connect, { what: 'connect to Kafka', signal: life.signal, log }))
-  life.opened('kafka', () => connection.close())
+  const connection = await pulse.during(retry(connect, { what: 'connect to Kafka', signal: lifecycle.signal, log }))
+  lifecycle.opened('kafka', () => connection.close())
   const openSchemas = () => openSchemaStore(connection, config.kafka.registry)
-  const schemas = await pulse.during(retry(openSchemas, { what: 'open the schemas', signal: life.signal, log }))
-  life.opened('schemas', () => schemas.close())
+  const schemas = await pulse.during(retry(openSchemas, { what: 'open the schemas', signal: lifecycle.signal, log }))
+  lifecycle.opened('schemas', () => schemas.close())
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
-  while (!life.signal.aborted) {
+  while (!lifecycle.signal.aborted) {
     await pulse.during(refuseStrangers({ ...options, failures }, source))
-    const generation = await pulse.during(waitForGeneration(source, life.signal))
-    const started = (loop: FoldLoop) => {
-      status = () => statusOf(loop)
-      stopsFlow = () => whyNothingFlows(loop, limitMs)
+    const generation = await pulse.during(waitForGeneration(source, lifecycle.signal))
+    const started = (context: ConsumerContext) => {
+      status = () => statusOf(context)
+      stopsFlow = () => whyNothingFlows(context, limitMs)
     }
     try {
       await foldGeneration({ ...options, connection, schemas, model, source, pulse, failures, generation }, started)
     } catch (error) {
-      if (!(await wasGivenUp(source, generation, { error, signal: life.signal }))) throw error
+      if (!(await wasGivenUp(source, generation, { error, signal: lifecycle.signal }))) throw error
       log.warn('the load of this generation was given up', { generation: generation.number })
     }
   }
@@ -97,11 +97,11 @@ interface GenerationParts extends ConsumerOptions {
 }
 
 /** Folds one generation until asked to stop, or until another takes its place, be it while this one is still being set up. */
-async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) => void): Promise<void> {
-  const { generation, source, log, life } = parts
+async function foldGeneration(parts: GenerationParts, onStart: (context: ConsumerContext) => void): Promise<void> {
+  const { generation, source, log, lifecycle } = parts
   log.info('folding', { generation: generation.number, tables: generation.tables.length })
   const replaced = new AbortController()
-  const signal = AbortSignal.any([life.signal, replaced.signal])
+  const signal = AbortSignal.any([lifecycle.signal, replaced.signal])
   let lost: unknown
   const watch = untilReplaced(source, generation, signal).then(
     () => replaced.abort(),
@@ -110,32 +110,32 @@ async function foldGeneration(parts: GenerationParts, onStart: (loop: FoldLoop) 
       replaced.abort(error)
     },
   )
-  const openings = new Openings()
+  const disposables = new Disposables()
   try {
-    const loop = await parts.pulse.during(openLoop(parts, signal, openings))
-    onStart(loop)
-    await runFold(loop, signal)
+    const context = await parts.pulse.during(openLoop(parts, signal, disposables))
+    onStart(context)
+    await runFold(context, signal)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
     replaced.abort()
     await watch
-    await openings.close()
+    await disposables.close()
   }
   if (lost instanceof MillraceError) throw lost
 }
 
 /** Asks again for as long as ClickHouse is away. @throws {MillraceError} GENERATION_UNKNOWN, GENERATION_CHANGED */
 async function refuseStrangers(
-  { config, clickhouse, log, life, failures }: ConsumerOptions & Pick<GenerationParts, 'failures'>,
+  { config, clickhouse, log, lifecycle, failures }: ConsumerOptions & Pick<GenerationParts, 'failures'>,
   source: GenerationSource,
 ): Promise<void> {
   const { name: pipeline } = config
   const bare = connectClickhouse(clickhouse)
   try {
     const find = () => findDatabases(bare, pipeline)
-    const databases = await retry(find, { what: 'look for databases', signal: life.signal, log, failures })
-    const generations = await known(source, life.signal)
+    const databases = await retry(find, { what: 'look for databases', signal: lifecycle.signal, log, failures })
+    const generations = await known(source, lifecycle.signal)
     const belonging = { pipeline, kafkaCluster: source.connection.clusterId, generations, databases }
     checkBelonging(belonging)
     const doubt = elsewhere(belonging)
@@ -145,25 +145,29 @@ async function refuseStrangers(
   }
 }
 
-/** What it has opened is among the openings also when it fails later. */
-async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: Openings): Promise<FoldLoop> {
+/** What it has opened is among the disposables also when it fails later. */
+async function openLoop(
+  parts: GenerationParts,
+  signal: AbortSignal,
+  disposables: Disposables,
+): Promise<ConsumerContext> {
   const { connection, generation, config, log, model, failures } = parts
   const setUp = () => openWarehouse({ ...parts, patience: { signal, log, failures } })
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log, failures })
-  openings.opened('clickhouse', () => warehouse.clickhouse.close())
+  disposables.opened('clickhouse', () => warehouse.clickhouse.close())
   await retry(() => checkStableNames(warehouse, model), { what: 'look at the stable names', signal, log, failures })
   const topic = deadLettersTopic(config.name, generation.number)
   const letters = await openDeadLetters({ connection, topic, signal })
-  openings.opened('dead letters', () => letters.close())
+  disposables.opened('dead letters', () => letters.close())
   const fetcher = openFetcher(connection, { follows: true })
-  openings.opened('fetcher', () => fetcher.close())
+  disposables.opened('fetcher', () => fetcher.close())
   const reader = openFetcher(connection)
-  openings.opened('reader', () => reader.close())
+  disposables.opened('reader', () => reader.close())
   const groupId = consumerGroup(config.name, generation.number)
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
-  openings.opened('group', () => membership.leave())
+  disposables.opened('group', () => membership.leave())
   const { database, tables } = warehouse
-  openings.opened('upkeep', keepUp(parts, database, membership))
+  disposables.opened('upkeep', keepUp(parts, database, membership))
   const requireOwnership = () => {
     if (!membership.stillOwner()) throw reassigned()
   }
@@ -193,7 +197,7 @@ async function openLoop(parts: GenerationParts, signal: AbortSignal, openings: O
     membership,
     fetcher,
     reader,
-    folder: { inserter, tables, model, freshness: new Freshness(), log, failures, uncertainty: undefined },
+    writer: { inserter, tables, model, freshness: new Freshness(), log, failures, uncertainty: undefined },
     watermarks: new WatermarkFollower(clickhouse, generation, makeKnown),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     others: new Others({ generation, membership }),

@@ -19,7 +19,7 @@ import { type Config, tableOptions } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import { foldQueries } from './insert/insert.ts'
-import { type FoldOptions, type FoldTable, loadFoldTables } from './records/tables.ts'
+import { type FoldOptions, loadFoldTables, type TargetTable } from './records/tables.ts'
 import { Objects, rebuildAdvice } from './warehouse/objects.ts'
 import { probe, probeStatements, requireOneServer } from './warehouse/probe.ts'
 import { lifetimeStatement } from './warehouse/server-run.ts'
@@ -31,7 +31,7 @@ export interface Warehouse {
   readonly publisher: Publisher
   readonly database: string
   /** By topic. */
-  readonly tables: ReadonlyMap<string, FoldTable>
+  readonly tables: ReadonlyMap<string, TargetTable>
 }
 
 const starAdvice = 'build the aggregates anew: stop the consumers, run millrace reset star, and start them again'
@@ -121,7 +121,7 @@ function stableViews(warehouse: Warehouse, model: Model | undefined): PublishedV
   })
 }
 
-function tableViews({ table, history }: FoldTable): PublishedView[] {
+function tableViews({ table, history }: TargetTable): PublishedView[] {
   const { schema: database, name } = table
   const live = { database, name, source: storageName(table.schema, name) }
   return history ? [live, { database, name: `${name}.history`, source: historyName(table) }] : [live]
@@ -136,7 +136,7 @@ const capturedStatement = `CREATE TABLE IF NOT EXISTS captured (
   topic String, value_schema String COMMENT 'Avro schema of the records, which carries the table in it'
 ) ENGINE = ReplacingMergeTree ORDER BY topic COMMENT 'Tables of this generation'`
 
-async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, FoldTable>): Promise<void> {
+async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string, TargetTable>): Promise<void> {
   const rows = await clickhouse.rows<{ topic: string }>('SELECT topic FROM captured')
   const known = new Set(rows.map(({ topic }) => topic))
   const lines = [...tables]
@@ -150,7 +150,7 @@ async function rememberTables(clickhouse: Clickhouse, tables: ReadonlyMap<string
   )
 }
 
-function checkRequirements(model: Model, tables: readonly FoldTable[]): void {
+function checkRequirements(model: Model, tables: readonly TargetTable[]): void {
   const captured = new Set(tables.map(({ table }) => tableName(table)))
   const kept = new Set(tables.filter(({ history }) => history).map(({ table }) => tableName(table)))
   const missing = model.requires.filter(name => !captured.has(name))

@@ -3,7 +3,7 @@
 
 import { tableName } from '../contract/table.ts'
 import type { Failure } from '../runtime/retry.ts'
-import type { FoldLoop } from './assignment/assignment.ts'
+import type { ConsumerContext } from './assignment/assignment.ts'
 import type { FreshnessSummary } from './insert/freshness.ts'
 import type { Uncertainty } from './warehouse/uncertain.ts'
 
@@ -38,25 +38,25 @@ export const emptyStatus: ConsumerStatus = {
   lastError: undefined,
 }
 
-export function statusOf({ generation, folder, watermarks }: FoldLoop): ConsumerStatus {
-  const tables = [...folder.tables.values()]
+export function statusOf({ generation, writer, watermarks }: ConsumerContext): ConsumerStatus {
+  const tables = [...writer.tables.values()]
   return {
     generation: generation.number,
-    database: folder.inserter.database,
+    database: writer.inserter.database,
     watermark: watermarks.visible,
     newest: watermarks.newest,
-    freshness: folder.freshness.summary(),
+    freshness: writer.freshness.summary(),
     changes: tables.reduce((sum, { folded }) => sum + folded, 0),
     tables: Object.fromEntries(
       tables.map(({ table, folded, diverted }) => [tableName(table), { folded, setAside: diverted }]),
     ),
-    uncertain: folder.uncertainty,
-    lastError: folder.failures.last,
+    uncertain: writer.uncertainty,
+    lastError: writer.failures.last,
   }
 }
 
 /** Why changes do not become visible at the moment; undefined when they do. A heartbeat of the source is one. */
-export function whyNothingFlows({ watermarks }: FoldLoop, limitMs: number): string | undefined {
+export function whyNothingFlows({ watermarks }: ConsumerContext, limitMs: number): string | undefined {
   if (watermarks.visible === undefined) return 'nothing of this generation has become visible in ClickHouse yet'
   const idleMs = performance.now() - watermarks.writtenAt
   return idleMs <= limitMs ? undefined : `nothing has become visible in ClickHouse for ${Math.round(idleMs / 1000)} s`

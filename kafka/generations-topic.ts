@@ -7,7 +7,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import type { KafkaConnection } from './client/cluster.ts'
 import { readCompacted } from './consumer/compacted-topic.ts'
 import type { Fetcher } from './consumer/fetcher.ts'
-import { openSink } from './producer/idempotent-producer.ts'
+import { openProducer } from './producer/idempotent-producer.ts'
 
 /**
  * The last word on every generation, in no particular order.
@@ -69,7 +69,7 @@ export async function writeGeneration(
     onError: ignore,
     ...(signal && { signal }),
   } as const
-  const sink = await openSink(kafka, options)
+  const sink = await openProducer(kafka, options)
   try {
     const key = Buffer.from(String(generation.number))
     const record = Buffer.concat([key, Buffer.from(JSON.stringify(generation))])

@@ -7,7 +7,7 @@ import type { Config } from '../runtime/config/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Progress } from './progress.ts'
 
-export interface Workspace {
+export interface ProducerContext {
   readonly config: Config
   /** Address of the source database. */
   readonly url: string

@@ -8,7 +8,7 @@ import { TopicRegistry } from '../kafka/registry/topic-registry.ts'
 import type { Config } from '../runtime/config/config.ts'
 import { flowLimitMs, healthRoutes } from '../runtime/health.ts'
 import { serve } from '../runtime/http.ts'
-import type { Life } from '../runtime/lifecycle.ts'
+import type { Lifecycle } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
 import { announce, withdraw } from '../runtime/service-discovery.ts'
@@ -21,15 +21,15 @@ export interface ProducerOptions {
   readonly postgres: string
   readonly kafka: Omit<KafkaOptions, 'clientId' | 'log'>
   readonly log: Log
-  readonly life: Life
+  readonly lifecycle: Lifecycle
   /** Begin a new generation beside the live one. */
   readonly newGeneration?: boolean
 }
 
 /** Captures until asked to stop. @throws {MillraceError} whatever needs an operator */
 export async function runProducer(options: ProducerOptions): Promise<void> {
-  const { config, postgres, log, life } = options
-  const { signal } = life
+  const { config, postgres, log, lifecycle } = options
+  const { signal } = lifecycle
   const progress = new Progress()
   const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const http = await serve({
@@ -38,28 +38,28 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
     routes: { ...healthRoutes(progress.pulse, () => progress.stopsFlow(limitMs)), '/status': () => progress.status() },
     log,
   })
-  life.opened('status server', () => http.close())
+  lifecycle.opened('status server', () => http.close())
   announce(config.directory, config.name, 'producer', http.url)
-  life.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
+  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log }, signal)
   const kafka = await progress.pulse.during(retry(connect, { what: 'connect to Kafka', signal, log }))
-  life.opened('kafka', () => kafka.close())
+  lifecycle.opened('kafka', () => kafka.close())
   const schemas = await progress.pulse.during(openSchemas(options, kafka))
   const fetcher = openFetcher(kafka)
-  life.opened('fetcher', () => fetcher.close())
-  const workspace = { config, url: postgres, kafka, fetcher, schemas, progress, log, signal }
-  await runCapture(workspace, options.newGeneration ?? false)
+  lifecycle.opened('fetcher', () => fetcher.close())
+  const context = { config, url: postgres, kafka, fetcher, schemas, progress, log, signal }
+  await runCapture(context, options.newGeneration ?? false)
 }
 
 /** The schemas, which we serve ourselves when no registry is configured. */
-async function openSchemas({ config, log, life }: ProducerOptions, kafka: KafkaConnection): Promise<SchemaStore> {
-  const open = () => openSchemaStore(kafka, config.kafka.registry, life.signal)
-  const schemas = await retry(open, { what: 'open the schemas', signal: life.signal, log })
-  life.opened('schemas', () => schemas.close())
+async function openSchemas({ config, log, lifecycle }: ProducerOptions, kafka: KafkaConnection): Promise<SchemaStore> {
+  const open = () => openSchemaStore(kafka, config.kafka.registry, lifecycle.signal)
+  const schemas = await retry(open, { what: 'open the schemas', signal: lifecycle.signal, log })
+  lifecycle.opened('schemas', () => schemas.close())
   if (schemas instanceof TopicRegistry) {
     const { host, registryPort: port } = config.http
     const server = await serve({ host, port, routes: registryRoutes(schemas), log })
-    life.opened('registry server', () => server.close())
+    lifecycle.opened('registry server', () => server.close())
     log.info('schemas are served', { url: server.url })
   }
   return schemas

@@ -6,7 +6,7 @@ import { tableName } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { Pulse } from '../runtime/health.ts'
 import type { DeadLetters } from './write/dead-letters.ts'
-import type { TableOutput } from './write/table-writer.ts'
+import type { TableWriter } from './write/table-writer.ts'
 
 export type Phase = 'starting' | 'loading' | 'streaming' | 'waiting'
 
@@ -44,7 +44,7 @@ export interface ProducerStatus {
 
 /** What is open at the moment. */
 export interface Work {
-  readonly outputs: readonly TableOutput[]
+  readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
   received(): number
   durable(): number
@@ -87,11 +87,11 @@ export class Progress {
 
   /** Keeps the counts of what was open. */
   end(): void {
-    for (const output of this.#work?.outputs ?? []) {
-      const counts = this.#earlier.get(tableName(output.captured.table)) ?? { records: 0, duplicates: 0 }
-      counts.records += output.records
-      counts.duplicates += output.duplicates
-      this.#earlier.set(tableName(output.captured.table), counts)
+    for (const writer of this.#work?.writers ?? []) {
+      const counts = this.#earlier.get(tableName(writer.captured.table)) ?? { records: 0, duplicates: 0 }
+      counts.records += writer.records
+      counts.duplicates += writer.duplicates
+      this.#earlier.set(tableName(writer.captured.table), counts)
     }
     this.#earlierLetters += this.#work?.deadLetters.records ?? 0
     this.#work = undefined
@@ -170,10 +170,10 @@ export class Progress {
 
   #counts(): Record<string, Counts> {
     const counts = new Map([...this.#earlier].map(([name, count]) => [name, { ...count }]))
-    for (const output of this.#work?.outputs ?? []) {
-      const name = tableName(output.captured.table)
+    for (const writer of this.#work?.writers ?? []) {
+      const name = tableName(writer.captured.table)
       const { records, duplicates } = counts.get(name) ?? { records: 0, duplicates: 0 }
-      counts.set(name, { records: records + output.records, duplicates: duplicates + output.duplicates })
+      counts.set(name, { records: records + writer.records, duplicates: duplicates + writer.duplicates })
     }
     return Object.fromEntries(counts)
   }

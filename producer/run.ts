@@ -3,7 +3,7 @@
 import { MillraceError } from '../runtime/errors.ts'
 import { pause } from '../runtime/pause.ts'
 import { Reminder } from '../runtime/reminder.ts'
-import type { Workspace } from './context.ts'
+import type { ProducerContext } from './context.ts'
 import { type Prepared, withGeneration } from './generation/generation.ts'
 import { streamChanges } from './stream/stream.ts'
 
@@ -17,13 +17,13 @@ const fewFailures = 10
 const healthyMs = 10_000
 
 /**
- * Captures until the workspace's signal fires. What passes by itself (Postgres or Kafka down, a rejected batch, another producer
+ * Captures until the context's signal fires. What passes by itself (Postgres or Kafka down, a rejected batch, another producer
  * still running) is tried again for ever, from the last record in the topics and from where the slot stands.
  * @param fresh begin a new generation, once
  * @throws {MillraceError} whatever needs an operator
  */
-export async function runCapture(workspace: Workspace, fresh: boolean): Promise<void> {
-  const { log, signal, progress } = workspace
+export async function runCapture(context: ProducerContext, fresh: boolean): Promise<void> {
+  const { log, signal, progress } = context
   let failures = 0
   let since = ''
   let begin = fresh
@@ -32,7 +32,7 @@ export async function runCapture(workspace: Workspace, fresh: boolean): Promise<
     begin = false
     const started = performance.now()
     try {
-      await streamChanges(workspace, prepared, lost)
+      await streamChanges(context, prepared, lost)
     } finally {
       if (performance.now() - started > healthyMs) failures = 0
     }
@@ -40,7 +40,7 @@ export async function runCapture(workspace: Workspace, fresh: boolean): Promise<
   while (!signal.aborted) {
     progress.pulse.beat()
     try {
-      await withGeneration(workspace, begin, stream)
+      await withGeneration(context, begin, stream)
     } catch (error) {
       if (signal.aborted) return
       progress.failed(error)

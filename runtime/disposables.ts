@@ -5,7 +5,7 @@ interface Opened {
   readonly close: () => unknown
 }
 
-export class Openings {
+export class Disposables {
   readonly #open: Opened[] = []
 
   /** Says how to close what has just been opened. */

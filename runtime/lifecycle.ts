@@ -1,12 +1,12 @@
 // runtime/lifecycle: one process from its start to its end: signals, the deadline, closing in reverse order.
 
-import { Openings } from './disposables.ts'
+import { Disposables } from './disposables.ts'
 import type { Log } from './log.ts'
 
 /** How a process ends. A service that SIGTERM tells to stop, and that does so, has done its work: 0. */
 export const exitCodes = { ok: 0, found: 1, failed: 2, interrupted: 130 } as const
 
-export interface Life {
+export interface Lifecycle {
   /** Fires once, when the process is asked to stop. Every wait must listen to it. */
   readonly signal: AbortSignal
   /** Says how to close what has just been opened; closed in reverse order, whether the work succeeds or not. */
@@ -15,7 +15,7 @@ export interface Life {
   stop(): void
 }
 
-export interface LifeOptions {
+export interface LifecycleOptions {
   readonly log: Log
   /** Milliseconds that stopping may take before the process ends whatever is left; default 10 s. */
   readonly deadlineMs?: number
@@ -24,7 +24,7 @@ export interface LifeOptions {
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** npm and tsx pass on a signal that the terminal has sent to the whole group: such a copy is no second Ctrl-C. */
-const echoMs = 500
+const signalDebounceMs = 500
 
 /**
  * Runs the work, then closes everything it opened. The first signal asks the work to stop; a second one, or the
@@ -32,11 +32,14 @@ const echoMs = 500
  * @returns the work's own exit code, or 130 after SIGINT
  * @throws what the work throws, except the abort it was asked for, else the first error of closing
  */
-export async function live(work: (life: Life) => Promise<number>, options: LifeOptions): Promise<number> {
+export async function runUntilStopped(
+  work: (lifecycle: Lifecycle) => Promise<number>,
+  options: LifecycleOptions,
+): Promise<number> {
   const { log, deadlineMs = 10_000 } = options
-  const openings = new Openings()
+  const disposables = new Disposables()
   const end = (why: string) => {
-    log.error(why, { unfinished: openings.names.join(', ') || 'the work itself' })
+    log.error(why, { unfinished: disposables.names.join(', ') || 'the work itself' })
     process.exit(exitCodes.interrupted)
   }
   const asked = listen(log, () => end('asked to stop a second time'))
@@ -47,10 +50,10 @@ export async function live(work: (life: Life) => Promise<number>, options: LifeO
   asked.signal.addEventListener('abort', startDeadline)
 
   const outcome = await settle(() =>
-    work({ signal: asked.signal, stop: asked.stop, opened: (name, close) => openings.opened(name, close) }),
+    work({ signal: asked.signal, stop: asked.stop, opened: (name, close) => disposables.opened(name, close) }),
   )
   startDeadline()
-  const closing = await settle(() => openings.close())
+  const closing = await settle(() => disposables.close())
   clearTimeout(deadline)
   asked.forget()
 
@@ -67,7 +70,7 @@ function listen(log: Log, onSecond: () => void) {
   let first: { readonly signal: NodeJS.Signals; readonly at: number } | undefined
   const onSignal = (signal: NodeJS.Signals) => {
     const at = performance.now()
-    if (first && at - first.at >= echoMs) onSecond()
+    if (first && at - first.at >= signalDebounceMs) onSecond()
     if (first) return
     first = { signal, at }
     log.info('stopping', { signal })

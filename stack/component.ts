@@ -38,7 +38,7 @@ export interface Server {
   /** The ports it needs, by purpose. */
   readonly portNames: readonly string[]
   /** Arguments that together appear, each exactly, only on the command line of this component of this directory. */
-  marks(data: string): readonly string[]
+  commandLineMarkers(data: string): readonly string[]
   /** Checks the machine, builds the data directory if there is none, and returns it. Leaves nothing half done. */
   prepare(context: StackContext, data: string | undefined): Promise<string>
   /** Removes what a killed predecessor left behind, and says how to run the component in the foreground. */

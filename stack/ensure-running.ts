@@ -27,7 +27,8 @@ export async function ensureRunning(server: Server, context: StackContext): Prom
   if (known && (await adopt(server, context, known))) return server.endpoints(known.ports)
   const data = await server.prepare(context, known?.data)
   // Without a state file nobody knows its ports.
-  for (const orphan of await findProcesses(server.marks(data))) await end(orphan, server.stopSignal, orphanGraceMs)
+  for (const orphan of await findProcesses(server.commandLineMarkers(data)))
+    await end(orphan, server.stopSignal, orphanGraceMs)
   for (let attempt = 1; ; attempt++) {
     const ports = await usablePorts(server, known)
     writeState(directory, server.name, { ports, data, advertised: known?.advertised ?? false })
@@ -47,7 +48,7 @@ export async function ensureRunning(server: Server, context: StackContext): Prom
 /** True when the component of an earlier run is there and answers; its process may be newer than the state says. */
 async function adopt(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
   const { directory, log, signal } = context
-  const found = await findProcesses(server.marks(known.data))
+  const found = await findProcesses(server.commandLineMarkers(known.data))
   for (const running of found) {
     if (await answers(server, running, { ...known, timeoutMs: adoptTimeoutMs, signal })) {
       writeState(directory, server.name, { ...known, advertised: true, ...running })

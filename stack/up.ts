@@ -83,7 +83,7 @@ export async function reset(directory: string, log: Log): Promise<void> {
 export async function kill(directory: string, component: Component): Promise<number> {
   const real = await realDirectory(directory)
   const data = dataOf(real, component)
-  const [running] = await findProcesses(servers[component].marks(data))
+  const [running] = await findProcesses(servers[component].commandLineMarkers(data))
   if (running === undefined) {
     throw new MillraceError('STACK_FAILED', {
       what: `${component} is not running`,
@@ -101,7 +101,7 @@ export async function kill(directory: string, component: Component): Promise<num
 async function stopAll(directory: string, log: Log): Promise<void> {
   for (const name of [...components].reverse()) {
     const server = servers[name]
-    for (const running of await findProcesses(server.marks(dataOf(directory, name)))) {
+    for (const running of await findProcesses(server.commandLineMarkers(dataOf(directory, name)))) {
       const clean = await end(running, server.stopSignal, stopTimeoutMs)
       if (clean) log.info(`${name} stopped`, { pid: running.pid })
       else log.warn(`${name} did not stop in ${stopTimeoutMs / 1000} s and was killed`, { pid: running.pid })

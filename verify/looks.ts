@@ -3,7 +3,7 @@
 import type { Log } from '../runtime/log.ts'
 import { attempt, isFailure } from './attempt.ts'
 import type { ReportCheck } from './checks.ts'
-import { type ReportComparison, Trial } from './report-verdict.ts'
+import { type ReportComparison, ReportVerdict } from './report-verdict.ts'
 import { compareReport } from './reports.ts'
 import type { SourceSnapshot } from './snapshot.ts'
 import { changedSince, type OpenedWarehouse } from './warehouse.ts'
@@ -25,7 +25,7 @@ export async function compareReports(
   looking: Looking,
   checks: readonly ReportCheck[],
 ): Promise<Record<string, ReportComparison>> {
-  const trials = new Map(checks.map(check => [check, new Trial()]))
+  const trials = new Map(checks.map(check => [check, new ReportVerdict()]))
   const undecided = () => checks.filter(check => trials.get(check)!.state === 'undecided')
   const until = performance.now() + patienceMs
   for (let look = 1; look <= looks && undecided().length > 0; look++) {
@@ -43,19 +43,19 @@ export async function compareReports(
 async function lookAt(
   { warehouse, snapshot, signal }: Looking & { readonly snapshot: SourceSnapshot },
   check: ReportCheck,
-  trial: Trial,
+  verdict: ReportVerdict,
 ): Promise<void> {
   const { clickhouse } = warehouse
   const compare = () => compareReport({ postgres: snapshot.client, clickhouse, check })
   const moved = () => changedSince(warehouse, snapshot.lsn)
   const failure = await attempt(snapshot.client, signal, async () => {
     const first = await compare()
-    trial.add(first, false)
+    verdict.add(first, false)
     if (first.differing.size === 0 || (await moved())) return {}
     // An aggregate's part may be visible just before the changelog's part that tells of the change: a second look is past that moment.
     const second = await compare()
-    trial.add(second, !(await moved()))
+    verdict.add(second, !(await moved()))
     return {}
   })
-  if (isFailure(failure)) trial.fail(failure)
+  if (isFailure(failure)) verdict.fail(failure)
 }

@@ -1,5 +1,5 @@
 // verify/policies: what leaves of a personal column, computed inside Postgres.
-// Shares no code with the gate that the values have passed.
+// Shares no code with the masker that wrote the values.
 
 import { createHash } from 'node:crypto'
 import type { Client } from 'pg'

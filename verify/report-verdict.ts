@@ -19,7 +19,7 @@ export interface ReportComparison {
 const shownRows = 20
 
 /** A report shows the present and Postgres a moment just before it, so a difference counts only where nothing happened between. */
-export class Trial {
+export class ReportVerdict {
   #rows = 0
   /** Rows that no look so far has found equal. */
   #suspects: ReadonlyMap<string, DifferingRow> | undefined

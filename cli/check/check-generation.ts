@@ -14,7 +14,7 @@ import { planGeneration } from '../../producer/generation/plan.ts'
 import { refuseRemains } from '../../producer/generation/remains.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { CommandContext } from '../command.ts'
-import { knownGenerations } from '../context.ts'
+import { knownGenerations } from '../connections.ts'
 import type { Services } from '../servers.ts'
 
 interface Place {
@@ -65,15 +65,15 @@ async function lookAtRecords(
   context: CommandContext,
   { url, kafka: options }: { url: string; kafka: Services['kafka'] },
 ): Promise<{ slot: string; finding: Finding; deletion: boolean }> {
-  const { config, log, life } = context
+  const { config, log, lifecycle } = context
   const kafka = await connectKafka({ ...options, clientId: `${config.name}-check`, log })
-  life.opened('kafka', () => kafka.close())
+  lifecycle.opened('kafka', () => kafka.close())
   const fetcher = openFetcher(kafka)
-  life.opened('fetcher', () => fetcher.close())
-  const generations = await knownGenerations({ kafka, fetcher, config, signal: life.signal })
+  lifecycle.opened('fetcher', () => fetcher.close())
+  const generations = await knownGenerations({ kafka, fetcher, config, signal: lifecycle.signal })
   const { plan } = planGeneration(generations, false)
   const deletion = await mayTopicsBeDeleted(kafka)
-  const { source: identity } = await identify(url, life.signal)
+  const { source: identity } = await identify(url, lifecycle.signal)
   if (plan.kind === 'resume') {
     const { generation } = plan
     const { publication } = config.source

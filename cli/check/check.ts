@@ -26,10 +26,10 @@ export function checkCommand(program: Command): void {
 }
 
 async function runCheck(context: CommandContext, { fix, json }: CheckOptions): Promise<number> {
-  const { config, life } = context
+  const { config, lifecycle } = context
   const { postgres: url, kafka } = await findServices(context)
   const { slot, checks: ofKafka } = await checkGeneration(context, { url, kafka })
-  const ofConnection = await checkReplication(url, life.signal)
+  const ofConnection = await checkReplication(url, lifecycle.signal)
   const checks = await withClient(url, async client => {
     const look = async () => {
       const { tables, leftOut } = await chooseTables(client, config)
@@ -52,10 +52,10 @@ async function runCheck(context: CommandContext, { fix, json }: CheckOptions): P
 async function findServices({
   config,
   log,
-  life,
+  lifecycle,
 }: CommandContext): Promise<Pick<Services, 'postgres'> & Partial<Services>> {
   const isAlone = config.source.url !== undefined && config.kafka.brokers === undefined
-  return openServices(config, log, life.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
+  return openServices(config, log, lifecycle.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
 }
 
 const marks: Record<CheckState, string> = { pass: 'ok  ', warn: 'warn', fail: 'FAIL', unknown: '??? ' }

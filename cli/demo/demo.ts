@@ -48,14 +48,14 @@ export function demoCommand(program: Command): void {
 
 async function runDemo(context: CommandContext, options: DemoOptions): Promise<number> {
   const started = performance.now()
-  const { config, log, life } = context
-  const services = await openServices(config, log, life.signal, everything)
-  life.opened('stack', () => down(config.directory, log))
+  const { config, log, lifecycle } = context
+  const services = await openServices(config, log, lifecycle.signal, everything)
+  lifecycle.opened('stack', () => down(config.directory, log))
   await loadHistory(services, context, Number(options.orders))
   const common = sameConfiguration({ config: salesConfig, ...options, directory: config.directory })
   const start = (name: string, ...args: string[]): Child => {
     const child = startChild(name, [...common, ...args], config.directory)
-    life.opened(name, () => child.stop())
+    lifecycle.opened(name, () => child.stop())
     return child
   }
   const workers = [start('consumer', 'consumer'), start('producer', 'producer')]
@@ -91,9 +91,9 @@ async function loadHistory(services: Services, { log }: CommandContext, orders: 
 }
 
 /** The first visible watermark says that the whole initial load has been folded. */
-async function untilLoaded({ config, life }: CommandContext): Promise<void> {
+async function untilLoaded({ config, lifecycle }: CommandContext): Promise<void> {
   const deadline = performance.now() + loadTimeoutMs
-  while (!life.signal.aborted) {
+  while (!lifecycle.signal.aborted) {
     const status = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
     if (status?.watermark !== undefined) return
     if (performance.now() > deadline) {
@@ -102,19 +102,19 @@ async function untilLoaded({ config, life }: CommandContext): Promise<void> {
         next: `look at the logs in ${config.directory}/log`,
       })
     }
-    await tick(200, life.signal)
+    await tick(200, lifecycle.signal)
   }
 }
 
 /** Draws until asked to stop, or for so many seconds. */
 async function watch({ context, services, seconds }: Demo, limit = Number.POSITIVE_INFINITY): Promise<void> {
-  const { config, life } = context
+  const { config, lifecycle } = context
   const screen = new DemoScreen()
   const clickhouse = connectClickhouse(services.clickhouse)
-  life.opened('screen', () => clickhouse.close())
+  lifecycle.opened('screen', () => clickhouse.close())
   const from = performance.now()
   let last = { at: from, changes: 0 }
-  while (!life.signal.aborted && performance.now() - from < limit * 1000) {
+  while (!lifecycle.signal.aborted && performance.now() - from < limit * 1000) {
     const status = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
     const now = performance.now()
     const changes = status?.changes ?? last.changes
@@ -130,7 +130,7 @@ async function watch({ context, services, seconds }: Demo, limit = Number.POSITI
       ...reports,
       next: nextSteps(services),
     })
-    await tick(1000, life.signal)
+    await tick(1000, lifecycle.signal)
   }
 }
 
@@ -147,11 +147,11 @@ FROM analytics.territory_top_customers WHERE rank <= 2 AND sales_territory_id <=
 }
 
 async function finish({ context, services, seconds }: Demo, generator: Child, asJson: boolean): Promise<number> {
-  const { config, log, life } = context
+  const { config, log, lifecycle } = context
   const status = await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')
   await generator.stop()
   const { changes } = JSON.parse(generator.lastLine()) as { changes: number }
-  const verification = await verify({ config, services, log, signal: life.signal })
+  const verification = await verify({ config, services, log, signal: lifecycle.signal })
   const result = demoResult(verification, { seconds: Math.round(seconds()), freshness_ms: status?.freshness, changes })
   if (asJson) printJson(result)
   else process.stdout.write(`${title(verification)} after ${result.seconds} s and ${changes} changes\n`)

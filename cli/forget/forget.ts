@@ -13,7 +13,7 @@ import { carryOut } from '../../runtime/steps.ts'
 import { type Find, type Search, searchDatabases, searchTopics } from '../../verify/residue-search.ts'
 import { sameConfiguration } from '../child-process.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
-import { type CommandWorkspace, knownGenerations, openWorkspace } from '../context.ts'
+import { knownGenerations, openConnections, type PipelineConnections } from '../connections.ts'
 import { dropOne, reportGenerations } from '../generations.ts'
 import { closeJournal, erase, forgetFile, type Person } from './erase-person.ts'
 import { type Forms, formsOf } from './former-values.ts'
@@ -82,39 +82,39 @@ function readPerson(args: readonly string[]): Person {
 async function forget(context: CommandContext, person: Person, sameConfig: readonly string[]): Promise<Proof> {
   const { config, log } = context
   forgetFile(config, person.subject)
-  const workspace = await openWorkspace(context)
-  const tables = await liveTables(workspace)
-  const { rows, lsn } = await erase(workspace.url, config, person)
+  const connections = await openConnections(context)
+  const tables = await liveTables(connections)
+  const { rows, lsn } = await erase(connections.url, config, person)
   log.info('erased in Postgres', { subject: person.subject })
   const forms = formsOf(rows, tables, () => loadHashKey(config, { make: false }))
-  const generation = await renew(context, workspace, { after: lsn, sameConfig })
+  const generation = await renew(context, connections, { after: lsn, sameConfig })
   const dropped: number[] = []
-  for (const { number } of await reportGenerations(workspace)) {
+  for (const { number } of await reportGenerations(connections)) {
     if (number >= generation.number) continue
-    await carryOut(dropOne(workspace, number), log)
+    await carryOut(dropOne(connections, number), log)
     dropped.push(number)
   }
-  const proof = { ...person, generation: generation.number, dropped, ...(await search(workspace, forms)) }
+  const proof = { ...person, generation: generation.number, dropped, ...(await search(connections, forms)) }
   if (proof.ok) closeJournal(config, person)
   return proof
 }
 
 /** As the topics of the live generation hold them. */
-async function liveTables(workspace: CommandWorkspace): Promise<Table[]> {
-  const live = newestGeneration(await knownGenerations(workspace))
+async function liveTables(connections: PipelineConnections): Promise<Table[]> {
+  const live = newestGeneration(await knownGenerations(connections))
   if (live?.state !== 'live') {
     throw new MillraceError('NOTHING_LOADED', {
       what: 'there is no live generation, so nobody can be forgotten downstream',
       next: 'erase the person in Postgres, then load: millrace start',
     })
   }
-  return newestShapes(live.tables, workspace.schemas)
+  return newestShapes(live.tables, connections.schemas)
 }
 
-async function search(workspace: CommandWorkspace, { needles, ownRows, tooShort }: Forms) {
-  const { config, clickhouse } = workspace
+async function search(connections: PipelineConnections, { needles, ownRows, tooShort }: Forms) {
+  const { config, clickhouse } = connections
   const databases = (await findDatabases(clickhouse, config.name)).map(({ name }) => name)
-  const topics = await searchTopics(workspace, `${config.name}.`, needles)
+  const topics = await searchTopics(connections, `${config.name}.`, needles)
   const tables = await searchDatabases(clickhouse, databases, { needles, ownRows })
   const finds = [...topics.finds, ...tables.finds]
   const own = ownRows.flatMap(({ columns }) => Object.values(columns).map(({ label }) => `${label} (own rows)`))

@@ -9,7 +9,7 @@ import { askStatus } from '../../runtime/service-discovery.ts'
 import { until } from '../../stack/until.ts'
 import { failWithChild, startChild } from '../child-process.ts'
 import type { CommandContext } from '../command.ts'
-import { type CommandWorkspace, knownGenerations } from '../context.ts'
+import { knownGenerations, type PipelineConnections } from '../connections.ts'
 
 /** A load takes as long as it takes; the signal ends the wait. */
 const forever = { timeoutMs: Number.MAX_SAFE_INTEGER, everyMs: 500 }
@@ -22,28 +22,28 @@ const forever = { timeoutMs: Number.MAX_SAFE_INTEGER, everyMs: 500 }
  * @throws {MillraceError} as the producer; CHILD_ENDED when the consumer fails
  */
 export async function renew(
-  { config, life, log }: CommandContext,
-  workspace: CommandWorkspace,
+  { config, lifecycle, log }: CommandContext,
+  connections: PipelineConnections,
   { after, sameConfig }: { after: number; sameConfig: readonly string[] },
 ): Promise<Generation> {
   const stop = new AbortController()
-  const signal = AbortSignal.any([life.signal, stop.signal])
-  const newest = newestGeneration(await knownGenerations(workspace))
+  const signal = AbortSignal.any([lifecycle.signal, stop.signal])
+  const newest = newestGeneration(await knownGenerations(connections))
   const isYoungEnough = newest?.state === 'live' && newest.consistentPoint >= after
   // One that is young enough may have a producer; if so, this one waits beside it.
-  const capture = runCapture({ ...workspace, signal }, !isYoungEnough)
+  const capture = runCapture({ ...connections, signal }, !isYoungEnough)
   const endings: Promise<never>[] = [capture.then(() => new Promise<never>(() => {}))]
   try {
     if ((await askStatus<ConsumerStatus>(config.directory, config.name, 'consumer')) === undefined) {
       const consumer = startChild('consumer', [...sameConfig, 'consumer'], config.directory)
-      life.opened('consumer', () => consumer.stop())
+      lifecycle.opened('consumer', () => consumer.stop())
       endings.push(failWithChild([consumer], config.directory))
     }
     let found: Generation | undefined
     const shown = async () => {
-      life.signal.throwIfAborted()
-      found = newestGeneration(await knownGenerations(workspace))
-      return found?.state === 'live' && found.consistentPoint >= after && (await isVisible(workspace, found))
+      lifecycle.signal.throwIfAborted()
+      found = newestGeneration(await knownGenerations(connections))
+      return found?.state === 'live' && found.consistentPoint >= after && (await isVisible(connections, found))
     }
     await Promise.race([until(shown, forever), ...endings])
     log.info('the new generation is visible', { generation: found!.number })
@@ -55,7 +55,10 @@ export async function renew(
 }
 
 /** Its first watermark is written after the stable views have been switched. */
-async function isVisible({ clickhouse, services, config }: CommandWorkspace, { number }: Generation): Promise<boolean> {
+async function isVisible(
+  { clickhouse, services, config }: PipelineConnections,
+  { number }: Generation,
+): Promise<boolean> {
   const database = generationDatabase(config.name, number)
   const [table] = await clickhouse.rows(
     `SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'watermark'`,

@@ -42,14 +42,14 @@ export function exportCommand(program: Command): void {
 }
 
 async function exportView(context: CommandContext, options: ExportOptions, [view]: readonly string[]): Promise<number> {
-  const { config, log, life } = context
+  const { config, log, lifecycle } = context
   const { where, output, force } = options
   const format = options.format ?? formatOf(output)
   if (output === standardOutput) refuseTerminal(format)
   else await refuseTarget(output, force === true)
-  const services = await openServices(config, log, life.signal, ['clickhouse'])
+  const services = await openServices(config, log, lifecycle.signal, ['clickhouse'])
   const clickhouse = connectClickhouse(services.clickhouse)
-  life.opened('clickhouse', () => clickhouse.close())
+  lifecycle.opened('clickhouse', () => clickhouse.close())
   const names = (await findStableViews(clickhouse, { pipeline: config.name })).map(
     ({ database, name }) => `${database}.${name}`,
   )
@@ -57,15 +57,15 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
   const [database, ...rest] = view!.split('.')
   try {
     const request = { database: database!, name: rest.join('.'), format, where }
-    const { body, rows } = await openExport(clickhouse, request, life.signal)
-    await write(body, output, life.signal).catch(error => {
+    const { body, rows } = await openExport(clickhouse, request, lifecycle.signal)
+    await write(body, output, lifecycle.signal).catch(error => {
       throw wrapClickhouseError(error, clickhouse.url, `export of ${view}`)
     })
     log.info('exported', { view, format, rows, ...(output === standardOutput ? {} : { file: output }) })
     return exitCodes.ok
   } catch (error) {
     // Asked to stop: unlike a service, it has not done its work then.
-    if (life.signal.aborted) return exitCodes.interrupted
+    if (lifecycle.signal.aborted) return exitCodes.interrupted
     throw error
   }
 }

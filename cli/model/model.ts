@@ -37,7 +37,7 @@ export function modelCommand(program: Command): void {
 }
 
 /** Nothing needs to be captured yet: tables and views are made without rows, in a database that is dropped again. */
-async function describe({ config, log, life }: CommandContext, { dbt }: ModelOptions): Promise<void> {
+async function describe({ config, log, lifecycle }: CommandContext, { dbt }: ModelOptions): Promise<void> {
   if (config.model === undefined) {
     throw new MillraceError('USAGE', {
       what: 'there is no model to describe',
@@ -45,7 +45,7 @@ async function describe({ config, log, life }: CommandContext, { dbt }: ModelOpt
     })
   }
   const model = loadModel(config.model, config.reportTimeZone)
-  const services = await openServices(config, log, life.signal, ['postgres', 'clickhouse'])
+  const services = await openServices(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
   const { choice, foreignKeys } = await withClient(services.postgres, async client => ({
     choice: await chooseTables(client, config),
     foreignKeys: await readForeignKeys(client),

@@ -22,14 +22,14 @@ export function rolesCommand(program: Command): void {
     .option('--sql', 'print the statements instead of running them')
     .option('--xml', "print them as a file of ClickHouse's users.d instead")
     .action(
-      runs<RolesOptions>('roles', async ({ config, log, life }, { sql, xml }) => {
+      runs<RolesOptions>('roles', async ({ config, log, lifecycle }, { sql, xml }) => {
         const roles = modelRoles(config)
         if (sql) process.stdout.write(`${roles.flatMap(roleStatements).join(';\n')};\n`)
         if (xml) process.stdout.write(rolesFile(roles))
         if (sql || xml) return exitCodes.ok
-        const services = await openServices(config, log, life.signal, ['clickhouse'])
+        const services = await openServices(config, log, lifecycle.signal, ['clickhouse'])
         const clickhouse = connectClickhouse(services.clickhouse)
-        life.opened('clickhouse', () => clickhouse.close())
+        lifecycle.opened('clickhouse', () => clickhouse.close())
         for (const role of roles) {
           await make(clickhouse, role)
           log.info('role', { name: role.name, reads: role.reads.join(', ') })

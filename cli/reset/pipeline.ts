@@ -22,7 +22,7 @@ import { dropGeneration } from '../../producer/generation/cleanup.ts'
 import { adoptRemains, findRemains, isOurs } from '../../producer/generation/remains.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Steps } from '../../runtime/steps.ts'
-import { type CommandWorkspace, knownGenerations } from '../context.ts'
+import { knownGenerations, type PipelineConnections } from '../connections.ts'
 
 /** What is to be destroyed, as it was found and asked for before any of it was. */
 export interface Retired {
@@ -37,9 +37,9 @@ export interface Retired {
  * Every generation that is not gone, and those that a call before may have left half removed.
  * @throws {MillraceError} GENERATION_CHANGED when one is of another source
  */
-export async function findRetired({ config, kafka, url, ...workspace }: CommandWorkspace): Promise<Retired> {
+export async function findRetired({ config, kafka, url, ...connections }: PipelineConnections): Promise<Retired> {
   const { source: identity } = await identify(url)
-  const known = await knownGenerations({ ...workspace, config, kafka })
+  const known = await knownGenerations({ ...connections, config, kafka })
   refuseOtherSource(known, identity)
   const topics = await listTopics(kafka, `${config.name}.`)
   const inPostgres = await withClient(url, async client => [
@@ -59,15 +59,18 @@ export async function findRetired({ config, kafka, url, ...workspace }: CommandW
  * With a wrong address of Kafka, the rows would be taken from under a pipeline that another Kafka counts.
  * @throws {MillraceError} GENERATION_UNKNOWN when something reads this database under this pipeline's names and has no record here
  */
-export async function refuseOtherReaders(workspace: CommandWorkspace, { known, identity }: Retired): Promise<void> {
-  const { publications, slots } = await findRemains(workspace, { generations: known, identity })
-  const ours = new Set(publications.filter(({ owner }) => isOurs(owner, workspace, identity)).map(({ name }) => name))
+export async function refuseOtherReaders(
+  connections: PipelineConnections,
+  { known, identity }: Retired,
+): Promise<void> {
+  const { publications, slots } = await findRemains(connections, { generations: known, identity })
+  const ours = new Set(publications.filter(({ owner }) => isOurs(owner, connections, identity)).map(({ name }) => name))
   const here = slots.filter(({ database }) => identity.endsWith(`/${database}`))
   const foreign = new Set([...here, ...publications].map(({ name }) => name).filter(name => !ours.has(name)))
   if (foreign.size === 0) return
   throw new MillraceError('GENERATION_UNKNOWN', {
     what: `nothing was destroyed, since this database has slots or publications of generations that this Kafka has no record of: ${[...foreign].join(', ')}`,
-    where: `source ${identity}, Kafka cluster ${workspace.kafka.clusterId}`,
+    where: `source ${identity}, Kafka cluster ${connections.kafka.clusterId}`,
     next: 'correct kafka.brokers if the pipeline belongs to another Kafka; if nobody needs them any more, drop them: the producer names the statements when it is started',
   })
 }
@@ -79,12 +82,12 @@ export async function refuseOtherReaders(workspace: CommandWorkspace, { known, i
  * finished.
  * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
  */
-export async function* retireGenerations(workspace: CommandWorkspace, retired: Retired): Steps {
-  const { config, kafka } = workspace
+export async function* retireGenerations(connections: PipelineConnections, retired: Retired): Steps {
+  const { config, kafka } = connections
   const { known, generations, identity } = retired
-  const adopted = await adoptRemains(workspace, { generations: known, identity })
+  const adopted = await adoptRemains(connections, { generations: known, identity })
   if (adopted.length > 0) yield 'what has no record is recorded as dropped'
-  for (const generation of [...generations, ...adopted]) yield* dropGeneration(workspace, generation)
+  for (const generation of [...generations, ...adopted]) yield* dropGeneration(connections, generation)
   const isOfGeneration = new RegExp(`^${config.name}\\.\\d+\\.`)
   const left = (await listTopics(kafka, `${config.name}.`)).filter(topic => isOfGeneration.test(topic))
   await deleteTopics(kafka, left)
@@ -110,7 +113,7 @@ export interface Warehouses {
   readonly views: readonly StableView[]
 }
 
-export async function findWarehouses({ config, kafka, clickhouse, log }: CommandWorkspace): Promise<Warehouses> {
+export async function findWarehouses({ config, kafka, clickhouse, log }: PipelineConnections): Promise<Warehouses> {
   const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
   const databases: Warehouses['databases'][number][] = []
   for (const { owner, ...database } of await findDatabases(clickhouse, config.name)) {
@@ -124,11 +127,11 @@ export async function findWarehouses({ config, kafka, clickhouse, log }: Command
  * The live generation is folded from its topics' beginning when a consumer starts, so they must reach back so far.
  * @throws {MillraceError} OFFSETS_MISSING when they do not; GROUP_ACTIVE while somebody folds it
  */
-export async function findRefolded(workspace: CommandWorkspace): Promise<Generation | undefined> {
-  const live = newestGeneration(await knownGenerations(workspace))
+export async function findRefolded(connections: PipelineConnections): Promise<Generation | undefined> {
+  const live = newestGeneration(await knownGenerations(connections))
   if (live === undefined) return undefined
-  await requireWholeTopics(workspace, live)
-  await requireNoMembers(workspace.kafka, consumerGroup(workspace.config.name, live.number))
+  await requireWholeTopics(connections, live)
+  await requireNoMembers(connections.kafka, consumerGroup(connections.config.name, live.number))
   return live
 }
 
@@ -138,7 +141,7 @@ export async function findRefolded(workspace: CommandWorkspace): Promise<Generat
  * @throws {MillraceError} GROUP_ACTIVE
  */
 export async function* dropWarehouses(
-  { config, kafka, clickhouse }: CommandWorkspace,
+  { config, kafka, clickhouse }: PipelineConnections,
   { databases, views }: Warehouses,
   refolded: Generation | undefined,
 ): Steps {
@@ -158,7 +161,7 @@ export async function* dropWarehouses(
   }
 }
 
-async function requireWholeTopics({ fetcher }: CommandWorkspace, { tables }: Generation): Promise<void> {
+async function requireWholeTopics({ fetcher }: PipelineConnections, { tables }: Generation): Promise<void> {
   for (const { topic } of tables) {
     const starts = await fetcher.startOffsets(topic)
     const partition = starts.findIndex(start => start > 0)

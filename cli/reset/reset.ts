@@ -10,7 +10,7 @@ import { askStatus } from '../../runtime/service-discovery.ts'
 import { carryOut, type Steps } from '../../runtime/steps.ts'
 import { reset } from '../../stack/up.ts'
 import { type CommandContext, runs } from '../command.ts'
-import { type CommandWorkspace, openWorkspace } from '../context.ts'
+import { openConnections, type PipelineConnections } from '../connections.ts'
 import { refuseIfKept } from '../obstacles.ts'
 import {
   dropWarehouses,
@@ -30,7 +30,7 @@ interface Part {
   /** What has to be typed. */
   readonly name: (config: Config) => string
   /** Its first step comes after everything that could refuse has been asked. */
-  readonly destroy: (workspace: CommandWorkspace) => Steps
+  readonly destroy: (connections: PipelineConnections) => Steps
 }
 
 const pipelineName = ({ name }: Config) => name
@@ -39,10 +39,10 @@ const parts: Readonly<Record<string, Part>> = {
   source: {
     what: config => `all rows of ${sourceSchemas(config).join(', ')} in Postgres, and the topics that tell of them`,
     name: config => sourceSchemas(config)[0]!,
-    async *destroy(workspace) {
-      await rehearse(workspace)
-      yield* destroyTopics(workspace)
-      yield* destroySource(workspace)
+    async *destroy(connections) {
+      await rehearse(connections)
+      yield* destroyTopics(connections)
+      yield* destroySource(connections)
     },
   },
   topics: {
@@ -53,12 +53,12 @@ const parts: Readonly<Record<string, Part>> = {
   warehouse: {
     what: ({ name }) => `all databases of ${name} in ClickHouse; they are built anew from the topics by the next start`,
     name: pipelineName,
-    async *destroy(workspace) {
-      const refolded = await findRefolded(workspace)
-      const warehouses = await findWarehouses(workspace)
-      const groups = refolded === undefined ? [] : [consumerGroup(workspace.config.name, refolded.number)]
-      await refuseIfKept(workspace, { ...named(warehouses), groups })
-      yield* dropWarehouses(workspace, warehouses, refolded)
+    async *destroy(connections) {
+      const refolded = await findRefolded(connections)
+      const warehouses = await findWarehouses(connections)
+      const groups = refolded === undefined ? [] : [consumerGroup(connections.config.name, refolded.number)]
+      await refuseIfKept(connections, { ...named(warehouses), groups })
+      yield* dropWarehouses(connections, warehouses, refolded)
     },
   },
   star: {
@@ -70,32 +70,32 @@ const parts: Readonly<Record<string, Part>> = {
     what: config =>
       `all rows of ${sourceSchemas(config).join(', ')} in Postgres, all topics and all databases of ${config.name}`,
     name: pipelineName,
-    async *destroy(workspace) {
-      await rehearse(workspace)
-      const warehouses = await findWarehouses(workspace)
-      await refuseIfKept(workspace, named(warehouses))
-      yield* destroyTopics(workspace)
-      yield* dropWarehouses(workspace, warehouses, undefined)
-      yield* destroySource(workspace)
+    async *destroy(connections) {
+      await rehearse(connections)
+      const warehouses = await findWarehouses(connections)
+      await refuseIfKept(connections, named(warehouses))
+      yield* destroyTopics(connections)
+      yield* dropWarehouses(connections, warehouses, undefined)
+      yield* destroySource(connections)
     },
   },
 }
 
-async function* destroyTopics(workspace: CommandWorkspace): Steps {
-  const retired = await findRetired(workspace)
-  await refuseIfKept(workspace, retired)
-  yield* retireGenerations(workspace, retired)
+async function* destroyTopics(connections: PipelineConnections): Steps {
+  const retired = await findRetired(connections)
+  await refuseIfKept(connections, retired)
+  yield* retireGenerations(connections, retired)
 }
 
-async function* destroySource({ url, config }: CommandWorkspace): Steps {
+async function* destroySource({ url, config }: PipelineConnections): Steps {
   await recreateSource(url, config, { rehearsal: false })
   yield `the source is empty: ${sourceSchemas(config).join(' ')}`
 }
 
 /** Whatever could refuse to empty the source. */
-async function rehearse(workspace: CommandWorkspace): Promise<void> {
-  const { url, config } = workspace
-  await refuseOtherReaders(workspace, await findRetired(workspace))
+async function rehearse(connections: PipelineConnections): Promise<void> {
+  const { url, config } = connections
+  await refuseOtherReaders(connections, await findRetired(connections))
   await recreateSource(url, config, { rehearsal: true })
 }
 
@@ -104,8 +104,8 @@ function named({ databases, views }: Warehouses): ToDrop {
 }
 
 /** What `millrace reset` does for a part, step by step. */
-export function destruction(part: string, workspace: CommandWorkspace): Steps {
-  return parts[part]!.destroy(workspace)
+export function destruction(part: string, connections: PipelineConnections): Steps {
+  return parts[part]!.destroy(connections)
 }
 
 interface ResetOptions {
@@ -123,11 +123,11 @@ export function resetCommand(program: Command): void {
     .action(
       runs<ResetOptions>('reset', async (context, { yes, confirm }, [name]) => {
         if (name !== undefined) return resetPart(context, name, confirm)
-        const { config, log, life } = context
+        const { config, log, lifecycle } = context
         if (!yes) {
           const question = `Delete all data of the local stack in ${config.directory}? [y/N] `
           const remedy = { where: config.directory, next: 'add --yes if all data there may be deleted' }
-          if (!/^y(es)?$/i.test(await ask(question, life.signal, remedy))) throw nothingDone(remedy)
+          if (!/^y(es)?$/i.test(await ask(question, lifecycle.signal, remedy))) throw nothingDone(remedy)
         }
         await reset(config.directory, log)
       }),
@@ -135,7 +135,7 @@ export function resetCommand(program: Command): void {
 }
 
 async function resetPart(context: CommandContext, name: string, confirm: string | undefined): Promise<void> {
-  const { config, life, log } = context
+  const { config, lifecycle, log } = context
   const part = Object.hasOwn(parts, name) ? parts[name]! : undefined
   if (!part) {
     const next = `name one of ${Object.keys(parts).join(', ')}`
@@ -145,9 +145,9 @@ async function resetPart(context: CommandContext, name: string, confirm: string 
   await refuseWhileRunning(config)
   const remedy = { where: `reset ${name}`, next: `add --confirm ${wanted} if that may be destroyed` }
   const question = `This destroys ${part.what(config)}.\nType ${wanted} to go on: `
-  const typed = confirm ?? (await ask(question, life.signal, remedy))
+  const typed = confirm ?? (await ask(question, lifecycle.signal, remedy))
   if (typed !== wanted) throw nothingDone(remedy)
-  await carryOut(part.destroy(await openWorkspace(context)), log)
+  await carryOut(part.destroy(await openConnections(context)), log)
   log.info('done', { reset: name })
 }
 

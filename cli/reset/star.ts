@@ -14,36 +14,36 @@ import { joinGroup, type Membership } from '../../kafka/group/group.ts'
 import { loadModel, type Model, unrebuildable } from '../../modeling/model.ts'
 import { reconcile } from '../../modeling/reconcile.ts'
 import type { Config } from '../../runtime/config/config.ts'
-import { Openings } from '../../runtime/disposables.ts'
+import { Disposables } from '../../runtime/disposables.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Steps } from '../../runtime/steps.ts'
-import { type CommandWorkspace, knownGenerations } from '../context.ts'
+import { knownGenerations, type PipelineConnections } from '../connections.ts'
 import { refuseIfKept } from '../obstacles.ts'
 
 /**
  * Until all of it stands again, the comment of the database keeps consumers out, which would otherwise fold into aggregates that lack what came before.
  * @throws {MillraceError} USAGE without a model, or for one with a table that cannot be recomputed; NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
  */
-export async function* rebuildStar(workspace: CommandWorkspace): Steps {
-  const { config, services, schemas, clickhouse } = workspace
+export async function* rebuildStar(connections: PipelineConnections): Steps {
+  const { config, services, schemas, clickhouse } = connections
   const model = rebuildableModel(config)
-  const generation = newestGeneration(await knownGenerations(workspace))
+  const generation = newestGeneration(await knownGenerations(connections))
   const databases = await findDatabases(clickhouse, config.name)
   if (generation?.state !== 'live' || !databases.some(({ number }) => number === generation.number)) {
     const next = 'start the producer and the consumer; millrace status shows how far they are'
     throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live and folded', next })
   }
-  const openings = new Openings()
+  const disposables = new Disposables()
   try {
-    const membership = await joinAlone(workspace, generation)
-    openings.opened('group', () => membership.leave())
+    const membership = await joinAlone(connections, generation)
+    disposables.opened('group', () => membership.leave())
     const parts = { config, clickhouse: services.clickhouse, generation, schemas, during: 'rebuilt' } as const
     const bare = await openWarehouse({ ...parts, model: undefined })
-    openings.opened('tables', () => bare.clickhouse.close())
+    disposables.opened('tables', () => bare.clickhouse.close())
     const own = [...bare.tables.values()].map(({ table }) => storageName(table.schema, table.name))
     const objects = await modelObjects(bare.clickhouse, own)
     const name = bare.database
-    await refuseIfKept(workspace, { tables: objects.map(object => ({ database: name, name: object.name })) })
+    await refuseIfKept(connections, { tables: objects.map(object => ({ database: name, name: object.name })) })
     const database = { name, owner: { pipeline: config.name, ...generation } }
     await markDatabase(clickhouse, database, 'rebuilt')
     yield `database ${name} is marked as being rebuilt`
@@ -55,7 +55,7 @@ export async function* rebuildStar(workspace: CommandWorkspace): Steps {
       yield `${name} is gone`
     }
     const warehouse = await openWarehouse({ ...parts, model })
-    openings.opened('model', () => warehouse.clickhouse.close())
+    disposables.opened('model', () => warehouse.clickhouse.close())
     yield 'the objects of the model are made'
     for (const [table, rows] of await reconcile(warehouse.clickhouse, model))
       yield `${table} is built anew: ${rows} rows`
@@ -64,7 +64,7 @@ export async function* rebuildStar(workspace: CommandWorkspace): Steps {
     yield 'the views of the model are published'
     await markDatabase(clickhouse, database)
   } finally {
-    await openings.close()
+    await disposables.close()
   }
 }
 
@@ -85,7 +85,7 @@ function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
 
 /** Being the only member of the group, this process keeps every consumer from folding meanwhile, wherever it runs. */
 async function joinAlone(
-  { config, kafka, signal }: CommandWorkspace,
+  { config, kafka, signal }: PipelineConnections,
   { number, tables }: Generation,
 ): Promise<Membership> {
   const groupId = consumerGroup(config.name, number)
@@ -94,7 +94,7 @@ async function joinAlone(
     groups: tables.map(({ topic, partitions }) => ({ topics: [topic], partitions })),
   })
   try {
-    await membership.assigned(signal)
+    await membership.awaitAssignment(signal)
     if (membership.soleMember) return membership
     throw new MillraceError('SERVICES_RUNNING', {
       what: 'a consumer folds this generation',

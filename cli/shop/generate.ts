@@ -31,9 +31,9 @@ export function generateCommand(program: Command): void {
       .option('--count <count>', 'how many', wholeNumber, 100)
       .action(
         runs<Common & { count: number }>('generate', async (context, { count, seed = newSeed(), json }) => {
-          const { log, life } = context
+          const { log, lifecycle } = context
           const url = await sourceUrl(context)
-          const made = await generateOnce({ url, kind, count, seed, from: 'command', log, signal: life.signal })
+          const made = await generateOnce({ url, kind, count, seed, from: 'command', log, signal: lifecycle.signal })
           if (json) printLine({ ...made, seed })
         }),
       )
@@ -60,7 +60,7 @@ interface ScenarioOptions extends Common {
 }
 
 async function runScenario(context: CommandContext, options: ScenarioOptions, args: readonly string[]): Promise<void> {
-  const { log, life } = context
+  const { log, lifecycle } = context
   const { seed = newSeed(), seconds, rate, category, discount, trafficSource: traffic_source, moves, json } = options
   const given = { kind: args[0], seconds, category, discount, traffic_source, moves }
   const parsed = scenarioSchema.safeParse(
@@ -76,8 +76,8 @@ async function runScenario(context: CommandContext, options: ScenarioOptions, ar
   const control = new Control(new Pace(rate))
   const over = new AbortController()
   const timer = setTimeout(() => over.abort(), seconds * 1000)
-  life.opened('timer', () => clearTimeout(timer))
-  const signal = AbortSignal.any([life.signal, over.signal])
+  lifecycle.opened('timer', () => clearTimeout(timer))
+  const signal = AbortSignal.any([lifecycle.signal, over.signal])
   const url = await sourceUrl(context)
   const totals = await generate({ url, control, seed, scenario: parsed.data, log, signal })
   if (json) printLine({ ...totals, scenario: parsed.data, seed })

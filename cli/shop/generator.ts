@@ -85,7 +85,7 @@ interface RunOptions extends Common {
 const usualRate = 1000
 
 async function runLife(context: CommandContext, options: RunOptions): Promise<void> {
-  const { log, life } = context
+  const { log, lifecycle } = context
   const { rate, burstFactor: factor, burstSeconds, burstEvery, every, orders, seed, http, json } = options
   const schedule = every === undefined ? undefined : parseSchedule(every)
   const bursts = factor === undefined ? undefined : { factor, seconds: burstSeconds, every: burstEvery }
@@ -105,33 +105,33 @@ async function runLife(context: CommandContext, options: RunOptions): Promise<vo
           seed: Date.now(),
           from: 'schedule',
           log,
-          signal: life.signal,
+          signal: lifecycle.signal,
         }),
-      { log, signal: life.signal },
+      { log, signal: lifecycle.signal },
     )
   const onTick = ({ changes, orders, perSecond }: { changes: number; orders: number; perSecond: number }) =>
     log.info('shop', { changes, orders, perSecond: Math.round(perSecond) })
-  const living = generate({ url, control, seed, log, signal: life.signal, onTick })
+  const living = generate({ url, control, seed, log, signal: lifecycle.signal, onTick })
   const [result] = await Promise.all([living, scheduled])
   if (json) printLine(result)
 }
 
 async function openApi(
-  { config, log, life }: CommandContext,
+  { config, log, lifecycle }: CommandContext,
   { url, control, seed, port }: { url: string; control: Control; seed: number; port: number },
 ): Promise<void> {
   await ensureTable(url, 'generator.idempotency_keys', log)
   const pool = openPool(url)
-  life.opened('connections', () => pool.close())
+  lifecycle.opened('connections', () => pool.close())
   const orders = new Orders(pool, seed, log)
-  life.opened('orders', () => orders.close())
+  lifecycle.opened('orders', () => orders.close())
   // Loaded only here: it takes a third of a second, which every other command would pay.
   const { serveApi } = await import('../../generator/api/server.ts')
-  const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: life.signal })
+  const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: lifecycle.signal })
   const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })
-  life.opened('HTTP API', () => server.close())
+  lifecycle.opened('HTTP API', () => server.close())
   announce(config.directory, config.name, 'generator', server.url)
-  life.opened('presence', () => withdraw(config.directory, config.name, 'generator'))
+  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'generator'))
   log.info('HTTP API', { url: server.url, try: `${server.url}/docs` })
 }
 

@@ -33,7 +33,7 @@ export function importCommand(program: Command): void {
 }
 
 async function runImport(context: CommandContext, flags: ImportFlags, files: readonly string[]): Promise<number> {
-  const { config, log, life } = context
+  const { config, log, lifecycle } = context
   const url = await sourceUrl(context)
   await ensureTable(url, 'imports.files', log)
   let code: number = exitCodes.ok
@@ -41,7 +41,7 @@ async function runImport(context: CommandContext, flags: ImportFlags, files: rea
     const rejectsIn = flags.rejects === undefined ? [dirname(path), join(config.directory, 'imports')] : [flags.rejects]
     const how = { isNew: flags.new === true, again: flags.again === true }
     try {
-      const result = await importTraffic({ url, path, rejectsIn, ...how, log, signal: life.signal })
+      const result = await importTraffic({ url, path, rejectsIn, ...how, log, signal: lifecycle.signal })
       if (flags.json) printLine(result)
       else process.stdout.write(`${describe(result)}\n`)
       if (result.total.rejected > 0 && code === exitCodes.ok) code = exitCodes.found

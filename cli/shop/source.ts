@@ -5,8 +5,8 @@ import type { CommandContext } from '../command.ts'
 import { openServices } from '../servers.ts'
 
 /** The embedded Postgres is started if it does not run. @throws {MillraceError} CONFIG_INVALID, STACK_* */
-export async function sourceUrl({ config, log, life }: CommandContext): Promise<string> {
-  return (await openServices(config, log, life.signal, ['postgres'])).postgres
+export async function sourceUrl({ config, log, lifecycle }: CommandContext): Promise<string> {
+  return (await openServices(config, log, lifecycle.signal, ['postgres'])).postgres
 }
 
 /** Parser of an option's value. */

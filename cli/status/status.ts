@@ -46,13 +46,13 @@ export function statusCommand(program: Command): void {
     )
 }
 
-async function readStatus({ config, log, life }: CommandContext): Promise<PipelineStatus> {
-  const services = await openServices(config, log, life.signal, ['postgres', 'kafka'])
+async function readStatus({ config, log, lifecycle }: CommandContext): Promise<PipelineStatus> {
+  const services = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])
   const connection = await connectKafka({ ...services.kafka, clientId: `${config.name}-status`, log })
-  life.opened('kafka', () => connection.close())
+  lifecycle.opened('kafka', () => connection.close())
   const fetcher = openFetcher(connection)
   const known = (await hasGenerations(connection, config.name))
-    ? await readGenerations(fetcher, config.name, life.signal)
+    ? await readGenerations(fetcher, config.name, lifecycle.signal)
     : []
   const generation = newestGeneration(known)
   const producer = await askStatus<ProducerStatus>(config.directory, config.name, 'producer')
@@ -64,12 +64,17 @@ async function readStatus({ config, log, life }: CommandContext): Promise<Pipeli
   const coordinator = new Coordinator(connection, consumerGroup(config.name, generation?.number ?? 0))
   const tables: Record<string, TableStatus> = {}
   for (const table of generation?.tables ?? []) {
-    tables[`${table.schema}.${table.table}`] = await tableStatus({ table, coordinator, fetcher, signal: life.signal })
+    tables[`${table.schema}.${table.table}`] = await tableStatus({
+      table,
+      coordinator,
+      fetcher,
+      signal: lifecycle.signal,
+    })
   }
   const letters =
     generation === undefined
       ? noLetters
-      : await countLetters(fetcher, deadLettersTopic(config.name, generation.number), life.signal)
+      : await countLetters(fetcher, deadLettersTopic(config.name, generation.number), lifecycle.signal)
   const watermark = consumer?.watermark && describeWatermark(consumer.watermark)
   return {
     state: stateOf({ generation, producer, consumer, watermark, tables, notCaptured }),

@@ -6,13 +6,13 @@ import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
 import type { OffsetCommit } from '../../kafka/group/coordinator.ts'
 import type { Membership } from '../../kafka/group/group.ts'
 import type { Pulse } from '../../runtime/health.ts'
-import type { Folder } from '../insert/apply.ts'
+import type { BatchWriter } from '../insert/apply.ts'
 import type { LastRow } from '../insert/changelog.ts'
 import { type Intent, type Standing, writeMetadata } from '../records/insert-intent.ts'
 import type { WatermarkFollower } from '../warehouse/watermark.ts'
 import type { Others } from './group-progress.ts'
 
-export interface FoldLoop {
+export interface ConsumerContext {
   readonly generation: Generation
   readonly pulse: Pulse
   readonly membership: Membership
@@ -20,40 +20,40 @@ export interface FoldLoop {
   readonly fetcher: Fetcher
   /** Reads single ranges of them. */
   readonly reader: Fetcher
-  readonly folder: Folder
+  readonly writer: BatchWriter
   readonly watermarks: WatermarkFollower
   readonly watermarksTopic: string
   readonly others: Others
 }
 
 /** Up to where a partition has been folded, and what is known of the records before. */
-export interface Folded extends Standing {
+export interface PartitionProgress extends Standing {
   readonly topic: string
   readonly partition: number
   /** Next offset to fold. */
   readonly offset: number
 }
 
-/** One partition of a tenure. */
+/** One partition that is assigned to this member. */
 export interface Owned {
   readonly topic: string
   readonly partition: number
   /** What is in ClickHouse. */
-  folded: Folded
+  progress: PartitionProgress
   /** The last record that has rows in the changelog, at `folded.last`. */
   last: Pick<LastRow, 'offset' | 'position'> | undefined
-  /** Next offset to fetch: behind `folded.offset` lies what is being inserted. */
+  /** Next offset to fetch: behind `applied.offset` lies what is being inserted. */
   fetchFrom: number
   /** Position of the last record before it; whatever follows at or below it is a repetition. */
-  reached: Folded['reached']
+  reached: PartitionProgress['reached']
   /** Whether `folded` has not been committed yet. */
   isNews: boolean
-  /** `folded.offset` a while ago: becomes the floor once the server has outlived it. */
+  /** `applied.offset` a while ago: becomes the floor once the server has outlived it. */
   mark: number
 }
 
 /** What this member owns and how far it has come; thrown away whenever the assignment changes. */
-export interface Tenure {
+export interface AssignmentState {
   readonly assignment: number
   /** By topic and partition. */
   readonly owned: ReadonlyMap<string, Owned>
@@ -64,7 +64,7 @@ export interface Tenure {
 
 /** What is committed for a partition that is folded up to here and, with an intent, about to go on. */
 export function commitOf(
-  { topic, partition, offset, ...standing }: Folded,
+  { topic, partition, offset, ...standing }: PartitionProgress,
   assignment: number,
   intent?: Intent,
 ): OffsetCommit {

@@ -5,22 +5,22 @@ import type { Clickhouse } from '../../clickhouse/client.ts'
 import { currentName } from '../../clickhouse/ddl.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { readRange } from '../../kafka/consumer/read-range.ts'
-import { type Folder, learnSchemas } from '../insert/apply.ts'
+import { type BatchWriter, learnSchemas } from '../insert/apply.ts'
 import { type Gap, type LastRow, readGaps, readLast, readTails, type Tail } from '../insert/changelog.ts'
 import { insertSlices, setAsideRefused } from '../insert/insert.ts'
 import { restoreDerived, restoreTombstones } from '../insert/recover.ts'
 import { requireNothingBefore } from '../insert/truncate.ts'
 import type { Progress } from '../records/insert-intent.ts'
 import { partitionKey } from '../records/partition-key.ts'
-import { countRecords, ownRuns, type Slice, slicesBelow } from '../records/record-range.ts'
-import type { FoldTable } from '../records/tables.ts'
+import { countRecords, ownRuns, type Slice, slicesBelow } from '../records/slice.ts'
+import type { TargetTable } from '../records/tables.ts'
 import { markUncertain } from '../warehouse/uncertain.ts'
-import type { Folded, FoldLoop } from './assignment.ts'
+import type { ConsumerContext, PartitionProgress } from './assignment.ts'
 import { confirmRecords } from './confirm.ts'
 
 /** Where a partition stands by its changelog. */
 export interface Compared {
-  readonly folded: Folded
+  readonly progress: PartitionProgress
   /** The last record in the changelog. */
   readonly last: LastRow | undefined
   /** How that differs from what was committed; undefined when it does not. */
@@ -37,7 +37,7 @@ interface Occasion {
 
 interface Found {
   readonly progress: Progress
-  readonly table: FoldTable
+  readonly table: TargetTable
   readonly tail: Tail | undefined
   readonly last: LastRow | undefined
 }
@@ -50,14 +50,14 @@ interface Found {
  *   WAREHOUSE_DAMAGED for what cannot be made good
  */
 export async function compareOffsets(
-  loop: FoldLoop,
+  context: ConsumerContext,
   progress: readonly Progress[],
   occasion: Occasion,
 ): Promise<Compared[]> {
-  const { clickhouse } = loop.folder.inserter
+  const { clickhouse } = context.writer.inserter
   const places = progress.map(each => {
     const { topic, partition } = each
-    return { table: loop.folder.tables.get(topic)!, partition, from: firstToLookAt(each) }
+    return { table: context.writer.tables.get(topic)!, partition, from: firstToLookAt(each) }
   })
   const tails = await readTails(clickhouse, places)
   const found: Found[] = []
@@ -68,10 +68,10 @@ export async function compareOffsets(
     found.push({ progress: each, table, tail, last })
   }
   const folded = found.flatMap(({ progress: { topic, partition }, last }) => (last ? [{ topic, partition, last }] : []))
-  await confirmRecords(loop.reader, folded, occasion.signal)
+  await confirmRecords(context.reader, folded, occasion.signal)
   const standings: Compared[] = []
   for (const each of found)
-    standings.push(isAsCommitted(each) ? asCommitted(each) : await lookInto(loop, each, occasion))
+    standings.push(isAsCommitted(each) ? asCommitted(each) : await lookInto(context, each, occasion))
   return standings
 }
 
@@ -92,29 +92,29 @@ function asCommitted({
   last,
 }: Found): Compared {
   return {
-    folded: { topic, partition, offset, reached, last: lastOffset, floor },
+    progress: { topic, partition, offset, reached, last: lastOffset, floor },
     last,
     odd: undefined,
     isUncertain: false,
   }
 }
 
-async function lookInto(loop: FoldLoop, found: Found, { server, signal }: Occasion): Promise<Compared> {
+async function lookInto(context: ConsumerContext, found: Found, { server, signal }: Occasion): Promise<Compared> {
   const { progress, table, last } = found
-  const { clickhouse } = loop.folder.inserter
+  const { clickhouse } = context.writer.inserter
   const { topic, partition } = progress
   const from = firstToLookAt(progress)
   const to = last?.offset ?? 0
   const gaps = from < to ? await readGaps(clickhouse, table.table, { partition, from, to }) : []
-  if (gaps[0] !== undefined) await restoreTombstones(loop.folder.inserter, table, { partition, end: gaps[0].end })
+  if (gaps[0] !== undefined) await restoreTombstones(context.writer.inserter, table, { partition, end: gaps[0].end })
   for (const gap of gaps) {
-    await fill(loop, { topic, partition, table, server, gap }, signal)
+    await fill(context, { topic, partition, table, server, gap }, signal)
   }
   const isKept = progress.assignment !== -1 && (last?.offset ?? -1) === progress.last && progress.last < progress.offset
   if (isKept) return asCommitted(found)
-  const folded = await afterLast(clickhouse, found)
+  const applied = await afterLast(clickhouse, found)
   const isUncertain = last !== undefined || (await isInCurrent(clickhouse, table, partition))
-  return { folded, last, odd: describe(found), isUncertain }
+  return { progress: applied, last, odd: describe(found), isUncertain }
 }
 
 function describe({ progress: { assignment, last: expected }, last }: Found): string {
@@ -128,13 +128,13 @@ function describe({ progress: { assignment, last: expected }, last }: Found): st
 async function afterLast(
   clickhouse: Clickhouse,
   { progress: { topic, partition }, table, last }: Found,
-): Promise<Folded> {
+): Promise<PartitionProgress> {
   const before = last?.isTruncate ? await readLast(clickhouse, table.table, { partition, below: last.offset }) : last
   const offset = last === undefined ? 0 : last.isTruncate ? last.offset : last.offset + 1
   return { topic, partition, offset, reached: before?.position, last: before?.offset ?? -1, floor: offset }
 }
 
-async function isInCurrent(clickhouse: Clickhouse, { table }: FoldTable, partition: number): Promise<boolean> {
+async function isInCurrent(clickhouse: Clickhouse, { table }: TargetTable, partition: number): Promise<boolean> {
   const rows = await clickhouse.rows(
     `SELECT 1 FROM ${quoteName(currentName(table))} WHERE _partition = ${partition} LIMIT 1`,
   )
@@ -144,39 +144,39 @@ async function isInCurrent(clickhouse: Clickhouse, { table }: FoldTable, partiti
 interface Filling {
   readonly topic: string
   readonly partition: number
-  readonly table: FoldTable
+  readonly table: TargetTable
   readonly server: string
   readonly gap: Gap
 }
 
 /** Inserts what is in the topic and ought to be in the changelog. */
-async function fill(loop: FoldLoop, filling: Filling, signal: AbortSignal): Promise<void> {
+async function fill(context: ConsumerContext, filling: Filling, signal: AbortSignal): Promise<void> {
   const { topic, partition, table, server, gap } = filling
-  const { folder, reader } = loop
+  const { writer, reader } = context
   let { start: fromOffset, before } = gap
   for await (const records of readRange(reader, { topic, partition, start: fromOffset, end: gap.end }, signal)) {
     const fetched = { topic, partition, records, fromOffset, end: gap.end }
     fromOffset = records.nextOffset
-    await learnSchemas(folder, [fetched], signal)
+    await learnSchemas(writer, [fetched], signal)
     for (const slice of slicesBelow(fetched, table.envelope, { end: gap.end, before })) {
       before = slice.reached
       if (slice.truncate)
-        await requireNothingBefore(folder.inserter.clickhouse, table.table, { partition, offset: slice.end - 1 })
-      else await insertAgain(folder, { table, slice, server })
+        await requireNothingBefore(writer.inserter.clickhouse, table.table, { partition, offset: slice.end - 1 })
+      else await insertAgain(writer, { table, slice, server })
     }
   }
 }
 
 async function insertAgain(
-  folder: Folder,
-  { table, slice, server }: { table: FoldTable; slice: Slice; server: string },
+  writer: BatchWriter,
+  { table, slice, server }: { table: TargetTable; slice: Slice; server: string },
 ): Promise<void> {
-  const own = await setAsideRefused(folder.inserter, table, ownRuns(slice))
+  const own = await setAsideRefused(writer.inserter, table, ownRuns(slice))
   if (own.length === 0) return
-  await markUncertain(folder, `ClickHouse had lost records of ${table.topic}`)
-  const inserted = await insertSlices(folder.inserter, table, own, server)
-  await restoreDerived(folder.inserter, table, slice)
+  await markUncertain(writer, `ClickHouse had lost records of ${table.topic}`)
+  const inserted = await insertSlices(writer.inserter, table, own, server)
+  await restoreDerived(writer.inserter, table, slice)
   const { topic, partition, start } = slice
   const records = countRecords(inserted)
-  folder.log.warn('records that ClickHouse had lost are inserted again', { topic, partition, start, records })
+  writer.log.warn('records that ClickHouse had lost are inserted again', { topic, partition, start, records })
 }

@@ -46,8 +46,8 @@ export class Others {
    * First offset that is not done, by partition key. What a member has not committed in this assignment is left out: it may yet find that
    * ClickHouse holds less.
    */
-  async offsets(tenure: { assignment: number; owned: { size: number } }): Promise<ReadonlyMap<string, number>> {
-    const { assignment, owned } = tenure
+  async offsets(assigned: { assignment: number; owned: { size: number } }): Promise<ReadonlyMap<string, number>> {
+    const { assignment, owned } = assigned
     if (owned.size === this.#partitions) return new Map()
     const isDue = performance.now() - this.#askedAt > Math.max(askEveryMs, this.#partitions / partitionsPerMs)
     if (this.#assignment === assignment && !isDue) return this.#known

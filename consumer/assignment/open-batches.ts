@@ -8,10 +8,10 @@ import { learnSchemas, recoverBatch } from '../insert/apply.ts'
 import type { Batch } from '../records/batch.ts'
 import { type OpenBatch, type OpenRange, openBatches, type Progress } from '../records/insert-intent.ts'
 import { partitionKey } from '../records/partition-key.ts'
-import { type Slice, sliceOfRange } from '../records/record-range.ts'
+import { type Slice, sliceOfRange } from '../records/slice.ts'
 import { serverLifetime } from '../warehouse/server-run.ts'
 import { markUncertain } from '../warehouse/uncertain.ts'
-import { commitOf, type FoldLoop } from './assignment.ts'
+import { type ConsumerContext, commitOf } from './assignment.ts'
 import { readProgress } from './group-progress.ts'
 
 /** How often to look whether another member has completed a batch. */
@@ -23,12 +23,16 @@ const askEveryMs = 100
  * @returns the progress of the owned partitions, in which nothing is open
  * @throws {MillraceError} FENCED when the assignment is over; OFFSETS_MISSING when a topic no longer holds what must be folded
  */
-export async function settleBatches(loop: FoldLoop, assignment: number, signal: AbortSignal): Promise<Progress[]> {
-  const { membership, folder } = loop
+export async function settleBatches(
+  context: ConsumerContext,
+  assignment: number,
+  signal: AbortSignal,
+): Promise<Progress[]> {
+  const { membership, writer } = context
   for (let asked = 0; ; asked++) {
     signal.throwIfAborted()
-    const progress = await readProgress(loop)
-    if (membership.assignment !== assignment) throw reassigned()
+    const progress = await readProgress(context)
+    if (membership.generationId !== assignment) throw reassigned()
     const owned = new Set(membership.partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
     const isOwned = ({ topic, partition }: Pick<Progress, 'topic' | 'partition'>) =>
       owned.has(partitionKey(topic, partition))
@@ -37,17 +41,17 @@ export async function settleBatches(loop: FoldLoop, assignment: number, signal: 
     const own = open.filter(([, { ranges }]) => isOwned(ranges[0]!))
     const found: Found[] = []
     for (const [name, batch] of own) {
-      folder.log.info('completing a batch that was left open', { batch: name, ranges: batch.ranges.length })
+      writer.log.info('completing a batch that was left open', { batch: name, ranges: batch.ranges.length })
       const slices: Slice[] = []
-      for (const range of batch.ranges) slices.push(await readSlice(loop, range, signal))
-      const { group } = folder.tables.get(slices[0]!.topic)!
+      for (const range of batch.ranges) slices.push(await readSlice(context, range, signal))
+      const { group } = writer.tables.get(slices[0]!.topic)!
       found.push({ ...batch, name, group, slices, isOwned, assignment })
     }
     await sideBySide(new Set(found.map(({ group }) => group)), async group => {
-      for (const batch of found.filter(each => each.group === group)) await complete(loop, batch, signal)
+      for (const batch of found.filter(each => each.group === group)) await complete(context, batch, signal)
     })
     if (own.length > 0) continue
-    if (asked === 0) folder.log.info('another member completes a batch that was left open', { batch: open[0]![0] })
+    if (asked === 0) writer.log.info('another member completes a batch that was left open', { batch: open[0]![0] })
     await pause(askEveryMs, signal)
   }
 }
@@ -64,13 +68,13 @@ interface Found extends OpenBatch, Batch {
   isOwned(range: OpenRange): boolean
 }
 
-async function complete(loop: FoldLoop, batch: Found, signal: AbortSignal): Promise<void> {
-  const { folder, membership } = loop
+async function complete(context: ConsumerContext, batch: Found, signal: AbortSignal): Promise<void> {
+  const { writer, membership } = context
   const { ranges, servers, isWhole, isOwned, assignment, slices } = batch
-  const server = await serverLifetime(folder.inserter.clickhouse)
+  const server = await serverLifetime(writer.inserter.clickhouse)
   const sameServer = servers.size === 1 && servers.has(server)
-  const { certain, lasts } = await recoverBatch(folder, batch, { server, sameServer, isPast: !isWhole })
-  if (!certain) await markUncertain(folder, 'a batch was completed after a restart of ClickHouse or a failed insert')
+  const { certain, lasts } = await recoverBatch(writer, batch, { server, sameServer, isPast: !isWhole })
+  if (!certain) await markUncertain(writer, 'a batch was completed after a restart of ClickHouse or a failed insert')
   const commits = ranges.map((range, index) => {
     const { topic, partition, end: offset, reached } = slices[index]!
     const last = lasts.get(partitionKey(topic, partition))?.offset ?? range.last
@@ -82,11 +86,11 @@ async function complete(loop: FoldLoop, batch: Found, signal: AbortSignal): Prom
 }
 
 /** The records of exactly this offset range, read again from the topic. */
-async function readSlice({ reader, folder }: FoldLoop, range: OpenRange, signal: AbortSignal): Promise<Slice> {
+async function readSlice({ reader, writer }: ConsumerContext, range: OpenRange, signal: AbortSignal): Promise<Slice> {
   const { topic, partition, end, reached: before } = range
   const fetched = await fetchRange(reader, range, signal)
-  await learnSchemas(folder, [fetched], signal)
-  const slice = sliceOfRange(fetched, folder.tables.get(topic)!, { end, before })
+  await learnSchemas(writer, [fetched], signal)
+  const slice = sliceOfRange(fetched, writer.tables.get(topic)!, { end, before })
   if (slice !== undefined) return slice
   throw new MillraceError('OFFSETS_MISSING', {
     what: `a batch that was left open ends at offset ${end}, and the topic no longer holds a record before that`,

@@ -4,9 +4,9 @@ import { retry } from '../../runtime/retry.ts'
 import { partitionKey } from '../records/partition-key.ts'
 import { restarted, serverLifetime } from '../warehouse/server-run.ts'
 import { readUncertainty } from '../warehouse/uncertain.ts'
-import type { FoldLoop, Tenure } from './assignment.ts'
+import type { AssignmentState, ConsumerContext } from './assignment.ts'
 import { confirmRecords } from './confirm.ts'
-import type { Lanes } from './lanes.ts'
+import type { GroupInserts } from './group-inserts.ts'
 
 const lookEveryMs = 5_000
 /** Linux writes what was written to files to its disk within about 35 seconds. */
@@ -15,9 +15,9 @@ const onDiskMs = 60_000
 const commitEveryMs = 3_600_000
 
 export class Watch {
-  readonly #loop: FoldLoop
-  readonly #tenure: Tenure
-  readonly #lanes: Lanes
+  readonly #context: ConsumerContext
+  readonly #assigned: AssignmentState
+  readonly #inserts: GroupInserts
   readonly #signal: AbortSignal
   #lookedAt = performance.now()
   #markedAt = performance.now()
@@ -26,12 +26,16 @@ export class Watch {
   readonly #running = new Map<string, Promise<void>>()
   #failure: { readonly error: unknown } | undefined
 
-  constructor(loop: FoldLoop, tenure: Tenure, { lanes, signal }: { lanes: Lanes; signal: AbortSignal }) {
-    this.#loop = loop
-    this.#tenure = tenure
-    this.#lanes = lanes
+  constructor(
+    context: ConsumerContext,
+    assigned: AssignmentState,
+    { inserts, signal }: { inserts: GroupInserts; signal: AbortSignal },
+  ) {
+    this.#context = context
+    this.#assigned = assigned
+    this.#inserts = inserts
     this.#signal = signal
-    this.#interruptions = loop.fetcher.interruptions
+    this.#interruptions = context.fetcher.interruptions
   }
 
   /** After each turn. Nothing of it is waited for. @throws what an earlier look has thrown */
@@ -45,10 +49,10 @@ export class Watch {
 
   /** After a fetch that was interrupted: brokers that come back may have lost records. @throws {MillraceError} OFFSETS_MISSING */
   async confirm(): Promise<void> {
-    const { fetcher, reader } = this.#loop
+    const { fetcher, reader } = this.#context
     if (fetcher.interruptions === this.#interruptions) return
     this.#interruptions = fetcher.interruptions
-    const known = [...this.#tenure.owned.values()].flatMap(({ topic, partition, last }) =>
+    const known = [...this.#assigned.owned.values()].flatMap(({ topic, partition, last }) =>
       last === undefined ? [] : [{ topic, partition, last }],
     )
     await confirmRecords(reader, known, this.#signal)
@@ -70,26 +74,26 @@ export class Watch {
 
   /** What is being inserted is not visible yet; what others own is known from their commits. */
   async #advanceWatermark(): Promise<void> {
-    const { others, watermarks, folder } = this.#loop
-    const { owned } = this.#tenure
-    const folded = new Map([...owned].map(([key, each]) => [key, each.folded.offset]))
-    const theirs = await others.offsets(this.#tenure)
+    const { others, watermarks, writer } = this.#context
+    const { owned } = this.#assigned
+    const folded = new Map([...owned].map(([key, each]) => [key, each.progress.offset]))
+    const theirs = await others.offsets(this.#assigned)
     const visible = (topic: string, partition: number) => {
       const key = partitionKey(topic, partition)
       return folded.get(key) ?? theirs.get(key) ?? -1
     }
-    const { log, failures } = folder
+    const { log, failures } = writer
     await retry(() => watermarks.advance(visible), { what: 'write a watermark', signal: this.#signal, log, failures })
   }
 
   /** @throws {MillraceError} FENCED after a restart of ClickHouse */
   async #look(): Promise<void> {
-    const { folder } = this.#loop
-    const { inserter, log, failures } = folder
+    const { writer } = this.#context
+    const { inserter, log, failures } = writer
     const { clickhouse } = inserter
     const ask = async () => {
-      if ((await serverLifetime(clickhouse)) !== this.#tenure.server) throw restarted()
-      folder.uncertainty = await readUncertainty(clickhouse)
+      if ((await serverLifetime(clickhouse)) !== this.#assigned.server) throw restarted()
+      writer.uncertainty = await readUncertainty(clickhouse)
     }
     await retry(ask, { what: 'look at ClickHouse', signal: this.#signal, log, failures })
     const now = performance.now()
@@ -99,17 +103,17 @@ export class Watch {
 
   #raiseFloors(now: number): void {
     this.#markedAt = now
-    for (const each of this.#tenure.owned.values()) {
-      each.folded = { ...each.folded, floor: each.mark }
-      each.mark = each.folded.offset
+    for (const each of this.#assigned.owned.values()) {
+      each.progress = { ...each.progress, floor: each.mark }
+      each.mark = each.progress.offset
     }
   }
 
   /** Not of what is being inserted: that would take back what was announced. */
   #renewCommits(now: number): void {
     this.#committedAt = now
-    for (const each of this.#tenure.owned.values()) {
-      if (!this.#lanes.isBusy(this.#loop.folder.tables.get(each.topic)!.group)) each.isNews = true
+    for (const each of this.#assigned.owned.values()) {
+      if (!this.#inserts.isBusy(this.#context.writer.tables.get(each.topic)!.group)) each.isNews = true
     }
   }
 }

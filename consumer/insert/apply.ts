@@ -7,17 +7,17 @@ import type { Log } from '../../runtime/log.ts'
 import { type Failures, retry } from '../../runtime/retry.ts'
 import type { Batch } from '../records/batch.ts'
 import { partitionKey } from '../records/partition-key.ts'
-import { countRecords, inOrder, ownRuns, type Slice } from '../records/record-range.ts'
-import type { FoldTable } from '../records/tables.ts'
+import { countRecords, inOrder, ownRuns, type Slice } from '../records/slice.ts'
+import type { TargetTable } from '../records/tables.ts'
 import type { Uncertainty } from '../warehouse/uncertain.ts'
 import { holdsAny, type LastRow, readLast } from './changelog.ts'
 import type { Freshness } from './freshness.ts'
 import { type Inserter, insertSlices, setAsideForeign } from './insert.ts'
-import { type Circumstances, recoverSlices, waitForRunningInserts } from './recover.ts'
+import { type RecoveryContext, recoverSlices, waitForRunningInserts } from './recover.ts'
 
-export interface Folder {
+export interface BatchWriter {
   readonly inserter: Inserter
-  readonly tables: ReadonlyMap<string, FoldTable>
+  readonly tables: ReadonlyMap<string, TargetTable>
   readonly model: Model | undefined
   readonly freshness: Freshness
   readonly log: Log
@@ -28,7 +28,7 @@ export interface Folder {
 
 /** To be called before records are cut into slices, so that their tables know them from others'. */
 export async function learnSchemas(
-  { tables, log, failures }: Folder,
+  { tables, log, failures }: BatchWriter,
   fetched: readonly FetchedPartition[],
   signal: AbortSignal,
 ): Promise<void> {
@@ -39,7 +39,7 @@ export async function learnSchemas(
 }
 
 /** A batch's part of one table. */
-type TableSlices = readonly [FoldTable, readonly Slice[]]
+type TableSlices = readonly [TargetTable, readonly Slice[]]
 
 /** By partition key, the last record that has rows in the changelog; nothing for a partition of which none of the batch has. */
 export type LastRecords = ReadonlyMap<string, LastRecord>
@@ -50,10 +50,10 @@ type LastRecord = Pick<LastRow, 'offset' | 'position'>
  * Inserts a batch, table after table: each insert is a signed delta against the state of the group's other tables at that moment, so
  * nothing else may fold the same partitions of the group meanwhile.
  */
-export async function foldBatch(folder: Folder, batch: Batch): Promise<LastRecords> {
-  const { inserter, freshness } = folder
+export async function foldBatch(writer: BatchWriter, batch: Batch): Promise<LastRecords> {
+  const { inserter, freshness } = writer
   const lasts = new Map<string, LastRecord>()
-  for (const [table, own] of tablesOf(folder, batch)) {
+  for (const [table, own] of tablesOf(writer, batch)) {
     await setAsideForeign(inserter, table, own)
     const inserted = await insertSlices(inserter, table, own.flatMap(ownRuns))
     table.folded += countRecords(inserted)
@@ -83,22 +83,22 @@ function lastOf({ records: { buffer, offsets, valueStarts, valueEnds }, to }: Sl
  * @returns also whether the aggregates are certain: when they are not, they may miss or double the batch
  */
 export async function recoverBatch(
-  folder: Folder,
+  writer: BatchWriter,
   batch: Batch,
-  circumstances: Circumstances,
+  recovery: RecoveryContext,
 ): Promise<{ certain: boolean; lasts: LastRecords }> {
-  const { inserter, freshness } = folder
+  const { inserter, freshness } = writer
   await waitForRunningInserts(inserter)
-  const tables = tablesOf(folder, batch)
-  const isPast = circumstances.isPast || (await isBehindAny(inserter, tables))
-  const begin = circumstances.sameServer && !isPast ? await lastReached(inserter, tables) : 0
+  const tables = tablesOf(writer, batch)
+  const isPast = recovery.isPast || (await isBehindAny(inserter, tables))
+  const begin = recovery.sameServer && !isPast ? await lastReached(inserter, tables) : 0
   let certain = true
   const lasts = new Map<string, LastRecord>()
   for (const [place, [table, slices]] of tables.entries()) {
     await setAsideForeign(inserter, table, slices)
     const own = slices.flatMap(ownRuns)
     if (place >= begin) {
-      const complete = await recoverSlices(inserter, table, own, { ...circumstances, isPast })
+      const complete = await recoverSlices(inserter, table, own, { ...recovery, isPast })
       freshness.observe(own)
       certain &&= complete
     }
@@ -131,8 +131,8 @@ async function lastReached({ clickhouse }: Inserter, tables: readonly TableSlice
 }
 
 /** The order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt. */
-function tablesOf({ tables }: Folder, { slices }: Batch): TableSlices[] {
-  const byTable = new Map<FoldTable, Slice[]>()
+function tablesOf({ tables }: BatchWriter, { slices }: Batch): TableSlices[] {
+  const byTable = new Map<TargetTable, Slice[]>()
   for (const slice of slices) {
     const table = tables.get(slice.topic)!
     byTable.set(table, [...(byTable.get(table) ?? []), slice])

@@ -7,8 +7,8 @@ import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import type { Position } from '../../contract/position.ts'
 import type { Table } from '../../contract/table.ts'
 import { partitionKey } from '../records/partition-key.ts'
-import type { Slice } from '../records/record-range.ts'
-import type { FoldTable } from '../records/tables.ts'
+import type { Slice } from '../records/slice.ts'
+import type { TargetTable } from '../records/tables.ts'
 
 /** The last record that a changelog holds of a partition. */
 export interface LastRow {
@@ -32,7 +32,7 @@ export interface Gap {
 }
 
 interface Place {
-  readonly table: FoldTable
+  readonly table: TargetTable
   readonly partition: number
   readonly from: number
 }
@@ -52,7 +52,7 @@ interface TailRow {
 
 /** By partition key; nothing for a partition that holds nothing from there on. */
 export async function readTails(clickhouse: Clickhouse, places: readonly Place[]): Promise<Map<string, Tail>> {
-  const byTable = new Map<FoldTable, string[]>()
+  const byTable = new Map<TargetTable, string[]>()
   for (const { table, partition, from } of places) {
     byTable.set(table, [...(byTable.get(table) ?? []), `(_partition = ${partition} AND _offset >= ${from})`])
   }

@@ -5,10 +5,10 @@ import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { openFetcher } from '../../kafka/consumer/fetcher.ts'
 import { readRange } from '../../kafka/consumer/read-range.ts'
 import { largestBatches } from '../../kafka/producer/broker-limits.ts'
-import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import { type IdempotentProducer, openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import type { FoldTable } from '../records/tables.ts'
+import type { TargetTable } from '../records/tables.ts'
 import type { Refused, SetAside } from './insert.ts'
 
 type RecordLetter = DeadLetter & Required<Pick<DeadLetter, 'record'>>
@@ -33,7 +33,7 @@ export async function openDeadLetters(options: DeadLettersOptions): Promise<Dead
 
 /** Fails for good with its first error; whoever writes next opens another. */
 interface LetterSink {
-  readonly sink: Sink
+  readonly sink: IdempotentProducer
   failure?: MillraceError
 }
 
@@ -43,7 +43,7 @@ async function openLetterSink({ connection, topic, signal }: DeadLettersOptions)
     opened.failure = error
   }
   const opened: LetterSink = {
-    sink: await openSink(connection, { topics, compression: 'none', onDurable: () => {}, signal, onError }),
+    sink: await openProducer(connection, { topics, compression: 'none', onDurable: () => {}, signal, onError }),
   }
   return opened
 }
@@ -144,11 +144,11 @@ export function divertTo(letters: DeadLetters, log: Log): SetAside {
   }
 }
 
-function placeOf({ topic }: FoldTable, { record: { partition, records, from } }: Refused) {
+function placeOf({ topic }: TargetTable, { record: { partition, records, from } }: Refused) {
   return { topic, partition, offset: records.offsets[from]! }
 }
 
-function letterOf(table: FoldTable, refused: Refused): RecordLetter {
+function letterOf(table: TargetTable, refused: Refused): RecordLetter {
   const { records, from } = refused.record
   const { code, message, next } = refused.error
   const bytes = (start: number, end: number) => (start === -1 ? null : records.buffer.toString('base64', start, end))

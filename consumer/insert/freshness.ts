@@ -2,7 +2,7 @@
 // Measured from the source's commit time, so both clocks must agree.
 
 import { readHead } from '../../contract/head.ts'
-import { countRecords, type Slice } from '../records/record-range.ts'
+import { countRecords, type Slice } from '../records/slice.ts'
 
 export interface FreshnessSummary {
   readonly p50: number

@@ -8,9 +8,9 @@ import { tableName } from '../../contract/table.ts'
 import { readSchemaId } from '../../contract/wire.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Image } from '../records/images.ts'
-import { countRecords, type Slice } from '../records/record-range.ts'
 import { sendRecords } from '../records/send.ts'
-import type { FoldTable, RecordFormat } from '../records/tables.ts'
+import { countRecords, type Slice } from '../records/slice.ts'
+import type { RecordFormat, TargetTable } from '../records/tables.ts'
 import { isolate, mostRefused, notTheRecords } from './isolate.ts'
 import { requireUnpassed, retractAll } from './truncate.ts'
 import { viewFailure } from './view-failure.ts'
@@ -23,7 +23,7 @@ export interface Refused {
 }
 
 /** Sets records of a table aside; resolves when they are durable, each of them once. Throws when the table's policy is to stop. */
-export type SetAside = (table: FoldTable, refused: readonly Refused[]) => Promise<void>
+export type SetAside = (table: TargetTable, refused: readonly Refused[]) => Promise<void>
 
 export interface Inserter {
   /** Its statements' query ids begin with `foldQueries` of the database. */
@@ -45,7 +45,7 @@ export function foldQueries(database: string): string {
 /** Sets aside what the slices hold besides records of the table. */
 export async function setAsideForeign(
   { setAside }: Inserter,
-  table: FoldTable,
+  table: TargetTable,
   slices: readonly Slice[],
 ): Promise<void> {
   const refused = slices.flatMap(slice =>
@@ -63,7 +63,7 @@ export async function setAsideForeign(
  */
 export async function setAsideRefused(
   { clickhouse, setAside }: Inserter,
-  table: FoldTable,
+  table: TargetTable,
   slices: readonly Slice[],
 ): Promise<Slice[]> {
   const storable: Slice[] = []
@@ -81,7 +81,7 @@ export async function setAsideRefused(
  */
 export async function insertSlices(
   inserter: Inserter,
-  table: FoldTable,
+  table: TargetTable,
   slices: readonly Slice[],
   attempt = '',
 ): Promise<Slice[]> {
@@ -98,7 +98,7 @@ export async function insertSlices(
 }
 
 /** Records of each schema apart, because a container has one. */
-function byFormat(table: FoldTable, slices: readonly Slice[]): Map<RecordFormat, Slice[]> {
+function byFormat(table: TargetTable, slices: readonly Slice[]): Map<RecordFormat, Slice[]> {
   const parts = new Map<RecordFormat, Slice[]>()
   for (const slice of slices) {
     if (slice.truncate) continue
@@ -120,7 +120,7 @@ function schemaIdAt({ records }: Slice, index: number): number {
 }
 
 interface Target {
-  readonly table: FoldTable
+  readonly table: TargetTable
   readonly format: RecordFormat
   /** Distinguishes a repetition after a token was lost; empty for the first. */
   readonly attempt: string
@@ -162,7 +162,7 @@ async function insertWhole(
   await sendRecords(inserter.clickhouse, format.container, { statement: format.statement, settings }, slices)
 }
 
-async function truncate(inserter: Inserter, { table }: FoldTable, slice: Slice): Promise<void> {
+async function truncate(inserter: Inserter, { table }: TargetTable, slice: Slice): Promise<void> {
   const { partition, records, from } = slice
   const head = readHead(records.buffer, records.valueStarts[from]!, records.valueEnds[from]!)
   const record = { partition, offset: records.offsets[from]!, head }
@@ -182,7 +182,7 @@ function tokenOf(database: string, topic: string, slices: readonly Slice[]): str
     .digest('hex')
 }
 
-function foreignRecord(table: FoldTable, partition: number, { offset, why }: { offset: number; why: string }) {
+function foreignRecord(table: TargetTable, partition: number, { offset, why }: { offset: number; why: string }) {
   return new MillraceError('RECORD_UNREADABLE', {
     what: `the record was not written by millrace for ${tableName(table.table)}: ${why}`,
     where: `topic ${table.topic}, partition ${partition}, offset ${offset}`,

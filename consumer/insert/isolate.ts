@@ -3,8 +3,8 @@
 import { tableName } from '../../contract/table.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { halfOf, type Image, imagesOf } from '../records/images.ts'
-import { countRecords, type Slice, withoutOffsets } from '../records/record-range.ts'
-import type { FoldTable } from '../records/tables.ts'
+import { countRecords, type Slice, withoutOffsets } from '../records/slice.ts'
+import type { TargetTable } from '../records/tables.ts'
 import { findRefused, type Trial, type TriedInsert, withTrial } from './trial.ts'
 
 /** An image of a record that cannot be stored. */
@@ -61,7 +61,7 @@ async function byImages(trial: Trial, { table, slices }: TriedInsert, records: r
   return { refused, rest: [...others, ...halves] }
 }
 
-function refusedImage({ topic, table }: FoldTable, { record, image, error }: RefusedImage): MillraceError {
+function refusedImage({ topic, table }: TargetTable, { record, image, error }: RefusedImage): MillraceError {
   const { partition, records, from } = record
   return new MillraceError('CLICKHOUSE_REFUSED', {
     what: `${image === 'before' ? 'the old row' : 'the new row'} of the record: ${error.message}`,

@@ -6,13 +6,13 @@ import { restoreVersions } from '../../clickhouse/history.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { pause } from '../../runtime/pause.ts'
-import { countRecords, type Slice, withoutOffsets } from '../records/record-range.ts'
-import type { FoldTable } from '../records/tables.ts'
+import { countRecords, type Slice, withoutOffsets } from '../records/slice.ts'
+import type { TargetTable } from '../records/tables.ts'
 import { holdsAny, rangesOf, readHeld } from './changelog.ts'
 import { foldQueries, type Inserter, insertSlices, setAsideRefused } from './insert.ts'
 
 /** What is known of a batch that may have arrived in part. */
-export interface Circumstances {
+export interface RecoveryContext {
   /** The present run of the ClickHouse server. */
   readonly server: string
   /** It is the run that the batch was announced to, so ClickHouse knows what it has inserted. */
@@ -34,9 +34,9 @@ export interface Circumstances {
  */
 export async function recoverSlices(
   inserter: Inserter,
-  table: FoldTable,
+  table: TargetTable,
   slices: readonly Slice[],
-  { server, sameServer, isPast }: Circumstances,
+  { server, sameServer, isPast }: RecoveryContext,
 ): Promise<boolean> {
   if (isPast) for (const slice of slices) await restoreTombstones(inserter, table, slice)
   const records = slices.filter(({ truncate }) => !truncate)
@@ -64,7 +64,7 @@ function isAll(parts: readonly Slice[], slices: readonly Slice[]): boolean {
 }
 
 /** Parts of the slices whose offsets the changelog does not hold. */
-async function missingFrom(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<Slice[]> {
+async function missingFrom(inserter: Inserter, { table }: TargetTable, slices: readonly Slice[]): Promise<Slice[]> {
   const held = await readHeld(inserter.clickhouse, table, slices)
   return slices.flatMap(slice => withoutOffsets(slice, held.get(slice.partition) ?? new Set()))
 }
@@ -73,7 +73,7 @@ async function missingFrom(inserter: Inserter, { table }: FoldTable, slices: rea
  * Whether the rows came with one insert whose token every table still knows. Rows of several inserts had tokens of their own. Each insert
  * has the next number, and a table remembers the tokens of so many parts: an insert makes one in each partition that it reaches.
  */
-async function isRemembered(inserter: Inserter, { table }: FoldTable, slices: readonly Slice[]): Promise<boolean> {
+async function isRemembered(inserter: Inserter, { table }: TargetTable, slices: readonly Slice[]): Promise<boolean> {
   if (slices.length === 0) return true
   const name = changelogName(table)
   const [row] = await inserter.clickhouse.rows<{ inserts: string; since: string }>(
@@ -89,7 +89,7 @@ WHERE ${rangesOf(slices)}`,
 }
 
 /** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
-export async function restoreDerived(inserter: Inserter, { table, history }: FoldTable, slice: Slice): Promise<void> {
+export async function restoreDerived(inserter: Inserter, { table, history }: TargetTable, slice: Slice): Promise<void> {
   const range = ` AND ${rangesOf([slice])}`
   await restore(inserter, `INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
   if (history) await restore(inserter, restoreVersions(table, range))
@@ -101,7 +101,7 @@ export async function restoreDerived(inserter: Inserter, { table, history }: Fol
  */
 export async function restoreTombstones(
   inserter: Inserter,
-  { table }: FoldTable,
+  { table }: TargetTable,
   { partition, end }: Pick<Slice, 'partition' | 'end'>,
 ): Promise<void> {
   const behind = ` AND _sign < 0 AND _partition = ${partition} AND _offset >= ${end}`

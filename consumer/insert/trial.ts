@@ -7,9 +7,9 @@ import { changelogName, storageName } from '../../clickhouse/ddl.ts'
 import { insertSettings, insertStatement } from '../../clickhouse/insert.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { countRecords, halve, type Slice } from '../records/record-range.ts'
 import { sendRecords } from '../records/send.ts'
-import type { FoldTable, RecordFormat } from '../records/tables.ts'
+import { countRecords, halve, type Slice } from '../records/slice.ts'
+import type { RecordFormat, TargetTable } from '../records/tables.ts'
 
 export interface Trial {
   /** Why the slices cannot be inserted; undefined when they can. @throws {MillraceError} for everything that is not about their values */
@@ -18,7 +18,7 @@ export interface Trial {
 
 interface Target {
   readonly clickhouse: Clickhouse
-  readonly table: FoldTable
+  readonly table: TargetTable
   readonly format: RecordFormat
 }
 

@@ -1,7 +1,7 @@
 // consumer/insert/view-failure: which view fails on which record.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Slice } from '../records/record-range.ts'
+import type { Slice } from '../records/slice.ts'
 import { findRefused, type TriedInsert, withTrial } from './trial.ts'
 
 /** As ClickHouse names views in messages; the view behind the table itself comes last. */

@@ -2,8 +2,8 @@
 // Pure.
 
 import { batchName } from './insert-intent.ts'
-import type { Slice } from './record-range.ts'
-import type { FoldTable } from './tables.ts'
+import type { Slice } from './slice.ts'
+import type { TargetTable } from './tables.ts'
 
 /** Slices of one group. Its partitions are announced in one commit, so either all of them carry the intent or none does. */
 export interface Batch {
@@ -16,7 +16,7 @@ export interface Batch {
 export const mostPartitions = 2_000
 
 /** By group; a group with more partitions than one commit takes is cut by their numbers, as same-numbered partitions belong together. */
-export function cutBatches(slices: readonly Slice[], tables: ReadonlyMap<string, Pick<FoldTable, 'group'>>): Batch[] {
+export function cutBatches(slices: readonly Slice[], tables: ReadonlyMap<string, Pick<TargetTable, 'group'>>): Batch[] {
   const groups = new Map<string, Slice[]>()
   for (const slice of slices) {
     const { group } = tables.get(slice.topic)!

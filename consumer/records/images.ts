@@ -2,7 +2,7 @@
 // Pure.
 
 import type { Envelope } from '../../contract/envelope.ts'
-import type { Slice } from './record-range.ts'
+import type { Slice } from './slice.ts'
 
 export type Image = 'before' | 'after'
 

@@ -4,7 +4,7 @@ import type { ClickHouseSettings } from '@clickhouse/client'
 import type { AvroContainer } from '../../clickhouse/avro-file.ts'
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { wireHeaderBytes } from '../../contract/wire.ts'
-import type { Slice } from './record-range.ts'
+import type { Slice } from './slice.ts'
 
 /** @throws {MillraceError} CLICKHOUSE_REFUSED when a value cannot be stored, and whatever else ClickHouse says */
 export async function sendRecords(

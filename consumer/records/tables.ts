@@ -29,7 +29,7 @@ export interface FoldOptions {
 
 type PlacedTable = GenerationTable & { readonly place: number }
 
-export class FoldTable {
+export class TargetTable {
   readonly topic: string
   readonly partitions: number
   readonly group: string
@@ -96,11 +96,11 @@ export async function loadFoldTables(
   tables: readonly GenerationTable[],
   schemas: SchemaStore,
   optionsOf: (schema: string, table: string) => FoldOptions,
-): Promise<FoldTable[]> {
+): Promise<TargetTable[]> {
   const shapes = await newestShapes(tables, schemas)
   return tables.map((about, place) => {
     const table = shapes[place]!
-    return new FoldTable({ ...about, place }, { table, schemas, options: optionsOf(table.schema, table.name) })
+    return new TargetTable({ ...about, place }, { table, schemas, options: optionsOf(table.schema, table.name) })
   })
 }
 

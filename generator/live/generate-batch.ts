@@ -5,7 +5,7 @@ import { inTransaction } from '../../postgres/client/transaction.ts'
 import type { Log } from '../../runtime/log.ts'
 import { execute } from '../database/execute.ts'
 import { loadSituation, ReservedIds } from '../database/shop-state.ts'
-import { Life } from '../shop/shop-simulation.ts'
+import { ShopSimulation } from '../shop/shop-simulation.ts'
 
 export interface OnceOptions {
   readonly url: string
@@ -36,9 +36,14 @@ export async function generateOnce({ url, kind, count, seed, from, log, signal }
   const made = { orders: 0, visits: 0, changes: 0 }
   await withClient(url, async client => {
     const ids = new ReservedIds()
-    const life = new Life(seed, await loadSituation(client, { orders: false }), ids)
+    const simulation = new ShopSimulation(seed, await loadSituation(client, { orders: false }), ids)
     for (let left = count; left > 0 && !signal.aborted; left -= perTransaction) {
-      const { changes, orders, visits } = await make(client, { life, ids, kind, count: Math.min(left, perTransaction) })
+      const { changes, orders, visits } = await make(client, {
+        simulation,
+        ids,
+        kind,
+        count: Math.min(left, perTransaction),
+      })
       for (const order of orders) log.info('order created', { order, from })
       made.orders += orders.length
       made.visits += visits
@@ -50,16 +55,16 @@ export async function generateOnce({ url, kind, count, seed, from, log, signal }
 }
 
 interface Part {
-  readonly life: Life
+  readonly simulation: ShopSimulation
   readonly ids: ReservedIds
   readonly kind: OnceOptions['kind']
   readonly count: number
 }
 
-async function make(client: Client, { life, ids, kind, count }: Part) {
+async function make(client: Client, { simulation, ids, kind, count }: Part) {
   return inTransaction(client, async () => {
     await ids.reserve(client, kind === 'order' ? count * mostLines : 0)
-    const operations = life.make(kind, count, new Date())
+    const operations = simulation.make(kind, count, new Date())
     const changes = await execute(client, operations)
     const orders = operations.flatMap(operation => (operation.kind === 'order' ? [operation.id] : []))
     const visits = operations.filter(

@@ -2,8 +2,8 @@
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Scenario, ScenarioKind } from '../shop/scenario.ts'
-import type { Mood } from '../shop/scenario-effects.ts'
-import type { Life } from '../shop/shop-simulation.ts'
+import type { ScenarioEffects } from '../shop/scenario-effects.ts'
+import type { ShopSimulation } from '../shop/shop-simulation.ts'
 import type { Pace } from './rate-limiter.ts'
 
 export interface Totals {
@@ -32,24 +32,24 @@ export class Control {
   totals: Totals = { changes: 0, orders: 0 }
   perSecond = 0
   /** The scenario that the next life goes on with, should Postgres go away now. */
-  unfinished: Mood | undefined
-  #life: Life | undefined
+  unfinished: ScenarioEffects | undefined
+  #simulation: ShopSimulation | undefined
 
   constructor(pace: Pace) {
     this.pace = pace
   }
 
   /** The life that is under way now; undefined while Postgres is away. */
-  attach(life: Life | undefined): void {
-    this.#life = life
+  attach(simulation: ShopSimulation | undefined): void {
+    this.#simulation = simulation
   }
 
   /** @throws {MillraceError} SCENARIO_RUNNING, NOT_FOUND, POSTGRES_UNREACHABLE */
   begin(scenario: Scenario): RunningScenario {
-    const { mood } = this.#present()
-    if (mood !== undefined) {
+    const { effects } = this.#present()
+    if (effects !== undefined) {
       throw new MillraceError('SCENARIO_RUNNING', {
-        what: `the scenario ${mood.kind} is under way until ${new Date(mood.until).toISOString()}`,
+        what: `the scenario ${effects.kind} is under way until ${new Date(effects.until).toISOString()}`,
         next: 'wait for its end, or end it first',
       })
     }
@@ -58,28 +58,28 @@ export class Control {
 
   /** Ends the scenario that is under way, and says which it was. @throws {MillraceError} NOT_FOUND when there is none */
   end(): RunningScenario {
-    const life = this.#present()
-    if (life.mood === undefined)
+    const simulation = this.#present()
+    if (simulation.effects === undefined)
       throw new MillraceError('NOT_FOUND', { what: 'no scenario is under way', next: 'start one first' })
-    const ended = describe(life.mood)
-    life.end(new Date())
+    const ended = describe(simulation.effects)
+    simulation.end(new Date())
     return ended
   }
 
   status(): ControlStatus {
-    const mood = this.#life === undefined ? this.unfinished : this.#life.mood
+    const effects = this.#simulation === undefined ? this.unfinished : this.#simulation.effects
     return {
-      state: this.pace.paused ? 'paused' : this.#life === undefined ? 'waiting for Postgres' : 'running',
+      state: this.pace.paused ? 'paused' : this.#simulation === undefined ? 'waiting for Postgres' : 'running',
       rate: this.pace.perSecond,
       per_second: this.pace.paused ? 0 : Math.round(this.perSecond),
-      open_orders: this.#life?.openOrders ?? null,
-      scenario: mood === undefined ? null : describe(mood),
+      open_orders: this.#simulation?.openOrders ?? null,
+      scenario: effects === undefined ? null : describe(effects),
       ...this.totals,
     }
   }
 
-  #present(): Life {
-    if (this.#life !== undefined) return this.#life
+  #present(): ShopSimulation {
+    if (this.#simulation !== undefined) return this.#simulation
     throw new MillraceError('POSTGRES_UNREACHABLE', {
       what: 'life in the shop has not begun, or waits for Postgres',
       next: 'try again in a moment; the log says why Postgres does not answer',
@@ -87,6 +87,6 @@ export class Control {
   }
 }
 
-function describe({ kind, until }: Mood): RunningScenario {
+function describe({ kind, until }: ScenarioEffects): RunningScenario {
   return { kind, ends_at: new Date(until).toISOString() }
 }

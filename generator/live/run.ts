@@ -9,7 +9,7 @@ import { execute } from '../database/execute.ts'
 import { loadSituation, ReservedIds } from '../database/shop-state.ts'
 import type { Operation } from '../shop/operation.ts'
 import type { Scenario } from '../shop/scenario.ts'
-import { Life } from '../shop/shop-simulation.ts'
+import { ShopSimulation } from '../shop/shop-simulation.ts'
 import type { Control, Totals } from './run-control.ts'
 
 export interface GenerateOptions {
@@ -69,35 +69,35 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
   const { pace } = control
   await settle(client, options, kept)
   const ids = new ReservedIds()
-  const life = new Life(seed, await loadSituation(client), ids)
-  if (control.unfinished !== undefined) life.resume(control.unfinished)
-  else if (scenario !== undefined) life.begin(scenario, new Date())
-  control.attach(life)
-  log.info('life in the shop goes on', { rate: pace.perSecond, openOrders: life.openOrders })
+  const simulation = new ShopSimulation(seed, await loadSituation(client), ids)
+  if (control.unfinished !== undefined) simulation.resume(control.unfinished)
+  else if (scenario !== undefined) simulation.begin(scenario, new Date())
+  control.attach(simulation)
+  log.info('life in the shop goes on', { rate: pace.perSecond, openOrders: simulation.openOrders })
   const tick = ticker(options)
   const turn = async (rows: number) => {
     const done: { changes: number; orders: number[] } = { changes: 0, orders: [] }
     await inTransaction(client, async () => {
       for (let batches = 0; batches === 0 || (pace.behind && batches < mostBatchesPerTransaction); batches++) {
         await ids.reserve(client, rows + largestOperation)
-        const operations = life.batch(rows, new Date())
+        const operations = simulation.batch(rows, new Date())
         done.orders.push(...ordersOf(operations))
         kept.unsettled = done.orders
         // Until the commit, a scenario that has ended may have to end once more.
-        control.unfinished = life.unfinished ?? control.unfinished
+        control.unfinished = simulation.unfinished ?? control.unfinished
         const changes = await execute(client, operations)
-        pace.done(changes, life.mood?.pace)
+        pace.done(changes, simulation.effects?.pace)
         done.changes += changes
       }
     })
-    control.unfinished = life.unfinished
+    control.unfinished = simulation.unfinished
     count(options, kept, done)
     tick()
     return done.changes
   }
   try {
-    while (await pace.turn(signal)) await turn(rowsPerBatch(pace.perSecond * (life.mood?.pace ?? 1)))
-    life.end(new Date())
+    while (await pace.turn(signal)) await turn(rowsPerBatch(pace.perSecond * (simulation.effects?.pace ?? 1)))
+    simulation.end(new Date())
     while ((await turn(0)) > 0);
   } finally {
     control.attach(undefined)

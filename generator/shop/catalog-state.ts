@@ -1,13 +1,13 @@
 // generator/shop/catalog-state: the shop's reference data as it is now, changed by what happens.
 // Pure.
 
-import type { FloorChange } from './operation.ts'
+import type { ReferenceChange } from './operation.ts'
 import type { Product, Reference, SalesTerritory, TrafficSource } from './reference.ts'
 import { present, type Stint } from './staff.ts'
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] }
 
-export class Floor implements Reference {
+export class CatalogState implements Reference {
   readonly territories: Changeable<SalesTerritory>[]
   readonly products: Changeable<Product>[]
   readonly trafficSources: readonly TrafficSource[]
@@ -18,7 +18,7 @@ export class Floor implements Reference {
     this.trafficSources = trafficSources
   }
 
-  apply(change: FloorChange): void {
+  apply(change: ReferenceChange): void {
     switch (change.kind) {
       case 'price':
         for (const product of this.products.filter(({ id }) => id === change.product)) {

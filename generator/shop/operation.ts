@@ -57,7 +57,7 @@ export type Operation =
   | { readonly kind: 'renaming'; readonly territory: number; readonly name: string }
 
 /** Operations that change what later orders refer to. */
-export type FloorChange = Extract<
+export type ReferenceChange = Extract<
   Operation,
   { readonly kind: 'price' | 'hiring' | 'departure' | 'transfer' | 'handover' | 'renaming' }
 >

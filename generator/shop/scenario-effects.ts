@@ -2,13 +2,13 @@
 // Pure.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Floor } from './catalog-state.ts'
-import type { FloorChange } from './operation.ts'
+import type { CatalogState } from './catalog-state.ts'
+import type { ReferenceChange } from './operation.ts'
 import type { Random } from './random.ts'
 import type { Product } from './reference.ts'
 import type { Scenario, ScenarioKind } from './scenario.ts'
 
-export interface Mood {
+export interface ScenarioEffects {
   readonly kind: ScenarioKind
   /** When it ends, in milliseconds since the Unix epoch. */
   readonly until: number
@@ -21,36 +21,40 @@ export interface Mood {
   /** Traffic source that most visits and online orders come from. */
   readonly source: number | undefined
   /** What happens at its beginning; no two of them change the same row. */
-  readonly first: readonly FloorChange[]
+  readonly first: readonly ReferenceChange[]
   /** What happens at its end. */
-  last(at: Date): FloorChange[]
+  last(at: Date): ReferenceChange[]
 }
 
-interface Effects extends Partial<Pick<Mood, 'habits' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
+interface Effects
+  extends Partial<Pick<ScenarioEffects, 'habits' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
 
 /** @throws {MillraceError} NOT_FOUND for a category or traffic source that the shop does not have */
-export function moodOf(scenario: Scenario, { random, floor, at }: { random: Random; floor: Floor; at: Date }): Mood {
+export function scenarioEffects(
+  scenario: Scenario,
+  { random, catalog, at }: { random: Random; catalog: CatalogState; at: Date },
+): ScenarioEffects {
   const until = at.getTime() + scenario.seconds * 1000
   const usual = { habits: {}, pace: 1, products: undefined, source: undefined, first: [], last: () => [] }
-  return { kind: scenario.kind, until, ...usual, ...effectsOf(scenario, random, floor, at) }
+  return { kind: scenario.kind, until, ...usual, ...effectsOf(scenario, random, catalog, at) }
 }
 
-function effectsOf(scenario: Scenario, random: Random, floor: Floor, at: Date): Effects {
+function effectsOf(scenario: Scenario, random: Random, catalog: CatalogState, at: Date): Effects {
   switch (scenario.kind) {
     case 'flash_sale':
-      return flashSale(scenario, random, floor, at)
+      return flashSale(scenario, random, catalog, at)
     case 'returns_wave':
       return { habits: { return: 30 } }
     case 'price_review':
       return { habits: { price: 20 } }
     case 'campaign': {
-      const source = named(floor.trafficSources, scenario.traffic_source, ['traffic source', random])
+      const source = named(catalog.trafficSources, scenario.traffic_source, ['traffic source', random])
       return { habits: { visit: 8, order: 1.5 }, pace: 2, source: source.id }
     }
     case 'territory_reorganisation':
       return {
         habits: { transfer: 30, hiring: 10, departure: 10 },
-        first: reorganise(scenario.moves, random, floor, at),
+        first: reorganise(scenario.moves, random, catalog, at),
       }
   }
 }
@@ -58,12 +62,12 @@ function effectsOf(scenario: Scenario, random: Random, floor: Floor, at: Date): 
 function flashSale(
   { category, discount }: Extract<Scenario, { kind: 'flash_sale' }>,
   random: Random,
-  floor: Floor,
+  catalog: CatalogState,
   at: Date,
 ): Effects {
-  const categories = [...new Set(floor.products.map(product => product.category))].map(name => ({ name }))
+  const categories = [...new Set(catalog.products.map(product => product.category))].map(name => ({ name }))
   const chosen = named(categories, category, ['category', random])
-  const products = floor.products.filter(product => product.category === chosen.name)
+  const products = catalog.products.filter(product => product.category === chosen.name)
   const before = products.map(({ id, cents, costCents }) => ({ product: id, cents, costCents }))
   const first = before.map(price => {
     const cents = Math.max(1, Math.round((price.cents * (100 - discount)) / 100))
@@ -73,8 +77,8 @@ function flashSale(
   return { habits: { order: 3, visit: 3, price: 0 }, pace: 3, products, first, last }
 }
 
-function reorganise(moves: number, random: Random, floor: Floor, at: Date): FloorChange[] {
-  const territories = floor.territories
+function reorganise(moves: number, random: Random, catalog: CatalogState, at: Date): ReferenceChange[] {
+  const territories = catalog.territories
   const renamed = random.pick(territories)
   const shops = shuffle(
     random,
@@ -82,7 +86,7 @@ function reorganise(moves: number, random: Random, floor: Floor, at: Date): Floo
   ).slice(0, moves)
   const people = shuffle(
     random,
-    territories.flatMap(territory => floor.sellers(territory, at)),
+    territories.flatMap(territory => catalog.sellers(territory, at)),
   ).slice(0, moves)
   return [
     {
@@ -145,7 +149,7 @@ function shuffle<Item>(random: Random, items: readonly Item[]): Item[] {
 }
 
 /** The row that is changed. */
-export function changedRow(change: FloorChange): string {
+export function changedRow(change: ReferenceChange): string {
   switch (change.kind) {
     case 'price':
       return `product ${change.product}`

@@ -1,16 +1,16 @@
 // generator/shop/shop-simulation: what happens next in the shop: a function of its state and its seed.
 // Pure: no clock, nothing executed.
 
-import { Course } from './active-scenario.ts'
+import { ActiveScenario } from './active-scenario.ts'
 import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
 import { Bounded } from './bounded-pool.ts'
-import { Floor } from './catalog-state.ts'
+import { CatalogState } from './catalog-state.ts'
 import { changesOf, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
 import { makeCustomer, randomHome } from './person.ts'
 import { cumulate, Random } from './random.ts'
 import type { Reference } from './reference.ts'
 import type { Scenario } from './scenario.ts'
-import { type Mood, moodOf } from './scenario-effects.ts'
+import { type ScenarioEffects, scenarioEffects } from './scenario-effects.ts'
 import { BackOffice } from './staff-and-prices.ts'
 import { Traffic } from './visits.ts'
 
@@ -42,7 +42,7 @@ export interface Situation {
 const memory = { open: 20_000, settled: 20_000, customers: 50_000 }
 
 /** How often something happens. An order takes a bit less than three steps, so that their number stays level. */
-const habits = {
+const eventWeights = {
   order: 240,
   step: 680,
   visit: 96,
@@ -57,9 +57,9 @@ const habits = {
   hiring: 0.3,
   departure: 0.3,
 } as const
-type Habit = keyof typeof habits
-const habitNames = Object.keys(habits) as Habit[]
-const usualTotals = cumulate(Object.values(habits))
+type EventKind = keyof typeof eventWeights
+const habitNames = Object.keys(eventWeights) as EventKind[]
+const usualTotals = cumulate(Object.values(eventWeights))
 const visitsPerOrder = 1
 
 const cancelledShare = 0.03
@@ -68,9 +68,9 @@ const highReturnShare = 0.1
 /** Share of the online orders and visits that a campaign accounts for. */
 const campaignShare = 0.85
 
-export class Life {
+export class ShopSimulation {
   readonly #random: Random
-  readonly #floor: Floor
+  readonly #catalog: CatalogState
   readonly #traffic: Traffic
   readonly #office: BackOffice
   readonly #ids: IdSource
@@ -79,17 +79,17 @@ export class Life {
   readonly #settled: Bounded<KnownOrder>
   /** Rows that the batch has changed already: it changes each of them once, so that its statements may go in any order. */
   readonly #touched = new Set<string>()
-  readonly #course: Course
+  readonly #scenario: ActiveScenario
   #habitTotals = usualTotals
 
   constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
     this.#random = new Random(seed, 'life')
-    this.#floor = new Floor(reference)
-    this.#course = new Course(this.#floor)
-    this.#traffic = new Traffic(this.#random, this.#floor, visitsPerOrder)
+    this.#catalog = new CatalogState(reference)
+    this.#scenario = new ActiveScenario(this.#catalog)
+    this.#traffic = new Traffic(this.#random, this.#catalog, visitsPerOrder)
     this.#ids = ids
     const touch = (row: string) => this.#touch(row)
-    this.#office = new BackOffice({ random: this.#random, floor: this.#floor, ids, touch })
+    this.#office = new BackOffice({ random: this.#random, catalog: this.#catalog, ids, touch })
     this.#customers = new Bounded(customers, memory.customers)
     this.#open = new Bounded(open, memory.open)
     this.#settled = new Bounded(settled, memory.settled)
@@ -100,40 +100,40 @@ export class Life {
   }
 
   /** The scenario that is under way. */
-  get mood(): Mood | undefined {
-    return this.#course.mood
+  get effects(): ScenarioEffects | undefined {
+    return this.#scenario.effects
   }
 
   /** The scenario that another life has to go on with when what this one did last may be lost. */
-  get unfinished(): Mood | undefined {
-    return this.#course.unfinished
+  get unfinished(): ScenarioEffects | undefined {
+    return this.#scenario.unfinished
   }
 
   /** Ends the one that is under way, if any. @throws {MillraceError} NOT_FOUND */
-  begin(scenario: Scenario, at: Date): Mood {
-    const mood = moodOf(scenario, { random: this.#random, floor: this.#floor, at })
+  begin(scenario: Scenario, at: Date): ScenarioEffects {
+    const effects = scenarioEffects(scenario, { random: this.#random, catalog: this.#catalog, at })
     this.end(at)
-    this.resume(mood)
-    return mood
+    this.resume(effects)
+    return effects
   }
 
   /** Goes on with a scenario that began in an earlier life. */
-  resume(mood: Mood): void {
-    this.#course.begin(mood)
-    this.#habitTotals = cumulate(habitNames.map(name => habits[name] * (mood.habits[name] ?? 1)))
+  resume(effects: ScenarioEffects): void {
+    this.#scenario.begin(effects)
+    this.#habitTotals = cumulate(habitNames.map(name => eventWeights[name] * (effects.habits[name] ?? 1)))
   }
 
   /** Ends the scenario; what it leaves to be undone is in the next batch. */
   end(at: Date): void {
-    this.#course.end(at)
+    this.#scenario.end(at)
     this.#habitTotals = usualTotals
   }
 
   /** Operations that together change at least so many rows, and no row twice. With 0 only what a scenario asks for. */
   batch(rows: number, at: Date): Operation[] {
     this.#touched.clear()
-    if (this.mood !== undefined && at.getTime() >= this.mood.until) this.end(at)
-    const operations: Operation[] = this.#course.take(row => this.#touch(row))
+    if (this.effects !== undefined && at.getTime() >= this.effects.until) this.end(at)
+    const operations: Operation[] = this.#scenario.take(row => this.#touch(row))
     for (let changes = operations.length; changes < rows; ) {
       const operation = this.#next(at)
       operations.push(operation)
@@ -154,7 +154,7 @@ export class Life {
     return this.#perform(habit, at) ?? (this.#customers.size === 0 ? this.#register(at) : this.#order(at))
   }
 
-  #perform(habit: Habit, at: Date): Operation | undefined {
+  #perform(habit: EventKind, at: Date): Operation | undefined {
     switch (habit) {
       case 'order':
         return this.#open.full || this.#customers.size === 0 ? this.#step(at) : this.#order(at)
@@ -187,8 +187,8 @@ export class Life {
 
   #order(at: Date): Operation {
     const customer = this.#customers.at(this.#random.skewed(this.#customers.size))
-    const sale = this.#campaigned(makeSale(this.#random, this.#floor, customer.home, at.getTime()))
-    const lines = makeLines(this.#random, this.mood?.products ?? this.#floor.products)
+    const sale = this.#campaigned(makeSale(this.#random, this.#catalog, customer.home, at.getTime()))
+    const lines = makeLines(this.#random, this.effects?.products ?? this.#catalog.products)
     const id = this.#ids.next('order')
     const numbered = lines.map(line => ({ ...line, id: this.#ids.next('item') }))
     this.#open.add({ id, status: 'created', items: numbered, returnShare: returnChance(lines) }, this.#random)
@@ -200,14 +200,14 @@ export class Life {
 
   /** During a campaign most online orders come from its source. */
   #campaigned(sale: Sale): Sale {
-    const source = this.mood?.source
+    const source = this.effects?.source
     if (source === undefined || sale.trafficSource === null || !this.#random.chance(campaignShare)) return sale
     return { ...sale, trafficSource: source }
   }
 
   #visit(at: Date): Operation {
     const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
-    const source = this.mood?.source
+    const source = this.effects?.source
     const time = at.getTime()
     if (source === undefined || !this.#random.chance(campaignShare))
       return { kind: 'visit', visit: this.#traffic.idle(time, somebody) }
@@ -248,7 +248,7 @@ export class Life {
     const order = this.#take(this.#settled)
     if (!order) return undefined
     this.#settled.add(order, this.#random)
-    const territory = this.#random.pick(this.#floor.territories).id
+    const territory = this.#random.pick(this.#catalog.territories).id
     return { kind: 'correction', order: order.id, territory, days: this.#random.integer(0, 3), at }
   }
 

@@ -1,8 +1,8 @@
 // generator/shop/staff-and-prices: prices, and who works where: what changes now and then without a customer.
 // Pure.
 
-import type { Floor } from './catalog-state.ts'
-import type { FloorChange, IdSource } from './operation.ts'
+import type { CatalogState } from './catalog-state.ts'
+import type { IdSource, ReferenceChange } from './operation.ts'
 import { personName } from './person.ts'
 import type { Random } from './random.ts'
 
@@ -11,13 +11,13 @@ const crew = { least: 3, most: 12 }
 
 interface Desk {
   readonly random: Random
-  readonly floor: Floor
+  readonly catalog: CatalogState
   readonly ids: IdSource
   /** False when the row has been changed in this batch already. */
   touch(row: string): boolean
 }
 
-/** Each gives what happens, already applied to the floor, or undefined where it cannot. */
+/** Each gives what happens, already applied to the catalog, or undefined where it cannot. */
 export class BackOffice {
   readonly #desk: Desk
 
@@ -25,27 +25,27 @@ export class BackOffice {
     this.#desk = desk
   }
 
-  price(at: Date): FloorChange | undefined {
-    const { random, floor, touch } = this.#desk
-    const product = random.pick(floor.products)
+  price(at: Date): ReferenceChange | undefined {
+    const { random, catalog, touch } = this.#desk
+    const product = random.pick(catalog.products)
     if (!touch(`product ${product.id}`)) return undefined
     const factor = 0.9 + 0.2 * random.fraction()
     const cents = Math.max(50, Math.round(product.cents * factor))
     return this.#apply({ kind: 'price', product: product.id, cents, costCents: Math.min(product.costCents, cents), at })
   }
 
-  transfer(at: Date): FloorChange | undefined {
-    const { random, floor, touch } = this.#desk
-    const sellers = floor.sellers(random.pick(floor.territories), at)
+  transfer(at: Date): ReferenceChange | undefined {
+    const { random, catalog, touch } = this.#desk
+    const sellers = catalog.sellers(random.pick(catalog.territories), at)
     if (sellers.length === 0) return undefined
     const employee = random.pick(sellers).id
-    const territory = random.pick(floor.territories).id
+    const territory = random.pick(catalog.territories).id
     return touch(`employee ${employee}`) ? this.#apply({ kind: 'transfer', employee, territory }) : undefined
   }
 
-  hire(at: Date): FloorChange | undefined {
-    const { random, floor, ids, touch } = this.#desk
-    const { id: territory, staff } = random.pick(floor.territories)
+  hire(at: Date): ReferenceChange | undefined {
+    const { random, catalog, ids, touch } = this.#desk
+    const { id: territory, staff } = random.pick(catalog.territories)
     if (staff.length > crew.most || !ids.has('employee')) return undefined
     const [manager] = staff
     const id = ids.next('employee')
@@ -62,16 +62,16 @@ export class BackOffice {
     return this.#apply({ kind: 'hiring', employee })
   }
 
-  leave(at: Date): FloorChange | undefined {
-    const { random, floor, touch } = this.#desk
-    const sellers = floor.sellers(random.pick(floor.territories), at)
+  leave(at: Date): ReferenceChange | undefined {
+    const { random, catalog, touch } = this.#desk
+    const sellers = catalog.sellers(random.pick(catalog.territories), at)
     if (sellers.length <= crew.least) return undefined
     const employee = random.pick(sellers).id
     return touch(`employee ${employee}`) ? this.#apply({ kind: 'departure', employee, at }) : undefined
   }
 
-  #apply(change: FloorChange): FloorChange {
-    this.#desk.floor.apply(change)
+  #apply(change: ReferenceChange): ReferenceChange {
+    this.#desk.catalog.apply(change)
     return change
   }
 }

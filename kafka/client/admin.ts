@@ -15,7 +15,7 @@ export interface TopicSpec {
 }
 
 /** A setting that is not what it should be. */
-export interface Drift {
+export interface ConfigDrift {
   readonly name: string
   readonly wanted: string
   /** `null` when the broker does not tell. */
@@ -24,7 +24,7 @@ export interface Drift {
 
 export interface EnsuredTopic {
   readonly isNew: boolean
-  readonly drift: readonly Drift[]
+  readonly drift: readonly ConfigDrift[]
 }
 
 const topicResource = 2
@@ -155,7 +155,7 @@ async function findDrift(
   connection: KafkaConnection,
   { name, config }: TopicSpec,
   signal: AbortSignal | undefined,
-): Promise<Drift[]> {
+): Promise<ConfigDrift[]> {
   const resource = { type: topicResource, name, configNames: Object.keys(config) }
   const attempt = () => connection.ask(broker => broker.describeConfigs({ resources: [resource] }))
   const { resources } = await retrying(attempt, {

@@ -7,9 +7,9 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { pause } from '../../runtime/pause.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type RawRequest, type SaslOptions } from './broker.ts'
+import { BrokerConnections } from './broker-connections.ts'
 import { backoffMs, kafkaError } from './errors.ts'
 import type { Broker, MetadataResponse } from './kafkajs-internals.ts'
-import { Lane } from './user-connections.ts'
 
 export interface KafkaOptions {
   /** `host:port`, at least one; the others are learnt from it. */
@@ -30,7 +30,7 @@ interface TopicLeaders {
 }
 
 /** How long to wait for something. */
-export interface Patience {
+export interface WaitOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -69,7 +69,7 @@ export class KafkaConnection {
   readonly #closing = new AbortController()
   readonly #options: KafkaOptions
   readonly #topics = new Map<string, TopicLeaders>()
-  readonly #lanes = new Set<Lane>()
+  readonly #connections = new Set<BrokerConnections>()
   readonly #sockets = new Set<Socket>()
   #nodes = new Map<number, Address>()
   #clusterId: string | null = null
@@ -94,11 +94,11 @@ export class KafkaConnection {
   }
 
   /** Connections of their own for one user: a long poll or a rebalance holds up everything behind it on the same connection. */
-  openLane(): Lane {
+  openConnections(): BrokerConnections {
     const open = (nodeId: number) => this.#open(this.#addressOf(nodeId))
-    const lane = new Lane(open, () => this.#lanes.delete(lane))
-    this.#lanes.add(lane)
-    return lane
+    const connections = new BrokerConnections(open, () => this.#connections.delete(connections))
+    this.#connections.add(connections)
+    return connections
   }
 
   /** A request that any broker can answer; after a failed connection the next broker is asked. */
@@ -137,7 +137,7 @@ export class KafkaConnection {
    * Waits until the topic is known and every partition has a leader; gives the number of partitions.
    * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader; the signal's reason
    */
-  async partitionCount(topic: string, { timeoutMs = missingToleranceMs, signal }: Patience = {}): Promise<number> {
+  async partitionCount(topic: string, { timeoutMs = missingToleranceMs, signal }: WaitOptions = {}): Promise<number> {
     const deadline = performance.now() + timeoutMs
     for (let attempt = 1; ; attempt += 1) {
       const known = this.#topics.get(topic)
@@ -153,7 +153,7 @@ export class KafkaConnection {
   }
 
   /** The same for a topic that was made with so many partitions. @throws {MillraceError} also TOPIC_PARTITIONS_CHANGED */
-  async requirePartitions(topic: string, partitions: number, patience: Patience = {}): Promise<void> {
+  async requirePartitions(topic: string, partitions: number, patience: WaitOptions = {}): Promise<void> {
     const found = await this.partitionCount(topic, patience)
     if (found !== partitions) throw partitionsChanged(topic, partitions, found)
   }
@@ -175,10 +175,10 @@ export class KafkaConnection {
     this.#topics.delete(topic)
   }
 
-  /** Closes every lane as well, and ends what is being opened; whatever waits for an answer is rejected, and nothing is tried again. */
+  /** Closes every connection as well, and ends what is being opened; whatever waits for an answer is rejected, and nothing is tried again. */
   close(): void {
     this.#closing.abort()
-    for (const lane of this.#lanes) lane.close()
+    for (const connections of this.#connections) connections.close()
     this.#anyLink?.then(
       link => link.destroy(),
       () => undefined,

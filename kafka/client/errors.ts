@@ -52,13 +52,13 @@ export function retrying<T>(request: () => Promise<T>, options: RetryingOptions)
 }
 
 /** How loud the n-th failed attempt is: leaders and coordinators settle within a few after every start. */
-export function attemptLevel(attempt: number): 'debug' | 'warn' {
+export function quietAtFirst(attempt: number): 'debug' | 'warn' {
   const usual = 3
   return attempt > usual ? 'warn' : 'debug'
 }
 
 function patient(log: Log): Log {
-  return { ...log, warn: (message, fields) => log[attemptLevel(Number(fields?.count))](message, fields) }
+  return { ...log, warn: (message, fields) => log[quietAtFirst(Number(fields?.count))](message, fields) }
 }
 
 /** The error's name in the protocol, or its message. */

@@ -1,9 +1,9 @@
 // kafka/client/offsets: where the partitions of a topic begin and end.
 
 import { isRetriable } from './broker.ts'
+import type { BrokerConnections } from './broker-connections.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { retrying } from './errors.ts'
-import type { Lane } from './user-connections.ts'
 
 /** Asks for the offset after the last visible record. */
 export const latest = -1
@@ -22,22 +22,22 @@ interface OffsetsWanted {
 /** One offset per partition of the topic. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
 export async function listOffsets(
   connection: KafkaConnection,
-  lane: Lane,
+  connections: BrokerConnections,
   { topic, ...wanted }: Omit<OffsetsWanted, 'topics'> & { readonly topic: string },
 ): Promise<number[]> {
-  const [offsets] = await listOffsetsOf(connection, lane, { topics: [topic], ...wanted })
+  const [offsets] = await listOffsetsOf(connection, connections, { topics: [topic], ...wanted })
   return offsets!
 }
 
 /** The same for several topics, in one request to each broker. */
 export function listOffsetsOf(
   connection: KafkaConnection,
-  lane: Lane,
+  connections: BrokerConnections,
   { topics, at, signal }: OffsetsWanted,
 ): Promise<number[][]> {
   const attempt = async () => {
     try {
-      return await listOnce(connection, lane, { topics, at, signal })
+      return await listOnce(connection, connections, { topics, at, signal })
     } catch (error) {
       if (isRetriable(error)) await connection.refresh(topics)
       throw error
@@ -49,7 +49,7 @@ export function listOffsetsOf(
 
 async function listOnce(
   connection: KafkaConnection,
-  lane: Lane,
+  connections: BrokerConnections,
   { topics, at, signal }: OffsetsWanted,
 ): Promise<number[][]> {
   const byLeader = new Map<number, Map<string, number[]>>()
@@ -68,7 +68,7 @@ async function listOnce(
   const found = new Map(topics.map(topic => [topic, [] as number[]]))
   await Promise.all(
     [...byLeader].map(async ([leader, ofLeader]) => {
-      const link = await lane.to(leader)
+      const link = await connections.to(leader)
       const asked = [...ofLeader].map(([topic, partitions]) => ({
         topic,
         partitions: partitions.map(partition => ({ partition, timestamp: at })),

@@ -5,10 +5,10 @@ import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { pause } from '../../runtime/pause.ts'
 import { answeredError, errorFromCode, isRetriable, type RawRequest } from '../client/broker.ts'
+import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { attemptLevel, backoffMs, describe, kafkaError } from '../client/errors.ts'
+import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
 import { earliest, latest, listOffsets, listOffsetsOf } from '../client/offsets.ts'
-import type { Lane } from '../client/user-connections.ts'
 import { decodeBatches, type RecordSet } from '../protocol/record-batch.ts'
 import { type FetchLimits, type FetchPosition, fetchRequest, parseFetchResponse } from './fetch-request.ts'
 import { FetchSession, type Told } from './fetch-session.ts'
@@ -56,7 +56,7 @@ export function openFetcher(connection: KafkaConnection, options: FetcherOptions
 
 export class Fetcher {
   readonly #connection: KafkaConnection
-  readonly #lane: Lane
+  readonly #connections: BrokerConnections
   readonly #follows: boolean
   readonly #polls = new Map<number, Poll>()
   /** By leader. */
@@ -69,7 +69,7 @@ export class Fetcher {
   constructor(connection: KafkaConnection, { follows = false }: FetcherOptions) {
     this.#connection = connection
     this.#follows = follows
-    this.#lane = connection.openLane()
+    this.#connections = connection.openConnections()
   }
 
   /**
@@ -98,18 +98,18 @@ export class Fetcher {
 
   /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
   endOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
-    return listOffsets(this.#connection, this.#lane, { topic, at: latest, signal })
+    return listOffsets(this.#connection, this.#connections, { topic, at: latest, signal })
   }
 
   /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
   startOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
-    return listOffsets(this.#connection, this.#lane, { topic, at: earliest, signal })
+    return listOffsets(this.#connection, this.#connections, { topic, at: earliest, signal })
   }
 
   /** From the first record that is still kept to behind the last committed one, of each partition of each topic. @throws as `endOffsets` */
   async ranges(topics: readonly string[], signal: AbortSignal): Promise<{ start: number; end: number }[][]> {
     const list = (at: typeof earliest | typeof latest) =>
-      listOffsetsOf(this.#connection, this.#lane, { topics, at, signal })
+      listOffsetsOf(this.#connection, this.#connections, { topics, at, signal })
     // The ends last: what is deleted in between must not make a range that ends before it starts.
     const starts = await list(earliest)
     const ends = await list(latest)
@@ -119,16 +119,16 @@ export class Fetcher {
   close(): void {
     this.#stop.abort()
     const sessions = this.#follows ? [...this.#sessions] : []
-    if (sessions.length === 0) this.#lane.close()
+    if (sessions.length === 0) this.#connections.close()
     const ending = sessions.map(([leader, session]) => this.#end(leader, session).catch(ignore))
-    void Promise.all(ending).then(() => this.#lane.close())
+    void Promise.all(ending).then(() => this.#connections.close())
   }
 
   /** A broker has room for only so many sessions. Of those that nobody ends, it keeps each for two minutes at least. */
   async #end(leader: number, session: FetchSession): Promise<void> {
     await this.#polls.get(leader)?.answer
     const ask = session.end()
-    if (ask !== undefined) await (await this.#lane.to(leader)).send(fetchRequest(ask, noWait))
+    if (ask !== undefined) await (await this.#connections.to(leader)).send(fetchRequest(ask, noWait))
   }
 
   /** Positions without a known leader are left out. */
@@ -158,7 +158,7 @@ export class Fetcher {
 
   async #ask(leader: number, session: FetchSession, next: () => RawRequest): Promise<Answer> {
     try {
-      const link = await this.#lane.to(leader)
+      const link = await this.#connections.to(leader)
       for (let isNew = session.isNew; ; isNew = true) {
         const response = parseFetchResponse(await link.send(next()))
         if (response.errorCode === 0) return { told: session.take(response) }
@@ -207,7 +207,7 @@ export class Fetcher {
   async #recover(positions: readonly FetchPosition[], reason: string, signal: AbortSignal): Promise<void> {
     this.#failures += 1
     this.interruptions += 1
-    this.#connection.log[attemptLevel(this.#failures)]('records cannot be fetched yet, trying again', {
+    this.#connection.log[quietAtFirst(this.#failures)]('records cannot be fetched yet, trying again', {
       reason,
       attempt: this.#failures,
     })

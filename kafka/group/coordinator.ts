@@ -2,10 +2,10 @@
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { answeredError, type BrokerLink, errorFromCode, isRetriable, type RawRequest } from '../client/broker.ts'
+import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { kafkaError, retrying } from '../client/errors.ts'
 import type { Broker } from '../client/kafkajs-internals.ts'
-import type { Lane } from '../client/user-connections.ts'
 import type { TopicPartition } from './assignment.ts'
 
 export interface OffsetCommit extends TopicPartition {
@@ -36,13 +36,13 @@ export const memberLost: ReadonlySet<string | undefined> = new Set([
 export class Coordinator {
   readonly #connection: KafkaConnection
   readonly #groupId: string
-  readonly #lane: Lane
+  readonly #connections: BrokerConnections
   #nodeId: number | undefined
 
   constructor(connection: KafkaConnection, groupId: string) {
     this.#connection = connection
     this.#groupId = groupId
-    this.#lane = connection.openLane()
+    this.#connections = connection.openConnections()
   }
 
   /** One attempt; a failure that passes makes the next one look for the coordinator anew. @throws kafkajs' errors */
@@ -58,7 +58,7 @@ export class Coordinator {
   async #withLink<T>(use: (link: BrokerLink) => Promise<T>): Promise<T> {
     try {
       this.#nodeId ??= await this.#find()
-      return await use(await this.#lane.to(this.#nodeId))
+      return await use(await this.#connections.to(this.#nodeId))
     } catch (error) {
       if (isRetriable(error)) this.#nodeId = undefined
       throw error
@@ -110,7 +110,7 @@ export class Coordinator {
   }
 
   close(): void {
-    this.#lane.close()
+    this.#connections.close()
   }
 
   async #find(): Promise<number> {

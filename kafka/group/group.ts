@@ -6,7 +6,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { pause } from '../../runtime/pause.ts'
 import { answeredError, isRetriable } from '../client/broker.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { attemptLevel, backoffMs, describe, kafkaError } from '../client/errors.ts'
+import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
 import {
   assignAll,
   decodeAssignment,
@@ -31,7 +31,7 @@ export interface GroupOptions {
 }
 
 /** What a member owns between two rebalances. */
-interface Term extends MemberIdentity {
+interface GroupGeneration extends MemberIdentity {
   readonly partitions: readonly TopicPartition[]
   readonly members: number
   /** Aborted, with FENCED as its reason, once the coordinator no longer takes commits of this term. */
@@ -69,8 +69,8 @@ export class Membership {
   readonly #changes = new EventEmitter()
   readonly #running: Promise<void>
   #memberId = ''
-  #current: Term | undefined
-  #held: Term | undefined
+  #current: GroupGeneration | undefined
+  #held: GroupGeneration | undefined
   #contactAt = Number.NEGATIVE_INFINITY
   #failure: MillraceError | undefined
 
@@ -89,7 +89,7 @@ export class Membership {
    * @returns its generation, which is also `assignment` as long as it lasts
    * @throws {MillraceError} KAFKA_DENIED, KAFKA_REFUSED, TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; the signal's reason
    */
-  async assigned(signal: AbortSignal): Promise<number> {
+  async awaitAssignment(signal: AbortSignal): Promise<number> {
     if (!isLive(this.#held)) {
       this.#held = undefined
       this.#changes.emit('change')
@@ -105,7 +105,7 @@ export class Membership {
   }
 
   /** Generation of the assignment that is held; −1 as soon as it must be given up. */
-  get assignment(): number {
+  get generationId(): number {
     return isLive(this.#held) ? this.#held.generation : -1
   }
 
@@ -131,13 +131,13 @@ export class Membership {
    * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is too long; the signal's reason
    */
   async commit(offsets: readonly OffsetCommit[], signal?: AbortSignal): Promise<void> {
-    const term = this.#held
-    if (term === undefined) throw fenced(this.#options.groupId, { generation: -1 })
-    const over = signal === undefined ? term.over.signal : AbortSignal.any([term.over.signal, signal])
+    const generation = this.#held
+    if (generation === undefined) throw fenced(this.#options.groupId, { generation: -1 })
+    const over = signal === undefined ? generation.over.signal : AbortSignal.any([generation.over.signal, signal])
     try {
-      await this.#offsets.commit(offsets, term, over)
+      await this.#offsets.commit(offsets, generation, over)
     } catch (error) {
-      if (error instanceof MillraceError && error.code === 'FENCED') this.#lose(term)
+      if (error instanceof MillraceError && error.code === 'FENCED') this.#lose(generation)
       throw error
     }
   }
@@ -162,18 +162,18 @@ export class Membership {
     let failures = 0
     while (!this.#stop.signal.aborted) {
       try {
-        const term = await this.#join()
+        const generation = await this.#join()
         failures = 0
-        this.#current = term
+        this.#current = generation
         this.#changes.emit('change')
-        await this.#keep(term)
+        await this.#keep(generation)
       } catch (error) {
         if (this.#stop.signal.aborted) return
         if (answeredError(error) === 'UNKNOWN_MEMBER_ID') this.#memberId = ''
         else if (!memberLost.has(answeredError(error)) && answeredError(error) !== 'REBALANCE_IN_PROGRESS') {
           if (!isRetriable(error)) return this.#fail(error)
           failures += 1
-          this.#connection.log[attemptLevel(failures)]('cannot join the consumer group yet', {
+          this.#connection.log[quietAtFirst(failures)]('cannot join the consumer group yet', {
             attempt: failures,
             reason: describe(error),
           })
@@ -184,7 +184,7 @@ export class Membership {
   }
 
   /** Joins and learns the assignment; the group's leader makes it. */
-  async #join(): Promise<Term> {
+  async #join(): Promise<GroupGeneration> {
     const { groupId, groups } = this.#options
     const owned = this.#current === undefined || this.#current.over.signal.aborted ? [] : this.#current.partitions
     const joining = {
@@ -226,23 +226,23 @@ export class Membership {
   }
 
   /** Heartbeats until the term is over, or is revoked and given up. */
-  async #keep(term: Term): Promise<void> {
+  async #keep(generation: GroupGeneration): Promise<void> {
     let revokedAt = Number.POSITIVE_INFINITY
     const isLate = () => performance.now() - revokedAt > this.#rebalanceTimeoutMs / 2
-    while (!term.over.signal.aborted && !(term.isRevoked && (this.#held !== term || isLate()))) {
+    while (!generation.over.signal.aborted && !(generation.isRevoked && (this.#held !== generation || isLate()))) {
       const interval = AbortSignal.timeout(this.#sessionTimeoutMs / heartbeatsPerSession)
       await this.#change(interval)
-      if (term.over.signal.aborted) return
-      await this.#beat(term)
-      if (term.isRevoked) revokedAt = Math.min(revokedAt, performance.now())
+      if (generation.over.signal.aborted) return
+      await this.#beat(generation)
+      if (generation.isRevoked) revokedAt = Math.min(revokedAt, performance.now())
     }
   }
 
-  async #beat(term: Term): Promise<void> {
+  async #beat(generation: GroupGeneration): Promise<void> {
     const { groupId } = this.#options
     const sentAt = performance.now()
     try {
-      const beat = { groupId, groupGenerationId: term.generation, memberId: term.memberId }
+      const beat = { groupId, groupGenerationId: generation.generation, memberId: generation.memberId }
       await this.#members.ask(broker => broker.heartbeat(beat))
       this.#contactAt = sentAt
     } catch (error) {
@@ -250,24 +250,24 @@ export class Membership {
       const answer = answeredError(error)
       if (answer === 'REBALANCE_IN_PROGRESS') {
         this.#contactAt = sentAt
-        this.#revoke(term)
+        this.#revoke(generation)
         return
       }
-      if (memberLost.has(answer) || this.#sinceContact() > this.#sessionTimeoutMs) this.#lose(term)
+      if (memberLost.has(answer) || this.#sinceContact() > this.#sessionTimeoutMs) this.#lose(generation)
       if (!isRetriable(error)) throw error
       this.#connection.log.warn('no heartbeat of the consumer group', { groupId, reason: describe(error) })
     }
   }
 
-  #revoke(term: Term): void {
-    if (term.isRevoked) return
-    term.isRevoked = true
+  #revoke(generation: GroupGeneration): void {
+    if (generation.isRevoked) return
+    generation.isRevoked = true
     this.#changes.emit('change')
   }
 
-  #lose(term: Term): void {
-    if (term.over.signal.aborted) return
-    term.over.abort(fenced(this.#options.groupId, term))
+  #lose(generation: GroupGeneration): void {
+    if (generation.over.signal.aborted) return
+    generation.over.abort(fenced(this.#options.groupId, generation))
     this.#changes.emit('change')
   }
 
@@ -293,6 +293,6 @@ export class Membership {
   }
 }
 
-function isLive(term: Term | undefined): term is Term {
-  return term !== undefined && !term.isRevoked && !term.over.signal.aborted
+function isLive(generation: GroupGeneration | undefined): generation is GroupGeneration {
+  return generation !== undefined && !generation.isRevoked && !generation.over.signal.aborted
 }

@@ -1,9 +1,9 @@
 // kafka/producer/broker-limits: how large requests and batches may be, as the brokers are set.
 
+import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { describe, type RetryingOptions, retrying } from '../client/errors.ts'
 import type { DescribedConfigs } from '../client/kafkajs-internals.ts'
-import type { Lane } from '../client/user-connections.ts'
 
 const timeoutMs = 15_000
 const resourceTypes = { topic: 2, broker: 4 } as const
@@ -27,13 +27,13 @@ export async function largestBatches(
 /** `socket.request.max.bytes` of the broker that leads partition 0 of the topic: it closes the connection on larger ones. */
 export async function largestRequest(
   connection: KafkaConnection,
-  lane: Lane,
+  connections: BrokerConnections,
   { topic, signal }: { readonly topic: string; readonly signal?: AbortSignal | undefined },
 ): Promise<number> {
   const read = async () => {
     const nodeId = connection.leader(topic, 0)
     if (nodeId === undefined) throw new Error(`no leader of topic ${topic} is known`)
-    const link = await lane.to(nodeId)
+    const link = await connections.to(nodeId)
     return link.call(broker =>
       broker.describeConfigs(settingsOf('broker', [String(nodeId)], 'socket.request.max.bytes')),
     )

@@ -2,7 +2,7 @@
 // Pure bookkeeping.
 
 /** Marks stand between records, which are numbered from 0 in the order they were appended, whatever their partition. */
-export class Marks {
+export class Checkpoints {
   #lsns: number[] = []
   #numbers: number[] = []
   #head = 0

@@ -2,17 +2,17 @@
 
 import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { retrying } from '../client/errors.ts'
 import { latest, listOffsetsOf } from '../client/offsets.ts'
-import type { Lane } from '../client/user-connections.ts'
 import type { Compression } from './batch-builder.ts'
 import { largestBatches, largestRequest } from './broker-limits.ts'
-import { Marks } from './checkpoints.ts'
-import { BuilderPool, Outbox, type PendingBytes } from './partition-queue.ts'
-import { Courier } from './sender.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { BuilderPool, PartitionQueue, type PendingBytes } from './partition-queue.ts'
+import { Sender } from './sender.ts'
 
-export interface SinkTopic {
+export interface ProducerTopic {
   readonly name: string
   readonly partitions: number
   /** Others may write to it as well; otherwise a foreign record poisons the sink. */
@@ -20,7 +20,7 @@ export interface SinkTopic {
 }
 
 export interface SinkOptions {
-  readonly topics: readonly SinkTopic[]
+  readonly topics: readonly ProducerTopic[]
   readonly compression: Compression
   /** Default 512 KiB; less where a topic takes less. A single record may exceed it. */
   readonly maxBatchBytes?: number
@@ -50,11 +50,11 @@ const batchMargin = 1024
  * Takes a producer id of its own and learns where the partitions end.
  * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's reason
  */
-export async function openSink(connection: KafkaConnection, options: SinkOptions): Promise<Sink> {
+export async function openProducer(connection: KafkaConnection, options: SinkOptions): Promise<IdempotentProducer> {
   const { topics, signal } = options
   const [first] = topics
   if (first === undefined) throw new RangeError('a sink must be opened with a topic')
-  const lane = connection.openLane()
+  const connections = connection.openConnections()
   try {
     const pending: PendingBytes = { bytes: 0 }
     const builders = new BuilderPool(options.maxBatchBytes ?? defaultMaxBatchBytes)
@@ -70,25 +70,25 @@ export async function openSink(connection: KafkaConnection, options: SinkOptions
     // At once, since each topic that is not yet known would ask for all of them again.
     if (names.length > 1) await orAborted(connection.refresh(names), signal)
     for (const { name, partitions } of topics) await connection.requirePartitions(name, partitions, { signal })
-    const ends = await listOffsetsOf(connection, lane, { topics: names, at: latest, signal })
+    const ends = await listOffsetsOf(connection, connections, { topics: names, at: latest, signal })
     const limits = await largestBatches(connection, names, signal)
-    const outboxes = topics.map(({ name, shared = false }, index) => {
+    const queues = topics.map(({ name, shared = false }, index) => {
       const maxBatchBytes = Math.min(options.maxBatchBytes ?? defaultMaxBatchBytes, limits[index]! - batchMargin)
       const ofTopic = { ...producer, topic: name, isShared: shared, maxBatchBytes, builders, pending }
-      return ends[index]!.map((endOffset, partition) => new Outbox({ ...ofTopic, partition, endOffset }))
+      return ends[index]!.map((endOffset, partition) => new PartitionQueue({ ...ofTopic, partition, endOffset }))
     })
-    const maxRequestBytes = await largestRequest(connection, lane, { topic: first.name, signal })
-    return new Sink({ connection, lane, outboxes, pending, maxRequestBytes, options })
+    const maxRequestBytes = await largestRequest(connection, connections, { topic: first.name, signal })
+    return new IdempotentProducer({ connection, connections, queues, pending, maxRequestBytes, options })
   } catch (error) {
-    lane.close()
+    connections.close()
     throw error
   }
 }
 
 interface SinkParts {
   readonly connection: KafkaConnection
-  readonly lane: Lane
-  readonly outboxes: readonly (readonly Outbox[])[]
+  readonly connections: BrokerConnections
+  readonly queues: readonly (readonly PartitionQueue[])[]
   readonly pending: PendingBytes
   readonly maxRequestBytes: number
   readonly options: SinkOptions
@@ -101,30 +101,30 @@ interface Waiter {
 }
 
 /** Sends as soon as a leader is free; what arrives meanwhile shares the next request, so load sets the size of batches. */
-export class Sink {
+export class IdempotentProducer {
   readonly #options: SinkOptions
-  readonly #outboxes: readonly (readonly Outbox[])[]
+  readonly #queues: readonly (readonly PartitionQueue[])[]
   readonly #pending: PendingBytes
-  readonly #courier: Courier
+  readonly #sender: Sender
   readonly #topics: ReadonlyMap<string, number>
   readonly #largestRecord: number
-  readonly #marks = new Marks()
+  readonly #checkpoints = new Checkpoints()
   /** Those with records that are not acknowledged, and some that have just lost their last one. */
-  readonly #unsettled = new Set<Outbox>()
+  readonly #unsettled = new Set<PartitionQueue>()
   #waiters: Waiter[] = []
   #appended = 0
   #isScheduled = false
   #failure: MillraceError | undefined
 
-  constructor({ connection, lane, outboxes, pending, maxRequestBytes, options }: SinkParts) {
+  constructor({ connection, connections, queues, pending, maxRequestBytes, options }: SinkParts) {
     this.#options = options
-    this.#outboxes = outboxes
+    this.#queues = queues
     this.#pending = pending
     this.#largestRecord = maxRequestBytes - requestOverhead
     this.#topics = new Map(options.topics.map(({ name }, index) => [name, index]))
-    this.#courier = new Courier({
+    this.#sender = new Sender({
       connection,
-      lane,
+      connections,
       maxRequestBytes: this.#largestRecord,
       onProgress: () => this.#schedule(),
       onFailure: error => this.#fail(error),
@@ -153,21 +153,21 @@ export class Sink {
     valueEnd: number,
   ): void {
     if (this.#failure) throw this.#failure
-    const outbox = this.#outboxes[topic]![partition]!
+    const queue = this.#queues[topic]![partition]!
     const bytes = keyEnd - keyStart + valueEnd - valueStart
-    if (bytes > this.#largestRecord) throw recordTooLarge(outbox, bytes, this.#largestRecord)
-    if (outbox.firstPending === Number.POSITIVE_INFINITY) {
-      this.#courier.add(outbox)
-      this.#unsettled.add(outbox)
+    if (bytes > this.#largestRecord) throw recordTooLarge(queue, bytes, this.#largestRecord)
+    if (queue.firstPending === Number.POSITIVE_INFINITY) {
+      this.#sender.add(queue)
+      this.#unsettled.add(queue)
     }
-    outbox.append(this.#appended, source, keyStart, keyEnd, valueStart, valueEnd)
+    queue.append(this.#appended, source, keyStart, keyEnd, valueStart, valueEnd)
     this.#appended += 1
     this.#schedule()
   }
 
   /** Everything appended so far belongs to transactions that end at or before this LSN. */
   mark(lsn: number): void {
-    this.#marks.push(lsn, this.#appended)
+    this.#checkpoints.push(lsn, this.#appended)
     this.#schedule()
   }
 
@@ -177,8 +177,8 @@ export class Sink {
   }
 
   durable(): Durable {
-    const endOffsets = this.#outboxes.map(partitions => partitions.map(({ endOffset }) => endOffset))
-    return { lsn: this.#marks.durable, endOffsets }
+    const endOffsets = this.#queues.map(partitions => partitions.map(({ endOffset }) => endOffset))
+    return { lsn: this.#checkpoints.durable, endOffsets }
   }
 
   /** Resolves once no more than so many bytes are pending. @throws {MillraceError} the sink's failure */
@@ -194,7 +194,7 @@ export class Sink {
 
   /** Ends at once and abandons what is not acknowledged; `flush` first to keep it. */
   async close(): Promise<void> {
-    this.#courier.stop()
+    this.#sender.stop()
     this.#end(new MillraceError('PRODUCE_REJECTED', { what: 'the sink is closed', next: 'open a new sink' }))
   }
 
@@ -209,9 +209,9 @@ export class Sink {
   }
 
   #advance(): void {
-    this.#courier.dispatch()
+    this.#sender.dispatch()
     if (this.#failure) return
-    if (this.#marks.advance(this.#firstPending())) this.#options.onDurable(this.#marks.durable)
+    if (this.#checkpoints.advance(this.#firstPending())) this.#options.onDurable(this.#checkpoints.durable)
     this.#waiters = this.#waiters.filter(waiter => {
       if (!waiter.isOver()) return true
       waiter.resolve()
@@ -222,9 +222,9 @@ export class Sink {
   /** Running number of the oldest record that is not acknowledged. */
   #firstPending(): number {
     let first = this.#appended
-    for (const outbox of this.#unsettled) {
-      const { firstPending } = outbox
-      if (firstPending === Number.POSITIVE_INFINITY) this.#unsettled.delete(outbox)
+    for (const queue of this.#unsettled) {
+      const { firstPending } = queue
+      if (firstPending === Number.POSITIVE_INFINITY) this.#unsettled.delete(queue)
       else if (firstPending < first) first = firstPending
     }
     return first
@@ -250,7 +250,7 @@ export class Sink {
   }
 }
 
-function recordTooLarge({ topic, partition }: Outbox, bytes: number, limit: number): MillraceError {
+function recordTooLarge({ topic, partition }: PartitionQueue, bytes: number, limit: number): MillraceError {
   return new MillraceError('RECORD_TOO_LARGE', {
     what: `a record of ${bytes} bytes does not fit into a request of ${limit}`,
     where: `topic ${topic}, partition ${partition}`,

@@ -19,7 +19,7 @@ export interface OutboxOptions {
   /** No batch of several records is larger, before compression. */
   readonly maxBatchBytes: number
   readonly builders: BuilderPool
-  /** Shared by the outboxes of a sink. */
+  /** Shared by the queues of one producer. */
   readonly pending: PendingBytes
   /** Other writers append to the partition as well. */
   readonly isShared: boolean
@@ -59,7 +59,7 @@ export class BuilderPool {
   }
 }
 
-export class Outbox {
+export class PartitionQueue {
   readonly topic: string
   readonly partition: number
   readonly isShared: boolean

@@ -1,18 +1,18 @@
-// kafka/producer/sender: takes batches from outboxes to the leaders of their partitions, again and again until each is acknowledged.
+// kafka/producer/sender: sends the batches of partition queues to the leaders of their partitions, and repeats each until it is acknowledged.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { pause } from '../../runtime/pause.ts'
 import { answeredError, errorFromCode, isRetriable } from '../client/broker.ts'
+import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { attemptLevel, backoffMs, describe, kafkaError } from '../client/errors.ts'
+import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
 import { latest, listOffsets } from '../client/offsets.ts'
-import type { Lane } from '../client/user-connections.ts'
-import type { Outbox } from './partition-queue.ts'
+import type { PartitionQueue } from './partition-queue.ts'
 import { type ProduceResult, parseProduceResponse, produceRequest } from './produce-request.ts'
 
 export interface CourierOptions {
   readonly connection: KafkaConnection
-  readonly lane: Lane
+  readonly connections: BrokerConnections
   readonly maxRequestBytes: number
   /** Something was acknowledged, or a leader has become free. */
   readonly onProgress: () => void
@@ -24,10 +24,10 @@ const alreadyAppended = 'DUPLICATE_SEQUENCE_NUMBER'
 const tooLarge = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 
 /** One request at a time to each leader, carrying one batch of each of its partitions. */
-export class Courier {
+export class Sender {
   readonly #options: CourierOptions
   /** With something to send and nothing under way. */
-  readonly #ready = new Set<Outbox>()
+  readonly #ready = new Set<PartitionQueue>()
   readonly #busyLeaders = new Set<number>()
   readonly #stop = new AbortController()
 
@@ -35,58 +35,58 @@ export class Courier {
     this.#options = options
   }
 
-  /** The outbox was empty and is no longer. */
-  add(outbox: Outbox): void {
-    this.#ready.add(outbox)
+  /** The queue was empty and is no longer. */
+  add(queue: PartitionQueue): void {
+    this.#ready.add(queue)
   }
 
   stop(): void {
     this.#stop.abort()
-    this.#options.lane.close()
+    this.#options.connections.close()
   }
 
   /** Sends to every leader that has nothing under way. */
   dispatch(): void {
     if (this.#stop.signal.aborted) return
-    const byLeader = new Map<number, Outbox[]>()
-    const leaderless: Outbox[] = []
+    const byLeader = new Map<number, PartitionQueue[]>()
+    const leaderless: PartitionQueue[] = []
     try {
-      for (const outbox of this.#ready) {
-        const leader = this.#options.connection.leader(outbox.topic, outbox.partition)
-        if (leader === undefined) leaderless.push(outbox)
+      for (const queue of this.#ready) {
+        const leader = this.#options.connection.leader(queue.topic, queue.partition)
+        if (leader === undefined) leaderless.push(queue)
         else if (this.#busyLeaders.has(leader)) continue
-        else if (byLeader.has(leader)) byLeader.get(leader)!.push(outbox)
-        else byLeader.set(leader, [outbox])
+        else if (byLeader.has(leader)) byLeader.get(leader)!.push(queue)
+        else byLeader.set(leader, [queue])
       }
     } catch (error) {
       this.#fail(kafkaError(error, 'find the leaders of the topics'))
       return
     }
     if (leaderless.length > 0) void this.#repeat(leaderless, 'no leader is known')
-    for (const [leader, outboxes] of byLeader) void this.#send(leader, this.#load(outboxes))
+    for (const [leader, queues] of byLeader) void this.#send(leader, this.#load(queues))
   }
 
   /** As many as fit into a request, at least one; the others keep their turn. */
-  #load(outboxes: readonly Outbox[]): Outbox[] {
-    const loaded: Outbox[] = []
+  #load(queues: readonly PartitionQueue[]): PartitionQueue[] {
+    const loaded: PartitionQueue[] = []
     let bytes = 0
-    for (const outbox of outboxes) {
-      bytes += outbox.oldest()!.bytes.length
+    for (const queue of queues) {
+      bytes += queue.oldest()!.bytes.length
       if (loaded.length > 0 && bytes > this.#options.maxRequestBytes) break
-      loaded.push(outbox)
+      loaded.push(queue)
     }
     return loaded
   }
 
-  async #send(leader: number, outboxes: readonly Outbox[]): Promise<void> {
-    for (const outbox of outboxes) this.#ready.delete(outbox)
+  async #send(leader: number, queues: readonly PartitionQueue[]): Promise<void> {
+    for (const queue of queues) this.#ready.delete(queue)
     this.#busyLeaders.add(leader)
     try {
-      const link = await this.#options.lane.to(leader)
-      const response = await link.send(produceRequest(outboxes.map(batchOf)))
-      await this.#settle(outboxes, parseProduceResponse(response))
+      const link = await this.#options.connections.to(leader)
+      const response = await link.send(produceRequest(queues.map(batchOf)))
+      await this.#settle(queues, parseProduceResponse(response))
     } catch (error) {
-      if (isRetriable(error)) void this.#repeat(outboxes, describe(error))
+      if (isRetriable(error)) void this.#repeat(queues, describe(error))
       else this.#fail(kafkaError(error, 'send records'))
     } finally {
       this.#busyLeaders.delete(leader)
@@ -94,61 +94,65 @@ export class Courier {
     }
   }
 
-  async #settle(outboxes: readonly Outbox[], results: readonly ProduceResult[]): Promise<void> {
+  async #settle(queues: readonly PartitionQueue[], results: readonly ProduceResult[]): Promise<void> {
     const byPartition = new Map(results.map(result => [`${result.topic}/${result.partition}`, result]))
-    const refused: Outbox[] = []
+    const refused: PartitionQueue[] = []
     let reason = ''
-    for (const outbox of outboxes) {
-      const result = byPartition.get(`${outbox.topic}/${outbox.partition}`)
+    for (const queue of queues) {
+      const result = byPartition.get(`${queue.topic}/${queue.partition}`)
       const error = result?.errorCode === 0 ? undefined : errorFromCode(result?.errorCode ?? -1)
-      if (result && error === undefined) this.#acknowledge(outbox, result.baseOffset)
-      else if (answeredError(error) === alreadyAppended) await this.#acknowledgeRepeated(outbox)
+      if (result && error === undefined) this.#acknowledge(queue, result.baseOffset)
+      else if (answeredError(error) === alreadyAppended) await this.#acknowledgeRepeated(queue)
       else if (result && isRetriable(error)) {
-        refused.push(outbox)
+        refused.push(queue)
         reason = describe(error)
-      } else this.#fail(rejected(outbox, error))
+      } else this.#fail(rejected(queue, error))
     }
     if (refused.length > 0) void this.#repeat(refused, reason)
   }
 
-  #acknowledge(outbox: Outbox, baseOffset: number): void {
-    if (baseOffset < outbox.endOffset) this.#fail(truncated(outbox, baseOffset))
-    else if (baseOffset > outbox.endOffset && !outbox.isShared) this.#fail(foreign(outbox, baseOffset))
+  #acknowledge(queue: PartitionQueue, baseOffset: number): void {
+    if (baseOffset < queue.endOffset) this.#fail(truncated(queue, baseOffset))
+    else if (baseOffset > queue.endOffset && !queue.isShared) this.#fail(foreign(queue, baseOffset))
     else {
-      outbox.acknowledge(baseOffset)
-      if (outbox.firstPending !== Number.POSITIVE_INFINITY) this.#ready.add(outbox)
+      queue.acknowledge(baseOffset)
+      if (queue.firstPending !== Number.POSITIVE_INFINITY) this.#ready.add(queue)
     }
   }
 
   /** The broker has the batch but no longer knows where; as ours is the only one under way, it is the last. */
-  async #acknowledgeRepeated(outbox: Outbox): Promise<void> {
-    const { connection, lane } = this.#options
-    const ends = await listOffsets(connection, lane, { topic: outbox.topic, at: latest, signal: this.#stop.signal })
-    this.#acknowledge(outbox, ends[outbox.partition]! - outbox.oldest()!.count)
+  async #acknowledgeRepeated(queue: PartitionQueue): Promise<void> {
+    const { connection, connections } = this.#options
+    const ends = await listOffsets(connection, connections, {
+      topic: queue.topic,
+      at: latest,
+      signal: this.#stop.signal,
+    })
+    this.#acknowledge(queue, ends[queue.partition]! - queue.oldest()!.count)
   }
 
   /** The same bytes go out again after a pause, wherever the leader is by then. Never rejects. */
-  async #repeat(outboxes: readonly Outbox[], reason: string): Promise<void> {
+  async #repeat(queues: readonly PartitionQueue[], reason: string): Promise<void> {
     const { connection, onProgress } = this.#options
-    const attempt = Math.max(...outboxes.map(outbox => ++outbox.failures))
-    const [{ topic, partition }] = outboxes as [Outbox]
-    for (const outbox of outboxes) this.#ready.delete(outbox)
+    const attempt = Math.max(...queues.map(queue => ++queue.failures))
+    const [{ topic, partition }] = queues as [PartitionQueue]
+    for (const queue of queues) this.#ready.delete(queue)
     if (this.#stop.signal.aborted) return
-    connection.log[attemptLevel(attempt)]('records are not acknowledged, sending them again', {
+    connection.log[quietAtFirst(attempt)]('records are not acknowledged, sending them again', {
       reason,
       attempt,
       topic,
       partition,
-      partitions: outboxes.length,
+      partitions: queues.length,
     })
     try {
       await pause(backoffMs(attempt), this.#stop.signal)
-      await connection.refresh(outboxes.map(outbox => outbox.topic))
+      await connection.refresh(queues.map(queue => queue.topic))
     } catch (error) {
       if (this.#stop.signal.aborted) return
       connection.log.warn('the cluster cannot be asked for leaders', { reason: describe(error) })
     }
-    for (const outbox of outboxes) this.#ready.add(outbox)
+    for (const queue of queues) this.#ready.add(queue)
     onProgress()
   }
 
@@ -159,12 +163,12 @@ export class Courier {
   }
 }
 
-function batchOf(outbox: Outbox): { topic: string; partition: number; batch: Buffer } {
-  return { topic: outbox.topic, partition: outbox.partition, batch: outbox.oldest()!.bytes }
+function batchOf(queue: PartitionQueue): { topic: string; partition: number; batch: Buffer } {
+  return { topic: queue.topic, partition: queue.partition, batch: queue.oldest()!.bytes }
 }
 
-function rejected(outbox: Outbox, error: unknown): MillraceError {
-  const where = placeOf(outbox)
+function rejected(queue: PartitionQueue, error: unknown): MillraceError {
+  const where = placeOf(queue)
   const answer = answeredError(error) ?? ''
   if (answer.includes('AUTHORIZATION')) return kafkaError(error, 'write to a topic', where)
   const what = `the broker refused a batch: ${describe(error)}`
@@ -172,7 +176,7 @@ function rejected(outbox: Outbox, error: unknown): MillraceError {
     return new MillraceError('RECORD_TOO_LARGE', {
       what,
       where,
-      next: `raise max.message.bytes of topic ${outbox.topic} above the largest record`,
+      next: `raise max.message.bytes of topic ${queue.topic} above the largest record`,
       cause: error,
     })
   return new MillraceError('PRODUCE_REJECTED', {
@@ -183,22 +187,22 @@ function rejected(outbox: Outbox, error: unknown): MillraceError {
   })
 }
 
-function truncated(outbox: Outbox, baseOffset: number): MillraceError {
+function truncated(queue: PartitionQueue, baseOffset: number): MillraceError {
   return new MillraceError('OFFSETS_MISSING', {
-    what: `the log goes on at offset ${baseOffset} although everything below ${outbox.endOffset} was acknowledged`,
-    where: placeOf(outbox),
+    what: `the log goes on at offset ${baseOffset} although everything below ${queue.endOffset} was acknowledged`,
+    where: placeOf(queue),
     next: 'acknowledged records are lost (topic made anew, or unclean leader election); start a new generation: millrace producer --new-generation',
   })
 }
 
-function foreign(outbox: Outbox, baseOffset: number): MillraceError {
+function foreign(queue: PartitionQueue, baseOffset: number): MillraceError {
   return new MillraceError('PRODUCE_CONFLICT', {
-    what: `${baseOffset - outbox.endOffset} records of another writer stand from offset ${outbox.endOffset}`,
-    where: placeOf(outbox),
+    what: `${baseOffset - queue.endOffset} records of another writer stand from offset ${queue.endOffset}`,
+    where: placeOf(queue),
     next: 'make sure that only one producer of this pipeline runs; it continues from the last record in the topics',
   })
 }
 
-function placeOf({ topic, partition }: Outbox): string {
+function placeOf({ topic, partition }: PartitionQueue): string {
   return `topic ${topic}, partition ${partition}`
 }

@@ -6,7 +6,7 @@ import { ensureTopic } from '../client/admin.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { type Fetcher, openFetcher } from '../consumer/fetcher.ts'
 import { readRange } from '../consumer/read-range.ts'
-import { openSink, type Sink } from '../producer/idempotent-producer.ts'
+import { type IdempotentProducer, openProducer } from '../producer/idempotent-producer.ts'
 import { noopKey, recordKey, recordValue, SchemaCatalog, type SchemaRecord } from './schema-catalog.ts'
 import type { RegisteredSchema, SchemaStore } from './schema-store.ts'
 
@@ -36,7 +36,7 @@ export class TopicRegistry implements SchemaStore {
   readonly #catalog = new SchemaCatalog()
   readonly #stop = new AbortController()
   #nextOffset = 0
-  #sink: Promise<Sink> | undefined
+  #sink: Promise<IdempotentProducer> | undefined
   /** One at a time, in the order asked for. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -134,7 +134,7 @@ export class TopicRegistry implements SchemaStore {
 
   /** Writes one record and reads on, which shows whether another writer came in between. */
   async #add(subject: string, schema: string): Promise<void> {
-    const write = async (sink: Sink) => {
+    const write = async (sink: IdempotentProducer) => {
       const [hidden] = this.#catalog.hidden()
       if (hidden) return append(sink, this.#catalog.nextVersion(hidden.subject, hidden.schema, hidden.id))
       const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
@@ -145,7 +145,7 @@ export class TopicRegistry implements SchemaStore {
   }
 
   /** A load registers two schemas for each table, so the sink is kept until it fails. */
-  async #write(work: (sink: Sink) => Promise<void>): Promise<void> {
+  async #write(work: (sink: IdempotentProducer) => Promise<void>): Promise<void> {
     const { signal } = this.#stop
     this.#sink ??= openSchemasSink(this.#connection, signal)
     const opened = this.#sink
@@ -163,20 +163,20 @@ export class TopicRegistry implements SchemaStore {
   }
 }
 
-function openSchemasSink(connection: KafkaConnection, signal: AbortSignal): Promise<Sink> {
+function openSchemasSink(connection: KafkaConnection, signal: AbortSignal): Promise<IdempotentProducer> {
   const topics = [{ name: topic, partitions: 1, shared: true }]
   const nothing = () => undefined
-  return openSink(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
+  return openProducer(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
 }
 
-async function claimOffset(sink: Sink): Promise<number> {
+async function claimOffset(sink: IdempotentProducer): Promise<number> {
   const key = Buffer.from(noopKey)
   sink.append(0, 0, key, 0, key.length, -1, -1)
   await sink.flush()
   return sink.durable().endOffsets[0]![0]! - 1
 }
 
-function append(sink: Sink, record: SchemaRecord): void {
+function append(sink: IdempotentProducer, record: SchemaRecord): void {
   const key = Buffer.from(recordKey(record))
   const source = Buffer.concat([key, Buffer.from(recordValue(record))])
   sink.append(0, 0, source, 0, key.length, key.length, source.length)

@@ -3,12 +3,12 @@
 import type { Table } from '../../contract/table.ts'
 import type { SourceColumn } from '../../postgres/catalog/catalog.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
-import type { Passage } from './column-policy.ts'
+import type { ColumnPolicy } from './column-policy.ts'
 
 /** What stands between the rows of a table and everything that leaves. */
 export interface Guard {
   /** By column of `table.columns`. */
-  readonly passages: readonly Passage[]
+  readonly policies: readonly ColumnPolicy[]
   readonly hashKey: HashKey | undefined
   /** Every column of the source that is to leave is named, so that others can be held back while the rest goes on. */
   readonly personal: boolean

@@ -3,12 +3,12 @@
 import type { SourceColumn } from '../../postgres/catalog/catalog.ts'
 import type { Config, Policy, TableOptions } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Workspace } from '../context.ts'
-import type { Passage } from './column-policy.ts'
+import type { ProducerContext } from '../context.ts'
+import type { ColumnPolicy } from './column-policy.ts'
 
 export interface Classified {
   /** Columns that leave, in the source's order. */
-  readonly passing: readonly { readonly column: SourceColumn; readonly passage: Passage }[]
+  readonly passing: readonly { readonly column: SourceColumn; readonly policy: ColumnPolicy }[]
   /** Columns of a personal table that nobody has classified; they do not leave. */
   readonly unclassified: readonly string[]
   readonly faults: readonly string[]
@@ -20,12 +20,12 @@ export function classify(
   key: readonly string[],
   { personal, columns: policies, text }: TableOptions,
 ): Classified {
-  const passing: { column: SourceColumn; passage: Passage }[] = []
+  const passing: { column: SourceColumn; policy: ColumnPolicy }[] = []
   const unclassified: string[] = []
   for (const column of columns) {
     const policy = policyOf(policies, column.name) ?? (personal ? undefined : 'keep')
     if (policy === undefined) unclassified.push(column.name)
-    else if (policy !== 'drop') passing.push({ column, passage: policy })
+    else if (policy !== 'drop') passing.push({ column, policy })
   }
   const faults = Object.entries(policies).flatMap(([name, policy]) => {
     const column = columns.find(candidate => candidate.name === name)
@@ -72,7 +72,7 @@ export function unclassifiedError(
 
 /** Says once, and from then on in the status, that columns of a personal table are held back while the rest goes on. */
 export function reportHeldBack(
-  { progress, log }: Pick<Workspace, 'progress' | 'log'>,
+  { progress, log }: Pick<ProducerContext, 'progress' | 'log'>,
   table: string,
   columns: readonly string[],
 ): void {

@@ -1,17 +1,17 @@
 // producer/capture/column-policy: what of a row leaves the source: columns left out, masked or hashed before anything else sees them.
-// Plain tables have no gate and pay nothing.
+// Tables without a policy have no masker and pay nothing.
 
 import { createHmac } from 'node:crypto'
 import type { TextRow } from '../../contract/encode.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
 
 /** How a column passes; what does not pass is not listed. */
-export type Passage = 'keep' | 'mask' | 'hash'
+export type ColumnPolicy = 'keep' | 'mask' | 'hash'
 
 export interface GateOptions {
   /** Of each column downstream, its place in the source's row. */
   readonly places: readonly number[]
-  readonly passages: readonly Passage[]
+  readonly policies: readonly ColumnPolicy[]
   /** Needed where a column is hashed. */
   readonly hashKey?: HashKey | undefined
 }
@@ -28,15 +28,15 @@ const asterisk = 0x2a
  * Rewrites rows of one table. The two images of an update are there at the same time, so each has a buffer; a row is valid until
  * the next one of the same image.
  */
-export class Gate {
-  readonly #before: Outcome
-  readonly #after: Outcome
+export class RowMasker {
+  readonly #before: MaskedRow
+  readonly #after: MaskedRow
   readonly #options: GateOptions
 
   constructor(options: GateOptions) {
     this.#options = options
-    this.#before = new Outcome(options.places.length)
-    this.#after = new Outcome(options.places.length)
+    this.#before = new MaskedRow(options.places.length)
+    this.#after = new MaskedRow(options.places.length)
   }
 
   before(row: TextRow): TextRow {
@@ -55,8 +55,8 @@ export class Gate {
     return a.buffer.compare(b.buffer, 0, end, 0, end) === 0
   }
 
-  #pass(row: TextRow, outcome: Outcome): TextRow {
-    const { places, passages, hashKey } = this.#options
+  #pass(row: TextRow, outcome: MaskedRow): TextRow {
+    const { places, policies, hashKey } = this.#options
     const { buffer, kinds, starts, ends } = row
     outcome.reserve(this.#roomFor(row))
     let at = 0
@@ -70,9 +70,9 @@ export class Gate {
         outcome.ends[column] = at
         continue
       }
-      const passage = passages[column]!
-      if (passage === 'keep') at += buffer.copy(outcome.buffer, at, start, end)
-      else if (passage === 'mask') at = writeMask(outcome.buffer, at, buffer.subarray(start, end))
+      const policy = policies[column]!
+      if (policy === 'keep') at += buffer.copy(outcome.buffer, at, start, end)
+      else if (policy === 'mask') at = writeMask(outcome.buffer, at, buffer.subarray(start, end))
       else at += outcome.buffer.write(hashOf(hashKey!, buffer.subarray(start, end)), at, 'latin1')
       outcome.ends[column] = at
     }
@@ -81,19 +81,19 @@ export class Gate {
 
   /** An upper bound of the row's bytes once it has passed. */
   #roomFor({ kinds, starts, ends }: TextRow): number {
-    const { places, passages } = this.#options
+    const { places, policies } = this.#options
     let bytes = 0
     for (let column = 0; column < places.length; column++) {
       const place = places[column]!
       if (kinds[place] !== textKind) continue
       const text = ends[place]! - starts[place]!
-      bytes += passages[column] === 'keep' ? text : text * mostMaskGrowth + mostHashBytes
+      bytes += policies[column] === 'keep' ? text : text * mostMaskGrowth + mostHashBytes
     }
     return bytes
   }
 }
 
-class Outcome implements TextRow {
+class MaskedRow implements TextRow {
   buffer = Buffer.allocUnsafeSlow(leastBytes)
   readonly count: number
   readonly kinds: Uint8Array

@@ -12,7 +12,7 @@ import { serverVersion } from '../../postgres/replication/publication.ts'
 import { loadHashKey } from '../../runtime/config/hash-key.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import type { CapturedTable } from './captured-table.ts'
 import { hashesAnything } from './column-classification.ts'
 import { chooseTables, faultsOf } from './table-choice.ts'
@@ -29,8 +29,8 @@ export interface Source {
  * Runs the preflight checks for a generation with a slot of this name and reads its tables.
  * @throws {MillraceError} PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, HASH_KEY, POSTGRES_*
  */
-export async function inspectSource(workspace: Workspace, slot: string): Promise<Source> {
-  const { config, url, log, progress, signal } = workspace
+export async function inspectSource(context: ProducerContext, slot: string): Promise<Source> {
+  const { config, url, log, progress, signal } = context
   const { publication } = config.source
   const found = await withClient(
     url,
@@ -62,7 +62,7 @@ export async function inspectSource(workspace: Workspace, slot: string): Promise
 }
 
 /** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */
-export async function checkToResume({ log }: Workspace, client: Client, { slot }: Generation): Promise<void> {
+export async function checkToResume({ log }: ProducerContext, client: Client, { slot }: Generation): Promise<void> {
   const checks = await preflightResume(client, slot)
   refusePassing(checks)
   judge(checks, log)

@@ -10,7 +10,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CapturedTable, Guard } from './captured-table.ts'
 import { type Classified, classify } from './column-classification.ts'
-import type { Passage } from './column-policy.ts'
+import type { ColumnPolicy } from './column-policy.ts'
 import { checkGroups } from './groups.ts'
 
 const historyNames: ReadonlySet<string> = new Set(historyColumnNames)
@@ -75,7 +75,7 @@ function capture(source: SourceTable, options: TableOptions, context: CaptureCon
   const replicated = replicatedColumns(source, serverVersion)
   const partitionKey = options.partitionKey ?? source.key
   const classified = classify(replicated, [...source.key, ...partitionKey], options)
-  const columns = classified.passing.map(({ column, passage }) => describePassing(column, passage, options.text))
+  const columns = classified.passing.map(({ column, policy }) => describePassing(column, policy, options.text))
   const isHashed = columns.some(({ policy }) => policy === 'hash')
   const places = (names: readonly string[]) => names.map(name => columns.findIndex(column => column.name === name))
   const { schema, name, key, comment } = source
@@ -110,16 +110,16 @@ function guardOf(
   { passing, unclassified }: Classified,
   rest: Pick<Guard, 'personal' | 'hashKey'>,
 ): { guard?: Guard } {
-  const passages = passing.map(({ passage }) => passage)
+  const policies = passing.map(({ policy }) => policy)
   const stays = replicated.filter(column => !passing.some(each => each.column === column)).map(({ name }) => name)
-  if (!rest.personal && stays.length === 0 && passages.every(passage => passage === 'keep')) return {}
-  return { guard: { passages, unclassified, dropped: stays.filter(name => !unclassified.includes(name)), ...rest } }
+  if (!rest.personal && stays.length === 0 && policies.every(policy => policy === 'keep')) return {}
+  return { guard: { policies, unclassified, dropped: stays.filter(name => !unclassified.includes(name)), ...rest } }
 }
 
 /** Masked and hashed values are text, whatever they were. */
-function describePassing(column: SourceColumn, passage: Passage, text: readonly string[]): Column {
-  const described = describeColumn(column, passage !== 'keep' || text.includes(column.name))
-  return passage === 'keep' ? described : { ...described, policy: passage }
+function describePassing(column: SourceColumn, policy: ColumnPolicy, text: readonly string[]): Column {
+  const described = describeColumn(column, policy !== 'keep' || text.includes(column.name))
+  return policy === 'keep' ? described : { ...described, policy }
 }
 
 function describeColumn({ name, pgType, type, nullable, comment }: SourceColumn, asText: boolean): Column {

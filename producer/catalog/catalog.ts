@@ -3,12 +3,12 @@
 
 import { catalogTopic, type Generation } from '../../contract/generation.ts'
 import { readCompacted } from '../../kafka/consumer/compacted-topic.ts'
-import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
 import type { PublicationFacts, TableFacts, Xid } from '../../postgres/catalog/facts.ts'
 import { orAborted } from '../../runtime/abandon.ts'
 import { generationChanged } from '../capture/generation-changed.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 
 /** Of a table; the key is its topic. */
 export interface CatalogRecord {
@@ -28,7 +28,7 @@ export interface Catalog {
   readonly tables: readonly CatalogRecord[]
 }
 
-type Place = Pick<Workspace, 'config' | 'kafka' | 'fetcher' | 'signal'>
+type Place = Pick<ProducerContext, 'config' | 'kafka' | 'fetcher' | 'signal'>
 
 const publicationKey = 'publication'
 
@@ -58,7 +58,13 @@ async function write(
 ): Promise<void> {
   if (records.length === 0) return
   const topics = [{ name: catalogTopic(config.name, number), partitions: 1 }]
-  const sink = await openSink(kafka, { topics, compression: 'gzip', onDurable: () => {}, onError: () => {}, signal })
+  const sink = await openProducer(kafka, {
+    topics,
+    compression: 'gzip',
+    onDurable: () => {},
+    onError: () => {},
+    signal,
+  })
   try {
     for (const [name, record] of records) {
       const key = Buffer.from(name)

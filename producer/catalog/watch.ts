@@ -17,8 +17,8 @@ import { walInsertLsn } from '../../postgres/replication/history.ts'
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
 import { reportHeldBack } from '../capture/column-classification.ts'
-import type { Workspace } from '../context.ts'
-import type { TableOutput } from '../write/table-writer.ts'
+import type { ProducerContext } from '../context.ts'
+import type { TableWriter } from '../write/table-writer.ts'
 import { acceptFacts, isWorthRecording } from './accepted.ts'
 import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
 import { compareFacts } from './compare.ts'
@@ -35,7 +35,7 @@ const askEveryMs = 1_000
 /** What the stream in progress knows. */
 export interface WatchedStream {
   /** In the order of the generation's tables. */
-  readonly outputs: readonly TableOutput[]
+  readonly writers: readonly TableWriter[]
   /** Everything committed before it is durable. */
   durable(): number
   fail(error: unknown): void
@@ -76,7 +76,7 @@ interface ChangedTable {
  * still in the middle of a transaction, and the catalog tells of now, while the announcement may be hours old.
  */
 export class Watch {
-  readonly #workspace: Workspace
+  readonly #context: ProducerContext
   readonly #generation: Generation
   readonly #publication: Catalog['publication']
   readonly #tables: readonly WatchedTable[]
@@ -85,8 +85,8 @@ export class Watch {
   #stream: WatchedStream | undefined
   #nextLook = 0
 
-  constructor(workspace: Workspace, generation: Generation, { catalog, captured }: WatchParts) {
-    this.#workspace = workspace
+  constructor(context: ProducerContext, generation: Generation, { catalog, captured }: WatchParts) {
+    this.#context = context
     this.#generation = generation
     this.#publication = catalog.publication
     this.#tables = captured.map((table, index) => ({
@@ -124,7 +124,7 @@ export class Watch {
    */
   async look(client: Client): Promise<void> {
     const started = performance.now()
-    const name = publicationOf(this.#workspace.config.name, this.#generation)
+    const name = publicationOf(this.#context.config.name, this.#generation)
     const { version, seen, publication } = await readMoment(client, name)
     requireSamePublication(name, this.#publication, publication)
     const wrong: Found[] = []
@@ -142,7 +142,7 @@ export class Watch {
       if (harm.length === 0 && now) this.#accept(changed, now, seen)
     }
     if (wrong.length > 0) throw mismatch(wrong)
-    await updateCatalog(this.#workspace, this.#generation, this.#unrecorded)
+    await updateCatalog(this.#context, this.#generation, this.#unrecorded)
     this.#unrecorded.clear()
     this.#nextLook = performance.now() + Math.max(lookEveryMs, restPerLook * (performance.now() - started))
   }
@@ -197,10 +197,10 @@ export class Watch {
       else if (!answer) found.push(doubt.otherwise)
     }
     table.digest = digest
-    if (outlook.personal) reportHeldBack(this.#workspace, table.name, added)
+    if (outlook.personal) reportHeldBack(this.#context, table.name, added)
     const warnings = found.filter(({ effect }) => effect === 'ahead').map(({ what }) => what)
-    for (const what of this.#workspace.progress.warned(table.name, warnings)) {
-      this.#workspace.log.warn(`a captured table was altered: ${what}`, { table: table.name })
+    for (const what of this.#context.progress.warned(table.name, warnings)) {
+      this.#context.log.warn(`a captured table was altered: ${what}`, { table: table.name })
     }
     return found
   }
@@ -225,7 +225,7 @@ export class Watch {
 
   /** Also by an earlier stream: its last TRUNCATE may have been durable, and so is not told again, before anybody looked. */
   #truncatedAt(table: WatchedTable): number {
-    const told = this.#stream?.outputs[this.#tables.indexOf(table)]?.truncatedAt ?? 0
+    const told = this.#stream?.writers[this.#tables.indexOf(table)]?.truncatedAt ?? 0
     return Math.max(told, table.record.truncatedAt)
   }
 

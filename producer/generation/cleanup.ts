@@ -12,11 +12,11 @@ import { dropSlot, slotState } from '../../postgres/replication/slot.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { retry } from '../../runtime/retry.ts'
 import type { Steps } from '../../runtime/steps.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import { type Lock, lockName, takeLock } from './lock.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
-export type Place = Pick<Workspace, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<Workspace, 'signal'>>
+export type Place = Pick<ProducerContext, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<ProducerContext, 'signal'>>
 
 /**
  * Drops a generation's slot, its own publication and its topics; what is not there is no error. The record that names them has to say already
@@ -124,14 +124,14 @@ export async function* dropGeneration(place: Place, generation: Generation): Ste
  * Gives up a load that was cut off; its number is not used again.
  * @throws {MillraceError} PRODUCER_RUNNING when it was not cut off, but is under way in another process
  */
-export async function abandon(workspace: Workspace, generation: Generation): Promise<void> {
-  const lock = await takeLock(workspace.url, lockName(workspace.config.name, generation.number), workspace.signal)
+export async function abandon(context: ProducerContext, generation: Generation): Promise<void> {
+  const lock = await takeLock(context.url, lockName(context.config.name, generation.number), context.signal)
   try {
     // Whoever had the lock before may have completed it.
-    const known = await readGenerations(workspace.fetcher, workspace.config.name, workspace.signal)
+    const known = await readGenerations(context.fetcher, context.config.name, context.signal)
     if (known.find(({ number }) => number === generation.number)?.state === 'live') return
-    await removeGeneration(workspace, generation)
-    await writeAbandoned(workspace, generation)
+    await removeGeneration(context, generation)
+    await writeAbandoned(context, generation)
   } finally {
     await lock.release()
   }

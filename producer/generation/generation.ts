@@ -30,7 +30,7 @@ import { inspectSource, type Source } from '../capture/source.ts'
 import { writeCatalog } from '../catalog/catalog.ts'
 import { recordCatalog } from '../catalog/recording.ts'
 import { Watch } from '../catalog/watch.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import { reportBlocked } from '../waits.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from '../write/topics.ts'
 import { abandon, removeGeneration, writeAbandoned } from './cleanup.ts'
@@ -59,28 +59,27 @@ export interface Prepared {
  *   those of Postgres and Kafka
  */
 export async function withGeneration(
-  workspace: Workspace,
+  context: ProducerContext,
   fresh: boolean,
   work: (prepared: Prepared, lost: Promise<never>) => Promise<void>,
 ): Promise<void> {
-  const { config, kafka, url, progress, signal } = workspace
+  const { config, kafka, url, progress, signal } = context
   await ensureGenerationsTopic(kafka, config, signal)
-  const { plan, cutOff } = planGeneration(await knownGenerations(workspace), fresh)
-  for (const generation of cutOff) await giveUp(workspace, generation, plan.kind === 'resume')
+  const { plan, cutOff } = planGeneration(await knownGenerations(context), fresh)
+  for (const generation of cutOff) await giveUp(context, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
   const lock = await takeLock(url, lockName(config.name, number), signal)
   try {
-    refuseOvertaken(plan, planGeneration(await knownGenerations(workspace), fresh).plan)
-    const prepared =
-      plan.kind === 'begin' ? await begin(workspace, number, lock) : await resume(workspace, plan.generation)
+    refuseOvertaken(plan, planGeneration(await knownGenerations(context), fresh).plan)
+    const prepared = plan.kind === 'begin' ? await begin(context, number, lock) : await resume(context, plan.generation)
     await work(prepared, lock.lost)
   } finally {
     await lock.release()
   }
 }
 
-function knownGenerations({ fetcher, config, signal }: Workspace): Promise<Generation[]> {
+function knownGenerations({ fetcher, config, signal }: ProducerContext): Promise<Generation[]> {
   return readGenerations(fetcher, config.name, signal)
 }
 
@@ -96,28 +95,28 @@ function refuseOvertaken(plan: Plan, now: Plan): void {
 }
 
 /** Beside a live generation, another process may be loading the next one. */
-async function giveUp(workspace: Workspace, generation: Generation, isOptional: boolean): Promise<void> {
+async function giveUp(context: ProducerContext, generation: Generation, isOptional: boolean): Promise<void> {
   try {
-    await abandon(workspace, generation)
+    await abandon(context, generation)
   } catch (error) {
     if (!(isOptional && error instanceof MillraceError && error.code === 'PRODUCER_RUNNING')) throw error
-    workspace.log.info('another producer is loading a generation', { generation: generation.number })
+    context.log.info('another producer is loading a generation', { generation: generation.number })
   }
 }
 
-async function resume(workspace: Workspace, generation: Generation): Promise<Prepared> {
-  workspace.progress.slot = generation.slot
-  const server = await identify(workspace.url, workspace.signal)
+async function resume(context: ProducerContext, generation: Generation): Promise<Prepared> {
+  context.progress.slot = generation.slot
+  const server = await identify(context.url, context.signal)
   if (server.source !== generation.source) throw otherDatabase(generation.source, server.source)
-  if (workspace.kafka.clusterId !== generation.kafkaCluster) {
-    const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${workspace.kafka.clusterId}`
+  if (context.kafka.clusterId !== generation.kafkaCluster) {
+    const what = `its topics were made in the Kafka cluster ${generation.kafkaCluster}, and this is ${context.kafka.clusterId}`
     throw generationChanged(what, `generation ${generation.number}`)
   }
-  checkPublication(generation, workspace.config)
-  checkRefusals(generation, workspace.config)
-  const resumed = await resumeTables(workspace, generation)
+  checkPublication(generation, context.config)
+  checkRefusals(generation, context.config)
+  const resumed = await resumeTables(context, generation)
   const { number, slot, tables } = generation
-  workspace.log.info('resuming', { generation: number, tables: tables.length, slot })
+  context.log.info('resuming', { generation: number, tables: tables.length, slot })
   return { generation, ...resumed }
 }
 
@@ -155,15 +154,15 @@ function refuseUnclassified(captured: readonly CapturedTable[]): void {
   if (undecided.length > 0) throw unclassifiedError(undecided)
 }
 
-async function begin(workspace: Workspace, number: number, lock: Lock): Promise<Prepared> {
-  const { config, kafka, log, progress, signal } = workspace
+async function begin(context: ProducerContext, number: number, lock: Lock): Promise<Prepared> {
+  const { config, kafka, log, progress, signal } = context
   const id = randomUUID()
   const { publication } = config.source
   const slot = slotName(config.name, { number, id, publication })
   progress.slot = slot
-  const { server, tables: captured, sources } = await inspectSource(workspace, slot)
+  const { server, tables: captured, sources } = await inspectSource(context, slot)
   refuseUnclassified(captured)
-  await refuseRemains(workspace, { generations: await knownGenerations(workspace), identity: server.source })
+  await refuseRemains(context, { generations: await knownGenerations(context), identity: server.source })
   const tables = captured.map(table => describeTable(config.name, number, table))
   const announced: Generation = {
     ...{ format: generationFormat, number, id, state: 'announced', slot, publication },
@@ -171,7 +170,7 @@ async function begin(workspace: Workspace, number: number, lock: Lock): Promise<
     ...{ maxRecordBytes: config.kafka.maxRecordBytes, refusalRules, consistentPoint: 0, tables },
   }
   await writeGeneration(kafka, config.name, announced, signal)
-  const prepared = await load(workspace, { announced, captured, sources, lock })
+  const prepared = await load(context, { announced, captured, sources, lock })
   // When this fails nothing is taken back: the record may have been written, and the next start goes by what it finds.
   await writeGeneration(kafka, config.name, prepared.generation, signal)
   log.info('live', { generation: number, slot })
@@ -186,26 +185,26 @@ interface Beginning {
 }
 
 /** Makes what an announced generation needs, and loads it; what cannot be finished is taken back. */
-async function load(workspace: Workspace, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
-  const { config, url, kafka, schemas, log, signal } = workspace
+async function load(context: ProducerContext, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
+  const { config, url, kafka, schemas, log, signal } = context
   try {
-    if (announced.publication === undefined) await publish(workspace, announced, captured)
+    if (announced.publication === undefined) await publish(context, announced, captured)
     await ensureGenerationTopics(kafka, config, announced, signal)
     const publication = publicationOf(config.name, announced)
     const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }), signal)
-    await writeCatalog(workspace, announced, catalog)
+    await writeCatalog(context, announced, catalog)
     const tables = await orAborted(registerTables(schemas, announced.tables, captured), signal)
     // Written only now, so that whoever reads of a load finds its topics and schemas.
     const loading: Generation = { ...announced, state: 'loading' }
     await writeGeneration(kafka, config.name, loading, signal)
-    const loaded = await loadTables(workspace, { generation: loading, tables, lost: lock.lost })
-    const watch = new Watch(workspace, loading, { catalog, captured })
+    const loaded = await loadTables(context, { generation: loading, tables, lost: lock.lost })
+    const watch = new Watch(context, loading, { catalog, captured })
     await withClient(url, client => watch.requireUnchanged(client), signal)
     return { generation: { ...loading, state: 'live', consistentPoint: loaded.lsn }, tables, watch, loaded }
   } catch (error) {
     // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
     const undo = async () => {
-      const place = { ...workspace, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
+      const place = { ...context, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
       await removeGeneration(place, announced)
       await writeAbandoned(place, announced)
     }
@@ -216,15 +215,15 @@ async function load(workspace: Workspace, { announced, captured, sources, lock }
 
 /** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
 async function publish(
-  workspace: Workspace,
+  context: ProducerContext,
   generation: Generation,
   captured: readonly CapturedTable[],
 ): Promise<void> {
-  const { config, url, progress, signal } = workspace
+  const { config, url, progress, signal } = context
   const tables = captured.map(({ table, kind }) => ({ schema: table.schema, name: table.name, kind }))
   const name = publicationName(config.name, generation.number)
   const comment = ownerMark(config.name, generation)
-  const onBlocked = reportBlocked(workspace, 'making the publication')
+  const onBlocked = reportBlocked(context, 'making the publication')
   const create = (client: Client) =>
     watchBlocked({ url, client, onBlocked }, () => createPublication(client, { name, tables, comment }))
   await progress.pulse.during(withClient(url, create, signal))

@@ -10,9 +10,9 @@ import { createSlot, type ExportedSnapshot } from '../../postgres/replication/sl
 import { copyTables } from '../../postgres/replication/snapshot.ts'
 import { orAborted } from '../../runtime/abandon.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
-import type { Gate } from '../capture/column-policy.ts'
+import type { RowMasker } from '../capture/column-policy.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import type { Progress } from '../progress.ts'
 import { reportBlocked } from '../waits.ts'
 import { type Destination, openDestination } from '../write/topic-writers.ts'
@@ -29,17 +29,20 @@ export interface LoadOptions {
  * @returns what is true now; its LSN is where the stream begins
  * @throws {MillraceError} VALUE_REFUSED, SNAPSHOT_LOST, POSTGRES_*, or the sink's failure
  */
-export async function loadTables(workspace: Workspace, { generation, tables, lost }: LoadOptions): Promise<Watermark> {
-  const { url, log, config, progress } = workspace
+export async function loadTables(
+  context: ProducerContext,
+  { generation, tables, lost }: LoadOptions,
+): Promise<Watermark> {
+  const { url, log, config, progress } = context
   const stop = new AbortController()
-  const signal = AbortSignal.any([workspace.signal, stop.signal])
+  const signal = AbortSignal.any([context.signal, stop.signal])
   lost.catch(error => stop.abort(error))
   const onError = (error: MillraceError) => stop.abort(error)
-  const opening = { ...workspace, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
+  const opening = { ...context, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
   const destination = await openDestination(opening)
   let snapshot: ExportedSnapshot | undefined
   try {
-    const onBlocked = (doing: string) => reportBlocked(workspace, doing)
+    const onBlocked = (doing: string) => reportBlocked(context, doing)
     const making = createSlot(url, generation.slot, { signal, onBlocked: onBlocked('making the slot') })
     snapshot = await progress.pulse.during(making)
     const { consistentPoint, snapshotName } = snapshot
@@ -62,7 +65,7 @@ export async function loadTables(workspace: Workspace, { generation, tables, los
       onBlocked: onBlocked('locking the tables'),
       pressure: () => pressureOf(destination, progress),
       onTableDone: index => {
-        const { captured, records } = destination.outputs[index]!
+        const { captured, records } = destination.writers[index]!
         log.info('loaded', { table: tableName(captured.table), records })
       },
       signal,
@@ -87,27 +90,27 @@ function pressureOf({ backPressure }: Destination, { pulse }: Progress): Promise
 /** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
 class Loader {
   readonly #destination: Destination
-  readonly #gates: readonly (Gate | undefined)[]
+  readonly #maskers: readonly (RowMasker | undefined)[]
   readonly #changes: (Omit<Change, 'ordinal' | 'madeAtMs'> & { ordinal: number; madeAtMs: number })[]
 
   constructor(destination: Destination, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
     this.#destination = destination
     const first = { op: 'r', ordinal: -1, txId: 0, snapshot: true, madeAtMs: 0, ...at } as const
-    this.#changes = destination.outputs.map(() => ({ ...first }))
-    this.#gates = destination.outputs.map(output => output.gate(output.captured.columns.map(({ name }) => name)))
+    this.#changes = destination.writers.map(() => ({ ...first }))
+    this.#maskers = destination.writers.map(writer => writer.masker(writer.captured.columns.map(({ name }) => name)))
   }
 
   row(table: number, copied: Tuple): void {
-    const row = this.#gates[table]?.after(copied) ?? copied
-    const output = this.#destination.outputs[table]!
+    const row = this.#maskers[table]?.after(copied) ?? copied
+    const writer = this.#destination.writers[table]!
     const change = this.#changes[table]!
     change.ordinal++
     change.madeAtMs = Date.now()
     try {
-      output.write(change, undefined, row)
+      writer.write(change, undefined, row)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      this.#destination.deadLetters.refuse({ captured: output.captured, change, image: 'after', row, refusal: error })
+      this.#destination.deadLetters.refuse({ captured: writer.captured, change, image: 'after', row, refusal: error })
     }
   }
 }

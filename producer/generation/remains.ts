@@ -17,7 +17,7 @@ import { withClient } from '../../postgres/client/client.ts'
 import { findPublications } from '../../postgres/replication/publication.ts'
 import { slotsOfServer } from '../../postgres/replication/slot.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import { ensureGenerationsTopic } from '../write/topics.ts'
 
 export interface Remains {
@@ -33,7 +33,7 @@ export interface Remains {
   readonly groups: readonly number[]
 }
 
-type Place = Pick<Workspace, 'config' | 'url' | 'kafka'>
+type Place = Pick<ProducerContext, 'config' | 'url' | 'kafka'>
 
 export interface Knowledge {
   /** All that this Kafka knows of. */

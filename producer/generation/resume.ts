@@ -16,7 +16,7 @@ import { checkToResume } from '../capture/source.ts'
 import { captureTables } from '../capture/tables.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { Watch } from '../catalog/watch.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 
 export interface Resumed {
   readonly tables: readonly RegisteredTable[]
@@ -28,17 +28,17 @@ export interface Resumed {
  * No other table of the source is asked for.
  * @throws {MillraceError} GENERATION_CHANGED, SCHEMA_CHANGED, PUBLICATION_MISSING, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
  */
-export async function resumeTables(workspace: Workspace, generation: Generation): Promise<Resumed> {
-  const { url, schemas, signal } = workspace
-  const catalog = await readCatalog(workspace, generation)
+export async function resumeTables(context: ProducerContext, generation: Generation): Promise<Resumed> {
+  const { url, schemas, signal } = context
+  const catalog = await readCatalog(context, generation)
   return await withClient(
     url,
     async client => {
-      await checkToResume(workspace, client, generation)
-      const captured = await recapture(workspace, { client, generation, catalog })
+      await checkToResume(context, client, generation)
+      const captured = await recapture(context, { client, generation, catalog })
       const tables = await orAborted(findRegistered(schemas, generation.tables, captured), signal)
-      for (const { table, guard } of captured) reportHeldBack(workspace, tableName(table), guard?.unclassified ?? [])
-      const watch = new Watch(workspace, generation, { catalog, captured })
+      for (const { table, guard } of captured) reportHeldBack(context, tableName(table), guard?.unclassified ?? [])
+      const watch = new Watch(context, generation, { catalog, captured })
       await watch.look(client)
       return { tables, watch }
     },
@@ -53,7 +53,10 @@ interface Parts {
 }
 
 /** In the generation's order. @throws {MillraceError} GENERATION_CHANGED, TABLE_NOT_CAPTURABLE, HASH_KEY */
-async function recapture({ config }: Workspace, { client, generation, catalog }: Parts): Promise<CapturedTable[]> {
+async function recapture(
+  { config }: ProducerContext,
+  { client, generation, catalog }: Parts,
+): Promise<CapturedTable[]> {
   const { version } = await readMoment(client, '')
   const options = generation.tables.map(({ schema, table }) =>
     optionsOf(tableOptions(config, schema, table), schema, table),

@@ -22,7 +22,7 @@ export interface HeldBytes {
  * delete would count as the last word on the key. So what comes to be is told at the end of the transaction, when all that
  * ceases to be has been told; a held row that changes or goes again was never there for anybody else.
  */
-export class HeldRows {
+export class DeferredInserts {
   readonly #table: Table
   /** Whole rows as Latin-1 text, which keeps every byte, and how many rows look so. */
   readonly #rows = new Map<string, number>()

@@ -7,7 +7,7 @@ import { type Client, query } from '../../postgres/client/client.ts'
 import type { PeriodicTask } from '../../postgres/client/periodic.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
 import { chooseTables } from '../capture/table-choice.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 
 const everyMs = 60_000
 
@@ -21,7 +21,7 @@ ORDER BY 1, 2`
 
 /** Looks for them every now and then, and says so once for each. They are no error: the generation is what it was. */
 export function newcomers(
-  workspace: Workspace,
+  context: ProducerContext,
   generation: Generation,
   tables: readonly RegisteredTable[],
 ): PeriodicTask {
@@ -32,14 +32,14 @@ export function newcomers(
     everyMs,
     async run(client) {
       const names = (await query<Named>(client, others, [oids])).map(tableName).join('\n')
-      if (names !== known) await report(workspace, client, generation)
+      if (names !== known) await report(context, client, generation)
       known = names
     },
   }
 }
 
 async function report(
-  { config, progress, log }: Workspace,
+  { config, progress, log }: ProducerContext,
   client: Client,
   { number, tables }: Generation,
 ): Promise<void> {

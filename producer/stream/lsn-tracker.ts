@@ -4,7 +4,7 @@
 import { isCommitTime, type Watermark } from '../../contract/generation.ts'
 import { CommitTimes } from './commit-times.ts'
 
-/** What was true when the ledger was opened. */
+/** What was true when the tracker was made. */
 export interface LedgerStart {
   readonly commitTimeUs: number
   readonly timeline: number
@@ -12,7 +12,7 @@ export interface LedgerStart {
   readonly watermarked: number
 }
 
-export class Ledger {
+export class LsnTracker {
   /** Every change committed before it has been routed. */
   routed = 0
   /** Every change committed before it is in the topics. */

@@ -4,7 +4,7 @@ import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import { newestGeneration, readGenerations } from '../../kafka/generations-topic.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { pause } from '../../runtime/pause.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 
 const askEveryMs = 2_000
 /** Brokers that are only just up may not list a topic yet. */
@@ -17,25 +17,25 @@ const missingToleranceMs = 10_000
  *   reason
  */
 export async function untilSucceeded(
-  workspace: Workspace,
+  context: ProducerContext,
   current: Generation,
   signal: AbortSignal,
 ): Promise<Generation> {
   let seenAt = performance.now()
   for (;;) {
     await pause(askEveryMs, signal)
-    const generations = await known(workspace, signal)
+    const generations = await known(context, signal)
     if (generations !== 'missing') seenAt = performance.now()
     const isGone = performance.now() - seenAt > missingToleranceMs
     const own = Array.isArray(generations) ? generations.find(({ number }) => number === current.number) : current
-    if (isGone || own?.id !== current.id) throw recordLost(workspace, current)
+    if (isGone || own?.id !== current.id) throw recordLost(context, current)
     const newest = newestGeneration(Array.isArray(generations) ? generations : [])
     if (newest?.state === 'live' && newest.number > current.number) return newest
   }
 }
 
 async function known(
-  { fetcher, config }: Workspace,
+  { fetcher, config }: ProducerContext,
   signal: AbortSignal,
 ): Promise<Generation[] | 'missing' | 'unknown'> {
   try {
@@ -45,7 +45,7 @@ async function known(
   }
 }
 
-function recordLost({ config }: Workspace, { number, id }: Generation): MillraceError {
+function recordLost({ config }: ProducerContext, { number, id }: Generation): MillraceError {
   return new MillraceError('GENERATION_UNKNOWN', {
     what: `the record of generation ${number}, id ${id}, which is being streamed, is no longer there, or is of another generation`,
     where: `topic ${generationsTopic(config.name)}`,

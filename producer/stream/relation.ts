@@ -5,30 +5,30 @@ import { type DeclaredType, isWidened } from '../../postgres/catalog/widened.ts'
 import type { Relation } from '../../postgres/protocol/pgoutput.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable, Guard } from '../capture/captured-table.ts'
-import type { TableOutput } from '../write/table-writer.ts'
+import type { TableWriter } from '../write/table-writer.ts'
 
 /**
  * The output of the announced table; undefined for one that is not captured itself, such as a partition announced behind its root.
- * @param outputs by oid of the table
+ * @param writers by oid of the table
  * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
  */
-export function checkRelation(relation: Relation, outputs: ReadonlyMap<number, TableOutput>): TableOutput | undefined {
+export function checkRelation(relation: Relation, writers: ReadonlyMap<number, TableWriter>): TableWriter | undefined {
   const name = tableName(relation)
-  const output = outputs.get(relation.oid)
-  if (!output) {
-    for (const { captured } of outputs.values()) {
+  const writer = writers.get(relation.oid)
+  if (!writer) {
+    for (const { captured } of writers.values()) {
       if (tableName(captured.table) === name) throw changed(name, 'it was replaced by another table of the same name')
     }
     return undefined
   }
-  const known = tableName(output.captured.table)
+  const known = tableName(writer.captured.table)
   if (known !== name) throw changed(known, `it is now called ${name}`)
-  const { guard } = output.captured
+  const { guard } = writer.captured
   const difference = guard
-    ? compareGuarded(relation, output.captured, guard)
-    : compareColumns(relation, output.captured)
+    ? compareGuarded(relation, writer.captured, guard)
+    : compareColumns(relation, writer.captured)
   if (difference !== undefined) throw changed(known, difference)
-  return output
+  return writer
 }
 
 /** A column that has more room than before has the same values. */
@@ -50,7 +50,7 @@ function compareColumns(relation: Relation, captured: CapturedTable): string | u
   return different && `column ${different.name} has another type or place`
 }
 
-/** A gate takes columns by name, wherever they stand; what it does not know stays behind, unless it was to leave as it is. */
+/** A masker takes columns by name, in any order. A column that it does not know is not sent, unless the table has no policy for it. */
 function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: Guard): string | undefined {
   for (const was of columns) {
     const is = relation.columns.find(({ name }) => name === was.name)

@@ -1,5 +1,5 @@
 // producer/stream/router: the stream's messages as records with positions, in the sink.
-// What comes out of a gate is all that anything here sees.
+// Only masked rows reach this file.
 
 import type { Change, TextRow } from '../../contract/encode.ts'
 import { Refusal } from '../../contract/refusal.ts'
@@ -7,17 +7,17 @@ import { tableName } from '../../contract/table.ts'
 import type { PgoutputHandler, Relation } from '../../postgres/protocol/pgoutput.ts'
 import type { Tuple } from '../../postgres/protocol/tuple.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Gate } from '../capture/column-policy.ts'
+import type { RowMasker } from '../capture/column-policy.ts'
 import { sameText } from '../capture/partition.ts'
 import type { DeadLetters } from '../write/dead-letters.ts'
 import type { Replay } from '../write/replay.ts'
-import type { TableOutput } from '../write/table-writer.ts'
-import { HeldRows } from './deferred-inserts.ts'
+import type { TableWriter } from '../write/table-writer.ts'
+import { DeferredInserts } from './deferred-inserts.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { checkRelation, keyOnlyPartition, newColumns } from './relation.ts'
 
 export interface RouterOptions {
-  readonly outputs: readonly TableOutput[]
+  readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
   readonly heartbeats: Heartbeats
   readonly replay: Replay
@@ -30,8 +30,8 @@ export interface RouterOptions {
 }
 
 interface Route {
-  readonly output: TableOutput
-  readonly gate: Gate | undefined
+  readonly writer: TableWriter
+  readonly masker: RowMasker | undefined
 }
 
 const unchangedKind = 0x75
@@ -45,14 +45,14 @@ export class Router implements PgoutputHandler {
   changes = 0
   inTransaction = false
   readonly #options: RouterOptions
-  readonly #outputs: ReadonlyMap<number, TableOutput>
+  readonly #writers: ReadonlyMap<number, TableWriter>
   /** By oid of the table, as it was announced last. */
   readonly #routes = new Map<number, Route>()
   /** A partitioned table that was announced just now; the partition that a row is in comes right behind it. */
-  #root: TableOutput | undefined
+  #root: TableWriter | undefined
   /** Partitions that log keys instead of old rows, by oid. */
-  readonly #keyOnly = new Map<number, { readonly root: TableOutput; readonly name: string }>()
-  readonly #held: ReadonlyMap<TableOutput, HeldRows>
+  readonly #keyOnly = new Map<number, { readonly root: TableWriter; readonly name: string }>()
+  readonly #deferred: ReadonlyMap<TableWriter, DeferredInserts>
   readonly #change = {
     op: 'c' as Change['op'],
     lsn: 0,
@@ -68,10 +68,10 @@ export class Router implements PgoutputHandler {
 
   constructor(options: RouterOptions) {
     this.#options = options
-    this.#outputs = new Map(options.outputs.map(output => [output.captured.oid, output]))
-    const deferrable = options.outputs.filter(({ captured }) => captured.deferrableKey)
+    this.#writers = new Map(options.writers.map(writer => [writer.captured.oid, writer]))
+    const deferrable = options.writers.filter(({ captured }) => captured.deferrableKey)
     const shared = { bytes: 0 }
-    this.#held = new Map(deferrable.map(output => [output, new HeldRows(output.captured.table, shared)]))
+    this.#deferred = new Map(deferrable.map(writer => [writer, new DeferredInserts(writer.captured.table, shared)]))
   }
 
   /** @throws {MillraceError} SOURCE_WENT_BACK when the topics hold another transaction at this position */
@@ -85,10 +85,10 @@ export class Router implements PgoutputHandler {
   }
 
   commit(_commitLsn: number, endLsn: number, commitTimeUs: number): void {
-    for (const [output, held] of this.#held) {
-      held.drain(row => {
+    for (const [writer, deferred] of this.#deferred) {
+      deferred.drain(row => {
         this.#step()
-        this.#half(output, 'c', undefined, row)
+        this.#half(writer, 'c', undefined, row)
       })
     }
     this.inTransaction = false
@@ -98,64 +98,64 @@ export class Router implements PgoutputHandler {
   /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
   relation(relation: Relation): void {
     const root = this.#root
-    const output = checkRelation(relation, this.#outputs)
-    this.#root = output?.captured.kind === 'p' ? output : undefined
-    if (!output) {
+    const writer = checkRelation(relation, this.#writers)
+    this.#root = writer?.captured.kind === 'p' ? writer : undefined
+    if (!writer) {
       if (root) this.#partition(relation, root)
       return
     }
-    const gate = output.gate(relation.columns.map(({ name }) => name))
-    this.#routes.set(relation.oid, { output, gate })
-    const heldBack = gate ? newColumns(relation, output.captured) : []
+    const masker = writer.masker(relation.columns.map(({ name }) => name))
+    this.#routes.set(relation.oid, { writer, masker })
+    const heldBack = masker ? newColumns(relation, writer.captured) : []
     if (heldBack.length > 0) this.#options.onHeldBack?.(tableName(relation), heldBack)
   }
 
   insert(relation: Relation, after: Tuple): void {
     const route = this.#next(relation)
-    if (route) this.#create(route.output, route.gate ? route.gate.after(after) : after)
+    if (route) this.#create(route.writer, route.masker ? route.masker.after(after) : after)
   }
 
   update(relation: Relation, old: Tuple | undefined, oldIsKeyOnly: boolean, fresh: Tuple): void {
     const route = this.#next(relation)
     if (!route) return
-    const { output, gate } = route
+    const { writer, masker } = route
     if (old === undefined || oldIsKeyOnly || hasUnchanged(fresh)) throw identityMissing(relation)
-    if (this.#keyOnly.size > 0) this.#requireWhole(output)
-    const before = gate ? gate.before(old) : old
-    const after = gate ? gate.after(fresh) : fresh
-    const held = this.#held.get(output)
-    if (held?.take(before)) {
-      held.hold(after)
+    if (this.#keyOnly.size > 0) this.#requireWhole(writer)
+    const before = masker ? masker.before(old) : old
+    const after = masker ? masker.after(fresh) : fresh
+    const deferred = this.#deferred.get(writer)
+    if (deferred?.take(before)) {
+      deferred.hold(after)
       return
     }
-    if (gate?.hidesUpdate()) return
-    const sameIdentity = sameText(before, after, output.captured.identityColumns)
-    if (sameIdentity && this.#whole(output, before, after)) return
-    this.#half(output, 'd', before, undefined)
+    if (masker?.hidesUpdate()) return
+    const sameIdentity = sameText(before, after, writer.captured.identityColumns)
+    if (sameIdentity && this.#whole(writer, before, after)) return
+    this.#half(writer, 'd', before, undefined)
     this.#change.ordinal++
-    this.#create(output, after)
+    this.#create(writer, after)
   }
 
   delete(relation: Relation, old: Tuple, oldIsKeyOnly: boolean): void {
     const route = this.#next(relation)
     if (!route) return
-    const { output, gate } = route
+    const { writer, masker } = route
     if (oldIsKeyOnly) throw identityMissing(relation)
-    if (this.#keyOnly.size > 0) this.#requireWhole(output)
-    const before = gate ? gate.before(old) : old
-    if (!this.#held.get(output)?.take(before)) this.#half(output, 'd', before, undefined)
+    if (this.#keyOnly.size > 0) this.#requireWhole(writer)
+    const before = masker ? masker.before(old) : old
+    if (!this.#deferred.get(writer)?.take(before)) this.#half(writer, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position; each has a topic of its own. */
   truncate(relations: readonly Relation[]): void {
     this.#root = undefined
-    const outputs = relations.flatMap(relation => this.#routeOf(relation)?.output ?? [])
-    if (outputs.length === 0) return
+    const writers = relations.flatMap(relation => this.#routeOf(relation)?.writer ?? [])
+    if (writers.length === 0) return
     this.#step()
     this.#change.op = 't'
-    for (const output of outputs) {
-      this.#held.get(output)?.clear()
-      output.truncate(this.#change)
+    for (const writer of writers) {
+      this.#deferred.get(writer)?.clear()
+      writer.truncate(this.#change)
     }
   }
 
@@ -170,10 +170,10 @@ export class Router implements PgoutputHandler {
     this.#options.onCommit(lsn, us)
   }
 
-  #create(output: TableOutput, after: TextRow): void {
-    const held = this.#held.get(output)
-    if (held) held.hold(after)
-    else this.#half(output, 'c', undefined, after)
+  #create(writer: TableWriter, after: TextRow): void {
+    const deferred = this.#deferred.get(writer)
+    if (deferred) deferred.hold(after)
+    else this.#half(writer, 'c', undefined, after)
   }
 
   #next(relation: Relation): Route | undefined {
@@ -196,20 +196,20 @@ export class Router implements PgoutputHandler {
   }
 
   /** Its rows come under the root's name, and without their old values where it does not log them. */
-  #partition(relation: Relation, root: TableOutput): void {
+  #partition(relation: Relation, root: TableWriter): void {
     if (relation.replicaIdentity === 'f') this.#keyOnly.delete(relation.oid)
     else this.#keyOnly.set(relation.oid, { root, name: tableName(relation) })
   }
 
-  #requireWhole(output: TableOutput): void {
-    for (const { root, name } of this.#keyOnly.values()) if (root === output) throw keyOnlyPartition(name)
+  #requireWhole(writer: TableWriter): void {
+    for (const { root, name } of this.#keyOnly.values()) if (root === writer) throw keyOnlyPartition(name)
   }
 
   /** One record for an update; false when it has to be told in two. */
-  #whole(output: TableOutput, before: TextRow, after: TextRow): boolean {
+  #whole(writer: TableWriter, before: TextRow, after: TextRow): boolean {
     this.#change.op = 'u'
     try {
-      return output.write(this.#change, before, after)
+      return writer.write(this.#change, before, after)
     } catch (error) {
       if (error instanceof Refusal) return false
       throw error
@@ -217,15 +217,15 @@ export class Router implements PgoutputHandler {
   }
 
   /** One image in a record, or set aside when it cannot be represented. */
-  #half(output: TableOutput, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
+  #half(writer: TableWriter, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
     this.#change.op = op
     try {
-      output.write(this.#change, before, after)
+      writer.write(this.#change, before, after)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       const image = before ? 'before' : 'after'
       const row = (before ?? after)!
-      this.#options.deadLetters.refuse({ captured: output.captured, change: this.#change, image, row, refusal: error })
+      this.#options.deadLetters.refuse({ captured: writer.captured, change: this.#change, image, row, refusal: error })
     }
   }
 }

@@ -9,12 +9,12 @@ import { openStream, type ReplicationStream } from '../../postgres/replication/s
 import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { reportHeldBack } from '../capture/column-classification.ts'
-import type { Workspace } from '../context.ts'
+import type { ProducerContext } from '../context.ts'
 import type { Prepared } from '../generation/generation.ts'
 import { type Destination, openDestination } from '../write/topic-writers.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { newcomers } from './late-tables.ts'
-import { Ledger } from './lsn-tracker.ts'
+import { LsnTracker } from './lsn-tracker.ts'
 import { untilSucceeded } from './newer-generation.ts'
 import { Router, type RouterOptions } from './router.ts'
 import { openWatermarks, type Watermarks } from './watermark.ts'
@@ -25,25 +25,25 @@ const farewellMs = 3_000
 const stalledMs = 700
 
 /**
- * Streams until the workspace's signal fires or a younger generation is live, and then resolves.
+ * Streams until the context's signal fires or a younger generation is live, and then resolves.
  * @param lost rejects when the generation may have another producer
  * @throws {MillraceError} the first failure of source, topics or watermarks; nothing is lost by starting again
  */
-export async function streamChanges(workspace: Workspace, prepared: Prepared, lost: Promise<never>): Promise<void> {
+export async function streamChanges(context: ProducerContext, prepared: Prepared, lost: Promise<never>): Promise<void> {
   const failure = new AbortController()
   lost.catch(error => failure.abort(error))
-  const signal = AbortSignal.any([workspace.signal, failure.signal])
-  const { progress } = workspace
+  const signal = AbortSignal.any([context.signal, failure.signal])
+  const { progress } = context
   const ends: (() => Promise<void>)[] = []
   let session: Session | undefined
   try {
-    session = await openSession(workspace, prepared, { failure, signal, ends })
-    const succeeded = untilSucceeded(workspace, prepared.generation, signal)
+    session = await openSession(context, prepared, { failure, signal, ends })
+    const succeeded = untilSucceeded(context, prepared.generation, signal)
     succeeded.catch(error => signal.aborted || failure.abort(error))
     const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
     const successor = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
     failure.signal.throwIfAborted()
-    if (successor) reportSuccessor(workspace, prepared.generation, successor)
+    if (successor) reportSuccessor(context, prepared.generation, successor)
     await sayFarewell(session)
   } catch (error) {
     // What was read before is right, and is not read on its own again.
@@ -57,7 +57,7 @@ export async function streamChanges(workspace: Workspace, prepared: Prepared, lo
 }
 
 interface Downstream {
-  readonly ledger: Ledger
+  readonly tracker: LsnTracker
   readonly watermarks: Watermarks
   readonly destination: Destination
 }
@@ -73,42 +73,42 @@ interface SessionParts {
   readonly ends: (() => Promise<void>)[]
 }
 
-async function openSession(workspace: Workspace, prepared: Prepared, parts: SessionParts): Promise<Session> {
-  const { config, url, log, progress } = workspace
+async function openSession(context: ProducerContext, prepared: Prepared, parts: SessionParts): Promise<Session> {
+  const { config, url, log, progress } = context
   const { generation, tables } = prepared
   const { signal, ends } = parts
   let stream: ReplicationStream | undefined
   const acknowledge = (lsn: number) => stream?.acknowledge(lsn)
-  const downstream = await openDownstream(workspace, prepared, { ...parts, acknowledge })
-  const { ledger, destination } = downstream
+  const downstream = await openDownstream(context, prepared, { ...parts, acknowledge })
+  const { tracker, destination } = downstream
   const { replay, sink } = destination
   const reach = (lsn: number, commitTimeUs?: number) => {
     replay.reach(lsn)
-    if (ledger.advance(lsn, commitTimeUs)) sink.mark(lsn)
+    if (tracker.advance(lsn, commitTimeUs)) sink.mark(lsn)
   }
   const heartbeats = new Heartbeats(generation.slot, log)
-  const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(workspace, generation) })
+  const router = new Router({ ...destination, heartbeats, onCommit: reach, ...reporters(context, generation) })
   progress.begin('streaming', {
     ...destination,
     received: () => stream?.lastReceived() ?? 0,
-    durable: () => ledger.acknowledged,
-    commitTimeUs: () => ledger.commitTimeUs,
+    durable: () => tracker.acknowledged,
+    commitTimeUs: () => tracker.commitTimeUs,
     pendingBytes: () => sink.pendingBytes,
   })
-  const durable = Math.max(ledger.watermarked, generation.consistentPoint)
+  const durable = Math.max(tracker.watermarked, generation.consistentPoint)
   stream = await openStream({
     url,
     slot: generation.slot,
     publication: publicationOf(config.name, generation),
     captured: {
       source: generation.source,
-      timeline: ledger.timeline,
+      timeline: tracker.timeline,
       durable,
       recorded: `topic ${watermarksTopic(config.name, generation.number)}`,
       end: Math.max(durable, replay.end),
     },
     onStart: ({ confirmedLsn, timeline }) => {
-      ledger.timeline = timeline
+      tracker.timeline = timeline
       replay.startAt(confirmedLsn)
     },
     handler: router,
@@ -119,14 +119,14 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
   })
   const opened = stream
   ends.push(() => opened.close())
-  stream.acknowledge(ledger.acknowledged)
+  stream.acknowledge(tracker.acknowledged)
   destination.backPressure.attach(stream)
   const fail = (error: unknown) => parts.failure.abort(error)
   const tasks = [
-    beat(workspace, heartbeats),
+    beat(context, heartbeats),
     watchStream({ slot: generation.slot, ...stream.server() }, { log, fail }),
-    prepared.watch.beside({ ...destination, durable: () => ledger.durable, fail }),
-    newcomers(workspace, generation, tables),
+    prepared.watch.beside({ ...destination, durable: () => tracker.durable, fail }),
+    newcomers(context, generation, tables),
   ]
   const beside = runPeriodically({ url, tasks, onTurn: () => progress.pulse.beat(), log, signal })
   ends.push(() => beside)
@@ -136,52 +136,52 @@ async function openSession(workspace: Workspace, prepared: Prepared, parts: Sess
 
 /** The topics, opened where the last watermark says that they are complete, and what is known of how far they are. */
 async function openDownstream(
-  workspace: Workspace,
+  context: ProducerContext,
   { generation, tables, loaded }: Prepared,
   { failure, signal, ends, acknowledge }: SessionParts & { acknowledge(lsn: number): void },
 ): Promise<Downstream> {
-  const opening = { ...workspace, generation, signal, onError: (error: unknown) => failure.abort(error) }
+  const opening = { ...context, generation, signal, onError: (error: unknown) => failure.abort(error) }
   const watermarks = await openWatermarks({
     ...opening,
-    current: () => ledger.watermark(destination.ends()),
+    current: () => tracker.watermark(destination.ends()),
     onDurable: lsn => {
-      workspace.progress.flowed()
-      ledger.watermarked = lsn
-      acknowledge(ledger.acknowledged)
+      context.progress.flowed()
+      tracker.watermarked = lsn
+      acknowledge(tracker.acknowledged)
     },
   })
   ends.push(() => watermarks.close())
   const { last: watermark } = watermarks
   const { commitTimeUs, timeline } = loaded ?? watermark ?? { commitTimeUs: 0, timeline: generation.timeline }
-  const ledger = new Ledger({ commitTimeUs, timeline, watermarked: watermark?.lsn ?? 0 })
+  const tracker = new LsnTracker({ commitTimeUs, timeline, watermarked: watermark?.lsn ?? 0 })
   const onDurable = (lsn: number) => {
-    ledger.durable = lsn
-    acknowledge(ledger.acknowledged)
+    tracker.durable = lsn
+    acknowledge(tracker.acknowledged)
     watermarks.advance()
   }
   const destination = await openDestination({ ...opening, tables, watermark, onDurable })
   ends.push(() => destination.sink.close())
   if (loaded) watermarks.publish(loaded)
-  return { ledger, watermarks, destination }
+  return { tracker, watermarks, destination }
 }
 
-function beat({ config }: Workspace, heartbeats: Heartbeats): PeriodicTask {
+function beat({ config }: ProducerContext, heartbeats: Heartbeats): PeriodicTask {
   const everyMs = config.source.heartbeatSeconds * 1000
   return heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) })
 }
 
 function reporters(
-  workspace: Workspace,
+  context: ProducerContext,
   generation: Generation,
 ): Required<Pick<RouterOptions, 'onHeldBack' | 'onForeign'>> {
-  const publication = publicationOf(workspace.config.name, generation)
+  const publication = publicationOf(context.config.name, generation)
   return {
-    onHeldBack: (table, columns) => reportHeldBack(workspace, table, columns),
-    onForeign: table => reportForeign(workspace, publication, table),
+    onHeldBack: (table, columns) => reportHeldBack(context, table, columns),
+    onForeign: table => reportForeign(context, publication, table),
   }
 }
 
-function reportForeign({ log, progress }: Workspace, publication: string, table: string): void {
+function reportForeign({ log, progress }: ProducerContext, publication: string, table: string): void {
   if (!progress.foreign(table)) return
   log.warn('changes of a table that is not captured are passed over', {
     table,
@@ -189,7 +189,7 @@ function reportForeign({ log, progress }: Workspace, publication: string, table:
   })
 }
 
-function reportSuccessor({ log }: Workspace, { number, slot }: Generation, successor: Generation): void {
+function reportSuccessor({ log }: ProducerContext, { number, slot }: Generation, successor: Generation): void {
   log.warn('a younger generation is live; going over to it', {
     generation: successor.number,
     next: `slot ${slot} keeps WAL until it is dropped: millrace generations drop ${number}`,

@@ -4,7 +4,7 @@ import { type Generation, parseWatermark, type Watermark, watermarksTopic } from
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
 import { readTail, type TailRecord } from '../../kafka/consumer/last-record.ts'
-import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import { type IdempotentProducer, openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -37,7 +37,7 @@ export async function openWatermarks(options: WatermarkOptions): Promise<Waterma
     watermarks?.settled()
   }
   const topics = [{ name, partitions: 1 }]
-  const sink = await openSink(kafka, { topics, compression: 'none', onDurable, onError, signal })
+  const sink = await openProducer(kafka, { topics, compression: 'none', onDurable, onError, signal })
   try {
     watermarks = new Watermarks(sink, current, await lastWatermark(options, name))
     return watermarks
@@ -59,7 +59,7 @@ async function lastWatermark(
   return parse(last)
 }
 
-type WatermarkSink = Pick<Sink, 'append' | 'mark' | 'flush' | 'close'>
+type WatermarkSink = Pick<IdempotentProducer, 'append' | 'mark' | 'flush' | 'close'>
 
 export class Watermarks {
   /** The last one written by this producer or its predecessor. */

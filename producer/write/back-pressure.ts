@@ -1,6 +1,6 @@
 // producer/write/back-pressure: holds the source back while Kafka has not taken what was read.
 
-import type { Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { IdempotentProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { RecordSink } from './table-writer.ts'
 
 /** Bytes appended and not acknowledged at which reading stops, and below which it goes on. */
@@ -14,11 +14,11 @@ export interface Source {
 
 /** The sink, pausing the source while it is full. What the source has read already is still taken. */
 export class BackPressure implements RecordSink {
-  readonly #sink: Sink
+  readonly #sink: IdempotentProducer
   #source: Source | undefined
   #waiting: Promise<void> | undefined
 
-  constructor(sink: Sink) {
+  constructor(sink: IdempotentProducer) {
     this.#sink = sink
   }
 

@@ -44,7 +44,7 @@ export class DeadLetters {
   }
 
   /**
-   * Sets the row aside, in Postgres' text form and as it came out of its table's gate, unless that was done before. Columns without which the
+   * Sets the row aside, in Postgres' text form and as its table's masker left it, unless that was done before. Columns without which the
    * letter fits into a record are cut from it, the largest first.
    * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a letter without any value is too large
    */

@@ -6,7 +6,7 @@ import { comparePositions, formatLsn, type Position } from '../../contract/posit
 import { otherHistoryRemedy } from '../../postgres/replication/history.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
-import { Gate } from '../capture/column-policy.ts'
+import { RowMasker } from '../capture/column-policy.ts'
 import { partitionOf } from '../capture/partition.ts'
 
 /** The part of the sink that takes records; a start of −1 is null. */
@@ -42,7 +42,7 @@ export interface OutputOptions {
 /** Room in a record and its batch for everything beside the images: headers, envelope and names. */
 const overheadBytes = 1024
 
-export class TableOutput {
+export class TableWriter {
   readonly captured: CapturedTable
   /** Records appended so far. */
   records = 0
@@ -70,9 +70,9 @@ export class TableOutput {
    * What rows have to pass before they may be written, when they come with these columns; undefined for a table that leaves as it is.
    * @param names of the source's columns, in the order in which its rows have them
    */
-  gate(names: readonly string[]): Gate | undefined {
+  masker(names: readonly string[]): RowMasker | undefined {
     const { guard, columns } = this.captured
-    return guard && new Gate({ ...guard, places: columns.map(({ name }) => names.indexOf(name)) })
+    return guard && new RowMasker({ ...guard, places: columns.map(({ name }) => names.indexOf(name)) })
   }
 
   /**

@@ -6,7 +6,7 @@ import { deadLettersTopic, type Generation, type Watermark } from '../../contrac
 import type { Position } from '../../contract/position.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
-import { openSink, type Sink } from '../../kafka/producer/idempotent-producer.ts'
+import { type IdempotentProducer, openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
@@ -14,7 +14,7 @@ import { BackPressure } from './back-pressure.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { checkEnds, letterTail, tableTails } from './last-positions.ts'
 import { Replay, type TailHead } from './replay.ts'
-import { TableOutput } from './table-writer.ts'
+import { TableWriter } from './table-writer.ts'
 
 export interface DestinationOptions {
   readonly config: Config
@@ -31,9 +31,9 @@ export interface DestinationOptions {
 }
 
 export interface Destination {
-  readonly sink: Sink
+  readonly sink: IdempotentProducer
   readonly backPressure: BackPressure
-  readonly outputs: readonly TableOutput[]
+  readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
   /** What the source has to send again as it stands in the topics. */
   readonly replay: Replay
@@ -52,7 +52,7 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
   // The consumer's partition is another writer's.
   topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
-  const sink = await openSink(kafka, { topics, compression: config.kafka.compression, onDurable, onError, signal })
+  const sink = await openProducer(kafka, { topics, compression: config.kafka.compression, onDurable, onError, signal })
   const ends = () => {
     const { endOffsets } = sink.durable()
     return { offsets: endOffsets.slice(0, tables.length), letters: endOffsets.at(-1)![deadLetterPartitions.producer]! }
@@ -65,7 +65,7 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   const shared = { sink: backPressure, maxRecordBytes, durable }
   try {
     if (watermark) checkEnds(options, watermark, ends())
-    const outputs: TableOutput[] = []
+    const writers: TableWriter[] = []
     const heads: TailHead[] = []
     const tailsOf = await tableTails(options, tables)
     for (const [topicIndex, registered] of tables.entries()) {
@@ -74,11 +74,11 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
       heads.push(...tails.filter(tail => tail !== undefined))
       const known = withExpired(tails, ends().offsets[topicIndex]!, durable)
       const before = { tails: known, truncatedAt: truncatedAt.get(topicIndex) }
-      outputs.push(new TableOutput({ ...registered, ...shared, ...before, topic, topicIndex, writer }))
+      writers.push(new TableWriter({ ...registered, ...shared, ...before, topic, topicIndex, writer }))
     }
     const deadLetters = new DeadLetters({ ...shared, topicIndex: tables.length, tail: await letterTail(options) })
-    const read = () => ({ ...ends(), truncated: truncationsOf(outputs) })
-    return { sink, backPressure, outputs, deadLetters, replay: new Replay(heads), ends: read }
+    const read = () => ({ ...ends(), truncated: truncationsOf(writers) })
+    return { sink, backPressure, writers, deadLetters, replay: new Replay(heads), ends: read }
   } catch (error) {
     await sink.close()
     throw error
@@ -86,8 +86,8 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
 }
 
 /** An ordinary table that has another file lost its rows by a TRUNCATE that the stream tells; a partition may have lost them alone. */
-function truncationsOf(outputs: readonly TableOutput[]): [table: number, lsn: number][] {
-  return outputs.flatMap(({ captured, truncatedAt }, table): [number, number][] =>
+function truncationsOf(writers: readonly TableWriter[]): [table: number, lsn: number][] {
+  return writers.flatMap(({ captured, truncatedAt }, table): [number, number][] =>
     captured.kind === 'p' && truncatedAt > 0 ? [[table, truncatedAt]] : [],
   )
 }

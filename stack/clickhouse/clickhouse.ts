@@ -24,7 +24,7 @@ export const clickhouseServer: Server = {
   name: 'clickhouse',
   portNames: ['http', 'native'],
   stopSignal: 'SIGTERM',
-  marks: data => [packagePath('stack/clickhouse/server.mjs'), configOption(data)],
+  commandLineMarkers: data => [packagePath('stack/clickhouse/server.mjs'), configOption(data)],
   async prepare(context, known) {
     const data = known ?? join(context.directory, 'clickhouse')
     libraryPath()

@@ -21,7 +21,7 @@ export const kafkaServer: Server = {
   name: 'kafka',
   portNames: ['client', 'controller'],
   stopSignal: 'SIGTERM',
-  marks: data => ['kafka.Kafka', configPath(data)],
+  commandLineMarkers: data => ['kafka.Kafka', configPath(data)],
   prepare,
   command,
   async query(ports, data) {

@@ -31,7 +31,7 @@ export const postgresServer: Server = {
   name: 'postgres',
   portNames: ['sql'],
   stopSignal: 'SIGINT', // fast shutdown: https://www.postgresql.org/docs/18/server-shutdown.html
-  marks: data => ['-D', data],
+  commandLineMarkers: data => ['-D', data],
   prepare,
   command,
   async query(ports, data) {
@@ -109,7 +109,7 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
  * directory, the file protects nothing.
  */
 async function clearLeftovers(data: string): Promise<void> {
-  if ((await findProcesses(postgresServer.marks(data))).length > 0) return
+  if ((await findProcesses(postgresServer.commandLineMarkers(data))).length > 0) return
   if (process.platform !== 'linux') return
   for (const child of await processesIn(data)) await end(child, 'SIGQUIT', 5_000)
   await rm(join(data, 'postmaster.pid'), { force: true })

@@ -171,7 +171,7 @@ test('a batch that one of its partitions has left is complete: nothing of it is 
   const connection = await connectTo(services.endpoints.kafka!)
   const groupId = consumerGroup(pipeline.name, 1)
   const member = joinGroup(connection, { groupId, groups: [{ topics: [topic], partitions: 2 }] })
-  const assignment = await member.assigned(new AbortController().signal)
+  const assignment = await member.awaitAssignment(new AbortController().signal)
   const [commit] = await member.committed([{ topic, partition: 1 }])
   const { intent, ...standing } = readMetadata(commit!.metadata, topic)
   const metadata = writeMetadata({ ...standing, last: intent!.end - 1, assignment })

@@ -8,7 +8,7 @@ import { loadSituation, ReservedIds } from '../../generator/database/shop-state.
 import type { Operation } from '../../generator/shop/operation.ts'
 import { Random } from '../../generator/shop/random.ts'
 import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'
-import { Life } from '../../generator/shop/shop-simulation.ts'
+import { ShopSimulation } from '../../generator/shop/shop-simulation.ts'
 import { loadModel } from '../../modeling/model.ts'
 import { withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
@@ -87,22 +87,22 @@ test('an hour of daily life with all that is out of the ordinary', async () => {
   const happened = new Set<string>()
   await withClient(pipeline.psqlUrl, async client => {
     const ids = new ReservedIds()
-    const life = new Life(seed, await loadSituation(client), ids)
+    const simulation = new ShopSimulation(seed, await loadSituation(client), ids)
     const live = (at: Date) =>
       inTransaction(client, async () => {
         await ids.reserve(client, 2 * rowsPerMinute)
-        const operations = life.batch(rowsPerMinute, at)
+        const operations = simulation.batch(rowsPerMinute, at)
         for (const { kind } of operations) happened.add(kind)
         await execute(client, operations)
       })
     for (let minute = 0; minute < minutes; minute++) {
       const at = new Date(started - (minutes - minute) * 60_000)
       const scenario = scenarioAt(minute)
-      if (scenario !== undefined) life.begin(scenarioSchema.parse({ kind: scenario, seconds: 300 }), at)
+      if (scenario !== undefined) simulation.begin(scenarioSchema.parse({ kind: scenario, seconds: 300 }), at)
       await live(at)
     }
     // What is rare has not happened yet, perhaps.
-    life.begin(scenarioSchema.parse({ kind: 'territory_reorganisation', seconds: 3600 }), new Date())
+    simulation.begin(scenarioSchema.parse({ kind: 'territory_reorganisation', seconds: 3600 }), new Date())
     for (let more = 0; more < 400 && happened.size < Object.keys(everyKind).length; more++) await live(new Date())
   })
   assert.equal([...happened].sort(), Object.keys(everyKind).sort())

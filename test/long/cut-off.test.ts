@@ -1,11 +1,11 @@
 // test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing that is wrong, and is finished by a further call.
 
 import { join } from 'node:path'
-import { type CommandWorkspace, openWorkspace } from '../../cli/context.ts'
+import { openConnections, type PipelineConnections } from '../../cli/connections.ts'
 import { dropOne } from '../../cli/generations.ts'
 import { destruction } from '../../cli/reset/reset.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
-import { Openings } from '../../runtime/disposables.ts'
+import { Disposables } from '../../runtime/disposables.ts'
 import type { Steps } from '../../runtime/steps.ts'
 import { writeFixture } from '../support/fixture.ts'
 import { listGenerations, millrace } from '../support/millrace.ts'
@@ -64,14 +64,14 @@ async function stop({ producer, consumer }: Pipeline): Promise<void> {
 async function firstSteps(
   { directory }: Pipeline,
   count: number,
-  plan: (workspace: CommandWorkspace) => Steps,
+  plan: (connections: PipelineConnections) => Steps,
 ): Promise<string | undefined> {
   const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
-  const openings = new Openings()
-  const opened = (name: string, close: () => unknown) => openings.opened(name, close)
-  const life = { signal: new AbortController().signal, opened, stop: () => {} }
+  const disposables = new Disposables()
+  const opened = (name: string, close: () => unknown) => disposables.opened(name, close)
+  const lifecycle = { signal: new AbortController().signal, opened, stop: () => {} }
   try {
-    const steps = plan(await openWorkspace({ config, log: quietLog(), life, env: {} }))
+    const steps = plan(await openConnections({ config, log: quietLog(), lifecycle, env: {} }))
     let last: string | undefined
     for (let step = 0; step < count; step++) {
       const { done, value } = await steps.next()
@@ -81,7 +81,7 @@ async function firstSteps(
     await steps.return()
     return last
   } finally {
-    await openings.close()
+    await disposables.close()
   }
 }
 
@@ -103,7 +103,7 @@ async function startUnaware(pipeline: Pipeline): Promise<'went on' | 'refused'> 
 /** Cuts `plan` off after each of its steps, and finishes it by `args`. */
 async function cutEverywhere(
   pipeline: Pipeline,
-  plan: (workspace: CommandWorkspace) => Steps,
+  plan: (connections: PipelineConnections) => Steps,
   { args, refill = '' }: { args: readonly string[]; refill?: string },
 ): Promise<string[]> {
   const outcomes: string[] = []
@@ -127,7 +127,7 @@ async function cutEverywhere(
 
 test('reset warehouse', async () => {
   await using pipeline = await start()
-  const plan = (workspace: CommandWorkspace) => destruction('warehouse', workspace)
+  const plan = (connections: PipelineConnections) => destruction('warehouse', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'warehouse', '--confirm', pipeline.name] })
   const name = pipeline.name.replace(/\d+/g, 'N')
   assert.equal(outcomes, [
@@ -140,7 +140,7 @@ test('reset warehouse', async () => {
 
 test('reset star', async () => {
   await using pipeline = await start()
-  const plan = (workspace: CommandWorkspace) => destruction('star', workspace)
+  const plan = (connections: PipelineConnections) => destruction('star', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'star', '--confirm', pipeline.name] })
   assert.ok(outcomes.length >= 6, outcomes.join('\n'))
   assert.ok(
@@ -151,14 +151,14 @@ test('reset star', async () => {
 
 test('reset topics, and generations drop of what stays', async () => {
   await using pipeline = await start()
-  const plan = (workspace: CommandWorkspace) => destruction('topics', workspace)
+  const plan = (connections: PipelineConnections) => destruction('topics', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'topics', '--confirm', pipeline.name] })
   assert.ok(outcomes.length >= 3 && outcomes.every(outcome => outcome.endsWith('went on')), outcomes.join('\n'))
   const older = async () => (await listGenerations(pipeline)).filter(line => !line.includes('serving'))
   for (let count = 1; (await older()).length > 0; count = 1 + (count % 3)) {
     const [line] = await older()
     const number = line!.split(' ')[0]!
-    await firstSteps(pipeline, count, workspace => dropOne(workspace, Number(number)))
+    await firstSteps(pipeline, count, connections => dropOne(connections, Number(number)))
     await pipeline.assertEqual()
     const left = (await older()).find(each => each.startsWith(`${number} `))
     if (left !== undefined) assert.is(await millrace(pipeline, 'generations', 'drop', number), 0, left)
@@ -168,7 +168,7 @@ test('reset topics, and generations drop of what stays', async () => {
 
 test('reset all', async () => {
   await using pipeline = await start()
-  const plan = (workspace: CommandWorkspace) => destruction('all', workspace)
+  const plan = (connections: PipelineConnections) => destruction('all', connections)
   const args = ['reset', 'all', '--confirm', pipeline.name]
   const outcomes = await cutEverywhere(pipeline, plan, { args, refill: rows })
   assert.ok(outcomes.length >= 6 && outcomes.every(outcome => outcome.endsWith('went on')), outcomes.join('\n'))

@@ -39,7 +39,7 @@ test("another program's commits stop the consumer by name, and deleting its grou
   await pipeline.consumer.stop()
   const connection = await connectTo(services.endpoints.kafka!)
   const member = joinGroup(connection, { groupId: sales.groupId, groups: [{ topics: [sales.topic], partitions: 2 }] })
-  await member.assigned(new AbortController().signal)
+  await member.awaitAssignment(new AbortController().signal)
   await member.commit([{ topic: sales.topic, partition: 1, offset: 3, metadata: 'theirs' }])
   await member.leave()
   await connection.close()

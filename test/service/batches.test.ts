@@ -5,8 +5,8 @@ import { tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
 import { type Inserter, insertSlices } from '../../consumer/insert/insert.ts'
 import { isolate } from '../../consumer/insert/isolate.ts'
 import { recoverSlices } from '../../consumer/insert/recover.ts'
-import { firstSlice, type Slice } from '../../consumer/records/record-range.ts'
-import { FoldTable } from '../../consumer/records/tables.ts'
+import { firstSlice, type Slice } from '../../consumer/records/slice.ts'
+import { TargetTable } from '../../consumer/records/tables.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { valueSchema } from '../../contract/schema.ts'
@@ -32,7 +32,7 @@ const table: Table = {
 
 let services: Servers
 let clickhouse: Clickhouse
-let folded: FoldTable
+let folded: TargetTable
 
 test.before(async () => {
   services = await shareServers(['clickhouse'])
@@ -41,7 +41,7 @@ test.before(async () => {
   await clickhouse.command('ALTER TABLE `public.notes.changelog` ADD CONSTRAINT short CHECK length(note) < 5')
   const about = { schema: 'public', table: 'notes', topic: 'notes', partitions: 1, group: 'notes', place: 0 }
   const schemas = { byId: async () => JSON.stringify(valueSchema(table)) } as never
-  folded = new FoldTable(about, { table, schemas, options: { onRefusal: 'divert', history: false } })
+  folded = new TargetTable(about, { table, schemas, options: { onRefusal: 'divert', history: false } })
 })
 
 test.after(async () => {

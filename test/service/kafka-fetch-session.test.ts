@@ -117,9 +117,9 @@ test('idle partitions take as few bytes when they are many, and there is an answ
 })
 
 test('a session that the broker has forgotten, or that is at another request, is followed by a new one at once, and nothing is lost', async () => {
-  const lane = direct.openLane()
+  const connections = direct.openConnections()
   const topic = await makeTopic(direct, 3)
-  const link = await lane.to(direct.leader(topic, 0)!)
+  const link = await connections.to(direct.leader(topic, 0)!)
   for (const [loss, refusal] of [['ended', notFound] as const, ['used by another', otherEpoch] as const]) {
     const own = await openFollowing(positionsOf(topic, 3))
     const before = await own.fetch(positionsOf(topic, 3), limits, signal)
@@ -141,13 +141,13 @@ test('a session that the broker has forgotten, or that is at another request, is
     assert.equal(sessionIn(exchanges[1]!), { id, epoch: 0 })
     own.close()
   }
-  lane.close()
+  connections.close()
 })
 
 test('a fetcher that is closed gives its session back, also while it waits for records', async () => {
-  const lane = direct.openLane()
+  const connections = direct.openConnections()
   const topic = await makeTopic(direct, 2)
-  const link = await lane.to(direct.leader(topic, 0)!)
+  const link = await connections.to(direct.leader(topic, 0)!)
   for (const isWaiting of [false, true]) {
     const own = await openFollowing(positionsOf(topic, 2))
     await own.fetch(positionsOf(topic, 2), limits, signal)
@@ -162,7 +162,7 @@ test('a fetcher that is closed gives its session back, also while it waits for r
     await until(isGiven, { what: 'the session to be given back' })
     assert.is((await ask(link, { id, epoch: 3 })).errorCode, notFound)
   }
-  lane.close()
+  connections.close()
 })
 
 interface Followed {
@@ -202,8 +202,8 @@ async function follow(random: Random, steps: number): Promise<void> {
     const positions = positionsOf(await makeTopic(direct, partitions), partitions)
     followed.push(...positions.map(({ topic, partition }) => ({ topic, partition, values: [], next: 0 })))
   }
-  const lane = direct.openLane()
-  const link = await lane.to(direct.leader(followed[0]!.topic, 0)!)
+  const connections = direct.openConnections()
+  const link = await connections.to(direct.leader(followed[0]!.topic, 0)!)
   const own = await openFollowing(followed.map(({ topic, partition, next: offset }) => ({ topic, partition, offset })))
   /** @param isNew false: the answer may be to what was asked before */
   const fetch = async (places: readonly Followed[], isNew = true, until = signal) => {
@@ -250,7 +250,7 @@ async function follow(random: Random, steps: number): Promise<void> {
     await fetch(followed)
   }
   own.close()
-  lane.close()
+  connections.close()
 }
 
 test('whatever is appended, sought, left out and broken, each record comes once and in order', async () => {
@@ -259,9 +259,9 @@ test('whatever is appended, sought, left out and broken, each record comes once 
 })
 
 test('a broker that has no room for a session is asked for all partitions each time, and nothing is lost', async () => {
-  const lane = direct.openLane()
+  const connections = direct.openConnections()
   const topic = await makeTopic(direct, 1)
-  const link = await lane.to(direct.leader(topic, 0)!)
+  const link = await connections.to(direct.leader(topic, 0)!)
   const position = { topic, partition: 0, offset: 0, maxBytes: 1 }
   const ids: number[] = []
   // The broker has several caches, and uses them by turns.
@@ -281,7 +281,7 @@ test('a broker that has no room for a session is asked for all partitions each t
   proxy.decide = decide
   assert.equal(sessions, new Set([0]))
   await Promise.all(ids.map(id => ask(link, { id, epoch: -1 })))
-  lane.close()
+  connections.close()
 })
 
 test.run()

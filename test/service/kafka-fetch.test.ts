@@ -8,7 +8,7 @@ import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/consu
 import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/consumer/last-record.ts'
 import { fetchRange, readRange } from '../../kafka/consumer/read-range.ts'
 import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
-import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import { nextSequence } from '../../kafka/producer/partition-queue.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/producer/produce-request.ts'
 import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
@@ -244,7 +244,7 @@ test('a range is asked for with more room only when an answer was cut off by it,
 
 test('a record larger than every limit is fetched whole', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '110000000' })
-  const sink = await openSink(connection, {
+  const sink = await openProducer(connection, {
     topics: [{ name: topic, partitions: 2 }],
     compression: 'none',
     onDurable: () => undefined,
@@ -269,8 +269,8 @@ test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', as
   const { producerId, producerEpoch } = await connection.ask(broker =>
     broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }),
   )
-  const lane = connection.openLane()
-  const link = await lane.to(connection.leader(topic, 0)!)
+  const connections = connection.openConnections()
+  const link = await connections.to(connection.leader(topic, 0)!)
   const builder = new BatchBuilder()
   const produce = async (sequence: number, count: number) => {
     const value = Buffer.from('x')
@@ -290,7 +290,7 @@ test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', as
   assert.is(nextSequence(first, 10), 7)
   assert.is(await produce(9, 1), outOfOrder)
   assert.is(await produce(nextSequence(first, 10), 1), 0)
-  lane.close()
+  connections.close()
 })
 
 test('a topic that is not there is refused', async () => {

@@ -69,12 +69,12 @@ test('two members share evenly, and joined topics keep together', async () => {
   const { orders, items, other } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId)
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   assert.is(a.partitions.length, 11)
   assert.ok(a.soleMember)
   const b = join(second, groupId)
-  await until(() => a.assignment === -1, { what: 'the first member to be asked for partitions' })
-  const [generationA, generationB] = await Promise.all([a.assigned(signal), b.assigned(signal)])
+  await until(() => a.generationId === -1, { what: 'the first member to be asked for partitions' })
+  const [generationA, generationB] = await Promise.all([a.awaitAssignment(signal), b.awaitAssignment(signal)])
   assert.is(generationA, generationB)
   assert.is(a.soleMember, false)
   assert.equal([...numbers(a, orders), ...numbers(b, orders)].sort(), [0, 1, 2, 3])
@@ -82,15 +82,15 @@ test('two members share evenly, and joined topics keep together', async () => {
   assert.is(Math.abs(numbers(a, other).length - numbers(b, other).length), 1)
   for (const member of [a, b]) assert.equal(numbers(member, items), numbers(member, orders))
   await b.leave()
-  await until(() => a.assignment === -1, { what: 'the first member to be asked again' })
-  await a.assigned(signal)
+  await until(() => a.generationId === -1, { what: 'the first member to be asked again' })
+  await a.awaitAssignment(signal)
   assert.is(a.partitions.length, 11)
 })
 
 test('commits carry metadata, and are read for any partition', async () => {
   const { orders, other } = joined
   const a = join(first, uniqueName('group'))
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   await a.commit([commitOf(orders, 1, 5, 'intent 1'), commitOf(other, 2, 2 ** 40, 'intent 2')])
   assert.equal(
     await a.committed([
@@ -104,7 +104,7 @@ test('commits carry metadata, and are read for any partition', async () => {
 
 test('metadata that is too long is refused, with the setting to change', async () => {
   const a = join(first, uniqueName('group'))
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   const commit = commitOf(joined.orders, 0, 1, 'x'.repeat(5000))
   await assert.refuses(() => a.commit([commit]), 'KAFKA_REFUSED', /offset\.metadata\.max\.bytes/)
 })
@@ -113,13 +113,13 @@ test('what was begun may be committed after a revocation, and no more once other
   const { orders } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId)
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   const b = join(second, groupId)
-  const taken = b.assigned(signal)
-  await until(() => a.assignment === -1, { what: 'the revocation' })
+  const taken = b.awaitAssignment(signal)
+  await until(() => a.generationId === -1, { what: 'the revocation' })
   assert.is(a.stillOwner(), false)
   await a.commit([commitOf(orders, 0, 7, 'begun before')])
-  const assigned = a.assigned(signal)
+  const assigned = a.awaitAssignment(signal)
   await taken
   await assigned
   assert.equal(await b.committed([{ topic: orders, partition: 0 }]), [commitOf(orders, 0, 7, 'begun before')])
@@ -129,11 +129,11 @@ test('a member that was cut off is fenced by its clock and by the coordinator', 
   const { orders } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId, 6_000)
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   await a.commit([commitOf(orders, 0, 1, 'mine')])
   const b = join(second, groupId, 6_000)
   proxy.decide = apiKey => (apiKey === heartbeat || apiKey === offsetCommit ? 'lose' : 'pass')
-  const taken = b.assigned(signal)
+  const taken = b.awaitAssignment(signal)
   await until(() => !a.stillOwner(), { what: 'the cut off member to doubt its ownership' })
   await taken
   await b.commit([commitOf(orders, 0, 2, 'theirs')])
@@ -145,12 +145,12 @@ test('a member that was cut off is fenced by its clock and by the coordinator', 
 test('membership survives the broker being killed and started again', async () => {
   const { orders } = joined
   const a = join(second, uniqueName('group'))
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   await a.commit([commitOf(orders, 3, 9, 'kept')])
   await services.kill('kafka')
   await services.restart()
   const commitAgain = async () => {
-    if (a.assignment === -1) await a.assigned(signal)
+    if (a.generationId === -1) await a.awaitAssignment(signal)
     await a.commit([commitOf(orders, 2, 4, 'after')])
     return true
   }
@@ -164,7 +164,7 @@ test('a topic must have the partitions that it was made with, alone in its group
   for (const topics of [[orders, other], [other]]) {
     const member = joinGroup(first, { groupId: uniqueName('group'), groups: [{ topics, partitions: 4 }] })
     members.push(member)
-    await assert.refuses(() => member.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /3 partitions, not 4/)
+    await assert.refuses(() => member.awaitAssignment(signal), 'TOPIC_PARTITIONS_CHANGED', /3 partitions, not 4/)
   }
 })
 
@@ -174,15 +174,15 @@ test('partitions that a topic has got since are seen when the group is shared ou
   const groups = [{ topics: [topic], partitions: 1 }]
   const a = joinGroup(first, { groupId, groups })
   members.push(a)
-  await a.assigned(signal)
+  await a.awaitAssignment(signal)
   const kafka = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
   await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
   await admin.disconnect()
   members.push(joinGroup(second, { groupId, groups }))
-  await until(() => a.assignment === -1, { what: 'the first member to be asked again' })
-  await assert.refuses(() => a.assigned(signal), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 1/)
+  await until(() => a.generationId === -1, { what: 'the first member to be asked again' })
+  await assert.refuses(() => a.awaitAssignment(signal), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 1/)
 })
 
 test('topics are made once, compared, listed and deleted', async () => {

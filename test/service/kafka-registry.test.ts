@@ -11,7 +11,7 @@ import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { readCompacted } from '../../kafka/consumer/compacted-topic.ts'
 import { openFetcher } from '../../kafka/consumer/fetcher.ts'
 import { readGenerations, writeGeneration } from '../../kafka/generations-topic.ts'
-import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import { HttpRegistry } from '../../kafka/registry/http-registry.ts'
 import { openSchemaStore } from '../../kafka/registry/registry.ts'
 import { registryRoutes } from '../../kafka/registry/registry-server.ts'
@@ -213,7 +213,7 @@ test('what we write comes back as it was written, whatever the brokers prefer, t
     for (const topic of generationTopics(config.name, small)) {
       const topics = [{ name: topic, partitions: topic.endsWith('dead-letters') ? 2 : 1 }]
       const options = { topics, compression: 'none', onDurable: () => {}, onError: () => {} } as const
-      const sink = await openSink(connection, options)
+      const sink = await openProducer(connection, options)
       sink.append(0, 0, value, 0, 7, 0, value.length)
       await sink.flush()
       await sink.close()

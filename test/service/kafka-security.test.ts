@@ -8,7 +8,7 @@ import { readTail } from '../../kafka/consumer/last-record.ts'
 import { deleteGroup } from '../../kafka/group/coordinator.ts'
 import { joinGroup } from '../../kafka/group/group.ts'
 import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/group/permissions.ts'
-import { openSink } from '../../kafka/producer/idempotent-producer.ts'
+import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import { prepareCapture } from '../support/capture-run.ts'
 import { appendText, uniqueName } from '../support/kafka.ts'
 import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
@@ -51,7 +51,7 @@ test('records are written, read and committed over TLS and a login', async () =>
   const topic = uniqueName('secure')
   await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
   const errors: Error[] = []
-  const sink = await openSink(connection, {
+  const sink = await openProducer(connection, {
     topics: [{ name: topic, partitions: 1 }],
     compression: 'none',
     onDurable: () => undefined,
@@ -65,7 +65,7 @@ test('records are written, read and committed over TLS and a login', async () =>
   assert.is(last?.value?.toString(), 'confidential')
   fetcher.close()
   const member = joinGroup(connection, { groupId: topic, groups: [{ topics: [topic], partitions: 1 }] })
-  await member.assigned(signal)
+  await member.awaitAssignment(signal)
   await member.commit([{ topic, partition: 0, offset: 1, metadata: '' }])
   await member.leave()
   assert.equal(errors, [])
@@ -80,10 +80,10 @@ test('SCRAM logs in, and what its user may not do is said', async () => {
     'KAFKA_DENIED',
   )
   const member = joinGroup(other, { groupId: topic, groups: [{ topics: [topic], partitions: 1 }] })
-  await assert.refuses(() => member.assigned(signal), 'KAFKA_DENIED', /GROUP_AUTHORIZATION_FAILED/)
+  await assert.refuses(() => member.awaitAssignment(signal), 'KAFKA_DENIED', /GROUP_AUTHORIZATION_FAILED/)
   await member.leave()
   const open = () =>
-    openSink(other, {
+    openProducer(other, {
       topics: [{ name: topic, partitions: 1 }],
       compression: 'none',
       onDurable: () => undefined,

@@ -1,7 +1,7 @@
 // test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the way.
 
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
-import { openSink, type Sink, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
+import { type IdempotentProducer, openProducer, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { appendText, connectTo, makeTopic, readTopic } from '../support/kafka.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
@@ -38,7 +38,7 @@ test.before.each(() => {
 })
 
 interface Opened {
-  readonly sink: Sink
+  readonly sink: IdempotentProducer
   readonly durable: number[]
   readonly errors: MillraceError[]
 }
@@ -51,7 +51,7 @@ async function open(
   const durable: number[] = []
   const errors: MillraceError[] = []
   const { partitions = 1, shared = false, ...rest } = options
-  const sink = await openSink(connection, {
+  const sink = await openProducer(connection, {
     topics: [{ name: topic, partitions, shared }],
     compression: 'none',
     onDurable: lsn => durable.push(lsn),
@@ -62,7 +62,7 @@ async function open(
 }
 
 /** Appends `count` numbered records round robin, one mark each, never more than 256 KiB pending. */
-async function appendNumbered(sink: Sink, count: number, partitions: number): Promise<void> {
+async function appendNumbered(sink: IdempotentProducer, count: number, partitions: number): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     appendText(sink, i % partitions, `record ${i}`)
     sink.mark(i + 1)

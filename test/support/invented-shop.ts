@@ -3,7 +3,7 @@
 import type { Identity, IdSource, Operation } from '../../generator/shop/operation.ts'
 import type { Reference } from '../../generator/shop/reference.ts'
 import { categories, territories, trafficSources } from '../../generator/shop/shop-constants.ts'
-import { Life, type Situation } from '../../generator/shop/shop-simulation.ts'
+import { ShopSimulation, type Situation } from '../../generator/shop/shop-simulation.ts'
 import { makeStaff } from '../../generator/shop/staff.ts'
 
 export const until = Date.UTC(2025, 10, 21, 9)
@@ -38,6 +38,6 @@ export function situation(): Situation {
 
 /** Batches of a new life. */
 export function live(seed: number, batches: number, rows = 40): Operation[][] {
-  const life = new Life(seed, situation(), counter())
-  return Array.from({ length: batches }, (_, index) => life.batch(rows, new Date(until + index * 20)))
+  const simulation = new ShopSimulation(seed, situation(), counter())
+  return Array.from({ length: batches }, (_, index) => simulation.batch(rows, new Date(until + index * 20)))
 }

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
 import { ensureTopic } from '../../kafka/client/admin.ts'
 import { connectKafka, type KafkaConnection } from '../../kafka/client/cluster.ts'
-import type { Sink } from '../../kafka/producer/idempotent-producer.ts'
+import type { IdempotentProducer } from '../../kafka/producer/idempotent-producer.ts'
 import { quietLog } from './services.ts'
 import { until } from './suite.ts'
 
@@ -29,7 +29,12 @@ export async function makeTopic(
 }
 
 /** Appends text to the sink's first topic. */
-export function appendText(sink: Sink, partition: number, value: string | null, key: string | null = null): void {
+export function appendText(
+  sink: IdempotentProducer,
+  partition: number,
+  value: string | null,
+  key: string | null = null,
+): void {
   const source = Buffer.from(`${key ?? ''}${value ?? ''}`)
   const keyEnd = Buffer.byteLength(key ?? '')
   sink.append(0, partition, source, key === null ? -1 : 0, keyEnd, value === null ? -1 : keyEnd, source.length)

@@ -1,11 +1,11 @@
 // test/support/millrace: commands of the product for one pipeline, run in this process, which spares the start of another.
 
 import { join } from 'node:path'
-import { openWorkspace } from '../../cli/context.ts'
+import { openConnections } from '../../cli/connections.ts'
 import { reportGenerations } from '../../cli/generations.ts'
 import { createProgram } from '../../cli/program.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
-import { Openings } from '../../runtime/disposables.ts'
+import { Disposables } from '../../runtime/disposables.ts'
 import type { Pipeline } from './pipeline.ts'
 import { quietLog } from './services.ts'
 
@@ -40,16 +40,16 @@ export async function printed(pipeline: Pipeline, ...args: string[]): Promise<st
 /** What `millrace generations` lists: number, state, and which of topics and database there are. */
 export async function listGenerations({ directory }: Pipeline): Promise<string[]> {
   const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
-  const openings = new Openings()
+  const disposables = new Disposables()
   const { signal } = new AbortController()
-  const opened = (name: string, close: () => unknown) => openings.opened(name, close)
-  const life = { signal, opened, stop: () => {} }
+  const opened = (name: string, close: () => unknown) => disposables.opened(name, close)
+  const lifecycle = { signal, opened, stop: () => {} }
   try {
-    const reports = await reportGenerations(await openWorkspace({ config, log: quietLog(), life, env: {} }))
+    const reports = await reportGenerations(await openConnections({ config, log: quietLog(), lifecycle, env: {} }))
     return reports.map(({ number, state, slot, topics, database }) =>
       [number, state, slot && 'slot', topics.length > 0 && 'topics', database && 'database'].filter(Boolean).join(' '),
     )
   } finally {
-    await openings.close()
+    await disposables.close()
   }
 }

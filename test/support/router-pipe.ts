@@ -12,7 +12,7 @@ import { Heartbeats } from '../../producer/stream/heartbeats.ts'
 import { Router, type RouterOptions } from '../../producer/stream/router.ts'
 import { DeadLetters } from '../../producer/write/dead-letters.ts'
 import { Replay, type TailHead } from '../../producer/write/replay.ts'
-import { TableOutput } from '../../producer/write/table-writer.ts'
+import { TableWriter } from '../../producer/write/table-writer.ts'
 import { createDecoder } from './decode.ts'
 import { MemorySink } from './memory-sink.ts'
 import { quietLog } from './services.ts'
@@ -71,7 +71,7 @@ interface PipeOptions {
 
 /** A personal table whose note is masked. */
 export const guarded: Guard = {
-  passages: ['keep', 'keep', 'keep', 'mask'],
+  policies: ['keep', 'keep', 'keep', 'mask'],
   hashKey: undefined,
   personal: true,
   unclassified: [],
@@ -96,7 +96,7 @@ export function openPipe(options: PipeOptions = {}): Pipe {
     deferrableKey,
     ...(options.guard === undefined ? {} : { guard: options.guard }),
   }
-  const output = new TableOutput({
+  const output = new TableWriter({
     captured,
     topic: 't.1.public.items',
     topicIndex: 1,
@@ -112,7 +112,7 @@ export function openPipe(options: PipeOptions = {}): Pipe {
   const onCommit = (...commit: [number, number]) => void commits.push(commit)
   const heartbeats = new Heartbeats('t_1', quietLog())
   const replay = new Replay(replayed)
-  const router = new Router({ outputs: [output], deadLetters, heartbeats, replay, onCommit, onHeldBack, onForeign })
+  const router = new Router({ writers: [output], deadLetters, heartbeats, replay, onCommit, onHeldBack, onForeign })
   if (!options.columns) router.relation(relation)
   const decoder = createDecoder(table)
   return {

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check'
 import type { Watermark } from '../../contract/generation.ts'
-import { Marks } from '../../kafka/producer/checkpoints.ts'
-import { Ledger } from '../../producer/stream/lsn-tracker.ts'
+import { Checkpoints } from '../../kafka/producer/checkpoints.ts'
+import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
 import { Watermarks } from '../../producer/stream/watermark.ts'
 import { MemorySink } from '../support/memory-sink.ts'
 import { assert, suite, until } from '../support/suite.ts'
@@ -13,13 +13,13 @@ const test = suite('acknowledge')
 const ends = { offsets: [[7]], letters: 0 }
 
 test('WAL without a change of ours is acknowledged as well, and leaves the commit time alone', () => {
-  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 100 })
-  ledger.advance(100, 10)
-  ledger.advance(300)
-  ledger.durable = 300
-  assert.equal(ledger.watermark(ends), { lsn: 300, commitTimeUs: 10, timeline: 1, ...ends })
-  ledger.watermarked = 300
-  assert.is(ledger.acknowledged, 300)
+  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 100 })
+  tracker.advance(100, 10)
+  tracker.advance(300)
+  tracker.durable = 300
+  assert.equal(tracker.watermark(ends), { lsn: 300, commitTimeUs: 10, timeline: 1, ...ends })
+  tracker.watermarked = 300
+  assert.is(tracker.acknowledged, 300)
 })
 
 /** What happens in a producer's life, in any order. */
@@ -37,8 +37,8 @@ const steps = fc.array(
 test('whatever the order, only what is in the topics and under a durable watermark is acknowledged', () => {
   fc.assert(
     fc.property(steps, given => {
-      const ledger = new Ledger({ commitTimeUs: 1, timeline: 1, watermarked: 0 })
-      const marks = new Marks()
+      const tracker = new LsnTracker({ commitTimeUs: 1, timeline: 1, watermarked: 0 })
+      const checkpoints = new Checkpoints()
       const commits: { lsn: number; time: number; records: number }[] = []
       let [lsn, appended, taken, acknowledged] = [0, 0, 0, 0]
       let underWay: Watermark | undefined
@@ -48,29 +48,29 @@ test('whatever the order, only what is in the topics and under a durable waterma
         if (step.does === 'commit') {
           appended += step.records
           commits.push({ lsn, time: lsn * 7, records: appended })
-          if (ledger.advance(lsn, lsn * 7)) marks.push(lsn, appended)
+          if (tracker.advance(lsn, lsn * 7)) checkpoints.push(lsn, appended)
         } else if (step.does === 'keepalive') {
-          if (ledger.advance(lsn)) marks.push(lsn, appended)
+          if (tracker.advance(lsn)) checkpoints.push(lsn, appended)
         } else if (step.does === 'Kafka takes') {
           taken = Math.min(appended, taken + step.records)
-          if (marks.advance(taken)) ledger.durable = marks.durable
+          if (checkpoints.advance(taken)) tracker.durable = checkpoints.durable
         } else if (step.does === 'publish') {
-          underWay ??= ledger.watermark(ends)
+          underWay ??= tracker.watermark(ends)
           const covered = commits.filter(commit => commit.lsn <= (underWay?.lsn ?? 0))
           for (const { records } of covered) assert.ok(records <= taken, 'it covers what is not in the topics')
         } else if (underWay !== undefined) {
           durableWatermark = underWay.lsn
-          ledger.watermarked = underWay.lsn
+          tracker.watermarked = underWay.lsn
           underWay = undefined
         }
-        assert.ok(ledger.acknowledged >= acknowledged, 'it went back')
-        acknowledged = ledger.acknowledged
+        assert.ok(tracker.acknowledged >= acknowledged, 'it went back')
+        acknowledged = tracker.acknowledged
         assert.ok(acknowledged <= durableWatermark, 'no durable watermark covers it')
         const inTopics = commits.filter(({ records }) => records <= taken)
         const lost = commits.filter(commit => commit.lsn <= acknowledged && !inTopics.includes(commit))
         assert.equal(lost, [])
       }
-      const now = ledger.watermark(ends)
+      const now = tracker.watermark(ends)
       if (now !== undefined) assert.is(now.commitTimeUs, commits.findLast(commit => commit.lsn <= now.lsn)?.time ?? 1)
     }),
   )

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
 import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
-import { firstSlice, type Slice, sliceOfRange } from '../../consumer/records/record-range.ts'
+import { firstSlice, type Slice, sliceOfRange } from '../../consumer/records/slice.ts'
 import { comparePositions } from '../../contract/position.ts'
 import { envelope, fetchedRecords, type Sample } from '../support/fetched-records.ts'
 import { assert, suite } from '../support/suite.ts'

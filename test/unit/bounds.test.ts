@@ -2,8 +2,8 @@
 
 import { AvroContainer } from '../../clickhouse/avro-file.ts'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
-import type { Slice } from '../../consumer/records/record-range.ts'
-import { FoldTable } from '../../consumer/records/tables.ts'
+import type { Slice } from '../../consumer/records/slice.ts'
+import { TargetTable } from '../../consumer/records/tables.ts'
 import type { Table } from '../../contract/table.ts'
 import { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { createLog } from '../../runtime/log.ts'
@@ -33,7 +33,7 @@ test('no batch has more partitions than one commit takes, and partitions of one 
     const table: Table = { schema: 'public', name, columns, key: ['id'], partitionKey: ['id'] }
     const about = { schema: 'public', table: name, topic: name, partitions: 1_500, group: 'shop', place }
     const schemas = { byId: async () => undefined } as never
-    return [name, new FoldTable(about, { table, schemas, options: { onRefusal: 'stop', history: false } })] as const
+    return [name, new TargetTable(about, { table, schemas, options: { onRefusal: 'stop', history: false } })] as const
   })
   const records = recordSetOf([Buffer.alloc(8)])
   const about = { start: 0, end: 1, records, from: 0, to: 1, truncate: false, foreign: new Map(), reached: undefined }
@@ -57,7 +57,7 @@ test('connections of one user that have been closed are not kept', async () => {
   const log = createLog('test', 'error')
   const connection = new KafkaConnection({ brokers: ['127.0.0.1:1'], clientId: 'test', tls: false, log })
   const open = (times: number) => {
-    for (let left = times; left > 0; left--) connection.openLane().close()
+    for (let left = times; left > 0; left--) connection.openConnections().close()
   }
   open(1_000)
   const before = await bytesInUse()

@@ -1,7 +1,7 @@
 // test/unit/freshness.test: how old changes were when they became visible, over the last minute.
 
 import { Freshness } from '../../consumer/insert/freshness.ts'
-import type { Slice } from '../../consumer/records/record-range.ts'
+import type { Slice } from '../../consumer/records/slice.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { recordSetOf } from '../support/record-set.ts'
 import { assert, suite } from '../support/suite.ts'

@@ -4,7 +4,7 @@
 import { statementsOf } from '../../generator/database/statements.ts'
 import { changesOf, type Operation } from '../../generator/shop/operation.ts'
 import { type Scenario, scenarioSchema } from '../../generator/shop/scenario.ts'
-import { Life } from '../../generator/shop/shop-simulation.ts'
+import { ShopSimulation } from '../../generator/shop/shop-simulation.ts'
 import { counter, live, reference, situation, until } from '../support/invented-shop.ts'
 import { assert, suite } from '../support/suite.ts'
 
@@ -30,18 +30,18 @@ test('everything that can happen happens, and orders neither pile up nor run out
   assert.is(kinds.size, 12, [...kinds].join(' '))
   const steps = operations.flatMap(operation => (operation.kind === 'step' ? [operation.to] : []))
   assert.equal([...new Set(steps)].sort(), ['cancelled', 'delivered', 'paid', 'returned', 'shipped'])
-  const life = new Life(1, situation(), counter())
+  const simulation = new ShopSimulation(1, situation(), counter())
   const open = Array.from({ length: 3000 }, () => {
-    life.batch(40, new Date(until))
-    return life.openOrders
+    simulation.batch(40, new Date(until))
+    return simulation.openOrders
   })
   assert.ok(Math.max(...open) <= 20_000)
   assert.ok(open.at(-1)! > 0)
 })
 
 test('a shop without customers begins with a registration', () => {
-  const life = new Life(1, { ...situation(), customers: [] }, counter())
-  assert.ok(life.batch(20, new Date(until)).some(({ kind }) => kind === 'registration'))
+  const simulation = new ShopSimulation(1, { ...situation(), customers: [] }, counter())
+  assert.ok(simulation.batch(20, new Date(until)).some(({ kind }) => kind === 'registration'))
 })
 
 function scenario(given: object): Scenario {
@@ -49,48 +49,48 @@ function scenario(given: object): Scenario {
 }
 
 test('a flash sale lowers prices of its category, sells it, and ends with the prices from before', () => {
-  const life = new Life(1, situation(), counter())
-  life.begin(scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 }), new Date(until))
-  const during = Array.from({ length: 20 }, (_, index) => life.batch(40, new Date(until + index))).flat()
+  const simulation = new ShopSimulation(1, situation(), counter())
+  simulation.begin(scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 }), new Date(until))
+  const during = Array.from({ length: 20 }, (_, index) => simulation.batch(40, new Date(until + index))).flat()
   const kitchen = new Set(reference.products.filter(({ category }) => category === 'Kitchen').map(({ id }) => id))
   const prices = (operations: Operation[]) => operations.filter(operation => operation.kind === 'price')
   assert.equal(new Set(prices(during).map(({ product }) => product)), kitchen)
   assert.ok(prices(during).every(({ product, cents }) => cents === Math.round((999 + product) / 2)))
   const sold = during.flatMap(operation => (operation.kind === 'order' ? operation.lines : []))
   assert.ok(sold.length > 50 && sold.every(({ product }) => kitchen.has(product)))
-  const after = prices(life.batch(40, new Date(until + 10_000))).filter(({ product }) => kitchen.has(product))
-  assert.is(life.mood, undefined)
+  const after = prices(simulation.batch(40, new Date(until + 10_000))).filter(({ product }) => kitchen.has(product))
+  assert.is(simulation.effects, undefined)
   assert.ok(
     after.length >= kitchen.size && after.slice(0, kitchen.size).every(({ product, cents }) => cents === 999 + product),
   )
 })
 
 test('a sale that begins right after another, or after a lost connection, ends with the prices from before both', () => {
-  const life = new Life(1, situation(), counter())
+  const simulation = new ShopSimulation(1, situation(), counter())
   const sale = scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 })
   const changed = new Map<number, number>()
-  const happen = (one: Life, at: number) => {
+  const happen = (one: ShopSimulation, at: number) => {
     for (const operation of one.batch(0, new Date(at))) {
       if (operation.kind === 'price') changed.set(operation.product, operation.cents)
     }
   }
-  life.begin(sale, new Date(until))
-  life.end(new Date(until))
-  const mood = life.begin(sale, new Date(until))
-  for (let batch = 0; batch < 4; batch++) happen(life, until)
+  simulation.begin(sale, new Date(until))
+  simulation.end(new Date(until))
+  const effects = simulation.begin(sale, new Date(until))
+  for (let batch = 0; batch < 4; batch++) happen(simulation, until)
   assert.ok([...changed].every(([product, cents]) => cents === Math.round((999 + product) / 2)))
-  const next = new Life(1, situation(), counter())
-  next.resume(mood)
+  const next = new ShopSimulation(1, situation(), counter())
+  next.resume(effects)
   for (let batch = 0; batch < 3; batch++) happen(next, until + 10_000 * batch)
   assert.ok(changed.size === 40 && [...changed].every(([product, cents]) => cents === 999 + product))
 })
 
 test('a reorganisation renames a territory and moves shops and people, none of them twice in a batch', () => {
-  const life = new Life(4, situation(), counter())
+  const simulation = new ShopSimulation(4, situation(), counter())
   const taken = new Set(reference.territories.map(({ name }) => name))
   for (let round = 0; round < 5; round++) {
-    life.begin(scenario({ kind: 'territory_reorganisation', moves: 4, seconds: 1 }), new Date(until))
-    const operations = life.batch(40, new Date(until))
+    simulation.begin(scenario({ kind: 'territory_reorganisation', moves: 4, seconds: 1 }), new Date(until))
+    const operations = simulation.batch(40, new Date(until))
     const of = (kind: Operation['kind']) => operations.filter(operation => operation.kind === kind)
     assert.is(of('handover').length, 4)
     assert.ok(of('transfer').length >= 4)
@@ -103,10 +103,10 @@ test('a reorganisation renames a territory and moves shops and people, none of t
 
 test('a wave of returns and a campaign show in what happens; unknown names are refused', () => {
   const share = (given: object | undefined, of: (operation: Operation) => boolean) => {
-    const life = new Life(1, situation(), counter())
-    for (let batch = 0; batch < 200; batch++) life.batch(40, new Date(until))
-    if (given) life.begin(scenario(given), new Date(until))
-    const operations = Array.from({ length: 50 }, () => life.batch(40, new Date(until))).flat()
+    const simulation = new ShopSimulation(1, situation(), counter())
+    for (let batch = 0; batch < 200; batch++) simulation.batch(40, new Date(until))
+    if (given) simulation.begin(scenario(given), new Date(until))
+    const operations = Array.from({ length: 50 }, () => simulation.batch(40, new Date(until))).flat()
     return operations.filter(of).length / operations.length
   }
   const returned = (operation: Operation) => operation.kind === 'step' && operation.to === 'returned'
@@ -114,12 +114,12 @@ test('a wave of returns and a campaign show in what happens; unknown names are r
   const social = (operation: Operation) => operation.kind === 'visit' && operation.visit.source === 5
   const campaign = { kind: 'campaign', traffic_source: 'Photo network' }
   assert.ok(share(campaign, social) > 5 * share(undefined, social))
-  const life = new Life(1, situation(), counter())
+  const simulation = new ShopSimulation(1, situation(), counter())
   assert.throws(
-    () => life.begin(scenario({ kind: 'flash_sale', category: 'Moon' }), new Date(until)),
+    () => simulation.begin(scenario({ kind: 'flash_sale', category: 'Moon' }), new Date(until)),
     /no category "Moon"/,
   )
-  assert.is(life.mood, undefined)
+  assert.is(simulation.effects, undefined)
 })
 
 test('statements carry every operation, one array per column', () => {

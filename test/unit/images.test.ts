@@ -2,7 +2,7 @@
 // What a record holds is said by avsc.
 
 import { halfOf, imagesOf } from '../../consumer/records/images.ts'
-import type { Slice } from '../../consumer/records/record-range.ts'
+import type { Slice } from '../../consumer/records/slice.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { Envelope } from '../../contract/envelope.ts'

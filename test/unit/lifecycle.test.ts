@@ -6,18 +6,18 @@ import { join } from 'node:path'
 import { importPath, type Program, startProgram, writeFixture } from '../support/fixture.ts'
 import { assert, suite, until } from '../support/suite.ts'
 
-const head = `import { live } from ${importPath('runtime/lifecycle.ts')}
+const head = `import { runUntilStopped } from ${importPath('runtime/lifecycle.ts')}
 import { createLog } from ${importPath('runtime/log.ts')}
 const log = createLog('t', 'info', false)
 const say = text => process.stdout.write(text + '\\n')
 const stopped = signal => new Promise(resolve => signal.addEventListener('abort', resolve))
 `
-const waiting = `process.exitCode = await live(async life => {
-  life.opened('first', () => say('closed first'))
-  life.opened('second', async () => say('closed second'))
+const waiting = `process.exitCode = await runUntilStopped(async lifecycle => {
+  lifecycle.opened('first', () => say('closed first'))
+  lifecycle.opened('second', async () => say('closed second'))
   const alive = setInterval(() => {}, 1000)
   say('ready')
-  await stopped(life.signal)
+  await stopped(lifecycle.signal)
   clearInterval(alive)
   return 0
 }, { log })`
@@ -48,7 +48,7 @@ for (const [signal, code] of [
 }
 
 test('work that ends by itself is closed and gives its own code', async () => {
-  const body = `process.exitCode = await live(async life => { life.opened('a', () => say('closed')); return 1 }, { log })`
+  const body = `process.exitCode = await runUntilStopped(async lifecycle => { lifecycle.opened('a', () => say('closed')); return 1 }, { log })`
   const ended = await startProgram([fixture(body)]).ended
   assert.is(ended.stdout, 'closed\n')
   assert.is(ended.code, 1)
@@ -56,9 +56,9 @@ test('work that ends by itself is closed and gives its own code', async () => {
 
 test('work that fails is closed, and its own error counts over those of closing', async () => {
   const body = `try {
-    await live(async life => {
-      life.opened('a', () => say('closed a'))
-      life.opened('b', () => { throw new Error('b does not close') })
+    await runUntilStopped(async lifecycle => {
+      lifecycle.opened('a', () => say('closed a'))
+      lifecycle.opened('b', () => { throw new Error('b does not close') })
       throw new Error('the work failed')
     }, { log })
   } catch (error) { say(error.message) }`
@@ -67,8 +67,8 @@ test('work that fails is closed, and its own error counts over those of closing'
 
 test('an error of closing is thrown when the work itself succeeded', async () => {
   const body = `try {
-    await live(async life => {
-      life.opened('a', () => { throw new Error('a does not close') })
+    await runUntilStopped(async lifecycle => {
+      lifecycle.opened('a', () => { throw new Error('a does not close') })
       return 0
     }, { log })
   } catch (error) { say(error.message) }`
@@ -77,7 +77,7 @@ test('an error of closing is thrown when the work itself succeeded', async () =>
 
 test('the abort that stopping causes is no error', async () => {
   const body = `import { setTimeout as pause } from 'node:timers/promises'
-    process.exitCode = await live(async life => { say('ready'); await pause(60_000, undefined, { signal: life.signal }); return 0 }, { log })`
+    process.exitCode = await runUntilStopped(async lifecycle => { say('ready'); await pause(60_000, undefined, { signal: lifecycle.signal }); return 0 }, { log })`
   const program = startProgram([fixture(body)])
   await ready(program)
   process.kill(program.pid, 'SIGTERM')
@@ -87,11 +87,11 @@ test('the abort that stopping causes is no error', async () => {
 })
 
 test('what does not stop is ended at the deadline and named', async () => {
-  const body = `process.exitCode = await live(async life => {
-    life.opened('kafka', () => {})
-    life.opened('clickhouse', () => new Promise(() => {}))
+  const body = `process.exitCode = await runUntilStopped(async lifecycle => {
+    lifecycle.opened('kafka', () => {})
+    lifecycle.opened('clickhouse', () => new Promise(() => {}))
     say('ready')
-    await stopped(life.signal)
+    await stopped(lifecycle.signal)
     return 0
   }, { log, deadlineMs: 200 })
   `
@@ -105,7 +105,7 @@ test('what does not stop is ended at the deadline and named', async () => {
 
 test('an echo of the first signal is no second one; a later one ends at once', async () => {
   const body = `setInterval(() => {}, 1000)
-    process.exitCode = await live(async life => { say('ready'); await new Promise(() => {}); return 0 }, { log, deadlineMs: 60_000 })`
+    process.exitCode = await runUntilStopped(async lifecycle => { say('ready'); await new Promise(() => {}); return 0 }, { log, deadlineMs: 60_000 })`
   const program = startProgram([fixture(body)])
   await ready(program)
   process.kill(program.pid, 'SIGINT')
@@ -120,8 +120,8 @@ test('an echo of the first signal is no second one; a later one ends at once', a
 })
 
 test('a reader that goes away stops the process without a word', async () => {
-  const body = `process.exitCode = await live(async life => {
-    while (!life.signal.aborted) { say('ready'); await new Promise(resolve => setImmediate(resolve)) }
+  const body = `process.exitCode = await runUntilStopped(async lifecycle => {
+    while (!lifecycle.signal.aborted) { say('ready'); await new Promise(resolve => setImmediate(resolve)) }
     return 0
   }, { log })`
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), fixture(body)], {

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
 import { readHead } from '../../contract/head.ts'
-import { Ledger } from '../../producer/stream/lsn-tracker.ts'
+import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
 import { Replay, type TailHead } from '../../producer/write/replay.ts'
 import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -13,35 +13,35 @@ const test = suite('producer-positions')
 const ends = { offsets: [[7]], letters: 2 }
 
 test('nothing is acknowledged before a watermark that covers it is durable', () => {
-  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 0 })
-  ledger.advance(100, 10)
-  ledger.durable = 100
-  assert.is(ledger.acknowledged, 0)
-  assert.equal(ledger.watermark(ends), { lsn: 100, commitTimeUs: 10, timeline: 1, ...ends })
-  ledger.advance(200, 20)
-  ledger.durable = 200
-  ledger.watermarked = 100
-  assert.is(ledger.acknowledged, 100)
-  ledger.watermarked = 200
-  assert.is(ledger.acknowledged, 200)
+  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 0 })
+  tracker.advance(100, 10)
+  tracker.durable = 100
+  assert.is(tracker.acknowledged, 0)
+  assert.equal(tracker.watermark(ends), { lsn: 100, commitTimeUs: 10, timeline: 1, ...ends })
+  tracker.advance(200, 20)
+  tracker.durable = 200
+  tracker.watermarked = 100
+  assert.is(tracker.acknowledged, 100)
+  tracker.watermarked = 200
+  assert.is(tracker.acknowledged, 200)
 })
 
 test('while changes come again that a watermark covers, they are acknowledged as they are met', () => {
-  const ledger = new Ledger({ commitTimeUs: 5, timeline: 1, watermarked: 500 })
-  assert.is(ledger.acknowledged, 0)
-  ledger.advance(300, 10)
-  ledger.durable = 300
-  assert.is(ledger.acknowledged, 300)
+  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 500 })
+  assert.is(tracker.acknowledged, 0)
+  tracker.advance(300, 10)
+  tracker.durable = 300
+  assert.is(tracker.acknowledged, 300)
 })
 
 test('a watermark is of the timeline that is read, and never of a time that cannot be', () => {
-  const ledger = new Ledger({ commitTimeUs: 0, timeline: 1, watermarked: 0 })
-  ledger.durable = 100
-  for (const impossible of [Number.NaN, -1, 0, 1e17]) ledger.advance(100, impossible)
-  assert.is(ledger.watermark(ends), undefined)
-  ledger.advance(100, 10)
-  ledger.timeline = 2
-  assert.is(ledger.watermark(ends)!.timeline, 2)
+  const tracker = new LsnTracker({ commitTimeUs: 0, timeline: 1, watermarked: 0 })
+  tracker.durable = 100
+  for (const impossible of [Number.NaN, -1, 0, 1e17]) tracker.advance(100, impossible)
+  assert.is(tracker.watermark(ends), undefined)
+  tracker.advance(100, 10)
+  tracker.timeline = 2
+  assert.is(tracker.watermark(ends)!.timeline, 2)
 })
 
 test('a watermark is read only as the producer writes it', () => {

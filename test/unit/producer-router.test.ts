@@ -1,7 +1,7 @@
 // test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
 
 import type { Relation } from '../../postgres/protocol/pgoutput.ts'
-import { HeldRows } from '../../producer/stream/deferred-inserts.ts'
+import { DeferredInserts } from '../../producer/stream/deferred-inserts.ts'
 import { bytesInUse } from '../support/memory.ts'
 import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -263,7 +263,7 @@ test('a table that is announced again and again costs no more memory', async () 
 test('rows that are held count with what they cost in memory, and all tables together', async () => {
   const shared = { bytes: 0 }
   const table = { schema: 'public', name: 't', columns: [], key: [], partitionKey: [] }
-  const [a, b] = [new HeldRows(table, shared), new HeldRows(table, shared)]
+  const [a, b] = [new DeferredInserts(table, shared), new DeferredInserts(table, shared)]
   a.hold(textRow(['gone']))
   assert.ok(a.take(textRow(['gone'])))
   assert.is(shared.bytes, 0)

@@ -11,7 +11,7 @@ import {
   sliceOfRange,
   slicesBelow,
   withoutOffsets,
-} from '../../consumer/records/record-range.ts'
+} from '../../consumer/records/slice.ts'
 import type { Position } from '../../contract/position.ts'
 import { envelope, fetchedRecords } from '../support/fetched-records.ts'
 import { assert, suite } from '../support/suite.ts'

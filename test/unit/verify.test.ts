@@ -4,7 +4,7 @@ import { describe, exitCodeOf } from '../../cli/verify.ts'
 import type { Column, Table } from '../../contract/table.ts'
 import { loadChecks, uncheckedViews, withPolicies } from '../../verify/checks.ts'
 import { spell } from '../../verify/normalize-value.ts'
-import { type ReportComparison, Trial } from '../../verify/report-verdict.ts'
+import { type ReportComparison, ReportVerdict } from '../../verify/report-verdict.ts'
 import type { DifferingRow } from '../../verify/reports.ts'
 import type { Verification } from '../../verify/verify.ts'
 import { writeFixture } from '../support/fixture.ts'
@@ -51,7 +51,7 @@ test('no text looks like NULL or like a number', () => {
 })
 
 test('a difference counts only where the source was at rest', () => {
-  const trial = new Trial()
+  const trial = new ReportVerdict()
   trial.add(look('a', 'b'), false)
   assert.is(trial.state, 'undecided')
   trial.add(look('b'), true)
@@ -60,7 +60,7 @@ test('a difference counts only where the source was at rest', () => {
 })
 
 test('a report is equal when every row was found so once, and undecided while some never was', () => {
-  const trial = new Trial()
+  const trial = new ReportVerdict()
   trial.add(look('today', 'yesterday'), false)
   trial.add(look('today', 'tomorrow'), false)
   assert.equal(trial.result(), {
@@ -74,7 +74,7 @@ test('a report is equal when every row was found so once, and undecided while so
 })
 
 test('a row that differs at rest is different, though it was equal before', () => {
-  const trial = new Trial()
+  const trial = new ReportVerdict()
   trial.add(look('a'), false)
   trial.add(look('b'), true)
   assert.equal(trial.result().keys, [{ key: 'b', state: 'missing' }])

@@ -1,11 +1,11 @@
-// test/unit/producer-gate: what of a row leaves: against other means of masking and hashing, through the router, and with columns that come and go.
+// test/unit/producer-column-policy: what of a row leaves: against other means of masking and hashing, through the router, and with columns that come and go.
 
 import { createHmac } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import fc from 'fast-check'
 import type { TextRow } from '../../contract/encode.ts'
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
-import { Gate, hashOf, maskOf } from '../../producer/capture/column-policy.ts'
+import { hashOf, maskOf, RowMasker } from '../../producer/capture/column-policy.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { createHashKey, hashKeyPath, loadHashKey } from '../../runtime/config/hash-key.ts'
 import { writeFixture } from '../support/fixture.ts'
@@ -13,7 +13,7 @@ import { guarded, openPipe, relation, tuple } from '../support/router-pipe.ts'
 import { assert, suite } from '../support/suite.ts'
 import { textRow } from '../support/text-row.ts'
 
-const test = suite('producer-gate')
+const test = suite('producer-column-policy')
 const hashKey = createHashKey('k1', 'x'.repeat(32))
 
 function values({ buffer, count, kinds, starts, ends }: TextRow): (string | null)[] {
@@ -42,20 +42,20 @@ test('a hash is the HMAC of the text behind the name of its key', () => {
 })
 
 test('columns are taken by place, masked, hashed or left out; the two images do not share a buffer', () => {
-  const gate = new Gate({ places: [3, 0, 1], passages: ['keep', 'mask', 'hash'], hashKey })
+  const masker = new RowMasker({ places: [3, 0, 1], policies: ['keep', 'mask', 'hash'], hashKey })
   const hashed = (text: string) => hashOf(hashKey, Buffer.from(text))
   fc.assert(
     fc.property(fc.array(fc.option(fc.string({ unit: 'grapheme' })), { minLength: 4, maxLength: 4 }), row => {
       const [name, secret, , kept] = row
-      const before = gate.before(textRow(row))
+      const before = masker.before(textRow(row))
       const expected = [kept, name && maskOf(Buffer.from(name)).toString(), secret === null ? null : hashed(secret!)]
-      gate.after(textRow(['Other', 'other', null, 'other']))
+      masker.after(textRow(['Other', 'other', null, 'other']))
       assert.equal(values(before), expected)
     }),
   )
-  assert.equal(values(gate.after(textRow([null, null, 'x', null]))), [null, null, null])
+  assert.equal(values(masker.after(textRow([null, null, 'x', null]))), [null, null, null])
   const long = 'a '.repeat(100_000)
-  assert.equal(values(gate.after(textRow([long, null, null, long]))), [long, 'a*** '.repeat(100_000), null])
+  assert.equal(values(masker.after(textRow([long, null, null, long]))), [long, 'a*** '.repeat(100_000), null])
 })
 
 test('the router sees only what has passed, in refusals as well', async () => {

@@ -1,4 +1,4 @@
-// consumer/records/record-range: which records a batch consists of.
+// consumer/records/slice: which records a batch consists of.
 // Pure.
 
 import type { Envelope } from '../../contract/envelope.ts'

@@ -1,4 +1,4 @@
-// cli/context: connections to all three components, for commands that look after generations.
+// cli/connections: connections to all three components, for commands that look after generations.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import type { Generation } from '../contract/generation.ts'
@@ -6,28 +6,28 @@ import { connectKafka } from '../kafka/client/cluster.ts'
 import { openFetcher } from '../kafka/consumer/fetcher.ts'
 import { hasGenerations, readGenerations } from '../kafka/generations-topic.ts'
 import { openSchemaStore } from '../kafka/registry/registry.ts'
-import type { Workspace } from '../producer/context.ts'
+import type { ProducerContext } from '../producer/context.ts'
 import { Progress } from '../producer/progress.ts'
 import type { CommandContext } from './command.ts'
 import { everything, openServices, type Services } from './servers.ts'
 
-export interface CommandWorkspace extends Workspace {
+export interface PipelineConnections extends ProducerContext {
   readonly services: Services
   readonly clickhouse: Clickhouse
 }
 
 /** Closed with the command's life. */
-export async function openWorkspace({ config, log, life }: CommandContext): Promise<CommandWorkspace> {
-  const services = await openServices(config, log, life.signal, everything)
+export async function openConnections({ config, log, lifecycle }: CommandContext): Promise<PipelineConnections> {
+  const services = await openServices(config, log, lifecycle.signal, everything)
   const kafka = await connectKafka({ ...services.kafka, clientId: `${config.name}-command`, log })
-  life.opened('kafka', () => kafka.close())
+  lifecycle.opened('kafka', () => kafka.close())
   const schemas = await openSchemaStore(kafka, config.kafka.registry)
-  life.opened('schemas', () => schemas.close())
+  lifecycle.opened('schemas', () => schemas.close())
   const fetcher = openFetcher(kafka)
-  life.opened('fetcher', () => fetcher.close())
+  lifecycle.opened('fetcher', () => fetcher.close())
   const clickhouse = connectClickhouse(services.clickhouse)
-  life.opened('clickhouse', () => clickhouse.close())
-  const parts = { config, url: services.postgres, kafka, fetcher, schemas, log, signal: life.signal }
+  lifecycle.opened('clickhouse', () => clickhouse.close())
+  const parts = { config, url: services.postgres, kafka, fetcher, schemas, log, signal: lifecycle.signal }
   return { ...parts, progress: new Progress(), services, clickhouse }
 }
 
@@ -37,7 +37,7 @@ export async function knownGenerations({
   fetcher,
   config,
   signal,
-}: Pick<Workspace, 'kafka' | 'fetcher' | 'config' | 'signal'>): Promise<Generation[]> {
+}: Pick<ProducerContext, 'kafka' | 'fetcher' | 'config' | 'signal'>): Promise<Generation[]> {
   if (!(await hasGenerations(kafka, config.name))) return []
   return (await readGenerations(fetcher, config.name, signal)).sort((a, b) => a.number - b.number)
 }

@@ -1,9 +1,9 @@
-// kafka/client/user-connections: one user's connections to the brokers of a cluster.
+// kafka/client/broker-connections: one user's connections to the brokers of a cluster.
 
 import type { BrokerLink } from './broker.ts'
 
 /** One user's connections, at most one to each broker, made when first needed and made anew when broken. */
-export class Lane {
+export class BrokerConnections {
   readonly #open: (nodeId: number) => Promise<BrokerLink>
   readonly #onClose: () => void
   readonly #links = new Map<number, Promise<BrokerLink>>()

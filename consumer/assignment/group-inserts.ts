@@ -1,4 +1,4 @@
-// consumer/assignment/lanes: batches that are being inserted, each group's for itself, so that one that is slow or fails holds up no other.
+// consumer/assignment/group-inserts: batches that are being inserted, each group's for itself, so that one that is slow or fails holds up no other.
 
 import { pause } from '../../runtime/pause.ts'
 import type { Batch } from '../records/batch.ts'
@@ -6,7 +6,7 @@ import type { Batch } from '../records/batch.ts'
 /** Inserts a batch; calls `fallBehind` when that will take a while. */
 export type Work = (batch: Batch, fallBehind: () => void) => Promise<void>
 
-interface Lane {
+interface GroupInsert {
   readonly ended: Promise<void>
   /** It has ended, or is late. */
   readonly settled: Promise<void>
@@ -18,9 +18,9 @@ interface Lane {
 /** Bytes of records that are being inserted, above which no more are fetched. */
 const mostBytes = 48 * 1024 * 1024
 
-export class Lanes {
+export class GroupInserts {
   readonly #work: Work
-  readonly #lanes = new Map<string, Lane>()
+  readonly #inserts = new Map<string, GroupInsert>()
   #failure: { readonly error: unknown } | undefined
 
   constructor(work: Work) {
@@ -36,39 +36,39 @@ export class Lanes {
 
   /** Whether any batches are being inserted. */
   get isAnyBusy(): boolean {
-    return this.#lanes.size > 0
+    return this.#inserts.size > 0
   }
 
   /** Whether batches of the group are being inserted. */
   isBusy(group: string): boolean {
-    return this.#lanes.has(group)
+    return this.#inserts.has(group)
   }
 
   /** Whether the group is busy and was not waited for. */
   isLate(group: string): boolean {
-    return this.#lanes.get(group)?.isLate ?? false
+    return this.#inserts.get(group)?.isLate ?? false
   }
 
   /** Waits for the batches started last. Those that take longer are late: nothing more of their groups is fetched until they end. */
   async settle(patienceMs: number): Promise<void> {
-    const lanes = [...this.#lanes.values()].filter(({ isLate }) => !isLate)
-    if (lanes.length === 0) return
+    const inserts = [...this.#inserts.values()].filter(({ isLate }) => !isLate)
+    if (inserts.length === 0) return
     const waiting = new AbortController()
     const patience = pause(patienceMs, waiting.signal).catch(() => {})
-    await Promise.race([Promise.all(lanes.map(({ settled }) => settled)), patience])
+    await Promise.race([Promise.all(inserts.map(({ settled }) => settled)), patience])
     waiting.abort()
-    for (const lane of lanes) lane.isLate = true
+    for (const insert of inserts) insert.isLate = true
   }
 
   /** Waits until there is room for more records. */
   async room(): Promise<void> {
-    while (this.#lanes.size > 0 && this.#bytes() > mostBytes)
-      await Promise.race([...this.#lanes.values()].map(({ ended }) => ended))
+    while (this.#inserts.size > 0 && this.#bytes() > mostBytes)
+      await Promise.race([...this.#inserts.values()].map(({ ended }) => ended))
   }
 
   /** Waits for all of them. */
   async end(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].map(({ ended }) => ended))
+    await Promise.all([...this.#inserts.values()].map(({ ended }) => ended))
   }
 
   /** @throws what the first batch that failed for good has failed with */
@@ -82,7 +82,7 @@ export class Lanes {
       settle = resolve
     })
     const fallBehind = () => {
-      lane.isLate = true
+      insert.isLate = true
       settle()
     }
     const run = async () => {
@@ -93,16 +93,21 @@ export class Lanes {
         this.#failure ??= { error }
       })
       .finally(() => {
-        this.#lanes.delete(group)
+        this.#inserts.delete(group)
         settle()
       })
     const records = batches.flatMap(({ slices }) => slices.map(slice => slice.records))
-    const lane: Lane = { ended, settled, buffers: new Set(records.map(({ buffer }) => buffer.buffer)), isLate: false }
-    this.#lanes.set(group, lane)
+    const insert: GroupInsert = {
+      ended,
+      settled,
+      buffers: new Set(records.map(({ buffer }) => buffer.buffer)),
+      isLate: false,
+    }
+    this.#inserts.set(group, insert)
   }
 
   #bytes(): number {
-    const buffers = new Set([...this.#lanes.values()].flatMap(lane => [...lane.buffers]))
+    const buffers = new Set([...this.#inserts.values()].flatMap(insert => [...insert.buffers]))
     return [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0)
   }
 }
