@@ -201,6 +201,17 @@ test('nothing is left to do and nothing is hidden from the compiler', () => {
   none(marked, 'forbidden')
 })
 
+test('names that the glossary has replaced stay out', () => {
+  const retired =
+    /\b(?:Outbox|Courier|Sink|Marks|Lanes?|Gate|Passage|HeldRows|Ledger|TableOutput|Workspace|Tenure|Folder|FoldLoop|FoldTable|Mood|Course|Floor|Habit|Life|Openings)\b/
+  const used = sources.flatMap(source =>
+    descendants(source.tree)
+      .filter(node => ts.isIdentifier(node) && retired.test(node.text))
+      .map(node => `${placeOf(node, source)} ${node.getText()}`),
+  )
+  none(used, 'see docs/glossary.md')
+})
+
 test('every test file stands in a layer', () => {
   const tests = sources.filter(({ path }) => path.endsWith('.test.ts'))
   none(
