@@ -1,4 +1,4 @@
-// test/e2e/compose.test: our services run as docker-compose.yml says, in the order it says, and stop cleanly.
+// test/long/compose.test: our services run as docker-compose.yml says, in the order it says, and stop cleanly.
 // The three servers are local ones; only addresses, ports and directories are translated.
 
 import { once } from 'node:events'
