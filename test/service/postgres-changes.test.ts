@@ -169,6 +169,12 @@ test('values print exactly, whatever the database and the role are set to', asyn
   await db.sql(`ALTER DATABASE ${db.name} SET bytea_output = 'escape'`)
   await db.sql(`ALTER DATABASE ${db.name} SET extra_float_digits = -5`)
   await db.sql(`ALTER DATABASE ${db.name} SET intervalstyle = 'sql_standard'`)
+  // A machine may have no other locale whose money looks otherwise.
+  await db.sql(`ALTER DATABASE ${db.name} SET lc_monetary = 'POSIX'`)
+  const [session] = await withClient(db.url, client =>
+    query<{ money: string }>(client, `SELECT current_setting('lc_monetary') AS money`),
+  )
+  assert.is(session!.money, 'C')
   await db.sql('CREATE TABLE t (id int PRIMARY KEY, d date, s timestamptz, b bytea, f float8, i interval, r regclass)')
   const capture = await createCapture(db, [table])
   await db.sql(`INSERT INTO t VALUES (1, '2024-02-29', '2024-02-29 12:00:00.123456-03:30', '\\x00ff', 0.1::float8 + 0.2,
