@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Kafka, logLevel } from 'kafkajs'
 import { loadFoldTables } from '../../consumer/records/tables.ts'
-import { type Generation, generationFormat, generationTopics } from '../../contract/generation.ts'
+import { type Generation, generationFormat, generationsTopic, generationTopics } from '../../contract/generation.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { readCompacted } from '../../kafka/consumer/compacted-topic.ts'
@@ -21,7 +21,7 @@ import { ensureGenerationsTopic, ensureGenerationTopics } from '../../producer/w
 import { configSchema } from '../../runtime/config/schema.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { type HttpServer, serve } from '../../runtime/http.ts'
-import { connectTo, readTopic, uniqueName } from '../support/kafka.ts'
+import { connectTo, preferOnBroker, readTopic, settingOf, uniqueName } from '../support/kafka.ts'
 import { quietLog, type Services, startServices } from '../support/services.ts'
 import { assert, suite, until } from '../support/suite.ts'
 import { appendRecords } from '../support/topic.ts'
@@ -178,16 +178,9 @@ test('an external registry is read over HTTP', async () => {
 test('what we write comes back as it was written, whatever the brokers prefer, the clock says, or how many tables there are', async () => {
   const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
-  /** @see https://kafka.apache.org/protocol.html (resource types) */
-  const brokers = 4
-  const brokerId = '1'
-  const prefer = (...configEntries: { name: string; value: string }[]) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: brokers, name: brokerId, configEntries }],
-    })
   const { now } = Date
-  await prefer({ name: 'compression.type', value: 'lz4' }, { name: 'message.max.bytes', value: '100000' })
+  const unclean = 'unclean.leader.election.enable'
+  await preferOnBroker(admin, { 'compression.type': 'lz4', 'message.max.bytes': '100000', [unclean]: 'true' })
   const config = configSchema.parse({ name: uniqueName('codec').replace('-', '_') })
   const table = (index: number) => ({
     schema: 'public',
@@ -220,6 +213,8 @@ test('what we write comes back as it was written, whatever the brokers prefer, t
       assert.equal([...(await readCompacted(fetcher, topic, signal)).values()], [value.toString()])
     }
     Date.now = now
+    const made = [generationsTopic(config.name), ...generationTopics(config.name, small)]
+    assert.equal(new Set(await settingOf(admin, made, unclean)), new Set(['false']))
     const store = await openSchemaStore(connection, undefined)
     const id = await store.register(config.name, recordSchema('codec'))
     await store.close()
@@ -229,7 +224,7 @@ test('what we write comes back as it was written, whatever the brokers prefer, t
   } finally {
     Date.now = now
     fetcher.close()
-    await prefer()
+    await preferOnBroker(admin, {})
     await admin.disconnect()
   }
 })

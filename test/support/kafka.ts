@@ -2,7 +2,7 @@
 // The reader shares no code with ours.
 
 import { randomBytes } from 'node:crypto'
-import { Kafka, logLevel } from 'kafkajs'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { ensureTopic } from '../../kafka/client/admin.ts'
 import { connectKafka, type KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { IdempotentProducer } from '../../kafka/producer/idempotent-producer.ts'
@@ -15,6 +15,22 @@ export function connectTo(broker: string): Promise<KafkaConnection> {
 
 export function uniqueName(prefix: string): string {
   return `${prefix}-${randomBytes(5).toString('hex')}`
+}
+
+/** @see https://kafka.apache.org/protocol.html (resource types) */
+const [topicType, brokerType] = [2, 4]
+
+/** Sets what the one broker does with topics that do not say it themselves; without settings, what it did at first. */
+export async function preferOnBroker(admin: Admin, settings: Readonly<Record<string, string>>): Promise<void> {
+  const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type: brokerType, name: '1', configEntries }] })
+}
+
+/** What a setting of each topic is, whoever has set it. */
+export async function settingOf(admin: Admin, topics: readonly string[], setting: string): Promise<string[]> {
+  const named = topics.map(name => ({ type: topicType, name, configNames: [setting] }))
+  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: named })
+  return resources.map(({ configEntries }) => configEntries[0]!.configValue)
 }
 
 /** A new topic; gives its name. */
