@@ -12,7 +12,7 @@ export function consumerCommand(program: Command): void {
     .action(
       runs('consumer', async ({ config, log, lifecycle }) => {
         const { kafka, clickhouse } = await openServices(config, log, lifecycle.signal, ['kafka', 'clickhouse'])
-        await runConsumer({ config, kafka, clickhouse, log, lifecycle: lifecycle })
+        await runConsumer({ config, kafka, clickhouse, log, lifecycle })
       }),
     )
 }

@@ -13,7 +13,7 @@ export function producerCommand(program: Command): void {
     .action(
       runs<{ newGeneration?: true }>('producer', async ({ config, log, lifecycle }, { newGeneration = false }) => {
         const { postgres, kafka } = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])
-        await runProducer({ config, postgres, kafka, log, lifecycle: lifecycle, newGeneration })
+        await runProducer({ config, postgres, kafka, log, lifecycle, newGeneration })
       }),
     )
 }

@@ -32,6 +32,11 @@ export const changelogColumns = [
   ['_commit_time', "DateTime64(6, 'UTC')", 'commit time by the clock of the source'],
 ] as const
 
+/** What `_version` is at a position; both are numbers as SQL, such as columns. */
+export function versionAt(lsn: string | number, ordinal: string | number): string {
+  return `bitOr(bitShiftLeft(toUInt128(${lsn}), 64), toUInt128(${ordinal}))`
+}
+
 /** `schema.table`, dots inside either part escaped, so that no two tables share a name; suffixes follow after another dot. */
 export function storageName(schema: string, table: string): string {
   const name = `${escapeDots(schema)}.${escapeDots(table)}`

@@ -4,7 +4,7 @@ import type { ClickHouseSettings } from '@clickhouse/client'
 import { avroName } from '../contract/names.ts'
 import type { Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'
-import { changelogColumns, changelogName } from './ddl.ts'
+import { changelogColumns, changelogName, versionAt } from './ddl.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** Rows and bytes that one insert must stay below to be written as one block, and so as one part in every table. */
@@ -58,7 +58,7 @@ export function insertStatement(table: Table, target = changelogName(table)): st
   return `INSERT INTO ${quoteName(target)} (${names.map(quoteName).join(', ')})
 SELECT ${own.join(', ')},
   _image.1, record.op, record.source.lsn, record.source.ordinal,
-  bitOr(bitShiftLeft(toUInt128(record.source.lsn), 64), toUInt128(record.source.ordinal)),
+  ${versionAt('record.source.lsn', 'record.source.ordinal')},
   partition, offset, fromUnixTimestamp64Micro(record.source.ts_us, 'UTC')
 FROM (
   SELECT *, arrayJoin(multiIf(

@@ -12,11 +12,15 @@ WHERE parts.database = currentDatabase() AND parts.active AND tables.engine LIKE
 GROUP BY table, partition
 HAVING count() > 1`
 
-/**
- * The others together have more than a quarter of the rows of the largest part, which makes five rows rewritten for each that came, whatever
- * the size. Fewer than 250,000 cost a reader a few milliseconds; more than 50 GB are left to ClickHouse.
- */
-const grown = 'sum(rows) - max(rows) > greatest(250000, max(rows) / 4) AND sum(bytes_on_disk) < 50e9'
+/** Fewer rows cost a reader a few milliseconds: nothing is rewritten for them. */
+export const fewestRows = 250_000
+/** A part is rewritten for a quarter of its rows, whatever its size: five rows are written for each that it is done for. */
+export const rowsPerGain = 4
+/** Larger ones are left to ClickHouse. */
+export const mostBytes = 50e9
+
+/** The other parts together, against the largest. */
+const grown = `sum(rows) - max(rows) > greatest(${fewestRows}, max(rows) / ${rowsPerGain}) AND sum(bytes_on_disk) < ${mostBytes}`
 
 /**
  * Merges every partition of the current database that stands in several parts and has rows to lose by it. A large load leaves parts that

@@ -2,6 +2,8 @@
 
 import type { Log } from '../runtime/log.ts'
 import type { Clickhouse } from './client.ts'
+import { versionAt } from './ddl.ts'
+import { fewestRows, mostBytes, rowsPerGain } from './merge.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** Which tombstones are old, and which parts have come to rest. */
@@ -22,11 +24,6 @@ interface FirstPart {
   readonly rows: string
 }
 
-/** As with merging: five rows rewritten for each that goes, whatever the size; fewer than these cost a reader a few milliseconds. */
-const fewest = 250_000
-const share = 4
-const mostBytes = 50e9
-
 /** Of level 0 are parts that were written as they came, perhaps with several rows of one key. */
 const firstParts = `SELECT parts.table AS table, any(tables.sorting_key) AS key, parts.partition_id AS partition,
   argMin(parts.name, min_block_number) AS part, toString(argMin(parts.rows, min_block_number)) AS rows
@@ -36,7 +33,7 @@ WHERE parts.database = currentDatabase() AND parts.active
   AND startsWith(tables.engine_full, 'ReplacingMergeTree(_version, _deleted)')
   AND parts.table NOT IN (SELECT table FROM system.mutations WHERE database = currentDatabase() AND NOT is_done)
 GROUP BY table, partition
-HAVING argMin(level, min_block_number) > 0 AND argMin(parts.rows, min_block_number) > ${fewest}
+HAVING argMin(level, min_block_number) > 0 AND argMin(parts.rows, min_block_number) > ${fewestRows}
   AND argMin(bytes_on_disk, min_block_number) < ${mostBytes}
   AND argMin(modification_time, min_block_number) < toDateTime({writtenBefore:String}, 'UTC')
 ORDER BY table, partition`
@@ -67,7 +64,7 @@ async function removeFrom(
 ): Promise<void> {
   const started = performance.now()
   const name = quoteName(table)
-  const isOld = `_version < bitShiftLeft(toUInt128(${below}), 64)`
+  const isOld = `_version < ${versionAt(below, 0)}`
   // The newest row of each Kafka partition stays, whatever it is: it tells how far the current state has come.
   const condition = `_part = ${quoteString(part)} AND _deleted = 1 AND ${isOld}
   AND (_partition, _version) NOT IN (SELECT _partition, max(_version) FROM ${name} GROUP BY _partition)`
@@ -76,7 +73,7 @@ async function removeFrom(
   countIf((${key}) IN (SELECT ${key} FROM ${name} WHERE _part != ${quoteString(part)} AND _deleted = 0 AND ${isOld})) AS needed
 FROM ${name} WHERE ${condition}`,
   )
-  if (Number(found!.old) <= Math.max(fewest, Number(rows) / share) || found!.needed !== '0') return
+  if (Number(found!.old) <= Math.max(fewestRows, Number(rows) / rowsPerGain) || found!.needed !== '0') return
   // Of this part only: once it has been merged into another, its name is gone, and nothing is deleted.
   await clickhouse.command(`ALTER TABLE ${name} DELETE IN PARTITION ID ${quoteString(partition)} WHERE ${condition}`, {
     mutations_sync: '1',

@@ -7,7 +7,8 @@ import type { AssignmentState, ConsumerContext } from './assignment.ts'
 import type { GroupInserts } from './group-inserts.ts'
 
 /** Bytes per fetch: bounds the memory of a batch, as this one is held while the next is being fetched. */
-const limits = { maxWaitMs: 100, minBytes: 1, maxBytes: 12 * 1024 * 1024 }
+const limits = { minBytes: 1, maxBytes: 12 * 1024 * 1024 }
+const busyWaitMs = 100
 /** Records end the wait. A broker looks at every partition at its beginning and at its end, so that short waits keep it busy. */
 const idleWaitMs = 500
 const partitionBytes = 3 * 1024 * 1024
@@ -28,8 +29,8 @@ export async function fetchNext(
     if (inserts.isLate(writer.tables.get(topic)!.group)) continue
     positions.push({ topic, partition, offset, maxBytes: partitionBytes })
   }
-  const wait = isIdle(context, assigned, inserts) ? { maxWaitMs: idleWaitMs } : {}
-  const fetched = await fetcher.fetch(positions, { ...limits, ...wait }, signal)
+  const maxWaitMs = isIdle(context, assigned, inserts) ? idleWaitMs : busyWaitMs
+  const fetched = await fetcher.fetch(positions, { ...limits, maxWaitMs }, signal)
   // Of thousands of partitions, few have any news.
   return fetched.filter(({ records, fromOffset }) => records.nextOffset > fromOffset)
 }

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
-import { changelogColumns, changelogName, currentName } from '../../clickhouse/ddl.ts'
+import { changelogColumns, changelogName, currentName, versionAt } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import type { Head } from '../../contract/head.ts'
@@ -42,10 +42,10 @@ function truncateStatement(table: Table, record: TruncateRecord): string {
   const key = `(${table.key.map(quoteName).join(', ')})`
   const done = `SELECT ${table.key.map(quoteName).join(', ')} FROM ${quoteName(changelogName(table))} WHERE _partition = ${partition} AND _offset = ${offset}`
   return `INSERT INTO ${quoteName(changelogName(table))} (${names})
-SELECT ${own}, -1, 't', ${head.lsn}, ${head.ordinal}, ${versionOf(head)},
+SELECT ${own}, -1, 't', ${head.lsn}, ${head.ordinal}, ${versionAt(head.lsn, head.ordinal)},
   ${partition}, ${offset}, fromUnixTimestamp64Micro(${head.commitTimeUs}, 'UTC')
 FROM ${quoteName(currentName(table))} FINAL
-WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionOf(head)} AND ${key} NOT IN (${done})`
+WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionAt(head.lsn, head.ordinal)} AND ${key} NOT IN (${done})`
 }
 
 /**
@@ -56,7 +56,7 @@ WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionOf(head
 export async function requireUnpassed(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
   const { partition, offset, head } = record
   const later = await clickhouse.rows(
-    `SELECT 1 FROM ${quoteName(currentName(table))} WHERE _partition = ${partition} AND _version > ${versionOf(head)} LIMIT 1`,
+    `SELECT 1 FROM ${quoteName(currentName(table))} WHERE _partition = ${partition} AND _version > ${versionAt(head.lsn, head.ordinal)} LIMIT 1`,
   )
   if (later.length === 0) return
   throw new MillraceError('WAREHOUSE_DAMAGED', {
@@ -85,8 +85,4 @@ GROUP BY ${table.key.map(quoteName).join(', ')} HAVING sum(_sign) > 0 LIMIT 1`,
     where: `partition ${partition}, offset ${offset}`,
     next: rebuildAdvice,
   })
-}
-
-function versionOf({ lsn, ordinal }: Head): string {
-  return `bitOr(bitShiftLeft(toUInt128(${lsn}), 64), toUInt128(${ordinal}))`
 }

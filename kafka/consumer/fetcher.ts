@@ -47,8 +47,7 @@ export interface FetcherOptions {
 }
 
 const noWait: FetchLimits = { maxWaitMs: 0, minBytes: 0, maxBytes: 0 }
-const nothing = Buffer.alloc(0)
-const noRecords = decodeBatches(nothing, { topic: '', partition: 0, fromOffset: 0 })
+const noRecords = decodeBatches(Buffer.alloc(0), { topic: '', partition: 0, fromOffset: 0 })
 
 export function openFetcher(connection: KafkaConnection, options: FetcherOptions = {}): Fetcher {
   return new Fetcher(connection, options)
@@ -230,12 +229,11 @@ export class Fetcher {
   }
 }
 
-function fetchedAt(position: FetchPosition, end: number, batches: Buffer = nothing): FetchedPartition {
+function fetchedAt(position: FetchPosition, end: number, batches?: Buffer): FetchedPartition {
   const { topic, partition, offset: fromOffset } = position
-  const records =
-    batches.length === 0
-      ? { ...noRecords, nextOffset: fromOffset }
-      : decodeBatches(batches, { topic, partition, fromOffset })
+  const records = batches?.length
+    ? decodeBatches(batches, { topic, partition, fromOffset })
+    : { ...noRecords, nextOffset: fromOffset }
   return { topic, partition, end, records, fromOffset }
 }
 

@@ -1,4 +1,4 @@
-// test/support/build: the project and its tests compiled, once for a run of tests: they start four times as fast as from sources.
+// test/support/build: the project and its tests compiled, once for a run of tests: they start three times as fast as from sources.
 
 import { mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,7 +1,7 @@
 // test/unit/docs.test: the pages link to what exists, and those made from the code are up to date.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { errorTable } from '../../cli/explain.ts'
 import { projectRoot } from '../support/root.ts'
 import { assert, suite } from '../support/suite.ts'
@@ -25,6 +25,15 @@ test('every link to a file of the project leads somewhere', () => {
       .map(target => `${page}: ${target}`)
   })
   assert.equal(broken, [])
+})
+
+test('a link that names a file leads to a file of that name', () => {
+  const wrong = pages.flatMap(page => {
+    const text = readFileSync(join(projectRoot, page), 'utf8')
+    const links = [...text.matchAll(/\[`?([\w./-]+\.ts)`?\]\(([^)#\s]+)/g)]
+    return links.filter(([, name, target]) => basename(name!) !== basename(target!)).map(([link]) => `${page}: ${link}`)
+  })
+  assert.equal(wrong, [])
 })
 
 test('every page of docs is on the map', () => {
