@@ -1,7 +1,12 @@
 // kafka/client/kafkajs-internals: the parts inside kafkajs that we stand on; the only file that reaches for them. Its version is pinned.
 
-import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
+import BrokerOfKafkajs from 'kafkajs/src/broker/index.js'
+import loggers from 'kafkajs/src/loggers/index.js'
+import ConnectionPool from 'kafkajs/src/network/connectionPool.js'
+import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
+import errors from 'kafkajs/src/protocol/error.js'
+import metadata from 'kafkajs/src/protocol/requests/metadata/index.js'
 import type { TlsFiles } from '../../runtime/config/tls-files.ts'
 
 /** The requests of kafkajs' broker that are not on the hot path, in its own shapes. */
@@ -104,12 +109,12 @@ export interface SocketRequest {
   readonly onConnect: () => void
 }
 
-interface KafkajsRequest {
+export interface KafkajsRequest {
   readonly request: object
   readonly response: { decode(payload: Buffer): Promise<MetadataResponse> }
 }
 
-interface RequestQueue {
+interface ConnectionQueue {
   push(request: {
     entry: {
       apiKey: number
@@ -130,7 +135,7 @@ interface RequestQueue {
 export interface KafkajsConnection {
   readonly socket: Socket
   readonly clientId: string
-  readonly requestQueue: RequestQueue
+  readonly requestQueue: ConnectionQueue
   isConnected(): boolean
   isAuthenticated(): boolean
   authenticate(): Promise<void>
@@ -141,37 +146,23 @@ export interface KafkajsConnection {
   }): Promise<T>
 }
 
-interface ThrottledQueue {
+export interface ThrottledQueue {
   readonly pending: readonly unknown[]
   scheduleCheckPendingRequests(): void
 }
 
-export const kafkajs = loadKafkajs()
+// As shipped, every connection polls its empty queue each millisecond for ever (kafkajs issue 1751).
+const queue = RequestQueue.prototype
+const schedule = queue.scheduleCheckPendingRequests
+queue.scheduleCheckPendingRequests = function scheduleIfPending(this: ThrottledQueue) {
+  if (this.pending.length > 0) schedule.call(this)
+}
 
-function loadKafkajs() {
-  const require = createRequire(import.meta.url)
-  const loggers = require('kafkajs/src/loggers/index.js') as {
-    LEVELS: { WARN: number }
-    createLogger(options: { level: number; logCreator: () => (line: KafkajsLine) => void }): object
-  }
-  const metadata = require('kafkajs/src/protocol/requests/metadata/index.js') as {
-    protocol(options: { version: number }): (request: object) => KafkajsRequest
-  }
-  const { prototype: queue } = require('kafkajs/src/network/requestQueue/index.js') as { prototype: ThrottledQueue }
-  // As shipped, every connection polls its empty queue each millisecond for ever (kafkajs issue 1751).
-  const schedule = queue.scheduleCheckPendingRequests
-  queue.scheduleCheckPendingRequests = function scheduleIfPending(this: ThrottledQueue) {
-    if (this.pending.length > 0) schedule.call(this)
-  }
-  return {
-    createLogger: loggers.createLogger,
-    warnLevel: loggers.LEVELS.WARN,
-    Broker: require('kafkajs/src/broker/index.js') as new (options: object) => Broker,
-    ConnectionPool: require('kafkajs/src/network/connectionPool.js') as new (
-      options: object,
-    ) => { readonly pool: readonly KafkajsConnection[] },
-    metadataRequest: metadata.protocol({ version: 6 }),
-    createErrorFromCode: (require('kafkajs/src/protocol/error.js') as { createErrorFromCode(code: number): Error })
-      .createErrorFromCode,
-  }
+export const kafkajs = {
+  createLogger: loggers.createLogger,
+  warnLevel: loggers.LEVELS.WARN,
+  Broker: BrokerOfKafkajs,
+  ConnectionPool,
+  metadataRequest: metadata.protocol({ version: 6 }),
+  createErrorFromCode: errors.createErrorFromCode,
 }

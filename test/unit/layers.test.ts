@@ -2,9 +2,16 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import ts from 'typescript'
 import { projectRoot } from '../support/root.ts'
-import { descendants, linesOf, placeOf, readSources, type Source } from '../support/sources.ts'
+import {
+  descendants,
+  type FunctionLike,
+  functionsOf,
+  linesOf,
+  placeOf,
+  readSources,
+  type Source,
+} from '../support/sources.ts'
 import { assert, suite } from '../support/suite.ts'
 
 /** A file imports from its own folder and from folders of a lower rank. */
@@ -34,10 +41,6 @@ const isTest = ({ path }: Source) => ['test', 'bench'].includes(folderOf(path))
 /** Fails with every offender on a line of its own. */
 function none(offenders: readonly string[], rule: string): void {
   if (offenders.length > 0) throw new Error(`${rule}:\n      ${offenders.join('\n      ')}`)
-}
-
-function literalType(value: ts.Expression | undefined): string {
-  return /^(true|false)$/.test(value?.getText() ?? '') ? 'boolean' : 'unknown'
 }
 
 /** Folders that a list of links names. */
@@ -130,10 +133,12 @@ test('no folder has more than 25 files, and no sub-folder has folders', () => {
 })
 
 test('no file only passes on what others export', () => {
-  const passesOn = (node: ts.Statement) => ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined
-  const barrels = sources.filter(({ path, tree }) => {
-    const own = tree.statements.filter(node => !ts.isImportDeclaration(node) && !passesOn(node))
-    return path.endsWith('/index.ts') || (own.length === 0 && tree.statements.some(passesOn))
+  const barrels = sources.filter(({ path, program }) => {
+    const passesOn = program.body.filter(node => 'source' in node && node.type !== 'ImportDeclaration' && node.source)
+    const imports = program.body.filter(node => node.type === 'ImportDeclaration')
+    return (
+      path.endsWith('/index.ts') || (passesOn.length > 0 && passesOn.length + imports.length === program.body.length)
+    )
   })
   none(
     barrels.map(({ path }) => path),
@@ -144,23 +149,21 @@ test('no file only passes on what others export', () => {
 test('no file is longer than 300 lines, no function longer than 60', () => {
   const files = sources.filter(({ text }) => text.split('\n').length > 301).map(({ path }) => path)
   const functions = sources.flatMap(source =>
-    descendants(source.tree)
-      .filter(node => ts.isFunctionLike(node) && linesOf(node, source.tree) > 60)
-      .map(node => `${placeOf(node, source)} has ${linesOf(node, source.tree)} lines`),
+    functionsOf(source)
+      .filter(({ node }) => linesOf(node, source) > 60)
+      .map(({ node }) => `${placeOf(node, source)} has ${linesOf(node, source)} lines`),
   )
   none([...files, ...functions], 'too long')
 })
 
 test('no function takes more than 4 positional parameters, or 7 where it only moves numbers and bytes', () => {
   const plain = /^(number|boolean|Buffer|AvroWriter)$/
-  const isWide = (node: ts.SignatureDeclaration) => {
-    const types = node.parameters.map(({ type, initializer }) => type?.getText() ?? literalType(initializer))
-    return types.length > 7 || (types.length > 4 && !types.every(type => plain.test(type)))
-  }
+  const isWide = ({ types }: FunctionLike) =>
+    types.length > 7 || (types.length > 4 && !types.every(type => plain.test(type ?? '')))
   const wide = sources.flatMap(source =>
-    descendants(source.tree)
-      .filter(node => ts.isFunctionLike(node) && isWide(node as ts.SignatureDeclaration))
-      .map(node => placeOf(node, source)),
+    functionsOf(source)
+      .filter(isWide)
+      .map(({ node }) => placeOf(node, source)),
   )
   none(wide, 'take an object')
 })
@@ -205,9 +208,10 @@ test('names that the glossary has replaced stay out', () => {
   const retired =
     /\b(?:Outbox|Courier|Sink|Marks|Lanes?|Gate|Passage|HeldRows|Ledger|TableOutput|Workspace|Tenure|Folder|FoldLoop|FoldTable|Mood|Course|Floor|Habit|Life|Openings)\b/
   const used = sources.flatMap(source =>
-    descendants(source.tree)
-      .filter(node => ts.isIdentifier(node) && retired.test(node.text))
-      .map(node => `${placeOf(node, source)} ${node.getText()}`),
+    descendants(source.program)
+      .filter(node => node.type === 'Identifier')
+      .filter(({ name }) => retired.test(name))
+      .map(node => `${placeOf(node, source)} ${node.name}`),
   )
   none(used, 'see docs/glossary.md')
 })
