@@ -1,10 +1,11 @@
-// test/long/outage: `millrace start` outlasts Kafka and ClickHouse, each away for half a minute under load.
-// Nobody starts its services again.
+// test/long/outage: Kafka and ClickHouse are away for a while. Services that nobody starts again are there afterwards.
 
 import { setTimeout as pause } from 'node:timers/promises'
+import { askHealth } from '../support/health.ts'
+import { printed } from '../support/millrace.ts'
 import { startPipeline } from '../support/pipeline.ts'
 import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite, until } from '../support/suite.ts'
 import { keepWriting } from '../support/writer.ts'
 
 const test = suite('long outage', { timeoutMs: 600_000 })
@@ -41,6 +42,39 @@ test('Kafka and then ClickHouse are away for 30 s, and `millrace start` goes on 
   assert.is(service.end, undefined, service.tail())
   await service.stop()
   assert.equal(service.end, { code: 0, signal: null }, service.tail())
+})
+
+test('consumers outlast Kafka, and then ClickHouse with a takeover while it is away', async () => {
+  await using pipeline = await startPipeline(services, { setup, settings: { source: { heartbeatSeconds: 1 } } })
+  const ready = (status: number) => async () => (await askHealth(pipeline, 'consumer', 'readyz')).status === status
+  await until(ready(200), { what: 'changes flow' })
+  await using second = pipeline.member()
+  second.start()
+  await pipeline.until(() => /partitions assigned.*members=2/.test(second.log), { what: 'the second has joined' })
+
+  await services.kill('kafka')
+  await pipeline.sql('UPDATE counted SET n = n + 1')
+  // By then they have looked several times whether there is another generation.
+  await until(ready(503), { what: 'changes do not flow', timeoutMs: 30_000 })
+  assert.is((await askHealth(pipeline, 'consumer', 'livez')).status, 200)
+  await services.restart()
+  await pipeline.assertEqual()
+  for (const { log } of [pipeline.consumer, second])
+    assert.is(log.match(/ folding /g)?.length, 1, 'nothing is torn down')
+
+  await services.kill('clickhouse')
+  await pipeline.sql('UPDATE counted SET n = n + 1')
+  await second.stop()
+  assert.equal(second.end, { code: 0, signal: null }, second.tail())
+  const { consumer } = pipeline
+  const asked = /could not take over partitions, trying again/
+  await until(() => consumer.end !== undefined || asked.test(consumer.log), { what: 'the one that stays takes over' })
+  assert.is(consumer.end, undefined, consumer.tail())
+  const failing = /^failing, (?:.*\n)+error {5}CLICKHOUSE_UNREACHABLE: .* \(consumer, \d{4}-/
+  assert.match(await printed(pipeline, 'status'), failing)
+  await services.restart()
+  await pipeline.assertEqual()
+  await until(async () => /^healthy, /.test(await printed(pipeline, 'status')), { what: 'nothing fails any more' })
 })
 
 test.run()

@@ -204,7 +204,8 @@ const [shortestPauseMs, longestPauseMs] = [10, 100]
  * @throws {Error} past the limit, naming the caller's line and the last value or error
  */
 export async function until<T>(condition: () => T | Promise<T>, { what, timeoutMs = 15_000 }: UntilOptions) {
-  const site = new Error().stack?.split('\n')[2]?.trim()
+  // Formatting a stack reads source maps: only where it is shown.
+  const caller = new Error()
   const deadline = performance.now() + timeoutMs
   let last: unknown
   let pauseMs = shortestPauseMs
@@ -219,6 +220,7 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
     await new Promise(resolve => setTimeout(resolve, pauseMs))
     pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)
   } while (performance.now() < deadline)
+  const site = caller.stack?.split('\n')[2]?.trim()
   throw new Error(
     `waited ${timeoutMs} ms in vain for: ${what}\n    ${site}\n    last: ${last}`,
     last instanceof Error ? { cause: last } : {},

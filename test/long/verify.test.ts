@@ -1,4 +1,4 @@
-// test/e2e/verify.test: what verification says while the source never rests, and afterwards.
+// test/long/verify.test: what verification says while the source never rests, and afterwards.
 
 import { join } from 'node:path'
 import type { Verification } from '../../verify/verify.ts'
