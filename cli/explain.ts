@@ -11,7 +11,7 @@ export function explainCommand(program: Command): void {
     .command('explain')
     .description('say what an error code means; all of them without one')
     .argument('[code]', 'such as KAFKA_UNREACHABLE')
-    .option('--markdown', 'as the table of docs/errors.md')
+    .option('--markdown', 'as the table of docs/reference/errors.md')
     .action((code: string | undefined, { markdown }: { markdown?: true }) => {
       const text = markdown ? errorTable() : (code === undefined ? Object.keys(errorCodes) : [code]).map(line).join('')
       process.stdout.write(text)
@@ -33,15 +33,16 @@ function isCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
 }
 
-/** docs/errors.md, whole. */
+/** docs/reference/errors.md, whole. */
 export function errorTable(): string {
   const rows = Object.entries(errorCodes).map(
     ([code, { meaning, policy }]) => `| \`${code}\` | ${meaning} | ${policy} |`,
   )
   return `# Errors
 
-Every message has a code, what is wrong, where, and what to do next. On \`retry\` millrace ${reactions.retry}, with growing pauses; on
-\`stop\` it ${reactions.stop}, and nothing is lost meanwhile. Made from [../runtime/errors.ts](../runtime/errors.ts) by \`npm run docs\`.
+Every message has a code. It says what is wrong, where, and what to do next. On \`retry\` millrace ${reactions.retry},
+with growing pauses. On \`stop\` it ${reactions.stop}, and nothing is lost meanwhile.
+\`npm run docs\` makes this page from [runtime/errors.ts](../../runtime/errors.ts).
 
 | code | meaning | what happens |
 |---|---|---|

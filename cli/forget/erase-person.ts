@@ -43,7 +43,7 @@ export function forgetFile({ model }: Config, subject: string): string {
     next:
       known.length > 0
         ? `it knows: ${known.join(', ')}`
-        : 'write forget/<subject>.sql, as docs/personal-data.md describes it',
+        : 'write forget/<subject>.sql, as docs/how-to/personal-data.md describes it',
   })
 }
 

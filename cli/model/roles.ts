@@ -56,7 +56,7 @@ async function make(clickhouse: Clickhouse, role: Role): Promise<void> {
     throw new MillraceError('CLICKHOUSE_FAILED', {
       what: `this ClickHouse keeps users and roles in files: ${error.message}`,
       where: clickhouse.url,
-      next: 'put what `millrace roles --xml` prints into its users.d; docs/bi/README.md shows how, also for the embedded one',
+      next: 'put what `millrace roles --xml` prints into its users.d; docs/how-to/bi/README.md shows how, also for the embedded one',
       cause: error,
     })
   }

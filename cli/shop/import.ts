@@ -22,7 +22,7 @@ export function importCommand(program: Command): void {
     .description('bring files into the source, from where they flow like everything else')
     .command('traffic')
     .description(
-      'CSV files of visits: each line once, bad ones put aside with the reason; docs/import.md has the format',
+      'CSV files of visits: each line once, bad ones put aside with the reason; docs/how-to/import.md has the format',
     )
     .argument('<files...>')
     .option('--new', 'all lines are other visits than those of an imported file with the same name or beginning')

@@ -1,4 +1,4 @@
-// test/e2e/own-model.test: the model that docs/write-a-model.md makes, from its very text, is right through every kind of change.
+// test/e2e/own-model.test: the model that docs/how-to/write-a-model.md makes, from its very text, is right through every kind of change.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -18,7 +18,7 @@ test.after(() => services?.stop())
 
 /** The page's blocks by what stands behind their language: names of files, and `source`. */
 function blocks(): Map<string, string> {
-  const page = readFileSync(join(projectRoot, 'docs/write-a-model.md'), 'utf8')
+  const page = readFileSync(join(projectRoot, 'docs/how-to/write-a-model.md'), 'utf8')
   return new Map([...page.matchAll(/^```\w+ (\S+)\n(.*?)^```$/gms)].map(([, name, text]) => [name!, text!]))
 }
 

@@ -23,7 +23,7 @@ test.after(() => services?.stop())
 
 /** The statements of the page, with names of this test's own for the role and the database. */
 function statements(role: string, database: string): string[] {
-  const page = readFileSync(join(projectRoot, 'docs/postgres-role.md'), 'utf8')
+  const page = readFileSync(join(projectRoot, 'docs/how-to/postgres-role.md'), 'utf8')
   const blocks = [...page.matchAll(/^```sql\n(.*?)^```$/gms)].map(([, text]) => text!)
   return blocks.map(text => text.replaceAll('millrace_reader', role).replace('DATABASE shop', `DATABASE ${database}`))
 }

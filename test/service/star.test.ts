@@ -240,13 +240,13 @@ test('whatever is published has comments; what tools read has types that all of 
   }
 })
 
-test('docs/model.md is the model', async () => {
+test('docs/reference/model.md is the model', async () => {
   const config = loadConfig({ file: `${model.directory}/millrace.yaml`, env: {}, cwd: model.directory })
   const objects = await describeModel(clickhouse, await salesTables(database))
   const { tables: sources } = await chooseTables(database.client, config)
   const foreignKeys = await readForeignKeys(database.client)
   const page = modelPage({ config, model, sources, foreignKeys, objects })
-  assert.is(readFileSync(packagePath('docs/model.md'), 'utf8'), page, 'run: npm run docs')
+  assert.is(readFileSync(packagePath('docs/reference/model.md'), 'utf8'), page, 'run: npm run docs')
 })
 
 test.run()

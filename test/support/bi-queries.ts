@@ -14,9 +14,9 @@ export interface GuideQuery {
 
 const day = 86_400_000
 
-/** Every ```sql block of docs/bi, in each form that its variables allow. */
+/** Every ```sql block of docs/how-to/bi, in each form that its variables allow. */
 export function guideQueries(country: string): GuideQuery[] {
-  const folder = join(projectRoot, 'docs/bi')
+  const folder = join(projectRoot, 'docs/how-to/bi')
   return readdirSync(folder).flatMap(page => {
     const blocks = readFileSync(join(folder, page), 'utf8').matchAll(/^```sql ?(\w*)\n(.*?)^```$/gms)
     return [...blocks].flatMap(([, as, sql], index) =>

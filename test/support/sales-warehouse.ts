@@ -107,9 +107,9 @@ function usersFile(roles: readonly Role[]): string {
   return `<clickhouse><users>${users.join('\n')}</users></clickhouse>`
 }
 
-/** A user with the rights that docs/bi/dbt.md grants. */
+/** A user with the rights that docs/how-to/bi/dbt.md grants. */
 function dbtUser(): string {
-  const page = readFileSync(join(projectRoot, 'docs/bi/dbt.md'), 'utf8')
+  const page = readFileSync(join(projectRoot, 'docs/how-to/bi/dbt.md'), 'utf8')
   const grants = [...page.matchAll(/^(GRANT .*) TO dbt\b/gm)].map(([, grant]) => `<query>${grant}</query>`)
   return `<clickhouse><users><dbt>
   <password>${dbtPassword}</password><networks><ip>127.0.0.1</ip></networks><quota>default</quota><profile>default</profile>

@@ -213,7 +213,7 @@ test('names that the glossary has replaced stay out', () => {
       .filter(({ name }) => retired.test(name))
       .map(node => `${placeOf(node, source)} ${node.name}`),
   )
-  none(used, 'see docs/glossary.md')
+  none(used, 'see docs/reference/glossary.md')
 })
 
 test('every test file stands in a layer', () => {

@@ -1,5 +1,5 @@
 -- model/sales/forget/customer: erases a customer; $1 is the customer_id.
--- May know: shop.customers, shop.user_traffic. The format is described in docs/personal-data.md.
+-- May know: shop.customers, shop.user_traffic. The format is described in docs/how-to/personal-data.md.
 --
 -- The row stays, without anything that says who it was, so that orders keep counting: the books must be kept (GDPR article 17(3)(b)), and
 -- customer_id alone leads to nobody. Visits are not books; they lose the customer.
