@@ -1,7 +1,7 @@
-// clickhouse/error-codes: what ClickHouse's error codes mean for a statement of ours.
+// clickhouse/error-codes: the meaning of ClickHouse's error codes for millrace's statements.
 // @see https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 
-/** By what an error means: names and numbers of ClickHouse. */
+/** Meaning → names and numbers of ClickHouse. */
 const codes = {
   // A value cannot be read, converted or stored: sending the same bytes again changes nothing.
   value: `
@@ -15,7 +15,7 @@ const codes = {
     CANNOT_FORMAT_DATETIME 490, CANNOT_RESTORE_FROM_FIELD_DUMP 536, CANNOT_READ_MAP_FROM_TEXT 563,
     UNEXPECTED_DATA_AFTER_PARSED_VALUE 632, CANNOT_EXTRACT_TABLE_STRUCTURE 636, CANNOT_PARSE_IPV4 675, CANNOT_PARSE_IPV6 676,
     UNKNOWN_ELEMENT_OF_ENUM 691, AVRO_EXCEPTION 748, UNICODE_ERROR 760, STD_EXCEPTION 1001`,
-  // What follows passes by itself or once somebody has made room: the same statement may succeed later.
+  // The same statement may succeed later, by itself or after an operator has freed resources.
   memory: `
     CANNOT_ALLOCATE_MEMORY 173, CANNOT_MUNMAP 239, CANNOT_MREMAP 240, MEMORY_LIMIT_EXCEEDED 241, MEMORY_RESERVATION_KILLED 777,
     MEMORY_RESERVATION_FAILED 778`,
@@ -49,7 +49,7 @@ const codes = {
   cancelled: `
     ABORTED 236, QUERY_WAS_CANCELLED 394, THREAD_WAS_CANCELED 677, CANNOT_WRITE_AFTER_BUFFER_CANCELED 734,
     QUERY_WAS_CANCELLED_BY_CLIENT 735`,
-  // This user may not do it, and never may until somebody grants it.
+  // This user lacks the right, until somebody grants it.
   login: `
     UNKNOWN_USER 192, WRONG_PASSWORD 193, REQUIRED_PASSWORD 194, IP_ADDRESS_NOT_ALLOWED 195, AUTHENTICATION_FAILED 516,
     USER_EXPIRED 720, SESSION_REFUSED 763, REQUIRED_SECOND_FACTOR 767`,
@@ -59,7 +59,7 @@ const codes = {
     RESOURCE_ACCESS_DENIED 673`,
   setting: `
     UNKNOWN_SETTING 115, SETTING_CONSTRAINT_VIOLATION 452, INVALID_SETTING_VALUE 471, READONLY_SETTING 472`,
-  // A database, table or column is not as it was made.
+  // A database, table or column differs from what millrace created.
   schema: `
     INCORRECT_NUMBER_OF_COLUMNS 7, THERE_IS_NO_COLUMN 8, SIZES_OF_COLUMNS_DOESNT_MATCH 9, NOT_FOUND_COLUMN_IN_BLOCK 10,
     DUPLICATE_COLUMN 15, NO_SUCH_COLUMN_IN_TABLE 16, NUMBER_OF_COLUMNS_DOESNT_MATCH 20, UNKNOWN_IDENTIFIER 47, TYPE_MISMATCH 53,
@@ -79,7 +79,7 @@ const codes = {
     UNEXPECTED_FILE_IN_DATA_PART 227, BAD_SIZE_OF_FILE_IN_DATA_PART 228, NOT_FOUND_EXPECTED_DATA_PART 230,
     TOO_MANY_UNEXPECTED_DATA_PARTS 231, NO_SUCH_DATA_PART 232, BAD_DATA_PART_NAME 233, NO_REPLICA_HAS_PART 234,
     CORRUPTED_DATA 246, CANNOT_DECOMPRESS 271, ZLIB_INFLATE_FAILED 354, LZ4_DECODER_FAILED 618, POTENTIALLY_BROKEN_DATA_PART 740`,
-  // The statement makes no sense to this version.
+  // This version of ClickHouse does not understand the statement.
   statement: `
     UNSUPPORTED_METHOD 1, UNSUPPORTED_PARAMETER 2, TOO_MANY_ARGUMENTS_FOR_FUNCTION 34, TOO_FEW_ARGUMENTS_FOR_FUNCTION 35,
     BAD_ARGUMENTS 36, UNKNOWN_ELEMENT_IN_AST 37, NUMBER_OF_ARGUMENTS_DOESNT_MATCH 42, ILLEGAL_TYPE_OF_ARGUMENT 43,
@@ -101,13 +101,16 @@ export const knownCodes: ReadonlyMap<number, { readonly name: string; readonly t
   ),
 )
 
-/** Exceptions of the system's libraries carry one code, whatever they are about; what they say of files is the disk's trouble. */
+/**
+ * Exceptions of the system's libraries share these codes, whatever their cause. Those that mention
+ * files are about the disk.
+ */
 const systemCodes: ReadonlySet<number> = new Set([1000, 1001, 1002])
 const ofFiles = /filesystem|no space left|too many open files|disk quota|input\/output error|read-only file system/i
 const syntaxError = 62
 const ofNetwork = /connection (?:refused|reset)|broken pipe|timeout|host not found/i
 
-/** Undefined for a code that says nothing in particular. */
+/** Undefined for a code without a known meaning. */
 export function troubleOf(code: number, message: string): Trouble | undefined {
   if (systemCodes.has(code) && ofFiles.test(message)) return 'disk'
   if (code === 1000 && ofNetwork.test(message)) return 'network'

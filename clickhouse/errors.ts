@@ -1,4 +1,4 @@
-// clickhouse/errors: what a failed statement means for the data, and what to do about it.
+// clickhouse/errors: what a failed statement means for the data, and what the operator can do.
 
 import { ClickHouseError } from '@clickhouse/client'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
@@ -16,7 +16,7 @@ const failed = (next: string): Advice => ({ code: 'CLICKHOUSE_FAILED', next })
 
 const advices: Record<Trouble, Advice> = {
   value: failed(
-    'look at the value in the view, report or table that the message names, and mend what makes or reads it',
+    'look at the value in the view, report or table that the message names, and correct the SQL that computes or reads it',
   ),
   memory: busy("if it lasts, raise the server's max_server_memory_usage, or run less beside it"),
   disk: busy("look at the free space, the open files and the rights of ClickHouse's data directory"),
@@ -27,31 +27,33 @@ const advices: Record<Trouble, Advice> = {
   cancelled: busy('the statement was cancelled; somebody may have ended it with KILL QUERY'),
   login: denied('check clickhouse.user and clickhouse.password, and from where this user may connect'),
   right: denied(
-    'give the user a profile without readonly, and what the message names of CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, ALTER, OPTIMIZE, SELECT and INSERT, and SELECT on system.*',
+    'give the user a profile without readonly, and the privilege that the message names among CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, ALTER, OPTIMIZE, SELECT and INSERT, and SELECT on system.*',
   ),
   setting: denied('let this user change the setting that the message names: its profile or a constraint forbids that'),
   schema: failed(
-    'a database, table or view was changed, dropped or made by hand: put it back, or build ClickHouse anew (millrace reset warehouse), then start again',
+    'a database, table or view was changed, dropped or made by hand: put it back, or rebuild ClickHouse (millrace reset warehouse), then start again',
   ),
   limit: failed("raise the limit that the message names, in the server's settings or in the profile of this user"),
   damage: failed(
-    "data on ClickHouse's disk is damaged: look for the part with CHECK TABLE; millrace reset warehouse builds everything anew from Kafka",
+    "data on ClickHouse's disk is damaged: look for the part with CHECK TABLE; millrace reset warehouse rebuilds everything from Kafka",
   ),
   statement: failed(
-    'mend the SQL if it is of your model or of your condition; otherwise this version of ClickHouse is none that millrace supports',
+    'correct the SQL if it is of your model or of your condition; otherwise millrace does not support this version of ClickHouse',
   ),
 }
-const unknown = failed("look for the message in ClickHouse's own log, mend what it names, and start again")
+const unknown = failed("look for the message in ClickHouse's own log, correct what it names, and start again")
 
-/** What ClickHouse says of a value must not get into a log, which has other readers than the warehouse. */
+/** Values must not get into a log, because a log has other readers than the warehouse. */
 const quoted = /'(?:\\.|[^'\\])*'/g
 const valuesOfRow = /Column values: .*/s
 
 /**
- * Our error for whatever a statement failed with; the statement's text is cut.
- * @param carriesRecords rows are sent with it: then values are left out of the message, and one that cannot be stored is CLICKHOUSE_REFUSED
+ * The MillraceError for the failure of a statement. `where` shows the statement without its
+ * literals.
+ * @param carriesRecords the statement sends rows. Then the message leaves values out, and a value
+ *   that cannot be stored is CLICKHOUSE_REFUSED
  */
-export function wrapClickhouseError(error: unknown, url: string, sql: string, carriesRecords = false): MillraceError {
+export function clickhouseError(error: unknown, url: string, sql: string, carriesRecords = false): MillraceError {
   if (error instanceof MillraceError) return error
   const where = `${url}, statement: ${statementText(sql)}`
   const code = codeOf(error)
@@ -72,7 +74,7 @@ export function wrapClickhouseError(error: unknown, url: string, sql: string, ca
     return new MillraceError('CLICKHOUSE_REFUSED', {
       what: `ClickHouse cannot store the data (${type}): ${summary}`,
       where,
-      next: 'the record at fault is looked for next',
+      next: 'millrace looks for the record at fault next',
       cause: error,
     })
   }
@@ -85,7 +87,10 @@ export function wrapClickhouseError(error: unknown, url: string, sql: string, ca
   })
 }
 
-/** Exceptions that come from a library inside the server, such as its Avro reader, miss the usual form but carry a code. */
+/**
+ * Exceptions of libraries inside the server, such as its Avro reader, lack the usual form but
+ * contain the code.
+ */
 function codeOf(error: unknown): number | undefined {
   if (error instanceof ClickHouseError) return Number(error.code)
   const match = error instanceof Error ? /\bCode: (\d+)/.exec(error.message) : null

@@ -1,27 +1,31 @@
-// clickhouse/quote: names and strings as SQL text.
-// Names come from an attacker-writable catalog, so nothing reaches SQL unquoted.
+// clickhouse/quote: identifiers and literals as SQL text of ClickHouse.
+// The source's catalog chooses the names, so no name and no text reaches a statement unquoted.
 
-/** A backticked identifier. ClickHouse honours backslash escapes inside, so both are escaped. */
+/**
+ * An identifier between backticks.
+ * @see https://clickhouse.com/docs/sql-reference/syntax#identifiers: backslash escapes count inside
+ */
 export function quoteName(name: string): string {
   return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
 }
 
-export function quoteString(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-}
-
-/** `database`.`table`, both quoted. */
+/** `database`.`table`. */
 export function quotePath(database: string, table: string): string {
   return `${quoteName(database)}.${quoteName(table)}`
 }
 
+/** A string literal. @see https://clickhouse.com/docs/sql-reference/syntax#string */
+export function quoteString(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+}
+
 /**
- * A name that no column has, for an alias or a parameter beside them: ClickHouse takes an alias for the column of the same name, also inside
- * the expression that the alias stands for.
+ * A name for an alias or a parameter that none of the columns has. ClickHouse resolves a column's
+ * name to an alias of the same name, even inside the expression of that alias.
  */
-export function freeName(columns: Iterable<string>, name: string): string {
+export function unusedName(columns: Iterable<string>, name: string): string {
   const taken = new Set(columns)
-  let free = name
-  while (taken.has(free)) free += '_'
-  return free
+  let unused = name
+  while (taken.has(unused)) unused += '_'
+  return unused
 }

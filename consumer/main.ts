@@ -3,7 +3,7 @@
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { findDatabases } from '../clickhouse/generation-databases.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
-import { withinQuota } from '../clickhouse/quota.ts'
+import { withinQuota } from '../clickhouse/retrying.ts'
 import { consumerGroup, deadLettersTopic, type Generation, watermarksTopic } from '../contract/generation.ts'
 import { tableName } from '../contract/table.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/client/cluster.ts'
@@ -152,7 +152,7 @@ async function openLoop(
   disposables: Disposables,
 ): Promise<ConsumerContext> {
   const { connection, generation, config, log, model, failures } = parts
-  const setUp = () => openWarehouse({ ...parts, patience: { signal, log, failures } })
+  const setUp = () => openWarehouse({ ...parts, retries: { signal, log, failures } })
   const warehouse = await retry(setUp, { what: 'prepare ClickHouse', signal, log, failures })
   disposables.opened('clickhouse', () => warehouse.clickhouse.close())
   await retry(() => checkStableNames(warehouse, model), { what: 'look at the stable names', signal, log, failures })

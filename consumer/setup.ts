@@ -5,9 +5,9 @@ import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { storageName, tableStatements } from '../clickhouse/ddl.ts'
 import { claimDatabase } from '../clickhouse/generation-databases.ts'
 import { historyName, prepareHistory } from '../clickhouse/history.ts'
-import { type Patience, patient } from '../clickhouse/patient.ts'
-import { pinnedSettings } from '../clickhouse/pinned.ts'
+import { pinnedSettings } from '../clickhouse/pinned-settings.ts'
 import { checkNames, type PublishedView, publish } from '../clickhouse/publish.ts'
+import { withRetries } from '../clickhouse/retrying.ts'
 import type { Publisher } from '../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase } from '../contract/generation.ts'
 import type { Being } from '../contract/owner.ts'
@@ -17,6 +17,7 @@ import type { SchemaStore } from '../kafka/registry/registry.ts'
 import { type Model, modelStatements, unrebuildable } from '../modeling/model.ts'
 import { type Config, tableOptions } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import type { RetryOptions } from '../runtime/retry.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import { foldQueries } from './insert/insert.ts'
 import { type FoldOptions, loadFoldTables, type TargetTable } from './records/tables.ts'
@@ -51,7 +52,7 @@ export async function openWarehouse(parts: {
   schemas: SchemaStore
   model: Model | undefined
   /** Each statement is tried again until it passes; without it, the first failure is thrown. */
-  patience?: Patience
+  retries?: Omit<RetryOptions, 'what'>
   /** What the caller does to the database, and may have been cut off at before. */
   during?: Being
 }): Promise<Warehouse> {
@@ -61,7 +62,7 @@ export async function openWarehouse(parts: {
   const outside = connectClickhouse({ ...parts.clickhouse, settings })
   await claimDatabase(outside, config.name, generation, during).finally(() => outside.close())
   const connected = connectClickhouse({ ...parts.clickhouse, database, settings, queryPrefix: foldQueries(database) })
-  const clickhouse = parts.patience === undefined ? connected : patient(connected, parts.patience)
+  const clickhouse = parts.retries === undefined ? connected : withRetries(connected, parts.retries)
   const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
   const loaded = await loadFoldTables(generation.tables, schemas, optionsOf)
   const tables = new Map(loaded.map(table => [table.topic, table]))

@@ -1,6 +1,7 @@
 // verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
 // Shares no code with the fold: it reads what each database holds.
 
+import { escapeIdentifier } from 'pg'
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
 import { asLeft } from './policies.ts'
@@ -58,7 +59,7 @@ function postgresText(column: Column): string {
 }
 
 function plainPostgresText(column: Column): string {
-  const name = postgresName(column.name)
+  const name = escapeIdentifier(column.name)
   switch (column.encoding) {
     case 'boolean':
       return `${name}::int::text`
@@ -114,9 +115,4 @@ function clickhouseText(column: Column): string {
     default:
       return `toString(${name})`
   }
-}
-
-/** A quoted identifier in Postgres. */
-export function postgresName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
 }

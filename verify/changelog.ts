@@ -3,7 +3,7 @@
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
 import { historyName, versionsName } from '../clickhouse/history.ts'
-import { freeName, quoteName } from '../clickhouse/quote.ts'
+import { quoteName, unusedName } from '../clickhouse/quote.ts'
 import { formatLsn } from '../contract/position.ts'
 import type { Table } from '../contract/table.ts'
 import { clickhouseRow } from './canonical.ts'
@@ -63,7 +63,7 @@ export async function checkChangelog(place: Place, current: Total): Promise<stri
 
 /** A truncate has an image for each row at one offset; any other offset has one image of each sign. */
 function sumPartitions({ clickhouse, table, lsn }: Place): Promise<PartitionRow[]> {
-  const d = freeName(namesOf(table), 'd')
+  const d = unusedName(namesOf(table), 'd')
   const marks = `_sign > 0 OR _op IN ('d', 't')`
   return readRows<PartitionRow>(
     clickhouse,
@@ -87,7 +87,7 @@ const inOrder = { optimize_aggregation_in_order: 1 } as const
 
 async function repeatedTruncates({ clickhouse, table, lsn }: Place): Promise<bigint> {
   const key = table.key.map(quoteName).join(', ')
-  const n = freeName(namesOf(table), 'n')
+  const n = unusedName(namesOf(table), 'n')
   const [row] = await readRows<{ repeated: string }>(
     clickhouse,
     `SELECT toString(sum(${n} - 1)) AS repeated FROM (SELECT count() AS ${n} FROM ${quoteName(changelogName(table))}
@@ -118,7 +118,7 @@ async function checkHistory(place: Place, partitions: readonly PartitionRow[]): 
     { name: historyName(table) },
   )
   if (kept === undefined) return []
-  const d = freeName(namesOf(table), 'd')
+  const d = unusedName(namesOf(table), 'd')
   const [row] = await readRows<{ versions: string; sum: string }>(
     clickhouse,
     `SELECT toString(count()) AS versions, toString(sum(toInt128(${d}))) AS sum

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { storageName } from '../clickhouse/ddl.ts'
-import { freeName, quoteName, quotePath, quoteString } from '../clickhouse/quote.ts'
+import { quoteName, quotePath, quoteString, unusedName } from '../clickhouse/quote.ts'
 import type { DeadLetter } from '../contract/dead-letter.ts'
 import { listTopics } from '../kafka/client/admin.ts'
 import type { KafkaConnection } from '../kafka/client/cluster.ts'
@@ -163,7 +163,7 @@ async function searchTable(
   const texts = [...columns]
     .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
     .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
-  const cells = freeName(columns.keys(), 'cells')
+  const cells = unusedName(columns.keys(), 'cells')
   const hits =
     texts.length === 0
       ? '[]'

@@ -1,11 +1,12 @@
 // verify/sides: one table in either database, as sums over ranges of keys and as single keys.
 
+import { escapeIdentifier } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { freeName, quoteString } from '../clickhouse/quote.ts'
+import { quoteString, unusedName } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { type Client, query } from '../postgres/client/client.ts'
 import { asOfSelect } from './asof.ts'
-import { clickhouseRow, keyRange, postgresName, postgresRow } from './canonical.ts'
+import { clickhouseRow, keyRange, postgresRow } from './canonical.ts'
 import { readRows } from './reading.ts'
 
 /** Rows of one key, or of all keys in a range: their number, and the sum of their digests as decimal text. */
@@ -44,7 +45,7 @@ export async function countRows(client: Client, table: Table): Promise<number> {
 }
 
 function postgresPath({ schema, name }: Table): string {
-  return `${postgresName(schema)}.${postgresName(name)}`
+  return `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
 }
 
 /** In the transaction of the client, whose session can compute the table's hashes (giveKey). */
@@ -65,7 +66,7 @@ export function postgresSide(client: Client, table: Table): Side {
 /** As of the LSN. */
 export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
   const row = clickhouseRow(table)
-  const [k, d] = ['k', 'd'].map(name => freeName(namesOf(table), name)) as [string, string]
+  const [k, d] = ['k', 'd'].map(name => unusedName(namesOf(table), name)) as [string, string]
   const from = `FROM (SELECT ${row.key} AS ${k}, ${row.digest} AS ${d} FROM (${asOfSelect(table, lsn)}))`
   const select = async (of: string, within: readonly string[] | undefined) => {
     const filter =

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Command, Option } from 'commander'
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { wrapClickhouseError } from '../../clickhouse/errors.ts'
+import { clickhouseError } from '../../clickhouse/errors.ts'
 import { type ExportFormat, exportFormats, openExport } from '../../clickhouse/export.ts'
 import { findStableViews } from '../../clickhouse/stable-views.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -59,7 +59,7 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
     const request = { database: database!, name: rest.join('.'), format, where }
     const { body, rows } = await openExport(clickhouse, request, lifecycle.signal)
     await write(body, output, lifecycle.signal).catch(error => {
-      throw wrapClickhouseError(error, clickhouse.url, `export of ${view}`)
+      throw clickhouseError(error, clickhouse.url, `export of ${view}`)
     })
     log.info('exported', { view, format, rows, ...(output === standardOutput ? {} : { file: output }) })
     return exitCodes.ok

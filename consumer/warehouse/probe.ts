@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
-import { wholeAnswer } from '../../clickhouse/pinned.ts'
-import { quoteName } from '../../clickhouse/quote.ts'
+import { wholeAnswer } from '../../clickhouse/pinned-settings.ts'
+import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { sideBySide } from '../../runtime/side-by-side.ts'
 
@@ -66,7 +66,7 @@ async function requireOwnEngine(clickhouse: Clickhouse): Promise<void> {
 /** Inserts twice under one token. */
 async function requireOnce(clickhouse: Clickhouse): Promise<void> {
   const start = randomUUID()
-  const insert = `INSERT INTO probe (start, id, _sign) SELECT '${start}', id, 1 FROM input('id Int32') FORMAT RowBinary`
+  const insert = `INSERT INTO probe (start, id, _sign) SELECT ${quoteString(start)}, id, 1 FROM input('id Int32') FORMAT RowBinary`
   const data = Buffer.alloc(4 * rows)
   for (let id = 0; id < rows; id++) data.writeInt32LE(id, 4 * id)
   for (let times = 0; times < 2; times++) await clickhouse.insert(insert, [data], insertSettings(start, rows))
@@ -125,7 +125,7 @@ async function policiesOf(clickhouse: Clickhouse): Promise<Policy[] | undefined>
   const self = 'arrayConcat([currentUser()], enabledRoles())'
   try {
     return await clickhouse.rows<Policy>(
-      `SELECT if(table = '', '${everyTable}', table) AS name,
+      `SELECT if(table = '', ${quoteString(everyTable)}, table) AS name,
   (hasAny(apply_to_list, ${self}) OR (apply_to_all AND NOT hasAny(apply_to_except, ${self}))) = 1 AS applies,
   is_restrictive = 1 AS isRestrictive, lower(ifNull(select_filter, '1')) IN ('1', 'true') AS showsAll
 FROM system.row_policies WHERE database IN ('', '*', currentDatabase()) ORDER BY name`,

@@ -1,7 +1,7 @@
 // test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong are refused or overruled.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
-import { pinnedSettings } from '../../clickhouse/pinned.ts'
+import { pinnedSettings } from '../../clickhouse/pinned-settings.ts'
 import { probe, probeStatements, requireOneServer } from '../../consumer/warehouse/probe.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Services, startServices } from '../support/services.ts'

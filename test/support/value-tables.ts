@@ -2,6 +2,7 @@
 // Shares nothing with the encoder: each database prints its own values.
 
 import { escapeIdentifier as quote } from 'pg'
+import { quoteName } from '../../clickhouse/quote.ts'
 import type { Pipeline } from './pipeline.ts'
 import { type TypeCase, typeCases } from './postgres-values.ts'
 
@@ -57,8 +58,8 @@ export async function differingCells(pipeline: Pipeline, table: string): Promise
     return `CASE WHEN num_nulls(${name}) = 0 THEN (${text})::text END AS ${name}`
   })
   const target = typeCases.map(({ type, clickhouse }) => {
-    const name = clickhouseQuote(type)
-    return `if(isNull(${name}), NULL, ${clickhouse?.replaceAll('$', () => `assumeNotNull(${name})`) ?? `toString(${name})`}) AS ${clickhouseQuote(`${type} `)}`
+    const name = quoteName(type)
+    return `if(isNull(${name}), NULL, ${clickhouse?.replaceAll('$', () => `assumeNotNull(${name})`) ?? `toString(${name})`}) AS ${quoteName(`${type} `)}`
   })
   await pipeline.sql(printedForm)
   const expected = await pipeline.sql<Cells>(`SELECT id, ${source.join(', ')} FROM ${table} ORDER BY id`)
@@ -77,10 +78,6 @@ export async function differingCells(pipeline: Pipeline, table: string): Promise
 }
 
 type Cells = Readonly<Record<string, string | null>>
-
-function clickhouseQuote(name: string): string {
-  return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
-}
 
 function shorten(text: string | null): string {
   if (text === null) return 'NULL'

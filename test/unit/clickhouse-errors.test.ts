@@ -1,17 +1,17 @@
-// test/unit/clickhouse-errors.test: each failure of ClickHouse is told for what it is, with advice that fits.
+// test/unit/clickhouse-errors.test: each failure of ClickHouse gets the right code and advice.
 
 import { ClickHouseError } from '@clickhouse/client'
 import { knownCodes } from '../../clickhouse/error-codes.ts'
-import { wrapClickhouseError } from '../../clickhouse/errors.ts'
+import { clickhouseError } from '../../clickhouse/errors.ts'
 import { assert, suite } from '../support/suite.ts'
 
 const test = suite('clickhouse errors')
 
 const url = 'http://ch:8123'
 const wrap = (code: number, message: string, carriesRecords = false) =>
-  wrapClickhouseError(new ClickHouseError({ message, code: String(code), type: 'X' }), url, 'SELECT 1', carriesRecords)
+  clickhouseError(new ClickHouseError({ message, code: String(code), type: 'X' }), url, 'SELECT 1', carriesRecords)
 const library = (message: string, carriesRecords = false) =>
-  wrapClickhouseError(new Error(message), url, 'INSERT', carriesRecords)
+  clickhouseError(new Error(message), url, 'INSERT', carriesRecords)
 
 test('what passes is tried again, whatever its code; what needs somebody stops', () => {
   for (const code of [74, 75, 76, 173, 198, 201, 225, 241, 242, 243, 252, 279, 285, 289, 499, 745, 999])
@@ -22,7 +22,7 @@ test('what passes is tried again, whatever its code; what needs somebody stops',
 
 test('where a statement failed is told without the texts in it', () => {
   const error = new ClickHouseError({ message: 'm', code: '60', type: 'X' })
-  const { where } = wrapClickhouseError(error, url, "SELECT count() FROM t WHERE name = 'Ada Lovelace'")
+  const { where } = clickhouseError(error, url, "SELECT count() FROM t WHERE name = 'Ada Lovelace'")
   assert.is(where, `${url}, statement: SELECT count() FROM t WHERE name = '…'`)
 })
 
@@ -54,7 +54,7 @@ test('each kind has an advice of its own', () => {
   assert.match(advice(201), /next interval of the quota/)
   assert.match(advice(60), /changed, dropped or made by hand/)
   assert.match(advice(359), /raise the limit/)
-  assert.match(advice(36), /mend the SQL/)
+  assert.match(advice(36), /correct the SQL/)
   assert.match(wrap(62, 'Syntax error: Max query size exceeded').next, /raise the limit/)
   assert.match(advice(1002), /ClickHouse's own log/)
 })

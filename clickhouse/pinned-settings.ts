@@ -1,13 +1,15 @@
-// clickhouse/pinned: every setting that could change what a statement of the consumer means, at the value that it counts on.
+// clickhouse/pinned-settings: settings that the meaning of statements depends on, and their values.
 // @see https://clickhouse.com/docs/operations/settings/settings
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Clickhouse } from './client.ts'
 
-/** ClickHouse's own defaults, unless a reason stands beside. The profile of a user may have others. */
+/**
+ * ClickHouse's own defaults, except where a comment gives a reason. A user's profile may differ.
+ */
 const wanted: Readonly<Record<string, string>> = {
-  // An insert is whole and at once, and its token is enough to know it again.
+  // An insert is synchronous and whole, and its token alone identifies it.
   async_insert: '0',
   insert_deduplicate: '1',
   deduplicate_insert: 'enable',
@@ -18,9 +20,9 @@ const wanted: Readonly<Record<string, string>> = {
   min_insert_block_size_rows_for_materialized_views: '0',
   min_insert_block_size_bytes_for_materialized_views: '0',
   use_strict_insert_block_limits: '0',
-  // A load has rows of many months in one insert.
+  // The initial load has rows of many months in one insert.
   throw_on_max_partitions_per_insert_block: '0',
-  // What is read is all there is: a limit that is reached is an error.
+  // A SELECT returns all rows, or fails at a limit.
   limit: '0',
   offset: '0',
   final: '0',
@@ -38,7 +40,7 @@ const wanted: Readonly<Record<string, string>> = {
   apply_deleted_mask: '1',
   do_not_merge_across_partitions_select_final: '0',
   use_query_cache: '0',
-  // A value is what it is.
+  // No setting changes a value or its type.
   join_use_nulls: '0',
   join_any_take_last_row: '0',
   join_default_strictness: 'ALL',
@@ -60,7 +62,10 @@ const wanted: Readonly<Record<string, string>> = {
   input_format_allow_errors_ratio: '0',
 }
 
-/** For what is asked before the others are known: the profile of a user may cut every answer. */
+/**
+ * For statements before the other settings are known, because a user's profile may cut every
+ * result.
+ */
 export const wholeAnswer: ClickHouseSettings = { limit: '0', offset: '0' }
 
 interface Found {
@@ -70,7 +75,7 @@ interface Found {
 }
 
 /**
- * Those of the settings that this server knows, to be sent with every statement.
+ * The settings that this server knows, to be sent with every statement.
  * @throws {MillraceError} CLICKHOUSE_UNFIT when the user has another value and may not change it
  */
 export async function pinnedSettings(clickhouse: Clickhouse): Promise<ClickHouseSettings> {
