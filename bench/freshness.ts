@@ -3,6 +3,7 @@
 
 import { applySchema } from '../generator/database/schema.ts'
 import { type Client, connect, query } from '../postgres/client/client.ts'
+import { sleep } from '../runtime/wait.ts'
 import { type BenchStack, openBenchStack, Pipeline, salesSettings } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
@@ -63,7 +64,7 @@ function write(writer: Client, rate: number, commits: number[], started: number)
     while (performance.now() - started < seconds * 1000) {
       const due = (rate * (performance.now() - started)) / 1000
       if (commits.length * changesPerOrder >= due) {
-        await new Promise(resolve => setTimeout(resolve, 1))
+        await sleep(1)
         continue
       }
       await query(writer, statement)
@@ -89,7 +90,7 @@ async function watch({ clickhouse }: BenchStack, commits: readonly number[], end
     const now = performance.now()
     take(latencies.table, Number(row!.rows))
     take(latencies.aggregate, Number(row!.counted))
-    await new Promise(resolve => setTimeout(resolve, readEveryMs))
+    await sleep(readEveryMs)
 
     function take(of: number[], visible: number) {
       while (of.length < Math.min(visible, commits.length)) of.push(now - commits[of.length]!)

@@ -10,6 +10,7 @@ import { type Client, connect } from '../postgres/client/client.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { packagePath } from '../runtime/package.ts'
 import { askStatus } from '../runtime/service-discovery.ts'
+import { waitUntil } from '../runtime/wait.ts'
 import { readState } from '../stack/state.ts'
 import { down, reset, up } from '../stack/up.ts'
 import { type ProcessUse, useOf } from './processes.ts'
@@ -132,11 +133,8 @@ export class Pipeline {
 const pollTimeoutMs = 300_000
 
 export async function poll(what: string, condition: () => Promise<boolean>, everyMs = 10): Promise<void> {
-  const deadline = performance.now() + pollTimeoutMs
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${pollTimeoutMs / 1000} s`)
-    await new Promise(resolve => setTimeout(resolve, everyMs))
-  }
+  if (!(await waitUntil(condition, { timeoutMs: pollTimeoutMs, everyMs })))
+    throw new Error(`${what}: not within ${pollTimeoutMs / 1000} s`)
 }
 
 /** Of everything that takes part: CPU time and memory by name. */

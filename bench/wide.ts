@@ -4,6 +4,7 @@
 import { parseLsn } from '../contract/position.ts'
 import { connect, query } from '../postgres/client/client.ts'
 import type { ProducerStatus } from '../producer/progress.ts'
+import { sleep } from '../runtime/wait.ts'
 import { type Latency, summarize } from './freshness.ts'
 import { type BenchStack, mapValues, openBenchStack, Pipeline, poll, useOfAll } from './pipeline.ts'
 
@@ -53,11 +54,7 @@ export async function measureWide({ rate, tables }: { rate: number; tables: numb
       const loaded = await timeLoad(pipeline)
       await pipeline.stop()
       const resumed = await timeResume(stack, pipeline)
-      const idle_cpu = await cpuDuring(
-        stack,
-        pipeline,
-        () => new Promise(resolve => setTimeout(resolve, idleSeconds * 1000)),
-      )
+      const idle_cpu = await cpuDuring(stack, pipeline, () => sleep(idleSeconds * 1000))
       let change: Changes | undefined
       const busy_cpu = await cpuDuring(stack, pipeline, async () => {
         change = await measureChanges(stack, rate, tables)
@@ -142,7 +139,7 @@ async function measureChanges(stack: BenchStack, rate: number, tables: number): 
     let probes = 0
     while (secondsSince(started) < busySeconds) {
       if (changes >= rate * secondsSince(started)) {
-        await new Promise(resolve => setTimeout(resolve, 1))
+        await sleep(1)
         continue
       }
       const isProbe = performance.now() - started >= probes * probeEveryMs
@@ -164,7 +161,7 @@ async function measureChanges(stack: BenchStack, rate: number, tables: number): 
         latencies.push(performance.now() - open.get(id)!.committedAt)
         open.delete(id)
       }
-      await new Promise(resolve => setTimeout(resolve, readEveryMs))
+      await sleep(readEveryMs)
     }
   }
   await Promise.all([write(), read()])

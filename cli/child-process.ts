@@ -5,6 +5,7 @@ import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../runtime/errors.ts'
+import { endsWithin } from '../runtime/wait.ts'
 
 export interface Child {
   readonly name: string
@@ -69,7 +70,7 @@ export async function failWithChild(children: readonly Child[], directory: strin
 async function stop(child: ChildProcess, ended: Promise<unknown>, graceMs = 12_000): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGTERM')
-  const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+  if (await endsWithin(ended, graceMs)) return
+  child.kill('SIGKILL')
   await ended
-  clearTimeout(timer)
 }

@@ -2,8 +2,8 @@
 
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
 import { type Failures, type RetryOptions, retry } from '../runtime/retry.ts'
+import { sleep, withJitter } from '../runtime/wait.ts'
 import type { Clickhouse } from './client.ts'
 
 /**
@@ -21,7 +21,7 @@ export function withRetries(clickhouse: Clickhouse, options: Omit<RetryOptions, 
  */
 const isRefusedByQuota = /\(QUOTA_EXCEEDED\).*exceeded: quer(?:ies|y_selects|y_inserts) = /
 
-const pauseMs = 1_000
+const askEveryMs = 1_000
 
 export interface QuotaOptions {
   readonly failures: Failures
@@ -51,7 +51,7 @@ export function withinQuota(clickhouse: Clickhouse, { signal, log, failures, sti
         if (count === 0) log.warn('a statement waits for the next interval of a quota', { error: error.message })
         failures.failed(own, error)
       }
-      await pause(pauseMs * (0.5 + Math.random() / 2), signal)
+      await sleep(withJitter(askEveryMs), signal)
     }
   }
   return each(clickhouse, async work => {

@@ -6,8 +6,8 @@ import type { Fetcher } from '../kafka/consumer/fetcher.ts'
 import { hasGenerations, newestGeneration, readGenerations } from '../kafka/generations-topic.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
 import { retry } from '../runtime/retry.ts'
+import { sleep } from '../runtime/wait.ts'
 
 const askEveryMs = 200
 /** Brokers may deny a topic for a moment when they have only just started. */
@@ -26,7 +26,7 @@ export async function waitForGeneration(source: GenerationSource, signal: AbortS
     const generation = await newest(source, signal)
     if (generation !== undefined) return generation
     if (asked === 0) source.log.info('waiting for the producer to begin a generation')
-    await pause(askEveryMs, signal)
+    await sleep(askEveryMs, signal)
   }
 }
 
@@ -48,7 +48,7 @@ export async function untilReplaced(
     if (isGone || (generations !== undefined && own?.id !== current.id)) throw recordLost(source, current)
     const generation = newestGeneration(generations ?? [])
     if (generation !== undefined && generation.number !== current.number) return generation
-    await pause(askEveryMs * 10, signal)
+    await sleep(askEveryMs * 10, signal)
   }
 }
 
@@ -73,7 +73,7 @@ export async function wasGivenUp(
   const state = generations.find(generation => generation.number === number)?.state
   if (state === 'abandoned') return true
   if (state !== 'loading' || !(error instanceof MillraceError) || error.code !== 'TOPIC_MISSING') return false
-  await pause(askEveryMs * 10, signal)
+  await sleep(askEveryMs * 10, signal)
   return true
 }
 

@@ -122,7 +122,7 @@ async function foldUntilKnown(
     batch,
     await retry(attempt, {
       ...{ what: 'fold a batch', signal, log: writer.log, failures: writer.failures },
-      ...{ firstMs: 50, mostMs: 5000 },
+      ...{ firstMs: 50, longestMs: 5000 },
     }),
   )
 }

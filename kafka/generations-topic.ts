@@ -2,8 +2,8 @@
 // The producer writes it; the consumer and `status` read it.
 
 import { type Generation, generationFormat, generationsTopic } from '../contract/generation.ts'
-import { orAborted } from '../runtime/abandon.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { orAborted } from '../runtime/wait.ts'
 import type { KafkaConnection } from './client/cluster.ts'
 import { readCompacted } from './consumer/compacted-topic.ts'
 import type { Fetcher } from './consumer/fetcher.ts'

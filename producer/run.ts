@@ -1,16 +1,15 @@
 // producer/run: the producer's one loop: a generation, streamed until something breaks, and again.
 
 import { MillraceError } from '../runtime/errors.ts'
-import { pause } from '../runtime/pause.ts'
 import { Reminder } from '../runtime/reminder.ts'
+import { type Backoff, backoffMs, sleep } from '../runtime/wait.ts'
 import type { ProducerContext } from './context.ts'
 import { type Prepared, withGeneration } from './generation/generation.ts'
 import { streamChanges } from './stream/stream.ts'
 
-const firstPauseMs = 100
-const longestPauseMs = 3_000
+const backoff: Backoff = { firstMs: 100, longestMs: 3_000 }
 /** What Postgres itself calls an internal error may last; trying again costs it the decoding of everything since the slot's place. */
-const longestDecodingPauseMs = 60_000
+const decodingBackoff: Backoff = { firstMs: 100, longestMs: 60_000 }
 /** So many in a row are all logged; later ones when they have another reason, and again after growing pauses. */
 const fewFailures = 10
 /** An attempt that went well for so long is no part of a row of failures. */
@@ -49,13 +48,12 @@ export async function runCapture(context: ProducerContext, fresh: boolean): Prom
         since = new Date().toISOString()
         reminder.forget()
       }
-      const longestMs = error.code === 'DECODING_FAILED' ? longestDecodingPauseMs : longestPauseMs
-      const waitMs = Math.round(Math.min(longestMs, firstPauseMs * 2 ** failures++) * (0.5 + Math.random() / 2))
+      const waitMs = backoffMs(++failures, error.code === 'DECODING_FAILED' ? decodingBackoff : backoff)
       if (failures <= fewFailures || reminder.isDue(error.code)) {
         const { code, message, where, next } = error
         log.warn('capture was interrupted, going on', { code, error: message, where, next, failures, since, waitMs })
       }
-      await pause(waitMs, signal).catch(() => {})
+      await sleep(waitMs, signal).catch(() => {})
     }
   }
 }

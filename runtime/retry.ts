@@ -2,8 +2,8 @@
 
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
-import { pause } from './pause.ts'
 import { Reminder } from './reminder.ts'
+import { backoffMs, sleep } from './wait.ts'
 
 export interface Failure {
   readonly code: string
@@ -42,7 +42,7 @@ export interface RetryOptions {
   /** Pause after the first failure; doubles from one to the next. Default 100 ms. */
   readonly firstMs?: number
   /** Longest pause. Default 10 s. */
-  readonly mostMs?: number
+  readonly longestMs?: number
   /** Give up when the next pause would end later than this after the first attempt; default never. */
   readonly limitMs?: number
 }
@@ -69,7 +69,7 @@ async function untilSuccess<T>(
   options: RetryOptions,
   onFailure: (error: MillraceError) => void,
 ): Promise<T> {
-  const { what, signal, log, firstMs = 100, mostMs = 10_000, limitMs = Number.POSITIVE_INFINITY } = options
+  const { what, signal, log, firstMs = 100, longestMs = 10_000, limitMs = Number.POSITIVE_INFINITY } = options
   const started = performance.now()
   const reminder = new Reminder()
   for (let count = 1; ; count++) {
@@ -77,13 +77,13 @@ async function untilSuccess<T>(
     try {
       return await attempt(count)
     } catch (error) {
-      const waitMs = Math.round(Math.min(mostMs, firstMs * 2 ** (count - 1)) * (0.5 + Math.random() / 2))
+      const waitMs = backoffMs(count, { firstMs, longestMs })
       const tooLate = performance.now() - started + waitMs > limitMs
       if (!(error instanceof MillraceError && error.retriable) || tooLate) throw error
       onFailure(error)
       if (count <= fewAttempts || reminder.isDue(error.code))
         log.warn(`could not ${what}, trying again`, { count, code: error.code, error: error.message, waitMs })
-      await pause(waitMs, signal)
+      await sleep(waitMs, signal)
     }
   }
 }

@@ -1,12 +1,12 @@
 // stack/ensure-running: one component from whatever state it is in to one that answers.
 
 import { MillraceError } from '../runtime/errors.ts'
+import { waitUntil } from '../runtime/wait.ts'
 import type { Endpoints, Ports, ProcessId, Server, StackContext } from './component.ts'
 import { lastLines, logPath, startDaemon } from './daemon.ts'
 import { isFree, pickPorts } from './ports.ts'
 import { end, findProcesses, isAlive } from './processes.ts'
 import { type ComponentState, readState, writeState } from './state.ts'
-import { until } from './until.ts'
 
 /** Recovery of Postgres or Kafka after a crash under load is part of the start. */
 const startTimeoutMs = 120_000
@@ -63,7 +63,7 @@ async function adopt(server: Server, context: StackContext, known: ComponentStat
 
 /** Waits until the process answers a query; false when it dies or does not answer in time. */
 async function answers(server: Server, running: ProcessId, { ports, data, timeoutMs, signal }: Wait): Promise<boolean> {
-  const outcome = await until(
+  const outcome = await waitUntil(
     async () => {
       if (!(await isAlive(running))) return 'died'
       return server.query(ports, data).then(

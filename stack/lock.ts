@@ -4,8 +4,10 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MillraceError } from '../runtime/errors.ts'
-import { pause } from '../runtime/pause.ts'
+import { sleep, withJitter } from '../runtime/wait.ts'
 import { identify, isAlive } from './processes.ts'
+
+const enterEveryMs = 100
 
 /**
  * Runs `work` while no other process runs one under the same lock directory.
@@ -35,7 +37,7 @@ export async function withLock<T>(
     await rm(join(lock, entry), { force: true })
     if (attempt === 0) options.onWait?.(holder)
     if (performance.now() > deadline) throw busy(lock, holder)
-    await pause(20 + Math.random() * 80, options.signal)
+    await sleep(withJitter(enterEveryMs), options.signal)
   }
   try {
     return await work()

@@ -3,8 +3,8 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { waitUntil } from '../runtime/wait.ts'
 import type { ProcessId } from './component.ts'
-import { until } from './until.ts'
 
 const run = promisify(execFile)
 const onLinux = process.platform === 'linux'
@@ -58,9 +58,9 @@ export async function send(target: ProcessId, signal: NodeJS.Signals): Promise<b
 export async function end(target: ProcessId, signal: NodeJS.Signals, graceMs: number): Promise<boolean> {
   await send(target, signal)
   const gone = async () => !(await isAlive(target))
-  if (await until(gone, { timeoutMs: graceMs, everyMs: 20 })) return true
+  if (await waitUntil(gone, { timeoutMs: graceMs, everyMs: 20 })) return true
   await send(target, 'SIGKILL')
-  await until(gone, { timeoutMs: 10_000, everyMs: 20 })
+  await waitUntil(gone, { timeoutMs: 10_000, everyMs: 20 })
   return false
 }
 

@@ -5,6 +5,7 @@ import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { waitUntil } from '../runtime/wait.ts'
 import { clickhouseServer } from './clickhouse/clickhouse.ts'
 import { type Component, components, type Endpoints, type Server } from './component.ts'
 import { ensureRunning } from './ensure-running.ts'
@@ -15,7 +16,6 @@ import { sharedRoot } from './postgres/binaries.ts'
 import { postgresServer } from './postgres/postgres.ts'
 import { end, findProcesses, isAlive, processesIn, send } from './processes.ts'
 import { readState, statePath, writeState } from './state.ts'
-import { until } from './until.ts'
 
 const servers: Record<Component, Server> = {
   postgres: postgresServer,
@@ -94,7 +94,7 @@ export async function kill(directory: string, component: Component): Promise<num
   const family = [running, ...(component === 'postgres' ? await processesIn(data) : [])]
   await send(running, 'SIGKILL')
   const allGone = async () => !(await Promise.all(family.map(isAlive))).includes(true)
-  await until(allGone, { timeoutMs: stopTimeoutMs, everyMs: 10 })
+  await waitUntil(allGone, { timeoutMs: stopTimeoutMs, everyMs: 10 })
   return running.pid
 }
 

@@ -11,7 +11,7 @@ import { type Client, connect, disconnect, query, withClient } from '../postgres
 import { type ExportedSnapshot, exportSnapshot } from '../postgres/replication/slot.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
+import { sleep } from '../runtime/wait.ts'
 
 export interface SourceSnapshot {
   /** Exactly the transactions whose commit stands before this LSN are visible. */
@@ -61,7 +61,7 @@ async function createTemporarySlot(
   let last: OpenTransaction | undefined
   const tell = async () => {
     for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
-      await pause(pauseMs, made.signal)
+      await sleep(pauseMs, made.signal)
       last = await withClient(url, client => findBlocking(client, name), made.signal)
       if (last !== undefined) log.warn('waiting for another transaction to end', { open: describeTransaction(last) })
     }

@@ -9,7 +9,7 @@ import { parseValueSchema } from '../contract/schema.ts'
 import type { Table } from '../contract/table.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
+import { sleep } from '../runtime/wait.ts'
 import { readRows } from './reading.ts'
 
 export interface OpenedWarehouse {
@@ -91,7 +91,7 @@ export async function untilVisible(
       })
       said = true
     }
-    await pause(pollMs, signal)
+    await sleep(pollMs, signal)
   }
 }
 

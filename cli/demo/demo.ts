@@ -11,6 +11,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { askStatus } from '../../runtime/service-discovery.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { down } from '../../stack/up.ts'
 import { type Verification, verify } from '../../verify/verify.ts'
 import { type Child, failWithChild, sameConfiguration, startChild } from '../child-process.ts'
@@ -102,7 +103,7 @@ async function untilLoaded({ config, lifecycle }: CommandContext): Promise<void>
         next: `look at the logs in ${config.directory}/log`,
       })
     }
-    await tick(200, lifecycle.signal)
+    await sleep(200, lifecycle.signal).catch(() => {})
   }
 }
 
@@ -130,7 +131,7 @@ async function watch({ context, services, seconds }: Demo, limit = Number.POSITI
       ...reports,
       next: nextSteps(services),
     })
-    await tick(1000, lifecycle.signal)
+    await sleep(1000, lifecycle.signal).catch(() => {})
   }
 }
 
@@ -190,16 +191,4 @@ function nextSteps(services: Services): string[] {
     'npm run -s millrace -- verify --config model/sales/millrace.yaml --data .millrace',
     'Ctrl-C stops everything; the data stays, and the next demo goes on with it',
   ]
-}
-
-function tick(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(done, ms)
-    function done() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done)
-  })
 }

@@ -6,13 +6,13 @@ import { type Generation, generationDatabase } from '../../contract/generation.t
 import { newestGeneration } from '../../kafka/generations-topic.ts'
 import { runCapture } from '../../producer/run.ts'
 import { askStatus } from '../../runtime/service-discovery.ts'
-import { until } from '../../stack/until.ts'
+import { waitUntil } from '../../runtime/wait.ts'
 import { failWithChild, startChild } from '../child-process.ts'
 import type { CommandContext } from '../command.ts'
 import { knownGenerations, type PipelineConnections } from '../connections.ts'
 
-/** A load takes as long as it takes; the signal ends the wait. */
-const forever = { timeoutMs: Number.MAX_SAFE_INTEGER, everyMs: 500 }
+/** How often to ask whether analysts see the new generation. The load has no time limit; the signal ends the wait. */
+const askEveryMs = 500
 
 /**
  * Loads and streams a new generation until a consumer shows it; a producer that runs elsewhere takes it over afterwards. Without a
@@ -45,7 +45,7 @@ export async function renew(
       found = newestGeneration(await knownGenerations(connections))
       return found?.state === 'live' && found.consistentPoint >= after && (await isVisible(connections, found))
     }
-    await Promise.race([until(shown, forever), ...endings])
+    await Promise.race([waitUntil(shown, { everyMs: askEveryMs }), ...endings])
     log.info('the new generation is visible', { generation: found!.number })
     return found!
   } finally {

@@ -1,6 +1,6 @@
 // consumer/assignment/group-inserts: batches that are being inserted, each group's for itself, so that one that is slow or fails holds up no other.
 
-import { pause } from '../../runtime/pause.ts'
+import { endsWithin } from '../../runtime/wait.ts'
 import type { Batch } from '../records/batch.ts'
 
 /** Inserts a batch; calls `fallBehind` when that will take a while. */
@@ -53,10 +53,7 @@ export class GroupInserts {
   async settle(patienceMs: number): Promise<void> {
     const inserts = [...this.#inserts.values()].filter(({ isLate }) => !isLate)
     if (inserts.length === 0) return
-    const waiting = new AbortController()
-    const patience = pause(patienceMs, waiting.signal).catch(() => {})
-    await Promise.race([Promise.all(inserts.map(({ settled }) => settled)), patience])
-    waiting.abort()
+    await endsWithin(Promise.all(inserts.map(({ settled }) => settled)), patienceMs)
     for (const insert of inserts) insert.isLate = true
   }
 

@@ -2,8 +2,8 @@
 
 import { fetchRange } from '../../kafka/consumer/read-range.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
 import { sideBySide } from '../../runtime/side-by-side.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { learnSchemas, recoverBatch } from '../insert/apply.ts'
 import type { Batch } from '../records/batch.ts'
 import { type OpenBatch, type OpenRange, openBatches, type Progress } from '../records/insert-intent.ts'
@@ -52,7 +52,7 @@ export async function settleBatches(
     })
     if (own.length > 0) continue
     if (asked === 0) writer.log.info('another member completes a batch that was left open', { batch: open[0]![0] })
-    await pause(askEveryMs, signal)
+    await sleep(askEveryMs, signal)
   }
 }
 

@@ -5,7 +5,7 @@ import { changelogName, currentName, currentSelect, tokenWindow } from '../../cl
 import { restoreVersions } from '../../clickhouse/history.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { countRecords, type Slice, withoutOffsets } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 import { holdsAny, rangesOf, readHeld } from './changelog.ts'
@@ -141,7 +141,7 @@ export async function waitForRunningInserts({
         next: 'wait, or look in system.processes at what holds them up; KILL QUERY ends one, and what it lacks is inserted again',
       })
     }
-    await pause(20)
+    await sleep(20)
     const still = await running()
     left = left.filter(id => still.includes(id))
   }

@@ -1,7 +1,7 @@
 // generator/live/rate-limiter: so much per second, now and then more, whatever the work takes; it can be changed and paused.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 
 /** For `seconds` out of every `every` seconds, the rate is `factor` times what it is otherwise. */
 export interface Bursts {
@@ -60,7 +60,7 @@ export class Pace {
     while (!signal.aborted) {
       const wait = this.#paused ? 60_000 : this.#due - performance.now()
       if (wait <= 1) return true
-      await pause(Math.min(wait, 60_000), AbortSignal.any([signal, this.#wake.signal])).catch(() => {})
+      await sleep(Math.min(wait, 60_000), AbortSignal.any([signal, this.#wake.signal])).catch(() => {})
     }
     return false
   }

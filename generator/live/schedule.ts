@@ -3,7 +3,7 @@
 import { Cron } from 'croner'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 /** The longest that one timer waits: its limit is 2^31 ms, and a clock that was set is noticed. */
@@ -54,7 +54,7 @@ export async function follow(
     log.info('next time', { at: due.toISOString() })
     while (Date.now() < due.getTime()) {
       const wait = Math.min(longestWaitMs, due.getTime() - Date.now())
-      await pause(wait, signal).catch(() => {})
+      await sleep(wait, signal).catch(() => {})
       if (signal.aborted) return
     }
     await work()

@@ -1,6 +1,6 @@
 // kafka/client/admin: topics made with explicit settings, looked at, listed and deleted.
 
-import { orAborted } from '../../runtime/abandon.ts'
+import { orAborted } from '../../runtime/wait.ts'
 import { answeredError, errorFromCode } from './broker.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { describe, kafkaError, retrying } from './errors.ts'

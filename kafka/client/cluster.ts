@@ -1,14 +1,13 @@
 // kafka/client/cluster: the brokers of one cluster, who leads which partition, and connections to them.
 
 import type { Socket } from 'node:net'
-import { orAborted } from '../../runtime/abandon.ts'
 import { isLoopback } from '../../runtime/config/insecure.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import { pause } from '../../runtime/pause.ts'
+import { backoffMs, orAborted, sleep } from '../../runtime/wait.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type RawRequest, type SaslOptions } from './broker.ts'
 import { BrokerConnections } from './broker-connections.ts'
-import { backoffMs, kafkaError } from './errors.ts'
+import { kafkaError, requestBackoff } from './errors.ts'
 import type { Broker, MetadataResponse } from './kafkajs-internals.ts'
 
 export interface KafkaOptions {
@@ -147,7 +146,7 @@ export class KafkaConnection {
         if (known?.missingSince !== undefined) throw topicMissing(topic)
         throw kafkaError(errorFromCode(leaderNotAvailable), `find the leaders of topic ${topic}`, topic)
       }
-      if (attempt > 1) await pause(backoffMs(attempt - 1), signal)
+      if (attempt > 1) await sleep(backoffMs(attempt - 1, requestBackoff), signal)
       await orAborted(this.refresh([topic]), signal)
     }
   }

@@ -1,19 +1,13 @@
 // kafka/client/errors: what goes wrong between us and the brokers, as the errors a user meets, and how it is tried again.
 
-import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { retry } from '../../runtime/retry.ts'
+import { type Backoff, orAborted } from '../../runtime/wait.ts'
 import { answeredError, describeAnswer, isRetriable } from './broker.ts'
 
-const firstPauseMs = 50
-const longestPauseMs = 2_000
-
-/** Pause before the n-th repetition (from 1): doubles from 50 ms to 2 s, and differs between processes by up to a quarter. */
-export function backoffMs(repetition: number): number {
-  const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (repetition - 1))
-  return pause * (0.75 + Math.random() / 4)
-}
+/** How long to wait between attempts at a request. */
+export const requestBackoff: Backoff = { firstMs: 50, longestMs: 2_000 }
 
 export interface RetryingOptions {
   /** What is being done, for the log and the error: "find the coordinator of group g". */
@@ -45,8 +39,7 @@ export function retrying<T>(request: () => Promise<T>, options: RetryingOptions)
     what: doing,
     log: patient(connection.log),
     signal,
-    firstMs: firstPauseMs,
-    mostMs: longestPauseMs,
+    ...requestBackoff,
     ...limit,
   })
 }

@@ -1,13 +1,12 @@
 // kafka/consumer/fetcher: records from given offsets on, from whichever brokers lead the partitions.
 // Never moves an offset by itself: what is missing is an error.
 
-import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { backoffMs, orAborted, sleep } from '../../runtime/wait.ts'
 import { answeredError, errorFromCode, isRetriable, type RawRequest } from '../client/broker.ts'
 import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
+import { describe, kafkaError, quietAtFirst, requestBackoff } from '../client/errors.ts'
 import { earliest, latest, listOffsets, listOffsetsOf } from '../client/offsets.ts'
 import { decodeBatches, type RecordSet } from '../protocol/record-batch.ts'
 import { type FetchLimits, type FetchPosition, fetchRequest, parseFetchResponse } from './fetch-request.ts'
@@ -210,7 +209,7 @@ export class Fetcher {
       reason,
       attempt: this.#failures,
     })
-    await pause(backoffMs(this.#failures), signal)
+    await sleep(backoffMs(this.#failures, requestBackoff), signal)
     const topics = new Set(positions.map(({ topic }) => topic))
     await orAborted(this.#connection.refresh([...topics]), signal).catch(error => {
       signal.throwIfAborted()

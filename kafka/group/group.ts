@@ -3,10 +3,10 @@
 
 import { EventEmitter, once } from 'node:events'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { backoffMs, endsWithin, sleep } from '../../runtime/wait.ts'
 import { answeredError, isRetriable } from '../client/broker.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
+import { describe, kafkaError, quietAtFirst, requestBackoff } from '../client/errors.ts'
 import {
   assignAll,
   decodeAssignment,
@@ -177,7 +177,7 @@ export class Membership {
             attempt: failures,
             reason: describe(error),
           })
-          await pause(backoffMs(failures), this.#stop.signal).catch(() => undefined)
+          await sleep(backoffMs(failures, requestBackoff), this.#stop.signal).catch(() => undefined)
         }
       }
     }
@@ -289,7 +289,7 @@ export class Membership {
   async #sayGoodbye(): Promise<void> {
     const leaving = { groupId: this.#options.groupId, memberId: this.#memberId }
     const goodbye = this.#offsets.ask(broker => broker.leaveGroup(leaving)).catch(() => undefined)
-    await Promise.race([goodbye, pause(leaveTimeoutMs)])
+    await endsWithin(goodbye, leaveTimeoutMs)
   }
 }
 

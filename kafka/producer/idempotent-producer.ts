@@ -1,7 +1,7 @@
 // kafka/producer/idempotent-producer: our idempotent producer: records in, every one appended once and in order, durable positions out.
 
-import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import { orAborted } from '../../runtime/wait.ts'
 import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { retrying } from '../client/errors.ts'

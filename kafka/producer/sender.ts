@@ -1,11 +1,11 @@
 // kafka/producer/sender: sends the batches of partition queues to the leaders of their partitions, and repeats each until it is acknowledged.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { backoffMs, sleep } from '../../runtime/wait.ts'
 import { answeredError, errorFromCode, isRetriable } from '../client/broker.ts'
 import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
-import { backoffMs, describe, kafkaError, quietAtFirst } from '../client/errors.ts'
+import { describe, kafkaError, quietAtFirst, requestBackoff } from '../client/errors.ts'
 import { latest, listOffsets } from '../client/offsets.ts'
 import type { PartitionQueue } from './partition-queue.ts'
 import { type ProduceResult, parseProduceResponse, produceRequest } from './produce-request.ts'
@@ -146,7 +146,7 @@ export class Sender {
       partitions: queues.length,
     })
     try {
-      await pause(backoffMs(attempt), this.#stop.signal)
+      await sleep(backoffMs(attempt, requestBackoff), this.#stop.signal)
       await connection.refresh(queues.map(queue => queue.topic))
     } catch (error) {
       if (this.#stop.signal.aborted) return

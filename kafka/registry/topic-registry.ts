@@ -1,7 +1,7 @@
 // kafka/registry/topic-registry: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
 
-import { orAborted } from '../../runtime/abandon.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import { orAborted } from '../../runtime/wait.ts'
 import { ensureTopic } from '../client/admin.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
 import { type Fetcher, openFetcher } from '../consumer/fetcher.ts'

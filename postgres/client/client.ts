@@ -3,8 +3,8 @@
 import pg from 'pg'
 import { readTlsFiles } from '../../runtime/config/tls-files.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
 import { statementText } from '../../runtime/printable.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { postgresFailure, sqlState } from './errors.ts'
 import { type Backend, connectFailure, readBackend, startupOptions } from './session.ts'
 
@@ -217,7 +217,7 @@ class Attendance {
     const { signal } = this.#over
     const before = bytesRead(this.#client)
     if (!(await isAtWork(session, signal))) {
-      await pause(graceMs, signal).catch(() => {})
+      await sleep(graceMs, signal).catch(() => {})
       if (!signal.aborted && bytesRead(this.#client) === before) {
         this.failure = new Error('no answer, and its backend is not at work on it, or cannot be asked')
         cut(this.#client)

@@ -1,7 +1,7 @@
 // postgres/client/periodic: statements that run every so often, on one connection beside the stream.
 
 import type { Log } from '../../runtime/log.ts'
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { type Client, connect, disconnect } from './client.ts'
 
 export interface PeriodicTask {
@@ -51,7 +51,7 @@ export async function runPeriodically({ url, tasks, onTurn, log, signal }: Perio
       }
       due[index] = performance.now() + task.everyMs
     }
-    await pause(Math.max(0, Math.min(...due) - performance.now()), signal).catch(() => {})
+    await sleep(Math.max(0, Math.min(...due) - performance.now()), signal).catch(() => {})
   }
   if (client) await disconnect(client)
 }

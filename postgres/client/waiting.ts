@@ -1,6 +1,6 @@
 // postgres/client/waiting: looks whom a statement waits for, every few seconds until it has its answer.
 
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 import { findBlockingOf, type OpenTransaction } from './blocking.ts'
 import { backendOf, type Client, withClient } from './client.ts'
 
@@ -28,7 +28,7 @@ export async function watchBlocked<T>(
   let wasBlocked = false
   const look = async () => {
     for (;;) {
-      await pause(lookEveryMs, signal)
+      await sleep(lookEveryMs, signal)
       const by = await withClient(url, other => findBlockingOf(other, pid), signal).catch(() => undefined)
       if (signal.aborted || by === undefined) continue
       wasBlocked = true

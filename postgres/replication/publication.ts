@@ -2,7 +2,7 @@
 
 import { escapeLiteral } from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { waitUntil } from '../../runtime/wait.ts'
 import { type Client, query } from '../client/client.ts'
 import { quoteName, quoteTable } from '../client/quote.ts'
 
@@ -93,9 +93,9 @@ async function writersGone(client: Client, tables: readonly number[]): Promise<v
     [tables],
   )
   const ids = writers.map(({ id }) => id)
-  const end = performance.now() + writersLimitMs
+  if (ids.length === 0) return
   const running = () => query(client, 'SELECT FROM pg_locks WHERE virtualtransaction = ANY ($1) LIMIT 1', [ids])
-  while (ids.length > 0 && performance.now() < end && (await running()).length > 0) await pause(20)
+  await waitUntil(async () => (await running()).length === 0, { timeoutMs: writersLimitMs, everyMs: 20 })
 }
 
 /** `server_version_num`: 180004 for 18.4. */

@@ -3,7 +3,7 @@
 import type { NoticeMessage } from 'pg-protocol/dist/messages.js'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import { pause } from '../../runtime/pause.ts'
+import { endsWithin } from '../../runtime/wait.ts'
 import { type Client, cut, disconnect, openOn } from '../client/client.ts'
 import { type CopyBoth, copyBoth } from '../client/copy-both.ts'
 import { sqlState, streamFailure } from '../client/errors.ts'
@@ -221,10 +221,7 @@ class SlotStream implements ReplicationStream {
     this.report(false)
     this.copy?.finish()
     this.client?.connection.stream.resume()
-    const late = new AbortController()
-    const { signal } = late
-    await Promise.race([this.over.promise, pause(goodbyeMs, signal).catch(() => {})])
-    late.abort()
+    await endsWithin(this.over.promise, goodbyeMs)
     if (this.client) await disconnect(this.client)
   }
 

@@ -6,7 +6,7 @@ import { readCompacted } from '../../kafka/consumer/compacted-topic.ts'
 import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
 import type { PublicationFacts, TableFacts, Xid } from '../../postgres/catalog/facts.ts'
-import { orAborted } from '../../runtime/abandon.ts'
+import { orAborted } from '../../runtime/wait.ts'
 import { generationChanged } from '../capture/generation-changed.ts'
 import type { ProducerContext } from '../context.ts'
 

@@ -3,7 +3,7 @@
 import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import { newestGeneration, readGenerations } from '../../kafka/generations-topic.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { pause } from '../../runtime/pause.ts'
+import { sleep } from '../../runtime/wait.ts'
 import type { ProducerContext } from '../context.ts'
 
 const askEveryMs = 2_000
@@ -23,7 +23,7 @@ export async function untilSucceeded(
 ): Promise<Generation> {
   let seenAt = performance.now()
   for (;;) {
-    await pause(askEveryMs, signal)
+    await sleep(askEveryMs, signal)
     const generations = await known(context, signal)
     if (generations !== 'missing') seenAt = performance.now()
     const isGone = performance.now() - seenAt > missingToleranceMs

@@ -1,13 +1,13 @@
 // producer/stream/stream: a live generation's changes from its slot into its topics, until asked to stop or until something breaks.
 
 import { once } from 'node:events'
-import { setTimeout as pause } from 'node:timers/promises'
 import { type Generation, publicationOf, watermarksTopic } from '../../contract/generation.ts'
 import { type PeriodicTask, runPeriodically } from '../../postgres/client/periodic.ts'
 import { heartbeat } from '../../postgres/replication/heartbeat.ts'
 import { openStream, type ReplicationStream } from '../../postgres/replication/stream.ts'
 import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import { endsWithin } from '../../runtime/wait.ts'
 import { reportHeldBack } from '../capture/column-classification.ts'
 import type { ProducerContext } from '../context.ts'
 import type { Prepared } from '../generation/generation.ts'
@@ -209,6 +209,6 @@ async function sayFarewell({ stream, destination, watermarks }: Session): Promis
   let before: number
   do {
     before = sink.pendingBytes
-    isSettled = await Promise.race([settled.then(() => true), pause(stalledMs, false, { ref: false })])
+    isSettled = await endsWithin(settled, stalledMs)
   } while (!isSettled && sink.pendingBytes < before && performance.now() < deadline)
 }

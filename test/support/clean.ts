@@ -7,8 +7,8 @@ import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
 import { connectKafka } from '../../kafka/client/cluster.ts'
 import { query, withClient } from '../../postgres/client/client.ts'
 import { createLog } from '../../runtime/log.ts'
+import { waitUntil } from '../../runtime/wait.ts'
 import type { Endpoints } from '../../stack/component.ts'
-import { until } from '../../stack/until.ts'
 
 /** Of the servers that the endpoints name. Ports, identities and settings of the servers stay. */
 export async function cleanServers({ postgres, kafka, clickhouse }: Endpoints): Promise<void> {
@@ -28,7 +28,7 @@ async function cleanPostgres(url: string): Promise<void> {
       )
     for (const { name } of await slots()) {
       const drop = () => query(client, 'SELECT pg_drop_replication_slot($1)', [name]).then(() => true)
-      await until(() => drop().catch(() => false), { timeoutMs: 10_000, everyMs: 20 })
+      await waitUntil(() => drop().catch(() => false), { timeoutMs: 10_000, everyMs: 20 })
     }
     const prepared = await query<{ gid: string; database: string }>(
       client,

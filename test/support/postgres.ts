@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import pg, { escapeIdentifier } from 'pg'
 import { type Client, connect, query, withClient } from '../../postgres/client/client.ts'
-import { until } from '../../stack/until.ts'
+import { waitUntil } from '../../runtime/wait.ts'
 
 export interface TestDatabase {
   readonly name: string
@@ -81,7 +81,7 @@ async function dropDatabase(admin: Client, name: string): Promise<void> {
     const left = await query(admin, 'SELECT FROM pg_replication_slots WHERE database = $1', [name])
     return left.length === 0
   }
-  if (!(await until(gone, { timeoutMs: 10_000 }))) throw new Error(`slots of ${name} are still in use`)
+  if (!(await waitUntil(gone, { timeoutMs: 10_000 }))) throw new Error(`slots of ${name} are still in use`)
   await query(admin, `DROP DATABASE ${escapeIdentifier(name)} WITH (FORCE)`)
 }
 
@@ -91,5 +91,5 @@ export async function eventually(
   condition: () => boolean | Promise<boolean>,
   timeoutMs = 20_000,
 ): Promise<void> {
-  if (!(await until(condition, { timeoutMs, everyMs: 10 }))) throw new Error(`waited in vain until ${what}`)
+  if (!(await waitUntil(condition, { timeoutMs, everyMs: 10 }))) throw new Error(`waited in vain until ${what}`)
 }

@@ -9,7 +9,7 @@ const unreachable = () => new MillraceError('KAFKA_UNREACHABLE', { what: 'no bro
 
 function options(extra: Partial<RetryOptions> = {}): RetryOptions {
   const signal = new AbortController().signal
-  return { what: 'test', signal, log: createLog('test', 'error'), firstMs: 1, mostMs: 2, ...extra }
+  return { what: 'test', signal, log: createLog('test', 'error'), firstMs: 1, longestMs: 2, ...extra }
 }
 
 const test = suite('retry')
@@ -67,7 +67,7 @@ test('an abort ends the pause with its reason, and keeps a further attempt from 
     queueMicrotask(() => controller.abort(reason))
     throw unreachable()
   }
-  const slow = options({ firstMs: 60_000, mostMs: 60_000, signal: controller.signal })
+  const slow = options({ firstMs: 60_000, longestMs: 60_000, signal: controller.signal })
   assert.is(await assert.rejects(() => retry(failing, slow)), reason)
   assert.is(await assert.rejects(() => retry(failing, slow)), reason)
   assert.is(count, 1)
