@@ -1,8 +1,8 @@
 // test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do everything.
 
-import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('accounts of ClickHouse', { timeoutMs: 240_000 })
 let services: Services

@@ -1,10 +1,10 @@
 // test/e2e/avro.test: others read our topics: ClickHouse's own Confluent reader, given the registry endpoints that the producer serves.
 // Nothing of ours decodes here.
 
-import { startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { readTopic } from '../support/topic.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
+import { readTopic } from '../support/servers/topic.ts'
 
 const test = suite('avro', { timeoutMs: 120_000 })
 let services: Servers

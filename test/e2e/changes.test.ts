@@ -2,12 +2,12 @@
 // What is equal is for verify to say.
 
 import { escapeIdentifier as quote } from 'pg'
-import { oddNames } from '../support/odd-names.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { createDatabase } from '../support/postgres.ts'
-import { testSeed } from '../support/seed.ts'
-import { type Servers, type Services, shareServers, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { oddNames } from '../support/fixtures/odd-names.ts'
+import { testSeed } from '../support/harness/seed.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { createDatabase } from '../support/servers/postgres.ts'
+import { type Servers, type Services, shareServers, startServices } from '../support/servers/services.ts'
 
 const seed = testSeed()
 const test = suite('changes', { timeoutMs: 180_000 })

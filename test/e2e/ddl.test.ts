@@ -1,8 +1,8 @@
 // test/e2e/ddl: what is done to captured tables while they are streamed, or while nobody looks, never ends in rows that are wrong unseen.
 
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('ddl', { timeoutMs: 240_000 })
 let services: Servers

@@ -2,11 +2,11 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { listGenerations, millrace } from '../support/millrace.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { projectRoot } from '../support/root.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { listGenerations, millrace } from '../support/pipelines/commands.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('forget', { timeoutMs: 120_000 })
 let services: Servers
@@ -29,7 +29,7 @@ test('what is left of a person is named, and remembered until it is gone', async
     setup: `CREATE TABLE public.people (id int PRIMARY KEY, name text, town text); ALTER TABLE public.people REPLICA IDENTITY FULL;
       CREATE TABLE public.notes (id int PRIMARY KEY, note text); ALTER TABLE public.notes REPLICA IDENTITY FULL;
       INSERT INTO public.people VALUES (7, 'Ada Lovelace', 'Ely'); INSERT INTO public.notes VALUES (1, 'about Ada Lovelace')`,
-    settings: { model: join(projectRoot, 'test/support/forget-model') },
+    settings: { model: join(projectRoot, 'test/support/fixtures/forget-model') },
     tables: {
       'public.people': { personal: true, columns: { id: 'keep', name: 'mask', town: 'keep' } },
       'public.notes': {},

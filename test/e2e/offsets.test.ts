@@ -1,11 +1,11 @@
 // test/e2e/offsets.test: committed offsets, changelogs and topics that no longer fit each other: exact again, or a halt by name.
 // One pipeline for all; each test leaves it consistent for the next. More of them are in long/offsets.
 
-import type { Pipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { SummedSales } from '../support/summed-sales.ts'
-import { appendRecords } from '../support/topic.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { SummedSales } from '../support/oracles/summed-sales.ts'
+import type { Pipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
+import { appendRecords } from '../support/servers/topic.ts'
 
 const test = suite('offsets', { timeoutMs: 120_000 })
 

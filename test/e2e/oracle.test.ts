@@ -14,12 +14,12 @@ import { withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
-import { historyEdits } from '../support/history-edits.ts'
-import type { Pipeline } from '../support/pipeline.ts'
-import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
-import { testSeed, times } from '../support/seed.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { historyEdits } from '../support/fixtures/history-edits.ts'
+import { testSeed, times } from '../support/harness/seed.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import type { Pipeline } from '../support/pipelines/pipeline.ts'
+import { prepareSalesPipeline } from '../support/pipelines/sales-pipeline.ts'
+import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
 const orders = 3_000
 const years = 3

@@ -2,10 +2,10 @@
 // The search is tried on a pipeline that keeps everything, where it must find all of it.
 
 import { createHmac } from 'node:crypto'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { searchContents, searchFiles } from '../support/traces.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { searchContents, searchFiles } from '../support/oracles/traces.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('personal', { timeoutMs: 120_000 })
 let services: Services

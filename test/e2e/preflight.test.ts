@@ -1,9 +1,9 @@
 // test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
 
-import { millrace, printed } from '../support/millrace.ts'
-import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { millrace, printed } from '../support/pipelines/commands.ts'
+import { type Pipeline, type PipelineOptions, startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('preflight')
 let services: Servers

@@ -5,10 +5,10 @@ import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import type { Column, Encoding, Table } from '../../contract/table.ts'
 import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
 import { writeGeneration } from '../../kafka/generations-topic.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { readTopic } from '../support/topic.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
+import { readTopic } from '../support/servers/topic.ts'
 
 const test = suite('producer-changes', { timeoutMs: 120_000 })
 let services: Servers

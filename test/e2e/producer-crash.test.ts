@@ -4,10 +4,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { Random } from '../../generator/shop/random.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { testSeed, times } from '../support/seed.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { testSeed, times } from '../support/harness/seed.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const kills = times(3)
 const seed = testSeed()

@@ -1,11 +1,11 @@
 // test/e2e/producer-outage: the producer while Postgres or Kafka is away, and while it waits for somebody else.
 
-import { prepareCapture } from '../support/capture-run.ts'
-import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/outage.ts'
-import { createDatabase } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'
+import { startTcpProxy } from '../support/faults/tcp-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { prepareCapture } from '../support/pipelines/capture-run.ts'
+import { createDatabase } from '../support/servers/postgres.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('producer-outage', { timeoutMs: 120_000 })
 let services: Services

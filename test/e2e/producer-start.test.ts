@@ -3,17 +3,17 @@
 import { rename, rm } from 'node:fs/promises'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { formatLsn } from '../../contract/position.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 import {
   type CaptureOptions,
   type CaptureRun,
   foldRecords,
   prepareCapture,
   type TopicRow,
-} from '../support/capture-run.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { copyFiles } from '../support/standby.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { remakeTopic } from '../support/topic.ts'
+} from '../support/pipelines/capture-run.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
+import { copyFiles } from '../support/servers/standby.ts'
+import { remakeTopic } from '../support/servers/topic.ts'
 
 const test = suite('producer-start', { timeoutMs: 180_000 })
 let services: Services

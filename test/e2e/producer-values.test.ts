@@ -1,12 +1,12 @@
 // test/e2e/producer-values: what avsc reads from the topics is what Postgres prints, for every type and hard value.
 
 import type { Column, Table } from '../../contract/table.ts'
-import { type CaptureRun, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import { showNumber, type TextValues } from '../support/decode.ts'
-import { valueTypes } from '../support/postgres-values.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
-import { createWide, fillWide, rotateWide } from '../support/value-tables.ts'
+import { valueTypes } from '../support/fixtures/postgres-values.ts'
+import { createWide, fillWide, rotateWide } from '../support/fixtures/value-tables.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type CaptureRun, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { showNumber, type TextValues } from '../support/servers/decode.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('producer-values', { timeoutMs: 120_000 })
 let services: Servers

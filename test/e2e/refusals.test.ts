@@ -2,9 +2,9 @@
 // Which rows are fine is said by predicates in Postgres, not by the encoder.
 
 import { createHash } from 'node:crypto'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('refusals', { timeoutMs: 180_000 })
 let services: Servers

@@ -1,9 +1,9 @@
 // test/e2e/replicate.test: a database that the project has never seen is replicated without a model.
 // The schema stands for somebody else's application.
 
-import { startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('replicate', { timeoutMs: 180_000 })
 let services: Servers

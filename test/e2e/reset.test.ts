@@ -2,12 +2,12 @@
 
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'
-import { writeFixture } from '../support/fixture.ts'
-import { listGenerations, millrace, printed } from '../support/millrace.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { Worker } from '../support/worker.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { listGenerations, millrace, printed } from '../support/pipelines/commands.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { Worker } from '../support/pipelines/worker.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('reset', { timeoutMs: 120_000 })
 const source = `CREATE SCHEMA IF NOT EXISTS shop;

@@ -2,10 +2,7 @@
 // Postgres and ClickHouse each spell their own values; nothing of the encoder is used.
 
 import { escapeIdentifier as quote } from 'pg'
-import { startPipeline } from '../support/pipeline.ts'
-import { type TypeCase, valueTypes } from '../support/postgres-values.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { type TypeCase, valueTypes } from '../support/fixtures/postgres-values.ts'
 import {
   createStrict,
   createWide,
@@ -15,7 +12,10 @@ import {
   keyCases,
   keyTable,
   rotateWide,
-} from '../support/value-tables.ts'
+} from '../support/fixtures/value-tables.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('values', { timeoutMs: 180_000 })
 let services: Servers

@@ -1,8 +1,8 @@
 // test/long/big.test: what is large does not make the services large.
 
-import { startPipeline } from '../support/pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const rows = 600_000
 const mostMemoryMb = 300

@@ -6,12 +6,12 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { ConsumerStatus } from '../../consumer/status.ts'
 import { askStatus } from '../../runtime/service-discovery.ts'
-import { compile } from '../support/build.ts'
-import { readCompose } from '../support/compose.ts'
-import { Container, type Place } from '../support/container.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { compile } from '../support/harness/build.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { readCompose } from '../support/servers/compose.ts'
+import { Container, type Place } from '../support/servers/container.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 // The local servers ask for no password, and ClickHouse then takes none. A short history is as good as a long one here.
 const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '', HISTORY_ORDERS: '3000' })

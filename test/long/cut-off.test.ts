@@ -7,11 +7,11 @@ import { destruction } from '../../cli/reset/reset.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { Disposables } from '../../runtime/disposables.ts'
 import type { Steps } from '../../runtime/steps.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { listGenerations, millrace } from '../support/millrace.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { listGenerations, millrace } from '../support/pipelines/commands.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('commands that are cut off', { timeoutMs: 600_000 })
 let services: Services

@@ -3,10 +3,10 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { guideQueries } from '../support/bi-queries.ts'
-import { dbtFiles, dbtProject, installDbt, runDbt } from '../support/dbt.ts'
-import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
-import { assert, suite } from '../support/suite.ts'
+import { guideQueries } from '../support/fixtures/bi-queries.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { dbtFiles, dbtProject, installDbt, runDbt } from '../support/pipelines/dbt.ts'
+import { dbtPassword, type SalesWarehouse, startSalesWarehouse } from '../support/pipelines/sales-warehouse.ts'
 
 interface Results {
   readonly results: readonly { readonly unique_id: string; readonly status: string; readonly failures: number | null }[]

@@ -2,12 +2,12 @@
 
 import { parseLsn } from '../../contract/position.ts'
 import { query, withClient } from '../../postgres/client/client.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/capture-run.ts'
-import type { TextValues } from '../support/decode.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { copyFiles, Standby } from '../support/standby.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import type { TextValues } from '../support/servers/decode.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
+import { copyFiles, Standby } from '../support/servers/standby.ts'
 
 const test = suite('failover', { timeoutMs: 240_000 })
 let services: Services

@@ -9,11 +9,11 @@ import { backfill } from '../../generator/database/backfill.ts'
 import { applySchema } from '../../generator/database/schema.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { listGenerations, millrace } from '../support/millrace.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { searchContents, searchFiles } from '../support/traces.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { searchContents, searchFiles } from '../support/oracles/traces.ts'
+import { listGenerations, millrace } from '../support/pipelines/commands.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('forget a customer', { timeoutMs: 240_000 })
 const model = packagePath('model/sales')

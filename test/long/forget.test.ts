@@ -3,12 +3,12 @@
 
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { listGenerations } from '../support/millrace.ts'
-import { type Pipeline, startPipeline } from '../support/pipeline.ts'
-import { projectRoot } from '../support/root.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { searchContents, searchFiles } from '../support/traces.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { searchContents, searchFiles } from '../support/oracles/traces.ts'
+import { listGenerations } from '../support/pipelines/commands.ts'
+import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('forget, cut off', { timeoutMs: 600_000 })
 let services: Services
@@ -63,7 +63,7 @@ async function forgetWholly(pipeline: Pipeline, id: number): Promise<void> {
 test('a command that is killed at any of its steps is finished by a further call, while all goes on', async () => {
   await using pipeline = await startPipeline(services, {
     setup,
-    settings: { model: join(projectRoot, 'test/support/forget-model') },
+    settings: { model: join(projectRoot, 'test/support/fixtures/forget-model') },
     tables: {
       'public.people': { personal: true, columns: { id: 'keep', name: 'keep', town: 'keep' } },
       'public.notes': {},

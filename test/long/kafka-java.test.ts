@@ -17,8 +17,8 @@ import { kafkaJars } from '../../stack/kafka/jars.ts'
 import { sharedCache } from '../../stack/packages.ts'
 import { readState } from '../../stack/state.ts'
 import { down, reset, up } from '../../stack/up.ts'
-import { quietLog } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { quietLog } from '../support/servers/services.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'java-'))
 const cache = mkdtempSync(join(tmpdir(), 'cache-'))

@@ -3,11 +3,11 @@
 
 import { backfill } from '../../generator/database/backfill.ts'
 import { Random } from '../../generator/shop/random.ts'
-import { countImages, disturb, faults } from '../support/members.ts'
-import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
-import { testSeed } from '../support/seed.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { countImages, disturb, faults } from '../support/faults/members.ts'
+import { testSeed } from '../support/harness/seed.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { prepareSalesPipeline } from '../support/pipelines/sales-pipeline.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 
 const times = Number(process.env.TEST_FAULTS ?? 100)
 const rate = 200

@@ -4,12 +4,12 @@
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { joinGroup } from '../../kafka/group/group.ts'
-import { connectTo } from '../support/kafka.ts'
-import { listGenerations, millrace } from '../support/millrace.ts'
-import type { Pipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { changelog, SummedSales } from '../support/summed-sales.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { changelog, SummedSales } from '../support/oracles/summed-sales.ts'
+import { listGenerations, millrace } from '../support/pipelines/commands.ts'
+import type { Pipeline } from '../support/pipelines/pipeline.ts'
+import { connectTo } from '../support/servers/kafka.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('offsets after accidents', { timeoutMs: 180_000 })
 

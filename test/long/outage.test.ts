@@ -1,12 +1,12 @@
 // test/long/outage: Kafka and ClickHouse are away for a while. Services that nobody starts again are there afterwards.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { askHealth } from '../support/health.ts'
-import { printed } from '../support/millrace.ts'
-import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { keepWriting } from '../support/writer.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { printed } from '../support/pipelines/commands.ts'
+import { askHealth } from '../support/pipelines/health.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { keepWriting } from '../support/pipelines/writer.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('long outage', { timeoutMs: 600_000 })
 let services: Services

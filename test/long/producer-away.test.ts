@@ -1,11 +1,11 @@
 // test/long/producer-away: the producer while Postgres or Kafka is away or frozen, where it takes its time to show.
 
 import { readState } from '../../stack/state.ts'
-import { prepareCapture } from '../support/capture-run.ts'
-import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/outage.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'
+import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { prepareCapture } from '../support/pipelines/capture-run.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('producer-away', { timeoutMs: 300_000 })
 let services: Services

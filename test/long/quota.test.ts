@@ -1,8 +1,8 @@
 // test/long/quota.test: a quota of ClickHouse that is smaller than what preparing and recovering take: everything goes on, and counts once.
 
-import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('quota of ClickHouse', { timeoutMs: 600_000 })
 let services: Services

@@ -1,7 +1,7 @@
 // test/long/repeated: what the everyday run does at random, or with many rows, done four times as much.
 
-import { startProgram } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { startProgram } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const times = 4
 const files = [...['service/model-fold', 'e2e/crash', 'e2e/oracle', 'e2e/producer-crash', 'e2e/property']]
@@ -10,7 +10,8 @@ const test = suite('repeated', { timeoutMs: 1_800_000 })
 
 for (const file of files) {
   test(`${file}, ${times} times as much`, async () => {
-    const { code, stdout } = await startProgram(['test/support/run.ts', file], { TEST_TIMES: String(times) }).ended
+    const { code, stdout } = await startProgram(['test/support/runner/run.ts', file], { TEST_TIMES: String(times) })
+      .ended
     console.log(stdout)
     assert.is(code, 0)
   })

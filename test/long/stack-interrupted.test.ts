@@ -13,9 +13,9 @@ import type { Component } from '../../stack/component.ts'
 import { findProcesses } from '../../stack/processes.ts'
 import { readState, statePath } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
-import { startCommand } from '../support/fixture.ts'
-import { leftovers } from '../support/leftovers.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { leftovers } from '../support/harness/leftovers.ts'
+import { startCommand } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'stack-'))
 chmodSync(root, 0o711)

@@ -1,8 +1,8 @@
 // test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any other.
 
-import { type Services, startServices } from '../support/services.ts'
-import { assertEqual, read, startStanding } from '../support/standing-warehouse.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { assertEqual, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('verify, many columns', { timeoutMs: 180_000 })
 let services: Services

@@ -2,12 +2,12 @@
 
 import { join } from 'node:path'
 import type { Verification } from '../../verify/verify.ts'
-import { startCommand } from '../support/fixture.ts'
-import { exampleShop, exampleTimeZone } from '../support/sales-example.ts'
-import { prepareSalesPipeline } from '../support/sales-pipeline.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
-import { keepWriting } from '../support/writer.ts'
+import { exampleShop, exampleTimeZone } from '../support/fixtures/sales-example.ts'
+import { startCommand } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { prepareSalesPipeline } from '../support/pipelines/sales-pipeline.ts'
+import { keepWriting } from '../support/pipelines/writer.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('verify under load', { timeoutMs: 120_000 })
 let services: Servers

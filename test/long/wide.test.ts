@@ -1,10 +1,10 @@
 // test/long/wide.test: a table of nearly as many columns as Postgres allows loads, follows, is compared and read, and holds up no other.
 
 import { join } from 'node:path'
-import { startCommand } from '../support/fixture.ts'
-import { startPipeline } from '../support/pipeline.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { startCommand } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { startPipeline } from '../support/pipelines/pipeline.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('wide', { timeoutMs: 400_000 })
 let services: Services

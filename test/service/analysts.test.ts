@@ -6,11 +6,11 @@ import type { ClickHouseSettings } from '@clickhouse/client'
 import { parse } from 'yaml'
 import { quotePath } from '../../clickhouse/quote.ts'
 import { type Role, roleStatements, rolesFile } from '../../modeling/roles.ts'
-import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/bi-queries.ts'
-import { dbtFiles } from '../support/dbt.ts'
-import { projectRoot } from '../support/root.ts'
-import { type SalesWarehouse, startSalesWarehouse } from '../support/sales-warehouse.ts'
-import { assert, suite } from '../support/suite.ts'
+import { expandGrafana, fillVariable, guideQueries, readDashboard } from '../support/fixtures/bi-queries.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { dbtFiles } from '../support/pipelines/dbt.ts'
+import { type SalesWarehouse, startSalesWarehouse } from '../support/pipelines/sales-warehouse.ts'
 
 const test = suite('analysts', { timeoutMs: 120_000 })
 

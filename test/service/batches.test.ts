@@ -11,11 +11,11 @@ import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import type { Table } from '../../contract/table.ts'
-import { createWarehouse } from '../support/clickhouse.ts'
-import { uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createWarehouse } from '../support/servers/clickhouse.ts'
+import { uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('batches')
 

@@ -9,12 +9,12 @@ import { timeZones } from '../../runtime/config/time-zones.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, type ReportCheck, withPolicies } from '../../verify/checks.ts'
 import { compareReport } from '../../verify/reports.ts'
-import { createWarehouse } from '../support/clickhouse.ts'
-import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { exampleMoment, exampleShop, exampleTimeZone } from '../support/sales-example.ts'
-import { exampleReports } from '../support/sales-example-reports.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { exampleMoment, exampleShop, exampleTimeZone } from '../support/fixtures/sales-example.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { exampleReports } from '../support/oracles/sales-example-reports.ts'
+import { createWarehouse } from '../support/servers/clickhouse.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
 const directory = packagePath('model/sales')
 const names = readdirSync(join(directory, 'checks')).map(file => file.replace('.sql', ''))

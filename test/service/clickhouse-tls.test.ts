@@ -7,10 +7,10 @@ import { type AddressInfo, connect } from 'node:net'
 import { createServer, type Server } from 'node:tls'
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { readTlsFiles } from '../../runtime/config/tls-files.ts'
-import { type Certificate, makeCertificate } from '../support/certificate.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Certificate, makeCertificate } from '../support/servers/certificate.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('clickhouse tls')
 

@@ -4,9 +4,9 @@ import { Kafka, logLevel } from 'kafkajs'
 import { openDeadLetters } from '../../consumer/insert/dead-letter.ts'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
-import { connectTo, makeTopic, readTopic } from '../support/kafka.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { connectTo, makeTopic, readTopic } from '../support/servers/kafka.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 /** @see https://kafka.apache.org/protocol.html; kafkajs names these in its types only */
 const topicResource = 2

@@ -4,10 +4,10 @@ import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'
 import { connect, disconnect } from '../../postgres/client/client.ts'
 import { whatKeepsInPostgres } from '../../postgres/preflight/drop-rights.ts'
-import { createWarehouse } from '../support/clickhouse.ts'
-import { createDatabase, uniqueName } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createWarehouse } from '../support/servers/clickhouse.ts'
+import { createDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('droppable', { timeoutMs: 60_000 })
 let services: Services

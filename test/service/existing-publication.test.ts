@@ -9,9 +9,9 @@ import { compareFacts } from '../../producer/catalog/compare.ts'
 import { isDispelled, unreadable } from '../../producer/catalog/doubts.ts'
 import { recordCatalog } from '../../producer/catalog/recording.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
-import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('existing publication')
 let services: Servers

@@ -8,9 +8,9 @@ import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { publish } from '../../clickhouse/publish.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
 import { generationDatabase } from '../../contract/generation.ts'
-import { startCommand } from '../support/fixture.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { startCommand } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const bigRows = 2_000_000
 const generation = generationDatabase('exports', 1)

@@ -8,10 +8,10 @@ import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { scenarioSchema } from '../../generator/shop/scenario.ts'
 import type { Log } from '../../runtime/log.ts'
-import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { noteChanges } from '../support/sales-shop.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { noteChanges } from '../support/pipelines/sales-shop.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
+import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
 const end = new Date('2025-11-21T09:00:00Z')
 const log = quietLog()

@@ -7,11 +7,11 @@ import { historyName, prepareHistory, versionsName } from '../../clickhouse/hist
 import { quoteName } from '../../clickhouse/quote.ts'
 import type { Table } from '../../contract/table.ts'
 import { Random } from '../../generator/shop/random.ts'
-import { createWarehouse } from '../support/clickhouse.ts'
-import { uniqueName } from '../support/postgres.ts'
-import { testSeed } from '../support/seed.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { testSeed } from '../support/harness/seed.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createWarehouse } from '../support/servers/clickhouse.ts'
+import { uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const seed = testSeed()
 const firstSecond = 1_700_000_000

@@ -3,7 +3,7 @@
 import { MillraceError } from '../../runtime/errors.ts'
 import { Answer, type HttpServer, type Route, serve } from '../../runtime/http.ts'
 import { createLog } from '../../runtime/log.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const log = { ...createLog('test', 'error'), error: () => {} }
 const open: HttpServer[] = []

@@ -11,11 +11,11 @@ import {
   parseFetchResponse,
 } from '../../kafka/consumer/fetch-request.ts'
 import { type FetchedPartition, type Fetcher, type FetchPosition, openFetcher } from '../../kafka/consumer/fetcher.ts'
-import { connectTo, makeTopic } from '../support/kafka.ts'
-import { type Exchange, type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
-import { testSeed, times } from '../support/seed.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { type Exchange, type KafkaProxy, startKafkaProxy } from '../support/faults/kafka-proxy.ts'
+import { testSeed, times } from '../support/harness/seed.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { connectTo, makeTopic } from '../support/servers/kafka.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('kafka fetch session', { timeoutMs: 120_000 })
 const limits = { maxWaitMs: 20, minBytes: 1, maxBytes: 30_000 }

@@ -11,10 +11,10 @@ import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
 import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import { nextSequence } from '../../kafka/producer/partition-queue.ts'
 import { parseProduceResponse, produceRequest } from '../../kafka/producer/produce-request.ts'
-import { appendText, connectTo, makeTopic } from '../support/kafka.ts'
-import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/faults/kafka-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { appendText, connectTo, makeTopic } from '../support/servers/kafka.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('kafka fetch', { timeoutMs: 120_000 })
 const limits = { maxWaitMs: 200, minBytes: 1, maxBytes: 1024 * 1024 }

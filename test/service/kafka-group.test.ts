@@ -4,10 +4,10 @@ import { Kafka, logLevel } from 'kafkajs'
 import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/client/admin.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { joinGroup, type Membership, type TopicPartition } from '../../kafka/group/group.ts'
-import { connectTo, makeTopic, uniqueName } from '../support/kafka.ts'
-import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/faults/kafka-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { connectTo, makeTopic, uniqueName } from '../support/servers/kafka.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('kafka group', { timeoutMs: 120_000 })
 const signal = new AbortController().signal

@@ -21,10 +21,10 @@ import { ensureGenerationsTopic, ensureGenerationTopics } from '../../producer/w
 import { configSchema } from '../../runtime/config/schema.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { type HttpServer, serve } from '../../runtime/http.ts'
-import { connectTo, preferOnBroker, readTopic, settingOf, uniqueName } from '../support/kafka.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { appendRecords } from '../support/topic.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { connectTo, preferOnBroker, readTopic, settingOf, uniqueName } from '../support/servers/kafka.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
+import { appendRecords } from '../support/servers/topic.ts'
 
 const test = suite('kafka registry', { timeoutMs: 120_000 })
 

@@ -9,11 +9,11 @@ import { deleteGroup } from '../../kafka/group/coordinator.ts'
 import { joinGroup } from '../../kafka/group/group.ts'
 import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/group/permissions.ts'
 import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
-import { prepareCapture } from '../support/capture-run.ts'
-import { appendText, uniqueName } from '../support/kafka.ts'
-import { type SecureKafka, startSecureKafka } from '../support/secure-kafka.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { prepareCapture } from '../support/pipelines/capture-run.ts'
+import { appendText, uniqueName } from '../support/servers/kafka.ts'
+import { type SecureKafka, startSecureKafka } from '../support/servers/secure-kafka.ts'
+import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
 const test = suite('kafka security', { timeoutMs: 120_000 })

@@ -3,10 +3,10 @@
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { type IdempotentProducer, openProducer, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
-import { appendText, connectTo, makeTopic, readTopic } from '../support/kafka.ts'
-import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { type KafkaProxy, startKafkaProxy } from '../support/faults/kafka-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { appendText, connectTo, makeTopic, readTopic } from '../support/servers/kafka.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('kafka sink', { timeoutMs: 120_000 })
 const produce = 0

@@ -2,9 +2,9 @@
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { readLineage } from '../../modeling/lineage.ts'
-import { uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const cases: readonly (readonly [what: string, select: string, expected: Readonly<Record<string, string>>])[] = [
   ['columns, aliases and calls', 'SELECT x, x + y AS s, upper(t) AS u FROM a', { x: 'a.x', s: 'a.x a.y', u: 'a.t' }],

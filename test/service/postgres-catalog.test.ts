@@ -5,10 +5,10 @@ import { isPrintedOnce } from '../../contract/types.ts'
 import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog/catalog.ts'
 import { captureTables } from '../../producer/capture/tables.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
-import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { typeCases, valueTypes } from '../support/postgres-values.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { typeCases, valueTypes } from '../support/fixtures/postgres-values.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('postgres catalog')
 let services: Servers

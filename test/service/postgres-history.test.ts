@@ -7,11 +7,11 @@ import { slotState } from '../../postgres/replication/slot.ts'
 import type { ReplicationStream } from '../../postgres/replication/stream.ts'
 import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
-import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { copyFiles, Standby } from '../support/standby.ts'
-import { type Capture, createCapture, recordStream } from '../support/stream.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
+import { copyFiles, Standby } from '../support/servers/standby.ts'
+import { type Capture, createCapture, recordStream } from '../support/servers/stream.ts'
 
 const test = suite('postgres history')
 let services: Services

@@ -11,9 +11,9 @@ import { dropSlot, findSlots } from '../../postgres/replication/slot.ts'
 import { refusePassing } from '../../producer/capture/source.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
-import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('postgres preflight')
 let services: Servers

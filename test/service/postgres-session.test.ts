@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { connect, disconnect, query } from '../../postgres/client/client.ts'
 import { takeLock } from '../../producer/generation/lock.ts'
-import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('postgres session')
 let services: Servers

@@ -3,9 +3,9 @@
 import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/client/blocking.ts'
 import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/replication/slot.ts'
-import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('postgres slot')
 let services: Servers

@@ -7,11 +7,11 @@ import { preflight } from '../../postgres/preflight/preflight.ts'
 import { createSlot, dropSlot, exportSnapshot } from '../../postgres/replication/slot.ts'
 import { copyTables, type SnapshotOptions } from '../../postgres/replication/snapshot.ts'
 import { planSnapshot } from '../../postgres/replication/snapshot-plan.ts'
-import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { valuesOf } from '../support/recording-handler.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { createCapture, recordStream } from '../support/stream.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { valuesOf } from '../support/servers/recording-handler.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
+import { createCapture, recordStream } from '../support/servers/stream.ts'
 
 const test = suite('postgres snapshot')
 let services: Services

@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { formatLsn } from '../../contract/position.ts'
 import { slotState } from '../../postgres/replication/slot.ts'
-import { createDatabase, eventually, type TestDatabase } from '../support/postgres.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { createCapture, recordStream, type Transaction } from '../support/stream.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, eventually, type TestDatabase } from '../support/servers/postgres.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
+import { createCapture, recordStream, type Transaction } from '../support/servers/stream.ts'
 
 const test = suite('postgres stream')
 let services: Services

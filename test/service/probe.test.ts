@@ -4,9 +4,9 @@ import { connectClickhouse } from '../../clickhouse/client.ts'
 import { pinnedSettings } from '../../clickhouse/pinned-settings.ts'
 import { probe, probeStatements, requireOneServer } from '../../consumer/warehouse/probe.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { type Services, startServices } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startTcpProxy } from '../support/faults/tcp-proxy.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('probe of ClickHouse')
 

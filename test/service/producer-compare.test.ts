@@ -9,9 +9,9 @@ import type { Difference } from '../../producer/catalog/difference.ts'
 import { isDispelled } from '../../producer/catalog/doubts.ts'
 import { recordCatalog } from '../../producer/catalog/recording.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
-import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('producer compare', { timeoutMs: 120_000 })
 let services: Servers

@@ -8,10 +8,10 @@ import { waitForRunningInserts } from '../../consumer/insert/recover.ts'
 import { retractAll } from '../../consumer/insert/truncate.ts'
 import { lifetimeStatement, serverLifetime } from '../../consumer/warehouse/server-run.ts'
 import type { Encoding } from '../../contract/table.ts'
-import { createWarehouse } from '../support/clickhouse.ts'
-import { uniqueName } from '../support/postgres.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createWarehouse } from '../support/servers/clickhouse.ts'
+import { uniqueName } from '../support/servers/postgres.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('an insert that is sent again')
 

@@ -6,8 +6,8 @@ import { type PublishedView, publish } from '../../clickhouse/publish.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'
 import { type Generation, generationDatabase, generationFormat } from '../../contract/generation.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('stable views')
 let services: Servers

@@ -9,10 +9,10 @@ import { createLog } from '../../runtime/log.ts'
 import { components, type Endpoints } from '../../stack/component.ts'
 import { readState } from '../../stack/state.ts'
 import { down, kill, reset, up } from '../../stack/up.ts'
-import { startCommand } from '../support/fixture.ts'
-import { leftovers } from '../support/leftovers.ts'
-import { readData, writeData } from '../support/stack-data.ts'
-import { assert, suite } from '../support/suite.ts'
+import { leftovers } from '../support/harness/leftovers.ts'
+import { startCommand } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { readData, writeData } from '../support/oracles/stack-data.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'stack-'))
 const log = createLog('stack', 'warn')

@@ -13,12 +13,12 @@ import { readForeignKeys } from '../../postgres/catalog/foreign-keys.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
-import { createDatabase, type TestDatabase, uniqueName } from '../support/postgres.ts'
-import { Fold, noteChanges, salesTables } from '../support/sales-shop.ts'
-import { testSeed } from '../support/seed.ts'
-import { quietLog, type Servers, shareServers } from '../support/services.ts'
-import { look, type Moment, randomDimensionEdit, starShop } from '../support/star-log.ts'
-import { assert, suite } from '../support/suite.ts'
+import { testSeed } from '../support/harness/seed.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { look, type Moment, randomDimensionEdit, starShop } from '../support/oracles/star-log.ts'
+import { Fold, noteChanges, salesTables } from '../support/pipelines/sales-shop.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
 const seed = testSeed()
 const model = loadModel(packagePath('model/sales'), 'America/New_York')

@@ -10,11 +10,11 @@ import { identify } from '../../postgres/replication/history.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { openSnapshot } from '../../verify/snapshot.ts'
 import type { Verification } from '../../verify/verify.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { createDatabase } from '../support/postgres.ts'
-import { quietLog, type Services, startServices } from '../support/services.ts'
-import { assertEqual, lsnOf, parts, read, startStanding } from '../support/standing-warehouse.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { assertEqual, lsnOf, parts, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
+import { createDatabase } from '../support/servers/postgres.ts'
+import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('verify, images and names', { timeoutMs: 180_000 })
 let services: Services

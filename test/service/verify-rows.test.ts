@@ -3,9 +3,9 @@
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import { changelogName, currentName } from '../../clickhouse/ddl.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
-import { type Servers, shareServers } from '../support/services.ts'
-import { assertEqual, lsnOf, parts, read, startStanding } from '../support/standing-warehouse.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { assertEqual, lsnOf, parts, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
+import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('verify, rows', { timeoutMs: 180_000 })
 let services: Servers

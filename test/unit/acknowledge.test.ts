@@ -5,8 +5,8 @@ import type { Watermark } from '../../contract/generation.ts'
 import { Checkpoints } from '../../kafka/producer/checkpoints.ts'
 import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
 import { Watermarks } from '../../producer/stream/watermark.ts'
-import { MemorySink } from '../support/memory-sink.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { MemorySink } from '../support/fixtures/memory-sink.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 
 const test = suite('acknowledge')
 

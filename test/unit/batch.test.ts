@@ -5,8 +5,8 @@ import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
 import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
 import { firstSlice, type Slice, sliceOfRange } from '../../consumer/records/slice.ts'
 import { comparePositions } from '../../contract/position.ts'
-import { envelope, fetchedRecords, type Sample } from '../support/fetched-records.ts'
-import { assert, suite } from '../support/suite.ts'
+import { envelope, fetchedRecords, type Sample } from '../support/fixtures/fetched-records.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('batch')
 

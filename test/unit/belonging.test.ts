@@ -2,7 +2,7 @@
 
 import { checkBelonging, elsewhere } from '../../consumer/warehouse/belonging.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('belonging')
 

@@ -7,9 +7,9 @@ import { TargetTable } from '../../consumer/records/tables.ts'
 import type { Table } from '../../contract/table.ts'
 import { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { createLog } from '../../runtime/log.ts'
-import { bytesInUse } from '../support/memory.ts'
-import { recordSetOf } from '../support/record-set.ts'
-import { assert, suite } from '../support/suite.ts'
+import { recordSetOf } from '../support/fixtures/record-set.ts'
+import { bytesInUse } from '../support/harness/memory.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('bounds')
 

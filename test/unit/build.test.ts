@@ -2,9 +2,9 @@
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { runTool, writeFixture } from '../support/fixture.ts'
-import { projectRoot } from '../support/root.ts'
-import { assert, suite } from '../support/suite.ts'
+import { runTool, writeFixture } from '../support/harness/program.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 interface Manifest {
   readonly version: string

@@ -8,11 +8,11 @@ import { everything, openServices } from '../../cli/servers.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import type { Environment } from '../../runtime/config/file.ts'
 import type { Component } from '../../stack/component.ts'
-import { commandLine } from '../support/build.ts'
-import { startCommand, writeFixture } from '../support/fixture.ts'
-import { projectRoot } from '../support/root.ts'
-import { quietLog } from '../support/services.ts'
-import { assert, suite } from '../support/suite.ts'
+import { commandLine } from '../support/harness/build.ts'
+import { startCommand, writeFixture } from '../support/harness/program.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { quietLog } from '../support/servers/services.ts'
 
 function millrace(...args: string[]) {
   return startCommand([...args]).ended

@@ -3,7 +3,7 @@
 import { ClickHouseError } from '@clickhouse/client'
 import { knownCodes } from '../../clickhouse/error-codes.ts'
 import { clickhouseError } from '../../clickhouse/errors.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('clickhouse errors')
 

@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path'
 import { Ajv } from 'ajv'
 import { createProgram } from '../../cli/program.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
-import { imageEntrypoint, readCompose } from '../support/compose.ts'
-import { projectRoot } from '../support/root.ts'
-import { assert, suite } from '../support/suite.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { imageEntrypoint, readCompose } from '../support/servers/compose.ts'
 
 const compose = readCompose()
 const services = Object.entries(compose.services)

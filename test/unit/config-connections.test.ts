@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { readTlsFiles } from '../../runtime/config/tls-files.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
-import { makeCertificate } from '../support/certificate.ts'
-import { load, refusal } from '../support/config-text.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { load, refusal } from '../support/fixtures/config-text.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { makeCertificate } from '../support/servers/certificate.ts'
 
 const test = suite('config connections')
 

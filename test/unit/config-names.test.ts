@@ -1,8 +1,8 @@
 // test/unit/config-names.test: names in a configuration that would not mean what they say.
 
 import { tableOptions } from '../../runtime/config/config.ts'
-import { load, refusal } from '../support/config-text.ts'
-import { assert, suite } from '../support/suite.ts'
+import { load, refusal } from '../support/fixtures/config-text.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('config names')
 

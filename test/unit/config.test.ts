@@ -6,11 +6,11 @@ import { inspect } from 'node:util'
 import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
 import { redactConfig, redactUrl } from '../../runtime/config/redact.ts'
 import { configJsonSchema, settings } from '../../runtime/config/settings.ts'
-import { makeCertificate } from '../support/certificate.ts'
-import { load, refusal } from '../support/config-text.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { projectRoot } from '../support/root.ts'
-import { assert, suite } from '../support/suite.ts'
+import { load, refusal } from '../support/fixtures/config-text.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { makeCertificate } from '../support/servers/certificate.ts'
 
 const test = suite('config')
 

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { parseCopyRow } from '../../postgres/protocol/copy-row.ts'
 import { Tuple } from '../../postgres/protocol/tuple.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { valuesOf } from '../support/recording-handler.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { valuesOf } from '../support/servers/recording-handler.ts'
 
 const test = suite('copy row')
 

@@ -2,7 +2,7 @@
 
 import { Writable } from 'node:stream'
 import { DemoScreen, type DemoView, terminalRows } from '../../cli/demo/demo-screen.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const view: DemoView = {
   seconds: 61,

@@ -3,8 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { errorTable } from '../../cli/explain.ts'
-import { projectRoot } from '../support/root.ts'
-import { assert, suite } from '../support/suite.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const below = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' }).map(file =>
   join('docs', file),

@@ -6,9 +6,9 @@ import { type Change, Encoder } from '../../contract/encode.ts'
 import { readHead } from '../../contract/head.ts'
 import { Refusal } from '../../contract/refusal.ts'
 import type { Column, Encoding, Table } from '../../contract/table.ts'
-import { createDecoder, showNumber } from '../support/decode.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDecoder, showNumber } from '../support/servers/decode.ts'
 
 const change: Change = {
   op: 'c',

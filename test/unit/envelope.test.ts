@@ -6,9 +6,9 @@ import { AvroWriter } from '../../contract/avro-writer.ts'
 import { type Change, Encoder } from '../../contract/encode.ts'
 import { Envelope } from '../../contract/envelope.ts'
 import type { Column, Encoding, Table } from '../../contract/table.ts'
-import { createDecoder } from '../support/decode.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { createDecoder } from '../support/servers/decode.ts'
 
 const test = suite('envelope')
 

@@ -3,8 +3,8 @@
 import { Freshness } from '../../consumer/insert/freshness.ts'
 import type { Slice } from '../../consumer/records/slice.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
-import { recordSetOf } from '../support/record-set.ts'
-import { assert, suite } from '../support/suite.ts'
+import { recordSetOf } from '../support/fixtures/record-set.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('freshness')
 

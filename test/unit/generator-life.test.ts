@@ -5,8 +5,8 @@ import { statementsOf } from '../../generator/database/statements.ts'
 import { changesOf, type Operation } from '../../generator/shop/operation.ts'
 import { type Scenario, scenarioSchema } from '../../generator/shop/scenario.ts'
 import { ShopSimulation } from '../../generator/shop/shop-simulation.ts'
-import { counter, live, reference, situation, until } from '../support/invented-shop.ts'
-import { assert, suite } from '../support/suite.ts'
+import { counter, live, reference, situation, until } from '../support/fixtures/invented-shop.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('daily life')
 

@@ -3,7 +3,7 @@
 import { type Bursts, Pace } from '../../generator/live/rate-limiter.ts'
 import { follow, parseSchedule } from '../../generator/live/schedule.ts'
 import { createLog } from '../../runtime/log.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const log = createLog('test', 'error')
 

@@ -14,8 +14,8 @@ import { Random } from '../../generator/shop/random.ts'
 import { money, seedTables } from '../../generator/shop/seed.ts'
 import { trafficSources } from '../../generator/shop/shop-constants.ts'
 import { makeStaff } from '../../generator/shop/staff.ts'
-import { reference, span, until } from '../support/invented-shop.ts'
-import { assert, suite } from '../support/suite.ts'
+import { reference, span, until } from '../support/fixtures/invented-shop.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const population = () => emptyPopulation(200)
 

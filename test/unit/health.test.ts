@@ -4,7 +4,7 @@ import { Progress } from '../../producer/progress.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'
 import { Answer } from '../../runtime/http.ts'
 import { Reminder } from '../../runtime/reminder.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('health')
 

@@ -8,8 +8,8 @@ import { readHeader, readVisit } from '../../import/columns.ts'
 import { inspectFile } from '../../import/file.ts'
 import { LineCutter, longestLine } from '../../import/lines.ts'
 import { type CsvRecord, RecordJoiner } from '../../import/records.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const start = { bytes: 0, line: 0 }
 

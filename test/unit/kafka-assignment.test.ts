@@ -9,7 +9,7 @@ import {
   encodeSubscription,
   type TopicPartition,
 } from '../../kafka/group/assignment.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka assignment')
 const groups = [

@@ -6,7 +6,7 @@ import { crc32c } from '../../kafka/protocol/crc32c.ts'
 import { batchLayout, decodeBatches, type RecordSet } from '../../kafka/protocol/record-batch.ts'
 import { VarintReader, varintBytes, writeVarint } from '../../kafka/protocol/varint.ts'
 import { writeInt64 } from '../../kafka/protocol/wire.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka batch')
 const place = { topic: 't', partition: 3, fromOffset: 0 }

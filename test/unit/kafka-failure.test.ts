@@ -2,7 +2,7 @@
 
 import { errorFromCode, isRetriable } from '../../kafka/client/broker.ts'
 import { kafkaError } from '../../kafka/client/errors.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka failure')
 

@@ -2,7 +2,7 @@
 
 import type { FetchResponse, PartitionResponse } from '../../kafka/consumer/fetch-request.ts'
 import { FetchSession } from '../../kafka/consumer/fetch-session.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka fetch session')
 const limits = { maxWaitMs: 0, minBytes: 1, maxBytes: 1_000 }

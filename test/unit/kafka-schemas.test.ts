@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { noopKey, recordKey, recordValue, SchemaCatalog } from '../../kafka/registry/schema-catalog.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka schemas')
 

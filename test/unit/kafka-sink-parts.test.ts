@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { Checkpoints } from '../../kafka/producer/checkpoints.ts'
 import { BuilderPool, nextSequence, PartitionQueue, type PendingBytes } from '../../kafka/producer/partition-queue.ts'
 import { batchLayout, decodeBatches } from '../../kafka/protocol/record-batch.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('kafka sink parts')
 

@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { importPath, type Program, startProgram, writeFixture } from '../support/fixture.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { importPath, type Program, startProgram, writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 
 const head = `import { runUntilStopped } from ${importPath('runtime/lifecycle.ts')}
 import { createLog } from ${importPath('runtime/log.ts')}

@@ -3,8 +3,8 @@
 import { join } from 'node:path'
 import { MillraceError } from '../../runtime/errors.ts'
 import { statementText } from '../../runtime/printable.ts'
-import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { importPath, startProgram, writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 async function logged(options: string): Promise<string> {
   const body = `import { openLog } from ${importPath('runtime/log.ts')}

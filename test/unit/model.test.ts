@@ -6,7 +6,7 @@ import { loadModel } from '../../modeling/model.ts'
 import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/package.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const directory = packagePath('model/sales')
 const model = loadModel(directory, 'Europe/Berlin')

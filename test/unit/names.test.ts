@@ -7,7 +7,7 @@ import { mapType } from '../../contract/types.ts'
 import type { MemberFacts, TableFacts } from '../../postgres/catalog/facts.ts'
 import { quoteName, quoteTable } from '../../postgres/client/quote.ts'
 import { compareMembers } from '../../producer/catalog/compare-members.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('names')
 

@@ -3,9 +3,9 @@
 import fc from 'fast-check'
 import { PgoutputDecoder } from '../../postgres/protocol/pgoutput.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import * as bytes from '../support/pgoutput-bytes.ts'
-import { type Recorded, recordingHandler } from '../support/recording-handler.ts'
-import { assert, suite } from '../support/suite.ts'
+import * as bytes from '../support/fixtures/pgoutput-bytes.ts'
+import { assert, suite } from '../support/harness/suite.ts'
+import { type Recorded, recordingHandler } from '../support/servers/recording-handler.ts'
 
 const test = suite('pgoutput')
 

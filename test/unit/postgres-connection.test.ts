@@ -7,7 +7,7 @@ import { standbyStatus } from '../../postgres/protocol/standby-status.ts'
 import { startCommand } from '../../postgres/replication/stream-start.ts'
 import { postgresEndpoint } from '../../runtime/config/insecure.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('postgres connection')
 

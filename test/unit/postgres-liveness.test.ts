@@ -3,7 +3,7 @@
 
 import { mock } from 'node:test'
 import { Liveness } from '../../postgres/client/liveness.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('postgres-liveness')
 test.before.each(() => mock.timers.enable({ apis: ['setInterval'] }))

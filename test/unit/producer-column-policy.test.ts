@@ -8,10 +8,10 @@ import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { hashOf, maskOf, RowMasker } from '../../producer/capture/column-policy.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { createHashKey, hashKeyPath, loadHashKey } from '../../runtime/config/hash-key.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { guarded, openPipe, relation, tuple } from '../support/router-pipe.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { guarded, openPipe, relation, tuple } from '../support/fixtures/router-pipe.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-column-policy')
 const hashKey = createHashKey('k1', 'x'.repeat(32))

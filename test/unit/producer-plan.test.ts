@@ -14,8 +14,8 @@ import { isRecord, readGeneration } from '../../kafka/generations-topic.ts'
 import { partitionOf, sameText } from '../../producer/capture/partition.ts'
 import { planGeneration } from '../../producer/generation/plan.ts'
 import { CommitTimes } from '../../producer/stream/commit-times.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-plan')
 

@@ -5,8 +5,8 @@ import { parseWatermark, type Watermark } from '../../contract/generation.ts'
 import { readHead } from '../../contract/head.ts'
 import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
 import { Replay, type TailHead } from '../../producer/write/replay.ts'
-import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
-import { assert, suite } from '../support/suite.ts'
+import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/fixtures/router-pipe.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-positions')
 

@@ -2,8 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { MillraceError } from '../../runtime/errors.ts'
-import { openPipe, partitionOfOrder, partitions, relation, tuple } from '../support/router-pipe.ts'
-import { assert, suite } from '../support/suite.ts'
+import { openPipe, partitionOfOrder, partitions, relation, tuple } from '../support/fixtures/router-pipe.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-refusal')
 

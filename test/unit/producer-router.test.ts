@@ -2,10 +2,10 @@
 
 import type { Relation } from '../../postgres/protocol/pgoutput.ts'
 import { DeferredInserts } from '../../producer/stream/deferred-inserts.ts'
-import { bytesInUse } from '../support/memory.ts'
-import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/router-pipe.ts'
-import { assert, suite } from '../support/suite.ts'
-import { textRow } from '../support/text-row.ts'
+import { guarded, openPipe, partitionOfOrder, relation, tuple } from '../support/fixtures/router-pipe.ts'
+import { textRow } from '../support/fixtures/text-row.ts'
+import { bytesInUse } from '../support/harness/memory.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-router')
 

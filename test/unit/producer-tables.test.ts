@@ -4,7 +4,7 @@ import type { SourceColumn, SourceTable } from '../../postgres/catalog/catalog.t
 import type { CapturedTable } from '../../producer/capture/captured-table.ts'
 import { captureTables } from '../../producer/capture/tables.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-tables')
 

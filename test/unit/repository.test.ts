@@ -3,8 +3,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { projectRoot } from '../support/root.ts'
-import { assert, suite } from '../support/suite.ts'
+import { projectRoot } from '../support/harness/root.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 interface Manifest {
   readonly version: string

@@ -3,7 +3,7 @@
 import { MillraceError } from '../../runtime/errors.ts'
 import { createLog, type Log } from '../../runtime/log.ts'
 import { type RetryOptions, retry } from '../../runtime/retry.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const unreachable = () => new MillraceError('KAFKA_UNREACHABLE', { what: 'no broker', next: 'wait' })
 

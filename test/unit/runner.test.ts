@@ -2,13 +2,13 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
-import { leftovers } from '../support/leftovers.ts'
-import { type Layer, runTests } from '../support/runner.ts'
-import { assert, suite, until } from '../support/suite.ts'
-import { closingLine } from '../support/totals.ts'
+import { leftovers } from '../support/harness/leftovers.ts'
+import { importPath, startProgram, writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { closingLine } from '../support/harness/totals.ts'
+import { type Layer, runTests } from '../support/runner/runner.ts'
 
-const head = `import { suite } from ${importPath('test/support/suite.ts')}\nconst test = suite('s')\n`
+const head = `import { suite } from ${importPath('test/support/harness/suite.ts')}\nconst test = suite('s')\n`
 const passing = `${head}test('a', () => {}); test('b', () => {}); test.run()`
 const failing = `${head}test('a', () => { throw new Error('wrong sum') }); test.run()`
 
@@ -109,7 +109,7 @@ test('an interrupt ends the running file and starts no other', async () => {
 })
 
 test('npm test closes with the totals and exits with 1 when nothing ran', async () => {
-  const { code, stdout } = await startProgram(['test/support/run.ts', 'no such file']).ended
+  const { code, stdout } = await startProgram(['test/support/runner/run.ts', 'no such file']).ended
   assert.match(stdout, /\n0 passed, 0 failed\n$/)
   assert.is(code, 1)
 })

@@ -13,8 +13,8 @@ import {
   withoutOffsets,
 } from '../../consumer/records/slice.ts'
 import type { Position } from '../../contract/position.ts'
-import { envelope, fetchedRecords } from '../support/fetched-records.ts'
-import { assert, suite } from '../support/suite.ts'
+import { envelope, fetchedRecords } from '../support/fixtures/fetched-records.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
 

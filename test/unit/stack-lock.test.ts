@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { MillraceError } from '../../runtime/errors.ts'
 import { withLock } from '../../stack/lock.ts'
 import { identify } from '../../stack/processes.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'lock-'))
 const options = { timeoutMs: 20_000, signal: new AbortController().signal }

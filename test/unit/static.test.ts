@@ -1,7 +1,7 @@
 // test/unit/static.test: types, lint and format of the whole project.
 
-import { runTool } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { runTool } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 /** Fails with the tool's own output. */
 async function clean(tool: string, ...args: string[]): Promise<void> {

@@ -1,7 +1,7 @@
 // test/unit/suite.test: each hole of the test library ends a file with exit 1 and is counted.
 
-import { importPath, startProgram, writeFixture } from '../support/fixture.ts'
-import { assert, suite, until } from '../support/suite.ts'
+import { importPath, startProgram, writeFixture } from '../support/harness/program.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 
 interface Case {
   readonly body: string
@@ -11,7 +11,7 @@ interface Case {
   readonly env?: NodeJS.ProcessEnv
 }
 
-const head = `import { suite, assert, until, skip } from ${importPath('test/support/suite.ts')}
+const head = `import { suite, assert, until, skip } from ${importPath('test/support/harness/suite.ts')}
 import { MillraceError } from ${importPath('runtime/errors.ts')}
 `
 

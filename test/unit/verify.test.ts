@@ -7,8 +7,8 @@ import { spell } from '../../verify/normalize-value.ts'
 import { type ReportComparison, ReportVerdict } from '../../verify/report-verdict.ts'
 import type { DifferingRow } from '../../verify/reports.ts'
 import type { Verification } from '../../verify/verify.ts'
-import { writeFixture } from '../support/fixture.ts'
-import { assert, suite } from '../support/suite.ts'
+import { writeFixture } from '../support/harness/program.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('verify')
 

@@ -1,7 +1,7 @@
 // test/unit/wait.test: sleeping, polling, giving up after a time, and the length of a backoff.
 
 import { backoffMs, endsWithin, sleep, waitUntil } from '../../runtime/wait.ts'
-import { assert, suite } from '../support/suite.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('wait')
 

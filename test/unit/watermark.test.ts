@@ -4,8 +4,8 @@
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { isCovered, WatermarkFollower } from '../../consumer/warehouse/watermark.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
-import { recordSetOf } from '../support/record-set.ts'
-import { assert, suite } from '../support/suite.ts'
+import { recordSetOf } from '../support/fixtures/record-set.ts'
+import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('watermark')
 

@@ -1,0 +1,85 @@
+// test/support/faults/members: several consumers of one generation, disturbed at moments that a seed chooses, and what must hold afterwards.
+
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Random } from '../../../generator/shop/random.ts'
+import { until } from '../harness/suite.ts'
+import type { Pipeline } from '../pipelines/pipeline.ts'
+import type { Worker } from '../pipelines/worker.ts'
+import type { Services } from '../servers/services.ts'
+import { visibleLsn, writtenLsn } from './nemesis.ts'
+
+/** What happens to one of the consumers, chosen at random, or to a server. */
+export const faults = ['kill', 'kill', 'kill', 'terminate', 'suspend', 'clickhouse', 'clickhouse', 'kafka'] as const
+export type Fault = (typeof faults)[number]
+
+const mostPauseMs = 1_500
+/** Share of the faults that come while the one before is still being recovered from. */
+const amidRecovery = 0.7
+const recoveryMs = 120_000
+/** The session of a consumer is 10 s long: others have its partitions when it goes on. */
+const suspensionMs = { least: 11_000, most: 16_000 }
+
+export interface Disturbance {
+  /** Servers of the pipeline. */
+  readonly services: Services
+  /** Consumers of the pipeline, all of them running and supervised. */
+  readonly members: readonly Worker[]
+  readonly faults: readonly Fault[]
+  readonly random: Random
+}
+
+/**
+ * Brings about the faults one after the other; what was killed is started again at once. Some wait until changes made after the one before
+ * are visible, the others meet a recovery. A consumer that is suspended stands still meanwhile.
+ * @throws {Error} when nothing becomes visible again
+ */
+export async function disturb(pipeline: Pipeline, { services, members, faults, random }: Disturbance): Promise<void> {
+  const suspended = new Map<Worker, Promise<void>>()
+  let last = await writtenLsn(pipeline)
+  for (const [index, fault] of faults.entries()) {
+    if (index > 0 && !random.chance(amidRecovery)) {
+      const what = `changes are visible again before fault ${index + 1}, ${fault}`
+      await until(async () => (await visibleLsn(pipeline).catch(() => 0)) > last, { what, timeoutMs: recoveryMs })
+    }
+    await pause(random.integer(0, mostPauseMs))
+    last = await writtenLsn(pipeline)
+    console.log(`fault ${index + 1}/${faults.length}: ${fault}`)
+    if (fault === 'clickhouse' || fault === 'kafka') {
+      await services.kill(fault)
+      await services.restart()
+      continue
+    }
+    await until(() => members.some(isUp), { what: 'a consumer runs', timeoutMs: recoveryMs })
+    const member = random.pick(members.filter(isUp))
+    if (fault === 'kill') await member.kill()
+    else if (fault === 'terminate') await member.terminate()
+    else suspended.set(member, suspend(member, random.integer(suspensionMs.least, suspensionMs.most)))
+  }
+  await Promise.all(suspended.values())
+
+  function isUp(member: Worker): boolean {
+    return member.running && !suspended.has(member)
+  }
+
+  async function suspend(member: Worker, ms: number): Promise<void> {
+    member.suspend()
+    await pause(ms)
+    member.resume()
+    suspended.delete(member)
+  }
+}
+
+/** By changelog, how many images it holds, and of how many places. All that a TRUNCATE takes away has one place, and is left out. */
+export async function countImages(pipeline: Pipeline): Promise<Record<string, { images: number; distinct: number }>> {
+  const tables = await pipeline.clickhouse<{ name: string }>(
+    "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%.changelog'",
+  )
+  const counts: Record<string, { images: number; distinct: number }> = {}
+  for (const { name } of tables) {
+    const [row] = await pipeline.clickhouse<{ images: string; distinct: string }>(
+      `SELECT toString(count()) AS images, toString(uniqExact(_partition, _offset, _sign)) AS distinct FROM \`${name}\` WHERE _op != 't'`,
+    )
+    counts[name] = { images: Number(row!.images), distinct: Number(row!.distinct) }
+  }
+  return counts
+}

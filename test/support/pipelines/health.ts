@@ -1,0 +1,21 @@
+// test/support/pipelines/health: what a running service answers at /livez and /readyz.
+
+import { findPresence, type Service } from '../../../runtime/service-discovery.ts'
+
+export interface HealthAnswer {
+  /** 0 while nobody answers. */
+  readonly status: number
+  readonly why: string
+}
+
+export async function askHealth(
+  { directory, name }: { readonly directory: string; readonly name: string },
+  service: Service,
+  path: 'livez' | 'readyz',
+): Promise<HealthAnswer> {
+  const presence = findPresence(directory, name, service)
+  const response = presence && (await fetch(`${presence.url}/${path}`).catch(() => undefined))
+  if (response === undefined) return { status: 0, why: '' }
+  const { why = '' } = (await response.json()) as { why?: string }
+  return { status: response.status, why }
+}

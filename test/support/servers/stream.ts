@@ -1,0 +1,79 @@
+// test/support/servers/stream: a slot's changes collected for a test to wait for and compare.
+
+import { createPublication } from '../../../postgres/replication/publication.ts'
+import { openStream, type ReplicationStream, type StreamOptions } from '../../../postgres/replication/stream.ts'
+import { eventually, type TestDatabase, uniqueName } from './postgres.ts'
+import { type Recorded, recordingHandler } from './recording-handler.ts'
+import { quietLog } from './services.ts'
+
+export interface Capture {
+  readonly slot: string
+  readonly publication: string
+}
+
+/** A slot and a publication of these `schema.table`s, both with names of their own. */
+export async function createCapture(db: TestDatabase, tables: readonly string[], kind = 'r'): Promise<Capture> {
+  const capture = { slot: uniqueName('slot'), publication: uniqueName('pub') }
+  const published = tables.map(table => ({ schema: table.split('.')[0]!, name: table.split('.')[1]!, kind }))
+  await createPublication(db.client, { name: capture.publication, tables: published, comment: 'of a test' })
+  await db.sql('SELECT pg_create_logical_replication_slot($1, $2)', [capture.slot, 'pgoutput'])
+  return capture
+}
+
+/** One transaction as it came. */
+export interface Transaction {
+  readonly commitLsn: number
+  readonly endLsn: number
+  readonly changes: readonly Recorded[]
+}
+
+export interface RecordedStream {
+  readonly stream: ReplicationStream
+  readonly events: readonly Recorded[]
+  readonly transactions: readonly Transaction[]
+  /** The last LSN a keepalive told. */
+  readonly keptAlive: () => number
+  /** Resolves with all transactions when there are so many; rejects with what has ended the stream. */
+  received(count: number): Promise<readonly Transaction[]>
+}
+
+/** Opens the stream of a capture and records what it says; `overrides` replaces any part. */
+export async function recordStream(
+  db: TestDatabase,
+  { slot, publication }: Capture,
+  overrides: Partial<StreamOptions> = {},
+): Promise<RecordedStream> {
+  const events: Recorded[] = []
+  const transactions: Transaction[] = []
+  let begunAt = 0
+  let keptAlive = 0
+  const record = (event: Recorded) => {
+    events.push(event)
+    if (event.kind === 'begin') begunAt = events.length
+    if (event.kind !== 'commit') return
+    transactions.push({ commitLsn: event.commitLsn, endLsn: event.endLsn, changes: events.slice(begunAt, -1) })
+  }
+  const stream = await openStream({
+    url: db.url,
+    slot,
+    publication,
+    handler: recordingHandler(record),
+    onKeepalive: walEnd => {
+      keptAlive = walEnd
+    },
+    log: quietLog(),
+    signal: new AbortController().signal,
+    ...overrides,
+  })
+  return {
+    stream,
+    events,
+    transactions,
+    keptAlive: () => keptAlive,
+    async received(count) {
+      const arrived = eventually(`${count} transactions came`, () => transactions.length >= count)
+      await Promise.race([arrived, stream.ended.then(() => arrived)])
+      return transactions
+    },
+  }
+}
