@@ -24,7 +24,7 @@ import type { ConsumerContext } from './assignment/assignment.ts'
 import { Others } from './assignment/group-progress.ts'
 import { reassigned } from './assignment/open-batches.ts'
 import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
-import { divertTo, openDeadLetters } from './insert/dead-letter.ts'
+import { openDeadLetters, toDeadLetters } from './insert/dead-letter.ts'
 import { Freshness } from './insert/freshness.ts'
 import type { Inserter } from './insert/insert.ts'
 import { runFold } from './run.ts'
@@ -180,7 +180,7 @@ async function openLoop(
   const inserter: Inserter = {
     clickhouse,
     database,
-    setAside: divertTo(letters, log),
+    setAside: toDeadLetters(letters, log),
     requireOwnership,
     server: undefined,
   }

@@ -38,7 +38,7 @@ export interface Warehouse {
 const starAdvice = 'build the aggregates anew: stop the consumers, run millrace reset star, and start them again'
 
 /** A table of the generation that the configuration no longer names is folded all the same. */
-const leftOut: FoldOptions = { onRefusal: 'stop', history: false }
+const leftOut: FoldOptions = { onError: 'stop', history: false }
 
 /**
  * Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's.

@@ -48,7 +48,7 @@ export function statusOf({ generation, writer, watermarks }: ConsumerContext): C
     freshness: writer.freshness.summary(),
     changes: tables.reduce((sum, { folded }) => sum + folded, 0),
     tables: Object.fromEntries(
-      tables.map(({ table, folded, diverted }) => [tableName(table), { folded, setAside: diverted }]),
+      tables.map(({ table, folded, deadLetters }) => [tableName(table), { folded, setAside: deadLetters }]),
     ),
     uncertain: writer.uncertainty,
     lastError: writer.failures.last,

@@ -129,13 +129,13 @@ function fitted(letter: RecordLetter, limit: number): RecordLetter {
 }
 
 /** By the table's policy: `stop` throws with the first record's place, `divert` resolves once all records are safe. */
-export function divertTo(letters: DeadLetters, log: Log): SetAside {
+export function toDeadLetters(letters: DeadLetters, log: Log): SetAside {
   return async (table, refused) => {
     const [first] = refused
     if (first === undefined) return
-    if (table.onRefusal === 'stop') throw first.error
+    if (table.onError === 'stop') throw first.error
     await letters.write(refused.map(each => letterOf(table, each)))
-    table.diverted += refused.length
+    table.deadLetters += refused.length
     log.warn('records were moved to the dead-letter topic', {
       ...placeOf(table, first),
       records: refused.length,

@@ -186,6 +186,6 @@ function foreignRecord(table: TargetTable, partition: number, { offset, why }: {
   return new MillraceError('RECORD_UNREADABLE', {
     what: `the record was not written by millrace for ${tableName(table.table)}: ${why}`,
     where: `topic ${table.topic}, partition ${partition}, offset ${offset}`,
-    next: `find out who else writes to this topic, and stop that; tables.${tableName(table.table)}.onRefusal: divert moves such records to the dead-letter topic`,
+    next: `find out who else writes to this topic, and stop that; tables.${tableName(table.table)}.onError: dead-letter moves such records to the dead-letter topic`,
   })
 }

@@ -66,7 +66,7 @@ function refusedImage({ topic, table }: TargetTable, { record, image, error }: R
   return new MillraceError('CLICKHOUSE_REFUSED', {
     what: `${image === 'before' ? 'the old row' : 'the new row'} of the record: ${error.message}`,
     where: `topic ${topic}, partition ${partition}, offset ${records.offsets[from]}`,
-    next: `mend what the message names in ClickHouse; tables.${tableName(table)}.onRefusal: divert moves such rows to the dead-letter topic`,
+    next: `mend what the message names in ClickHouse; tables.${tableName(table)}.onError: dead-letter moves such rows to the dead-letter topic`,
     cause: error,
   })
 }

@@ -23,7 +23,7 @@ const largestSchemaId = 2 ** 31 - 1
 
 /** What the configuration says of a table that matters here. */
 export interface FoldOptions {
-  readonly onRefusal: 'stop' | 'divert'
+  readonly onError: 'stop' | 'dead-letter'
   readonly history: boolean
 }
 
@@ -36,7 +36,7 @@ export class TargetTable {
   /** In the generation's list of tables. */
   readonly place: number
   readonly table: Table
-  readonly onRefusal: 'stop' | 'divert'
+  readonly onError: 'stop' | 'dead-letter'
   /** Whether every version of its rows is kept, besides the last. */
   readonly history: boolean
   /** Reads its records; knows the schemas that `learn` has looked up. */
@@ -46,7 +46,7 @@ export class TargetTable {
   /** Images that ClickHouse has refused since it took a record of this table. */
   refusedInARow = 0
   /** Records set aside since the process started. */
-  diverted = 0
+  deadLetters = 0
   readonly #schemas: SchemaStore
   readonly #formats = new Map<number, RecordFormat | undefined>()
 
@@ -56,14 +56,14 @@ export class TargetTable {
     this.group = about.group
     this.place = about.place
     this.table = parts.table
-    this.onRefusal = parts.options.onRefusal
+    this.onError = parts.options.onError
     this.history = parts.options.history
     this.#schemas = parts.schemas
     this.envelope = new Envelope(parts.table, id => this.#formats.get(id) !== undefined)
   }
 
   get stopsAtForeign(): boolean {
-    return this.onRefusal === 'stop'
+    return this.onError === 'stop'
   }
 
   /** Looks up the schema ids that the records name, so that the envelope knows which of them are this table's. */

@@ -31,7 +31,7 @@ export interface CapturedTable {
   readonly partitionColumns: readonly number[]
   readonly partitions: number
   readonly group: string
-  readonly onRefusal: 'stop' | 'divert'
+  readonly onError: 'stop' | 'dead-letter'
   /** Two rows may have the same primary key until the end of a transaction. */
   readonly deferrableKey: boolean
   /** Only where some column does not leave as it is. */

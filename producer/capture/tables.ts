@@ -98,7 +98,7 @@ function capture(source: SourceTable, options: TableOptions, context: CaptureCon
       partitionColumns: places(partitionKey),
       partitions: options.partitions,
       group: options.group ?? tableName(source),
-      onRefusal: options.onRefusal,
+      onError: options.onError,
       deferrableKey: deferrable.has(source.oid),
       ...guardOf(replicated, classified, { personal: options.personal, hashKey }),
     },

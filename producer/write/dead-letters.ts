@@ -53,7 +53,7 @@ export class DeadLetters {
     const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
     const value = writeLetter(refused, explain(refused, true), maxRecordBytes - key.length)
     if (value === undefined) throw explain(refused, false)
-    if (refused.captured.onRefusal === 'stop') throw explain(refused, true)
+    if (refused.captured.onError === 'stop') throw explain(refused, true)
     if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
     sink.append(
       topicIndex,
@@ -153,14 +153,14 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter:
   const mend = isWhole
     ? 'raise kafka.maxRecordBytes'
     : `carry the column as text (tables.${name}.text: [${refusal.column}])`
-  const divert = fitsLetter ? `, or set such rows aside (tables.${name}.onRefusal: divert)` : ''
+  const deadLetter = fitsLetter ? `, or keep such rows as dead letters (tables.${name}.onError: dead-letter)` : ''
   const place = change.snapshot ? 'a row of the initial load' : `${image} image of a change`
   const show = `SELECT * FROM ${quoteTable(table)} WHERE xmin::text = '${change.txId}'`
   const look = change.snapshot || image === 'before' ? '' : `; ${show} shows the row, unless it has changed since`
   return new MillraceError('VALUE_REFUSED', {
     what,
     where: `table ${tableName(table)}, ${place}, number ${change.ordinal} in transaction ${change.txId} at LSN ${formatLsn(change.lsn)}`,
-    next: `${mend} and start a new generation (millrace producer --new-generation)${divert}${look}`,
+    next: `${mend} and start a new generation (millrace producer --new-generation)${deadLetter}${look}`,
     cause: refusal,
   })
 }

@@ -77,7 +77,7 @@ export class TableWriter {
 
   /**
    * Appends the record of a row's change, unless its partition has it. With both images the identity must be the same in both.
-   * Whether a row is refused never depends on what is there already, so that a diverted row is diverted at every attempt.
+   * Whether a row is refused never depends on what is there already, so each attempt makes the same row a dead letter.
    * @returns false, with nothing appended, when both images together are too large for one record
    * @throws {Refusal} when an image cannot be represented
    * @throws {MillraceError} SOURCE_WENT_BACK for a change that its partition should have and has not

@@ -19,7 +19,7 @@ export interface TableOptions {
   /** Columns that choose the partition; undefined means the primary key. */
   readonly partitionKey: readonly string[] | undefined
   readonly group: string | undefined
-  readonly onRefusal: 'stop' | 'divert'
+  readonly onError: 'stop' | 'dead-letter'
   /** Whether ClickHouse keeps every version of its rows. */
   readonly history: boolean
   /** Columns that are carried as exact text. */
@@ -149,8 +149,8 @@ export function tableEntry(config: Config, schema: string, table: string): Table
   if (key === undefined) return undefined
   const entry = config.tables[key]!
   const { partitions = config.kafka.partitions, personal = false, columns = {}, capture = true, ...rest } = entry
-  const { partitionKey, group, onRefusal, history, text } = rest
-  const options = { partitionKey, group, onRefusal, history, text, partitions, personal, columns }
+  const { partitionKey, group, onError, history, text } = rest
+  const options = { partitionKey, group, onError, history, text, partitions, personal, columns }
   return { isNamed, capture, options }
 }
 

@@ -15,6 +15,11 @@ export interface Fault {
 
 type Issue = z.core.$ZodIssue
 
+/** Keys of earlier versions, with what to write instead. */
+const renamedKeys: Readonly<Record<string, string>> = {
+  onRefusal: 'is called onError now. Write onError: stop, or onError: dead-letter instead of onRefusal: divert',
+}
+
 /** One fault per wrong key or value; `values` is what was checked. */
 export function explainIssue(issue: Issue, values: unknown): Fault[] {
   if (issue.code === 'unrecognized_keys') {
@@ -22,7 +27,7 @@ export function explainIssue(issue: Issue, values: unknown): Fault[] {
     const list = `Known here: ${known.join(', ')}.`
     return issue.keys.map(key => {
       const path = [...issue.path, key]
-      return { path, atKey: true, text: `is no setting.${didYouMean(key, known) || ` ${list}`}` }
+      return { path, atKey: true, text: renamedKeys[key] ?? `is no setting.${didYouMean(key, known) || ` ${list}`}` }
     })
   }
   return [{ path: issue.path, atKey: issue.code === 'invalid_key', text: explainValue(issue, values) }]

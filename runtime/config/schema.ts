@@ -111,10 +111,12 @@ const table = z.strictObject({
     .optional()
     .describe('Columns that choose the partition; without it the primary key. Tables of a group must agree on it.'),
   group: z.string().optional().describe('Tables of one group are folded together, because reports join them.'),
-  onRefusal: z
-    .enum(['stop', 'divert'])
+  onError: z
+    .enum(['stop', 'dead-letter'])
     .default('stop')
-    .describe('A row that cannot be represented or applied stops its table, or goes whole to the dead-letter topic.'),
+    .describe(
+      'What happens to a row that cannot be sent or inserted: stop its table, or write the whole row to the dead-letter topic.',
+    ),
   history: z
     .boolean()
     .default(false)

@@ -28,7 +28,7 @@ const columns = {
   ...{ id: 'keep', name: 'mask', email: 'hash', phone: 'drop', born: 'hash', papers: 'drop', city: 'keep' },
   seen: 'keep',
 }
-const personal = { 'public.people': { personal: true, onRefusal: 'divert', columns }, 'public.plain': {} }
+const personal = { 'public.people': { personal: true, onError: 'dead-letter', columns }, 'public.plain': {} }
 const key = 'a key that is long enough to be one'
 const settings = { hash: { key, keyId: 'k7' } }
 
@@ -129,7 +129,7 @@ test('the verification still finds what differs in masked and hashed columns', a
 test('the same search finds every secret where everything is kept', async () => {
   await using pipeline = await startPipeline(services, {
     setup,
-    tables: { 'public.*': { onRefusal: 'divert' } },
+    tables: { 'public.*': { onError: 'dead-letter' } },
   })
   const before = changes.slice(0, changes.indexOf('ALTER TABLE'))
   await run(pipeline, before)

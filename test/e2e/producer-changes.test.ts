@@ -148,7 +148,7 @@ test('a value without a counterpart stops the producer by name, at the same plac
   }
   const notes = (await run.records(items)).slice(-10).map(({ after }) => after!.note)
   assert.not.ok(notes.includes('behind'))
-  await run.configure({ tables: { 'public.items': { partitionKey: ['order_id'], onRefusal: 'divert' } } })
+  await run.configure({ tables: { 'public.items': { partitionKey: ['order_id'], onError: 'dead-letter' } } })
   run.worker.start()
   await run.settle()
   const letters = (await run.letters()).map(letter => JSON.parse(letter.toString()) as DeadLetter)

@@ -84,7 +84,7 @@ test('a gap between slot and topics is named with its ends, and nothing is captu
 })
 
 test('whether a row fits into a record is settled when a generation begins; a new one takes the new limit', async () => {
-  const tables = { 'public.items': { onRefusal: 'divert' } }
+  const tables = { 'public.items': { onError: 'dead-letter' } }
   const setup = `${create}; INSERT INTO items VALUES (9000, 1, repeat('x', 18960))`
   await using run = await captured({ setup, tables, kafka: { maxRecordBytes: 20_000 } })
   const [letter] = (await run.letters()).map(each => JSON.parse(each.toString()) as DeadLetter)

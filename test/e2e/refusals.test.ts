@@ -96,10 +96,10 @@ async function assertRepresentable(pipeline: Pipeline, step: string): Promise<vo
   }
 }
 
-test('diverted rows are dead letters with the whole row; what remains is exact through every way in and out', async () => {
+test('refused rows are dead letters with the whole row; what remains is exact through every way in and out', async () => {
   await using pipeline = await startPipeline(services, {
     setup: setup + limited.flatMap(each => fill(each)).join(' '),
-    tables: { 'public.*': { onRefusal: 'divert' } },
+    tables: { 'public.*': { onError: 'dead-letter' } },
   })
   await assertRepresentable(pipeline, 'initial load')
   await pipeline.sql(limited.flatMap(each => fill(each, 1000)).join(' '))
@@ -160,7 +160,7 @@ test('a refused row stops the producer by name, loses nothing, and goes on once 
     'public.days',
     'column v',
     'ClickHouse has no infinite date or time',
-    'onRefusal: divert',
+    'onError: dead-letter',
     'text: [v]',
   ]) {
     assert.ok(pipeline.producer.log.includes(part), `the message names ${part}:\n${pipeline.producer.tail()}`)
@@ -168,7 +168,7 @@ test('a refused row stops the producer by name, loses nothing, and goes on once 
   pipeline.producer.start()
   assert.is((await pipeline.producer.untilEnd()).code, 2, 'a restart stops at the same row')
 
-  await pipeline.configure({ tables: { 'public.*': {}, 'public.days': { onRefusal: 'divert' } } })
+  await pipeline.configure({ tables: { 'public.*': {}, 'public.days': { onError: 'dead-letter' } } })
   pipeline.producer.start()
   await pipeline.settle()
   const { tables } = await pipeline.verify()
@@ -227,7 +227,7 @@ test('a row above the largest record is refused by name and size, or set aside w
   for (const part of ['VALUE_REFUSED', 'public.large', '2000', 'kafka.maxRecordBytes']) {
     assert.ok(pipeline.producer.log.includes(part), `the message names ${part}:\n${pipeline.producer.tail()}`)
   }
-  await pipeline.configure({ kafka: { maxRecordBytes: 1_000_000 }, tables: { 'public.*': { onRefusal: 'divert' } } })
+  await pipeline.configure({ kafka: { maxRecordBytes: 1_000_000 }, tables: { 'public.*': { onError: 'dead-letter' } } })
   pipeline.producer.start()
   await pipeline.sql(`INSERT INTO public.large VALUES (3, 'behind it')`)
   await pipeline.settle()

@@ -24,7 +24,7 @@ test.after(() => services?.stop())
 
 const setup = `CREATE TABLE public.sales (id int PRIMARY KEY, amount numeric(10,2) NOT NULL);
   ALTER TABLE public.sales REPLICA IDENTITY FULL; INSERT INTO public.sales SELECT g, g FROM generate_series(1, 20) g`
-const divert = { 'public.*': { onRefusal: 'divert' } }
+const toDeadLetters = { 'public.*': { onError: 'dead-letter' } }
 const topicOf = ({ name }: Pipeline) => `${name}.1.public.sales`
 
 /** The value of a record under an unknown schema, as another team's producer writes it: its first field is a time in µs. */
@@ -78,7 +78,7 @@ async function rowsShown(pipeline: Pipeline): Promise<number> {
 }
 
 test('each is set aside once, whatever its bytes look like, and the producer goes on from its own last record', async () => {
-  await using pipeline = await startPipeline(services, { setup, tables: divert })
+  await using pipeline = await startPipeline(services, { setup, tables: toDeadLetters })
   const { kafka } = services.endpoints
   const topic = topicOf(pipeline)
   const foreign = await foreignRecords(pipeline)
@@ -134,14 +134,14 @@ test('with the policy to stop, the first one is named, what stands before it is 
     'RECORD_UNREADABLE',
     'schema id 1000000',
     `topic ${topic}, partition ${foreign.partition}, offset ${ends.length}`,
-    'tables.public.sales.onRefusal: divert',
+    'tables.public.sales.onError: dead-letter',
   ])
     assert.ok(pipeline.consumer.log.includes(part), `the message names ${part}:\n${pipeline.consumer.tail()}`)
   assert.is(await rowsShown(pipeline), 20, 'it is not taken for a TRUNCATE')
   const stopped = /^stopped, generation 1; producer streaming, consumer not running/
   await until(async () => stopped.test(await printed(pipeline, 'status')), { what: 'the producer streams' })
 
-  await pipeline.configure({ tables: divert })
+  await pipeline.configure({ tables: toDeadLetters })
   pipeline.consumer.start()
   await pipeline.assertEqual()
   assert.is(await rowsShown(pipeline), 21)
@@ -179,7 +179,7 @@ async function assertOnce(pipeline: Pipeline): Promise<void> {
 
 test('an image that only ClickHouse refuses is set aside each time it comes, and every sum stays right', async () => {
   const model = writeFixture(countsByNumber('toUInt32'))
-  await using pipeline = await startPipeline(services, { setup: events, tables: divert, settings: { model } })
+  await using pipeline = await startPipeline(services, { setup: events, tables: toDeadLetters, settings: { model } })
   await pipeline.clickhouse("ALTER TABLE `public.events.changelog` ADD CONSTRAINT good CHECK code != '77'")
   await pipeline.sql(`BEGIN; INSERT INTO events SELECT g, g % 7, g FROM generate_series(1001, 1020) g;
     INSERT INTO events VALUES (2000, '77', 1), (2001, '77', 1), (2002, '77', 1);
@@ -242,7 +242,7 @@ test('with the policy to stop, it is named with its place, and nothing after it 
 
 test('a view that cannot read a row stops by name whatever the policy; once it is mended, everything counts once', async () => {
   const model = writeFixture(countsByNumber('toUInt32'))
-  await using pipeline = await startPipeline(services, { setup: events, tables: divert, settings: { model } })
+  await using pipeline = await startPipeline(services, { setup: events, tables: toDeadLetters, settings: { model } })
   await pipeline.sql(`BEGIN; INSERT INTO events SELECT g, g % 7, 1 FROM generate_series(1001, 1025) g;
     INSERT INTO events VALUES (5000, 'n/a', 1); INSERT INTO events SELECT g, g % 7, 1 FROM generate_series(1026, 1050) g; COMMIT`)
   await pipeline.sql('INSERT INTO events SELECT g, g % 7, 1 FROM generate_series(1051, 1100) g')

@@ -92,7 +92,7 @@ async function assertGone(pipeline: Pipeline): Promise<void> {
 
 test('a customer with orders, visits, changes and a refused row is gone everywhere, and everything else is as before', async () => {
   await using pipeline = await startPipeline(services, {
-    tables: { ...tables, 'shop.customers': { ...tables['shop.customers'], onRefusal: 'divert' } },
+    tables: { ...tables, 'shop.customers': { ...tables['shop.customers'], onError: 'dead-letter' } },
     settings: { model, hash: { key } },
     start: false,
   })

@@ -41,7 +41,7 @@ test.before(async () => {
   await clickhouse.command('ALTER TABLE `public.notes.changelog` ADD CONSTRAINT short CHECK length(note) < 5')
   const about = { schema: 'public', table: 'notes', topic: 'notes', partitions: 1, group: 'notes', place: 0 }
   const schemas = { byId: async () => JSON.stringify(valueSchema(table)) } as never
-  folded = new TargetTable(about, { table, schemas, options: { onRefusal: 'divert', history: false } })
+  folded = new TargetTable(about, { table, schemas, options: { onError: 'dead-letter', history: false } })
 })
 
 test.after(async () => {

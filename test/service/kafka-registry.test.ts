@@ -74,7 +74,7 @@ test('a newest schema that is not of the topic is named, and is of no concern on
   const store = await openSchemaStore(connection, undefined)
   const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't' }
   const subject = `${about.topic}-value`
-  const load = async () => (await loadFoldTables([about], store, () => ({ onRefusal: 'stop', history: false })))[0]!
+  const load = async () => (await loadFoldTables([about], store, () => ({ onError: 'stop', history: false })))[0]!
   const id = { name: 'id', pgType: 'integer', encoding: 'int', nullable: false } as const
   const own = { schema: 'public', name: 't', columns: [id], key: ['id'], partitionKey: ['id'] }
   await assert.refuses(load, 'SCHEMA_MISSING')

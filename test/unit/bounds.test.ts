@@ -33,7 +33,7 @@ test('no batch has more partitions than one commit takes, and partitions of one 
     const table: Table = { schema: 'public', name, columns, key: ['id'], partitionKey: ['id'] }
     const about = { schema: 'public', table: name, topic: name, partitions: 1_500, group: 'shop', place }
     const schemas = { byId: async () => undefined } as never
-    return [name, new TargetTable(about, { table, schemas, options: { onRefusal: 'stop', history: false } })] as const
+    return [name, new TargetTable(about, { table, schemas, options: { onError: 'stop', history: false } })] as const
   })
   const records = recordSetOf([Buffer.alloc(8)])
   const about = { start: 0, end: 1, records, from: 0, to: 1, truncate: false, foreign: new Map(), reached: undefined }

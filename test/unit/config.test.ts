@@ -20,13 +20,13 @@ test('without a file every default counts', () => {
   assert.is(config.directory, join(cwd, '.millrace'))
   assert.is(config.source.url, undefined)
   assert.is(config.kafka.retentionMs, -1)
-  assert.equal(config.tables, { 'public.*': { onRefusal: 'stop', history: false, text: [] } })
+  assert.equal(config.tables, { 'public.*': { onError: 'stop', history: false, text: [] } })
 })
 
 test('a section whose lines are commented out counts as not written', () => {
   assert.is(load('source:\n  # url: x\nkafka:\nmodel:\n').config.source.readers, 4)
   assert.equal(load('tables:\n  shop.orders:\n').config.tables, {
-    'shop.orders': { onRefusal: 'stop', history: false, text: [] },
+    'shop.orders': { onError: 'stop', history: false, text: [] },
   })
   assert.is(load('').config.name, 'millrace')
 })
@@ -144,6 +144,16 @@ test('each fault has line, column, key and a suggestion, all of them at once', (
   for (const line of expected) assert.ok(text.includes(line), `missing: ${line}\n${text}`)
 })
 
+test('a key of an earlier version is refused with its new name and value', () => {
+  const yaml = (entry: string) => ['tables:', '  public.items:', `    ${entry}`].join('\n')
+  const text = refusal(yaml('onRefusal: divert'))
+  assert.match(
+    text,
+    'millrace.yaml:3:5 tables.public.items.onRefusal: is called onError now. Write onError: stop, or onError: dead-letter instead of onRefusal: divert',
+  )
+  assert.match(refusal(yaml('onError: divert')), 'tables.public.items.onError: must be one of stop, dead-letter.')
+})
+
 test('broken YAML, doubled keys and a file that holds no settings are refused with their place', () => {
   assert.match(refusal('name: [a\n'), /no valid YAML.*\n {2}where: millrace\.yaml:2:1/)
   assert.match(refusal('name: a\nname: b\n'), /unique.*\n {2}where: millrace\.yaml:2:1/)
@@ -219,7 +229,7 @@ test('the most specific table entry counts', () => {
   assert.equal(tableOptions(config, 'public', 'orders'), {
     partitionKey: undefined,
     group: undefined,
-    onRefusal: 'stop',
+    onError: 'stop',
     history: false,
     text: ['a'],
     partitions: 6,

@@ -59,7 +59,7 @@ test('columns are taken by place, masked, hashed or left out; the two images do 
 })
 
 test('the router sees only what has passed, in refusals as well', async () => {
-  const { router, records, letters } = openPipe({ onRefusal: 'divert', guard: guarded })
+  const { router, records, letters } = openPipe({ onError: 'dead-letter', guard: guarded })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', '1.00', 'Secret Name'))
   router.update(relation, tuple('1', '9', '1.00', 'Secret Name'), false, tuple('1', '9', 'NaN', 'Secret Other'))

@@ -119,7 +119,7 @@ test('the router holds each transaction against what its topics hold', async () 
 })
 
 test('a dead letter that a watermark covers is not written again, also where its topic has lost it', () => {
-  const { router, letters } = openPipe({ onRefusal: 'divert', durable: 200 })
+  const { router, letters } = openPipe({ onError: 'dead-letter', durable: 200 })
   router.begin(150, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
   router.commit(150, 158, 5_000)

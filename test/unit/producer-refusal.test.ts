@@ -21,8 +21,8 @@ test('a refused row stops by name, and nothing of it is sent', async () => {
   assert.equal(records(), [])
 })
 
-test('diverted, a refused image becomes a dead letter and the other image is still applied', () => {
-  const { router, records, letters } = openPipe({ onRefusal: 'divert' })
+test('with onError: dead-letter, a refused image becomes a dead letter and the other image is still applied', () => {
+  const { router, records, letters } = openPipe({ onError: 'dead-letter' })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', 'whole'))
   router.update(relation, tuple('1', '9', 'NaN', 'whole'), false, tuple('1', '9', '1.00', null))
@@ -46,8 +46,8 @@ test('diverted, a refused image becomes a dead letter and the other image is sti
 })
 
 test('an error names neither the value nor the key of a row', async () => {
-  for (const onRefusal of ['stop', 'divert'] as const) {
-    const { router, letters } = openPipe({ onRefusal, maxRecordBytes: 4096 })
+  for (const onError of ['stop', 'dead-letter'] as const) {
+    const { router, letters } = openPipe({ onError, maxRecordBytes: 4096 })
     router.begin(100, 5_000, 77)
     for (const row of [tuple('4242', '9', 'NaN', 'private'), tuple('4242', '9', '1', 'private'.repeat(1000))]) {
       let error: unknown
@@ -57,14 +57,14 @@ test('an error names neither the value nor the key of a row', async () => {
         error = thrown
       }
       const text = error instanceof MillraceError ? error.toText() : letters().map(({ what, next }) => what + next)
-      assert.is(error === undefined, onRefusal === 'divert')
+      assert.is(error === undefined, onError === 'dead-letter')
       assert.not.match(String(text), /4242|NaN"|private/)
     }
   }
 })
 
 test('what makes a letter too large for a record is cut from it, the largest first, and told by size and digest', () => {
-  const { router, letters } = openPipe({ onRefusal: 'divert', maxRecordBytes: 4096 })
+  const { router, letters } = openPipe({ onError: 'dead-letter', maxRecordBytes: 4096 })
   const texts = ['x'.repeat(4000), '\u0001'.repeat(3500), 'y'.repeat(100_000_000)]
   router.begin(100, 5_000, 77)
   for (const text of texts) router.insert(relation, tuple('1', '9', null, text))
@@ -77,7 +77,7 @@ test('what makes a letter too large for a record is cut from it, the largest fir
 
 test('a dead letter that was written before a crash is not written again, whatever the tails of the table say', () => {
   const tails = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
-  const { router, letters } = openPipe({ onRefusal: 'divert', tails, letterTail: { lsn: 100, ordinal: 0 } })
+  const { router, letters } = openPipe({ onError: 'dead-letter', tails, letterTail: { lsn: 100, ordinal: 0 } })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
   router.insert(relation, tuple('2', '9', 'NaN', null))
@@ -102,17 +102,17 @@ test('an update too large for one record is told as a delete and a create', () =
 })
 
 test('a row too large for a record is refused by its size, and told to be set aside only where a letter fits', async () => {
-  const refuse = async (onRefusal: 'stop' | 'divert', maxRecordBytes: number) => {
-    const { router } = openPipe({ maxRecordBytes, onRefusal })
+  const refuse = async (onError: 'stop' | 'dead-letter', maxRecordBytes: number) => {
+    const { router } = openPipe({ maxRecordBytes, onError })
     router.begin(100, 5_000, 77)
     const row = tuple('1', '9', null, 'x'.repeat(5_000))
     return assert.refuses(() => router.insert(relation, row), 'VALUE_REFUSED', /bytes/)
   }
   const raise = 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
-  const setAside = `${raise}, or set such rows aside (tables.public.items.onRefusal: divert); SELECT`
+  const setAside = `${raise}, or keep such rows as dead letters (tables.public.items.onError: dead-letter); SELECT`
   assert.ok((await refuse('stop', 4_096)).next.startsWith(setAside))
-  for (const onRefusal of ['stop', 'divert'] as const)
-    assert.ok((await refuse(onRefusal, 500)).next.startsWith(`${raise}; SELECT`))
+  for (const onError of ['stop', 'dead-letter'] as const)
+    assert.ok((await refuse(onError, 500)).next.startsWith(`${raise}; SELECT`))
 })
 
 test.run()

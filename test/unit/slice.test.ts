@@ -21,7 +21,7 @@ const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
 const test = suite('slice')
 
 const stopping = { envelope, stopsAtForeign: true }
-const diverting = { envelope, stopsAtForeign: false }
+const deadLettering = { envelope, stopsAtForeign: false }
 
 /** Records at the given offsets, positions growing; a truncate is written as a negative offset. */
 function fetched(...offsets: number[]) {
@@ -36,7 +36,7 @@ function fetchedAt(fromOffset: number, offsets: readonly number[]) {
   return fetchedRecords(samples, fromOffset)
 }
 
-const first = (records: ReturnType<typeof fetched>, before?: Position) => firstSlice(records, diverting, before)
+const first = (records: ReturnType<typeof fetched>, before?: Position) => firstSlice(records, deadLettering, before)
 const range = (records: ReturnType<typeof fetched>, end: number, before?: Position) =>
   sliceOfRange(records, stopping, { end, before })
 
@@ -113,9 +113,9 @@ test('a foreign record has no position, whatever its bytes say, and is told apar
   ])
   const about = (slice: Slice | undefined) =>
     slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn, [...slice.foreign.keys()]]
-  assert.equal(about(firstSlice(records, diverting, at(4))), [10, 0, 4, 14, 6, [1, 2]])
+  assert.equal(about(firstSlice(records, deadLettering, at(4))), [10, 0, 4, 14, 6, [1, 2]])
   assert.equal(
-    ownRuns(firstSlice(records, diverting, at(4))!).map(({ from, to }) => [from, to]),
+    ownRuns(firstSlice(records, deadLettering, at(4))!).map(({ from, to }) => [from, to]),
     [
       [0, 1],
       [3, 4],
@@ -128,7 +128,7 @@ test('a foreign record has no position, whatever its bytes say, and is told apar
   assert.equal(about(firstSlice(alone, stopping, at(5))), [11, 0, 1, 12, 5, [0]])
   assert.equal(about(firstSlice(fetchedRecords([foreign(0, 9)]), stopping)), [0, 0, 1, 1, undefined, [0]])
   // A repetition ends a slice also where only foreign records stand before it.
-  assert.equal(about(firstSlice(fetchedRecords([foreign(14, 9), { offset: 15, lsn: 6 }]), diverting, at(6))), [
+  assert.equal(about(firstSlice(fetchedRecords([foreign(14, 9), { offset: 15, lsn: 6 }]), deadLettering, at(6))), [
     ...[14, 0, 1, 15, 6],
     [0],
   ])
