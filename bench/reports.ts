@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { publish } from '../clickhouse/publish.ts'
 import { loadModel } from '../modeling/model.ts'
-import { packagePath } from '../runtime/package.ts'
+import { packagePath } from '../runtime/files.ts'
 import { openBenchStack } from './pipeline.ts'
 import { current, fillSource, insertImages, loadShop, type Multiplied, type Shop, tables, untilQuiet } from './shop.ts'
 

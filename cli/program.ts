@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
-import { packageVersion } from '../runtime/package.ts'
+import { packageVersion } from '../runtime/files.ts'
 
 type AddCommand = (program: Command) => void
 

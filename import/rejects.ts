@@ -1,12 +1,11 @@
 // import/rejects: the rejected lines of a file, as CSV.
 
-import { createWriteStream } from 'node:fs'
-import { access, constants, mkdir, rename, rm } from 'node:fs/promises'
+import { access, constants, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { to } from 'pg-copy-streams'
 import type { Client } from '../postgres/client/client.ts'
+import { replaceFileFrom } from '../runtime/files.ts'
 import { unreadable } from './file.ts'
 
 /** `line,reason,original` with a header, by line. */
@@ -27,13 +26,7 @@ export async function writeRejects(
   { id, name, directories }: { id: number; name: string; directories: readonly string[] },
 ): Promise<string> {
   const path = join(await writable(directories), `${name.replace(/\.csv$/i, '')}.rejects.csv`)
-  const unfinished = `${path}.${process.pid}`
-  try {
-    await pipeline(rejectsAsCsv(client, id), createWriteStream(unfinished))
-    await rename(unfinished, path)
-  } finally {
-    await rm(unfinished, { force: true })
-  }
+  await replaceFileFrom(path, rejectsAsCsv(client, id))
   return path
 }
 

@@ -1,7 +1,8 @@
 // runtime/service-discovery: where the running services answer, so that other commands find them.
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { replaceFile } from './files.ts'
 
 export type Service = 'producer' | 'consumer' | 'generator'
 
@@ -15,8 +16,8 @@ export interface Presence {
 export function announce(directory: string, pipeline: string, service: Service, url: string): void {
   const path = pathOf(directory, pipeline, service)
   mkdirSync(join(directory, 'run'), { recursive: true })
-  writeFileSync(`${path}.${process.pid}`, JSON.stringify({ pid: process.pid, url } satisfies Presence))
-  renameSync(`${path}.${process.pid}`, path)
+  // Several consumers of one pipeline may start at the same time.
+  replaceFile(path, JSON.stringify({ pid: process.pid, url } satisfies Presence), `${path}.${process.pid}`)
 }
 
 export function withdraw(directory: string, pipeline: string, service: Service): void {

@@ -1,4 +1,4 @@
-// stack/packages: where installed packages and this package's own assets lie.
+// stack/packages: the directories of installed packages and of downloads.
 
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'

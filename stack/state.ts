@@ -1,8 +1,9 @@
 // stack/state: stack.json, the memory of a stack between runs. Whoever changes it holds the stack's lock.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MillraceError } from '../runtime/errors.ts'
+import { replaceFile } from '../runtime/files.ts'
 import type { Component, Ports } from './component.ts'
 
 /** What is known of one component. Ports are written before the component starts, so that an orphan can be adopted. */
@@ -42,17 +43,4 @@ export function readState(directory: string): StackState {
 export function writeState(directory: string, name: Component, entry: ComponentState): void {
   const text = JSON.stringify({ ...readState(directory), [name]: entry }, undefined, 2)
   replaceFile(statePath(directory), `${text}\n`)
-}
-
-/** Writes a file whole or not at all, also through a crash. The caller holds the stack's lock. */
-export function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.new`
-  const file = openSync(temporary, 'w')
-  try {
-    writeSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(temporary, path)
 }

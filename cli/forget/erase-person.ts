@@ -9,7 +9,7 @@ import { postgresFailure } from '../../postgres/client/errors.ts'
 import { walInsertLsn } from '../../postgres/replication/history.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { replaceFile } from '../../stack/state.ts'
+import { replaceFile } from '../../runtime/files.ts'
 
 /** A row that the first statement gave: `schema.table.column` → the value as Postgres prints it. */
 export type FormerRow = Readonly<Record<string, string | null>>

@@ -1,7 +1,6 @@
 // cli/model/export: `millrace export DATABASE.VIEW`: the rows of a report or a table as CSV or Parquet.
 
-import { createWriteStream } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,6 +10,7 @@ import { clickhouseError } from '../../clickhouse/errors.ts'
 import { type ExportFormat, exportFormats, openExport } from '../../clickhouse/export.ts'
 import { findStableViews } from '../../clickhouse/stable-views.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import { replaceFileFrom } from '../../runtime/files.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { didYouMean } from '../../runtime/suggest.ts'
 import { type CommandContext, runs } from '../command.ts'
@@ -107,14 +107,9 @@ function unknownView(view: string, names: readonly string[]): MillraceError {
 /** A file appears under its name when it is complete. */
 async function write(body: Readable, output: string, signal: AbortSignal): Promise<void> {
   if (output === standardOutput) return pipeline(body, process.stdout, { signal, end: false })
-  const temporary = `${output}.${process.pid}.part`
-  try {
-    await pipeline(body, createWriteStream(temporary, { flags: 'wx', flush: true }), { signal })
-    await rename(temporary, output)
-  } catch (error) {
-    await rm(temporary, { force: true })
+  await replaceFileFrom(output, body, signal).catch(error => {
     throw unwritten(output, error)
-  }
+  })
 }
 
 /** Our error if it is the file that failed; what comes from the network is left as it is. */

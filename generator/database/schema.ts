@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { query, withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
+import { packagePath } from '../../runtime/files.ts'
 import type { Log } from '../../runtime/log.ts'
-import { packagePath } from '../../runtime/package.ts'
 
 /** Creates what is missing of the schema `shop`, all of it or nothing; applied again it changes nothing. @throws {MillraceError} POSTGRES_* */
 export async function applySchema(url: string, log: Log): Promise<void> {

@@ -2,11 +2,10 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { packagePath } from '../../runtime/package.ts'
+import { packagePath, replaceFile } from '../../runtime/files.ts'
 import type { Command, Ports, Server, StackContext } from '../component.ts'
 import { logPath } from '../daemon.ts'
 import { nativePackage } from '../packages.ts'
-import { replaceFile } from '../state.ts'
 import { clickhouseConfig, clickhouseUsers, usersPath } from './config.ts'
 
 /**

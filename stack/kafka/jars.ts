@@ -4,8 +4,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { packagePath } from '../../runtime/package.ts'
-import { buildDirectory } from '../atomic-directory.ts'
+import { packagePath, replaceDirectory } from '../../runtime/files.ts'
 import type { StackContext } from '../component.ts'
 import { withLock } from '../lock.ts'
 import { mavenError } from './java.ts'
@@ -62,7 +61,7 @@ async function isComplete(jars: string): Promise<boolean> {
 async function download(jars: string, signal: AbortSignal): Promise<void> {
   const pom = packagePath('stack/kafka/pom.xml')
   try {
-    await buildDirectory(jars, async temporary => {
+    await replaceDirectory(jars, async temporary => {
       const options = ['-q', '-B', `-DoutputDirectory=${temporary}`, '-DincludeScope=runtime', '-f', pom]
       await run('mvn', [...options, 'dependency:copy-dependencies'], { signal, cwd: temporary })
       const sizes: Record<string, number> = {}

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { access, constants, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { packagePath } from '../../runtime/package.ts'
+import { packagePath } from '../../runtime/files.ts'
 import { requireJava } from './java.ts'
 
 /** Arguments of java that come before the arguments of the program. @throws MillraceError STACK_PREREQUISITE */

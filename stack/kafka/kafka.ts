@@ -7,9 +7,8 @@ import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { MillraceError } from '../../runtime/errors.ts'
-import { buildDirectory } from '../atomic-directory.ts'
+import { replaceDirectory, replaceFile } from '../../runtime/files.ts'
 import type { Command, Ports, Server, StackContext } from '../component.ts'
-import { replaceFile } from '../state.ts'
 import { kafkaConfig } from './config.ts'
 import { kafkaJars } from './jars.ts'
 import { javaProgram, requireJava } from './java.ts'
@@ -63,7 +62,7 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   const jars = await kafkaJars(context)
   if ((await formattedId(data)) !== undefined) return data
   try {
-    await buildDirectory(data, async temporary => {
+    await replaceDirectory(data, async temporary => {
       const config = join(temporary, 'format.properties')
       await writeFile(config, kafkaConfig('.', { client: 9092, controller: 9093 }))
       const java = await kafkaJava(jars, 'kafka.tools.StorageTool', ['-Xmx256m'])

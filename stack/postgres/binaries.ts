@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { chmod, cp, readFile, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { buildDirectory } from '../atomic-directory.ts'
+import { replaceDirectory } from '../../runtime/files.ts'
 import { withLock } from '../lock.ts'
 import { nativePackage } from '../packages.ts'
 import { type Account, accountCan } from './unprivileged-user.ts'
@@ -41,7 +41,7 @@ async function reachableCopy(installed: string, signal: AbortSignal): Promise<st
   const copy = join(sharedRoot, `postgres-${manifest.version}`)
   await withLock(join(sharedRoot, 'lock'), { timeoutMs: 60_000, signal }, async () => {
     if (existsSync(copy)) return
-    await buildDirectory(copy, async temporary => {
+    await replaceDirectory(copy, async temporary => {
       await cp(installed, join(temporary, 'native'), { recursive: true, verbatimSymlinks: true })
       await linkLibraries(join(temporary, 'native'))
       await chmod(temporary, 0o755)

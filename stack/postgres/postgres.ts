@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
-import { buildDirectory } from '../atomic-directory.ts'
+import { replaceDirectory } from '../../runtime/files.ts'
 import type { Command, Ports, Server, StackContext } from '../component.ts'
 import { end, findProcesses, processesIn } from '../processes.ts'
 import { postgresBinaries, sharedRoot } from './binaries.ts'
@@ -60,7 +60,7 @@ async function prepare(context: StackContext, known: string | undefined): Promis
   const settings = Object.entries(initialSettings).map(([name, value]) => `${name} = '${value}'\n`)
   const options = ['-U', 'postgres', '--auth=trust', '--locale=C.UTF-8', '--encoding=UTF8']
   try {
-    await buildDirectory(data, async temporary => {
+    await replaceDirectory(data, async temporary => {
       if (account) await chown(temporary, account.uid, account.gid)
       await run(join(binaries, 'bin', 'initdb'), ['-D', temporary, ...options], { cwd: '/', ...account })
       // `initdb --set` would do it from Postgres 16 on only.

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadModel } from '../../modeling/model.ts'
 import { loadConfig, tableOptions } from '../../runtime/config/config.ts'
-import { packagePath } from '../../runtime/package.ts'
+import { packagePath } from '../../runtime/files.ts'
 import { loadChecks, uncheckedViews } from '../../verify/checks.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 

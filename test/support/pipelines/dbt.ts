@@ -9,7 +9,7 @@ import { dbtPackage } from '../../../cli/model/dbt-package.ts'
 import { loadExpectations } from '../../../cli/model/expectations.ts'
 import { describeModel } from '../../../modeling/describe.ts'
 import { environment } from '../../../runtime/config/config.ts'
-import { buildDirectory } from '../../../stack/atomic-directory.ts'
+import { replaceDirectory } from '../../../runtime/files.ts'
 import { withLock } from '../../../stack/lock.ts'
 import { sharedCache } from '../../../stack/packages.ts'
 import { loadChecks } from '../../../verify/checks.ts'
@@ -45,7 +45,7 @@ export async function installDbt(): Promise<string> {
   const lock = { timeoutMs: installLimitMs, signal: AbortSignal.timeout(installLimitMs), onWait: () => {} }
   await withLock(`${packages}.lock`, lock, async () => {
     if (existsSync(packages)) return
-    await buildDirectory(packages, async temporary => {
+    await replaceDirectory(packages, async temporary => {
       const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
       await run('python3', ['-m', 'pip', 'install', ...options, '--target', temporary, '-r', requirements])
     })

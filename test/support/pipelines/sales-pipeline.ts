@@ -2,7 +2,7 @@
 
 import { applySchema } from '../../../generator/database/schema.ts'
 import { loadConfig } from '../../../runtime/config/config.ts'
-import { packagePath } from '../../../runtime/package.ts'
+import { packagePath } from '../../../runtime/files.ts'
 import { quietLog, type Servers } from '../servers/services.ts'
 import { type Pipeline, startPipeline } from './pipeline.ts'
 

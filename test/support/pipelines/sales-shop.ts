@@ -13,7 +13,7 @@ import { chooseTables } from '../../../producer/capture/table-choice.ts'
 import { captureTables } from '../../../producer/capture/tables.ts'
 import { loadConfig, tableOptions } from '../../../runtime/config/config.ts'
 import { createHashKey } from '../../../runtime/config/hash-key.ts'
-import { packagePath } from '../../../runtime/package.ts'
+import { packagePath } from '../../../runtime/files.ts'
 import type { TestDatabase } from '../servers/postgres.ts'
 
 /** Each change as up to two rows of a changelog; an update that moves the key is a delete and a create. */
