@@ -4,6 +4,7 @@
 import { CommanderError } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
+import { missingPackage } from './optional-package.ts'
 import { createProgram } from './program.ts'
 
 /** The message for a person on stderr, the important line first; the stack only on request. */
@@ -14,11 +15,11 @@ function fail(error: unknown): void {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.failed
     return
   }
-  if (error instanceof MillraceError) process.stderr.write(`${error.toText()}\n`)
+  const known = error instanceof MillraceError ? error : missingPackage(error)
+  if (known) process.stderr.write(`${known.toText()}\n`)
   else process.stderr.write(`INTERNAL: ${error instanceof Error ? error.message : String(error)}\n`)
   if (process.argv.includes('--debug')) console.error(error)
-  else if (!(error instanceof MillraceError))
-    process.stderr.write('  next:  run again with --debug and report the stack\n')
+  else if (!known) process.stderr.write('  next:  run again with --debug and report the stack\n')
 }
 
 process.on('uncaughtException', error => {

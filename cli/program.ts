@@ -2,7 +2,8 @@
 
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
-import { packageVersion } from '../runtime/files.ts'
+import { packageManifest } from '../runtime/files.ts'
+import { missingPackage } from './optional-package.ts'
 
 type AddCommand = (program: Command) => void
 
@@ -37,7 +38,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 export async function createProgram(args: readonly string[]): Promise<Command> {
   const program = new Command('millrace')
     .description('Streams row changes from Postgres through Kafka into ClickHouse, exactly once.')
-    .version(packageVersion())
+    .version(packageManifest().version)
     .addOption(new Option('-c, --config <file>', 'configuration file (default: millrace.yaml, if there is one)'))
     .addOption(new Option('-d, --data <directory>', 'where state and embedded servers are kept'))
     .addOption(new Option('--log-level <level>', 'least level that is logged: debug, info, warn or error'))
@@ -56,7 +57,27 @@ async function commandsFor(args: readonly string[]): Promise<Set<AddCommand>> {
   const all = Object.keys(commands)
   const named = all.filter(name => args.includes(name))
   const everyone = named.length === 0 || args.some(arg => ['help', '--help', '-h'].includes(arg))
-  return new Set(await Promise.all((everyone ? all : named).map(name => commands[name]!())))
+  return new Set(await Promise.all((everyone ? all : named).map(load)))
+}
+
+/** The command; in place of one whose optional packages are not installed, a command that says so. */
+async function load(name: string): Promise<AddCommand> {
+  try {
+    return await commands[name]!()
+  } catch (error) {
+    const missing = missingPackage(error)
+    if (missing === undefined) throw error
+    const refuse = () => {
+      throw missing
+    }
+    return program =>
+      program
+        .command(name)
+        .description('(needs npm packages that are not installed)')
+        .argument('[anything...]')
+        .allowUnknownOption()
+        .action(refuse)
+  }
 }
 
 const exitCodesHelp = `

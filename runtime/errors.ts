@@ -82,6 +82,7 @@ export const errorCodes = {
   VIEW_FAILED: { policy: 'stop', meaning: 'a view of the model fails on a record that its table can store' },
   CLICKHOUSE_FAILED: { policy: 'stop', meaning: 'ClickHouse refused a statement that it should take' },
   WAREHOUSE_DAMAGED: { policy: 'stop', meaning: 'ClickHouse no longer holds what was folded into it' },
+  PACKAGE_MISSING: { policy: 'stop', meaning: 'a command needs an optional npm package that is not installed' },
   STACK_PREREQUISITE: { policy: 'stop', meaning: 'this machine lacks something that the local stack needs' },
   STACK_DOWNLOAD: { policy: 'stop', meaning: 'the Kafka broker could not be downloaded' },
   STACK_PORT_TAKEN: { policy: 'stop', meaning: 'the port of a local component is used by another process' },

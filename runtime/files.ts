@@ -28,10 +28,15 @@ export function packagePath(path: string): string {
   return existsSync(found) ? realpathSync(found) : found
 }
 
-/** The version in package.json. */
-export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(packagePath('package.json'), 'utf8')) as { version: string }
-  return version
+export interface PackageManifest {
+  readonly version: string
+  /** Versions of the packages that only the demo and the embedded servers need, by name. */
+  readonly optionalDependencies: Readonly<Record<string, string>>
+}
+
+/** The package.json of millrace. */
+export function packageManifest(): PackageManifest {
+  return JSON.parse(readFileSync(packagePath('package.json'), 'utf8')) as PackageManifest
 }
 
 /**

@@ -39,6 +39,8 @@ export interface Server {
   readonly portNames: readonly string[]
   /** Arguments that together appear, each exactly, only on the command line of this component of this directory. */
   commandLineMarkers(data: string): readonly string[]
+  /** Fails when this machine lacks a program or package that the component needs. Starts and writes nothing. */
+  checkMachine(): Promise<unknown>
   /** Checks the machine, builds the data directory if there is none, and returns it. Leaves nothing half done. */
   prepare(context: StackContext, data: string | undefined): Promise<string>
   /** Removes what a killed predecessor left behind, and says how to run the component in the foreground. */

@@ -26,7 +26,7 @@ export function nativePackage(owner: string, name: string, what: string): string
     throw new MillraceError('STACK_PREREQUISITE', {
       what: `${what} is not installed for ${process.platform} on ${process.arch}`,
       where: name,
-      next: 'run `npm ci` without --omit=optional; on other platforms name external endpoints in millrace.yaml, or use docker compose',
+      next: 'run `npm install --include=optional` in the folder where millrace is installed; on other platforms name external endpoints in millrace.yaml, or use docker compose',
       cause,
     })
   }

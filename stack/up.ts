@@ -52,7 +52,10 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   const context = { directory, log: options.log, signal, cache }
   return locked(directory, options.log, signal, async () => {
     if (options.newPorts) forgetPorts(directory)
-    const starting = (options.components ?? components).map(name => ensureRunning(servers[name], context))
+    const names = options.components ?? components
+    // What this machine lacks is said before anything is started.
+    for (const name of names) if (readState(directory)[name] === undefined) await servers[name].checkMachine()
+    const starting = names.map(name => ensureRunning(servers[name], context))
     // Everyone finishes before the first error is thrown, so that nothing is left half started.
     const outcomes = await Promise.allSettled(starting)
     const failed = outcomes.find(outcome => outcome.status === 'rejected')

@@ -14,7 +14,7 @@ import {
 } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { MillraceError } from '../../runtime/errors.ts'
-import { packageVersion } from '../../runtime/files.ts'
+import { packageManifest } from '../../runtime/files.ts'
 import type { Log } from '../../runtime/log.ts'
 import { importRoutes } from './import-routes.ts'
 import { lifeRoutes } from './life-routes.ts'
@@ -98,7 +98,7 @@ async function makeApi(parts: ApiParts, onLoopback: boolean): Promise<FastifyIns
       openapi: '3.1.0',
       info: {
         title: 'millrace generator',
-        version: packageVersion(),
+        version: packageManifest().version,
         description:
           'Orders by hand, files of visits, and the daily life of the made-up shop. Errors are application/problem+json.',
       },

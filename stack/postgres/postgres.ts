@@ -10,7 +10,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { replaceDirectory } from '../../runtime/files.ts'
 import type { Command, Ports, Server, StackContext } from '../component.ts'
 import { end, findProcesses, processesIn } from '../processes.ts'
-import { postgresBinaries, sharedRoot } from './binaries.ts'
+import { installedPostgres, postgresBinaries, sharedRoot } from './binaries.ts'
 import { type Account, accountCan, unprivilegedAccount } from './unprivileged-user.ts'
 
 const run = promisify(execFile)
@@ -32,6 +32,7 @@ export const postgresServer: Server = {
   portNames: ['sql'],
   stopSignal: 'SIGINT', // fast shutdown: https://www.postgresql.org/docs/18/server-shutdown.html
   commandLineMarkers: data => ['-D', data],
+  checkMachine: async () => installedPostgres(),
   prepare,
   command,
   async query(ports, data) {
