@@ -3,6 +3,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { errorTable } from '../../cli/explain.ts'
+import { commandsPage } from '../../cli/reference/commands-page.ts'
+import { nested, settingEntries, settingsPage } from '../../cli/reference/settings-page.ts'
+import { configSchema } from '../../runtime/config/schema.ts'
 import { projectRoot } from '../support/harness/root.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
@@ -48,5 +51,35 @@ test('every page of docs is on the map', () => {
 test('the list of errors is the one that counts', () => {
   assert.is(readFileSync(join(projectRoot, 'docs/reference/errors.md'), 'utf8'), errorTable(), 'run: npm run docs')
 })
+
+test('the pages of commands and settings say what the program says', async () => {
+  const page = (name: string) => readFileSync(join(projectRoot, 'docs/reference', name), 'utf8')
+  assert.is(page('commands.md'), await commandsPage(), 'run: npm run docs')
+  assert.is(page('settings.md'), settingsPage(), 'run: npm run docs')
+})
+
+test('every setting says what it means, and its example can be used', () => {
+  const entries = settingEntries()
+  assert.equal(
+    entries.filter(({ node }) => !node.description).map(({ path }) => path.join('.')),
+    [],
+  )
+  const examples = entries.flatMap(({ path, node }) => (node.examples ?? []).map(example => nested(path, example)))
+  const together = examples.reduce<object>((all, example) => merged(all, example as object), {
+    tables: { 'public.*': {} },
+  })
+  const text = JSON.stringify(together).replace(/\$\{\w+\}/g, 'x'.repeat(32))
+  assert.equal(configSchema.safeParse(JSON.parse(text)).error?.issues, undefined)
+})
+
+/** The two objects in one; where both have a value that is no object, the second counts. */
+function merged(first: object, second: object): object {
+  const entries = Object.entries(second).map(([key, value]) => {
+    const earlier = (first as Record<string, unknown>)[key]
+    const both = [earlier, value].every(side => typeof side === 'object' && side !== null && !Array.isArray(side))
+    return [key, both ? merged(earlier as object, value) : value]
+  })
+  return { ...first, ...Object.fromEntries(entries) }
+}
 
 test.run()
