@@ -1,7 +1,7 @@
 // cli/reference/main: writes the reference pages that are made from the program; `npm run docs` runs it.
 
 import { writeFileSync } from 'node:fs'
-import { packagePath } from '../../runtime/package.ts'
+import { packagePath } from '../../runtime/files.ts'
 import { commandsPage } from './commands-page.ts'
 import { settingsPage } from './settings-page.ts'
 
