@@ -19,7 +19,7 @@ import {
 import { resetPeak } from './processes.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
-export interface Load {
+interface Load {
   readonly rows_per_s: number
   readonly cpu_s_per_million: Readonly<Record<string, number>>
   readonly peak_rss_mb: Readonly<Record<string, number>>

@@ -53,7 +53,7 @@ export async function prepareHistory(
 }
 
 /** Statements that create versions table, the materialized view that fills it, what happened so far, and the view `schema.table.history`. */
-export function historyStatements(table: Table): string[] {
+function historyStatements(table: Table): string[] {
   return [createVersions(table), createVersionsView(table), restoreVersions(table, ''), createHistory(table)]
 }
 

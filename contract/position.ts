@@ -36,7 +36,7 @@ export function formatLsn(lsn: number): string {
 }
 
 /** LSN from its big-endian halves as they stand on the wire. @throws {RangeError} beyond 2^53 */
-export function combineLsn(high: number, low: number): number {
+function combineLsn(high: number, low: number): number {
   const lsn = high * 0x1_0000_0000 + low
   if (!Number.isSafeInteger(lsn)) throw new RangeError(`LSN ${high.toString(16)}/${low.toString(16)} lies beyond 2^53`)
   return lsn

@@ -39,7 +39,7 @@ const avroTypes: Record<Exclude<Encoding, 'decimal'>, AvroSchema> = {
 }
 
 /** Avro type of a column; a nullable column is the union `["null", type]`. */
-export function columnSchema(column: Column): AvroSchema {
+function columnSchema(column: Column): AvroSchema {
   const bare =
     column.encoding === 'decimal'
       ? { type: 'bytes', logicalType: 'decimal', precision: column.precision, scale: column.scale }

@@ -13,7 +13,7 @@ export interface SourceType {
   readonly typeModifier: number
 }
 
-export type Fidelity = 'exact' | 'text' | 'refused'
+type Fidelity = 'exact' | 'text' | 'refused'
 
 export interface TypeMapping {
   readonly fidelity: Fidelity

@@ -14,7 +14,7 @@ export interface Batch {
   done: Place
 }
 
-export interface Reject {
+interface Reject {
   readonly line: number
   readonly reason: string
   readonly original: string

@@ -3,7 +3,7 @@
 import { MillraceError } from '../runtime/errors.ts'
 import { didYouMean } from '../runtime/suggest.ts'
 
-export const columnNames = ['visited_at', 'traffic_source', 'customer_id', 'landing_page', 'cost'] as const
+const columnNames = ['visited_at', 'traffic_source', 'customer_id', 'landing_page', 'cost'] as const
 type Column = (typeof columnNames)[number]
 
 /** Where each column stands. */

@@ -4,7 +4,7 @@ import type { Clickhouse } from '../clickhouse/client.ts'
 import { members, nodesBelow, type QueryNode, readQueryTree } from './query-tree.ts'
 
 /** A column of a table or view that a SELECT reads. */
-export interface Origin {
+interface Origin {
   /** As in the query tree: `database.table`. */
   readonly table: string
   readonly column: string
@@ -22,7 +22,7 @@ export async function readLineage(clickhouse: Clickhouse, select: string): Promi
   return traceLineage(await readQueryTree(clickhouse, select))
 }
 
-export function traceLineage(tree: QueryNode): Lineage {
+function traceLineage(tree: QueryNode): Lineage {
   const trace = new Trace(tree)
   const reads = [...nodesBelow(tree)].filter(({ kind }) => kind === 'TABLE').map(tableOf)
   return {

@@ -24,7 +24,7 @@ export async function readQueryTree(clickhouse: Clickhouse, select: string): Pro
 }
 
 /** A line is a node (`COLUMN id: 6, column_name: …`), the name of a section, or a column of a query; two spaces are a level. */
-export function parseQueryTree(lines: readonly string[]): QueryNode {
+function parseQueryTree(lines: readonly string[]): QueryNode {
   const root: QueryNode = emptyNode('ROOT', -1, '')
   const path: { readonly depth: number; readonly node: QueryNode; section: string }[] = [
     { depth: -1, node: root, section: '' },

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
 
-export interface Request {
+interface Request {
   readonly url: URL
   /** Values of the `:name` parts of the route, decoded. */
   readonly params: Readonly<Record<string, string>>

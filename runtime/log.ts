@@ -4,7 +4,7 @@
 import { indented, oneLine } from './printable.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export interface Log {
   debug(message: string, fields?: LogFields): void

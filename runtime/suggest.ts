@@ -1,7 +1,7 @@
 // runtime/suggest: the known word that a mistyped one was probably meant to be.
 
 /** The nearest known word within a third of the typed word's length; undefined when none is that near. */
-export function nearest(typed: string, known: readonly string[]): string | undefined {
+function nearest(typed: string, known: readonly string[]): string | undefined {
   const limit = Math.max(1, Math.floor(typed.length / 3))
   let best: { readonly word: string; readonly distance: number } | undefined
   for (const word of known) {

@@ -2,7 +2,7 @@
 
 import type { Side, Sum } from './sides.ts'
 
-export interface DifferingKey {
+interface DifferingKey {
   readonly key: string
   /** `repeated`: a key that more than one row has, on either side. */
   readonly state: 'missing' | 'unexpected' | 'different' | 'repeated'

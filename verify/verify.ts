@@ -16,7 +16,7 @@ import { checkStableNames } from './stable-names.ts'
 import { compareTables, type TableComparison } from './tables.ts'
 import { type OpenedWarehouse, openLiveWarehouse, strayChangelogs, untilVisible } from './warehouse.ts'
 
-export type Outcome = 'equal' | 'different' | 'undecided'
+type Outcome = 'equal' | 'different' | 'undecided'
 
 export interface Verification {
   /** Everything is equal. */

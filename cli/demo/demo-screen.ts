@@ -47,13 +47,13 @@ export function terminalRows(lines: readonly string[], columns: number): number 
   return rows.reduce((sum, count) => sum + Math.max(1, count), 0)
 }
 
-export function summaryLine({ seconds, changesPerSecond, changes, freshness, today }: DemoView): string {
+function summaryLine({ seconds, changesPerSecond, changes, freshness, today }: DemoView): string {
   const fresh = freshness === undefined ? 'no changes yet' : `fresh p50 ${freshness.p50} ms p99 ${freshness.p99} ms`
   const sales = today === undefined ? '' : `, today ${today.total_orders} orders ${today.total_revenue} revenue`
   return `${seconds.toFixed(0)} s: ${group(changesPerSecond)} changes/s, ${group(changes)} in all, ${fresh}${sales}`
 }
 
-export function pictureLines(view: DemoView): string[] {
+function pictureLines(view: DemoView): string[] {
   const { freshness, today } = view
   const endpoints = Object.entries(view.endpoints).map(([name, at]) => `  ${name.padEnd(12)}${at}`)
   const fresh =

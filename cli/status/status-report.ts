@@ -3,7 +3,7 @@
 import type { ConsumerStatus } from '../../consumer/status.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
 
-export interface PartitionStatus {
+interface PartitionStatus {
   readonly partition: number
   /** Offset after the last record. */
   readonly end: number

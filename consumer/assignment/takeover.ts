@@ -94,7 +94,7 @@ async function correctAggregates({ writer, membership }: ConsumerContext, assign
 }
 
 /** Only the newest watermark matters: each covers all before it. */
-export async function lastWatermark({
+async function lastWatermark({
   reader,
   watermarksTopic,
 }: Pick<ConsumerContext, 'reader' | 'watermarksTopic'>): Promise<number> {

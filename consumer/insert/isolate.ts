@@ -8,7 +8,7 @@ import type { TargetTable } from '../records/tables.ts'
 import { findRefused, type Trial, type TriedInsert, withTrial } from './trial.ts'
 
 /** An image of a record that cannot be stored. */
-export interface RefusedImage {
+interface RefusedImage {
   readonly record: Slice
   readonly image: Image
   readonly error: MillraceError

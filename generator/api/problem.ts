@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { type ErrorCode, errorCodes, MillraceError } from '../../runtime/errors.ts'
 
 /** @see https://www.rfc-editor.org/rfc/rfc9457; `code`, `next`, `request_id` and `faults` are members of ours. */
-export const problemSchema = z
+const problemSchema = z
   .strictObject({
     type: z.string().meta({ description: 'urn:millrace:error: and the code.' }),
     title: z.string().meta({ description: 'What the code means.' }),

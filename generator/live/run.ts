@@ -27,7 +27,7 @@ export interface GenerateOptions {
   onTick?(stats: GeneratorStats): void
 }
 
-export interface GeneratorStats extends Totals {
+interface GeneratorStats extends Totals {
   /** Row changes per second since the last time. */
   readonly perSecond: number
 }

@@ -30,7 +30,7 @@ const lineTotals = cumulate([18, 20, 22, 18, 13, 9])
 const quantityTotals = cumulate([70, 20, 7, 3])
 
 /** Draws a traffic source by its share of the online orders. */
-export function drawSource(random: Random, { trafficSources }: Reference): number | null {
+function drawSource(random: Random, { trafficSources }: Reference): number | null {
   if (trafficSources.length === 0) return null
   return trafficSources[random.weighted(cumulate(trafficSources.map(({ weight }) => weight)))]!.id
 }

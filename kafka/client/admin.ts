@@ -15,7 +15,7 @@ export interface TopicSpec {
 }
 
 /** A setting that is not what it should be. */
-export interface ConfigDrift {
+interface ConfigDrift {
   readonly name: string
   readonly wanted: string
   /** `null` when the broker does not tell. */

@@ -12,7 +12,7 @@ import type { TlsFiles } from '../../runtime/config/tls-files.ts'
 /** The requests of kafkajs' broker that are not on the hot path, in its own shapes. */
 export interface Broker {
   connect(): Promise<void>
-  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number } | undefined>>
+  readonly versions: Readonly<Record<number, { readonly maxVersion: number } | undefined>>
   listOffsets(request: {
     replicaId: number
     isolationLevel: number
@@ -84,13 +84,11 @@ export interface DescribedConfigs {
 export interface MetadataResponse {
   readonly brokers: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[]
   readonly clusterId: string | null
-  readonly controllerId: number
   readonly topicMetadata: readonly {
     readonly topicErrorCode: number
     readonly topic: string
     readonly isInternal: boolean
     readonly partitionMetadata: readonly {
-      readonly partitionErrorCode: number
       readonly partitionId: number
       readonly leader: number
     }[]
@@ -146,7 +144,7 @@ export interface KafkajsConnection {
   }): Promise<T>
 }
 
-export interface ThrottledQueue {
+interface ThrottledQueue {
   readonly pending: readonly unknown[]
   scheduleCheckPendingRequests(): void
 }

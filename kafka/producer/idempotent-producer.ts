@@ -12,7 +12,7 @@ import { Checkpoints } from './checkpoints.ts'
 import { BuilderPool, PartitionQueue, type PendingBytes } from './partition-queue.ts'
 import { Sender } from './sender.ts'
 
-export interface ProducerTopic {
+interface ProducerTopic {
   readonly name: string
   readonly partitions: number
   /** Others may write to it as well; otherwise a foreign record poisons the sink. */

@@ -28,7 +28,7 @@ export interface SourceColumn {
   readonly comment: string | undefined
 }
 
-export interface SourcePartition {
+interface SourcePartition {
   readonly oid: number
   readonly schema: string
   readonly name: string

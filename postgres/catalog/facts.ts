@@ -72,7 +72,7 @@ export interface TypeFacts {
   readonly attributes: readonly (readonly number[])[] | undefined
 }
 
-export interface PublishedFacts {
+interface PublishedFacts {
   /**
    * Of the entries that have the table published: its own, that of its schema, or the publication itself where it is of all tables. They are
    * others when the table has left the publication and come back.

@@ -16,7 +16,7 @@ export interface Finding {
   readonly sql?: readonly string[]
 }
 
-export type Passing = 'POSTGRES_READ_ONLY' | 'POSTGRES_BUSY'
+type Passing = 'POSTGRES_READ_ONLY' | 'POSTGRES_BUSY'
 
 export interface Check extends Finding {
   readonly name: string

@@ -4,7 +4,7 @@
 import { MessageReader } from './message-reader.ts'
 import { columnKinds, Tuple } from './tuple.ts'
 
-export interface RelationColumn {
+interface RelationColumn {
   readonly name: string
   readonly typeOid: number
   readonly typeModifier: number

@@ -1,6 +1,5 @@
 // postgres/replication/stream: the changes of a slot, acknowledged exactly, held back when asked, stopped by the first error.
 
-import type { NoticeMessage } from 'pg-protocol/dist/messages.js'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { endsWithin } from '../../runtime/wait.ts'
@@ -177,7 +176,7 @@ class SlotStream implements ReplicationStream {
   }
 
   /** From 18 on, Postgres leaves out the changes made while the publication did not exist, and only warns. */
-  private notice(notice: NoticeMessage): void {
+  private notice(notice: { readonly code?: string | undefined; readonly message?: string | undefined }): void {
     if (notice.code === objectNotInPrerequisiteState) this.fail(publicationMissing(this.options.publication, notice))
     else this.options.log.warn(`Postgres: ${notice.message}`, { slot: this.options.slot })
   }

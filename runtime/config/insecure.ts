@@ -3,7 +3,7 @@
 import type { Environment } from './file.ts'
 
 /** `plain`: nothing is encrypted. `unverified`: encrypted, but whoever answers is believed. */
-export type Exposure = 'plain' | 'unverified'
+type Exposure = 'plain' | 'unverified'
 
 export interface Endpoint {
   readonly host: string

@@ -1,7 +1,7 @@
 // stack/clickhouse/config: the settings of the local ClickHouse.
 
 /** Above this the server refuses queries instead of taking the machine's memory. */
-export const maxServerMemoryBytes = 4 * 1024 ** 3
+const maxServerMemoryBytes = 4 * 1024 ** 3
 
 /**
  * The configuration file for data in `data` and a log at `log`.

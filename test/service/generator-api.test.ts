@@ -192,7 +192,6 @@ test('the rate changes, life pauses and goes on, and one scenario at a time begi
   const kitchen = () =>
     database.sql<{
       price: string
-      past: string
     }>(`SELECT (SELECT sum(p.price) FROM shop.products p JOIN shop.categories c USING (category_id)
       JOIN shop.categories top ON top.category_id = c.parent_id WHERE top.name = 'Kitchen') AS price`)
   const [cheap] = await until(

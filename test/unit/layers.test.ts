@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Node } from 'oxc-parser'
 import { projectRoot } from '../support/harness/root.ts'
 import {
   descendants,
@@ -49,6 +50,12 @@ function none(offenders: readonly string[], rule: string): void {
 /** Folders that a list of links names. */
 function namesIn(links: string): string[] {
   return [...links.matchAll(/\[(\w+)\]\(/g)].map(([, name]) => name!).sort()
+}
+
+/** The name of an identifier, or the text of a string that may be one. */
+function nameOf(node: Node): string | undefined {
+  if (node.type === 'Identifier' || node.type === 'PrivateIdentifier') return node.name
+  return node.type === 'Literal' && typeof node.value === 'string' ? node.value : undefined
 }
 
 const test = suite('layers')
@@ -197,6 +204,26 @@ test('uvu is imported in one place', () => {
   assert.equal(
     users.map(({ path }) => path),
     ['test/support/harness/suite.ts'],
+  )
+})
+
+test('every member of a class or an interface is used', () => {
+  /** The driver calls these methods. */
+  const calledByDriver = 'postgres/client/copy-out.ts'
+  const members = /^(MethodDefinition|PropertyDefinition|TSPropertySignature|TSMethodSignature)$/
+  const declared = new Map<string, string[]>()
+  const named = new Map<string, number>()
+  for (const source of sources)
+    for (const node of descendants(source.program)) {
+      const name = nameOf(node)
+      if (name !== undefined) named.set(name, (named.get(name) ?? 0) + 1)
+      const member = members.test(node.type) && 'key' in node ? nameOf(node.key as Node) : undefined
+      if (member === undefined || source.path === calledByDriver) continue
+      declared.set(member, [...(declared.get(member) ?? []), `${placeOf(node, source)} ${member}`])
+    }
+  none(
+    [...declared].filter(([name, places]) => named.get(name)! <= places.length).flatMap(([, places]) => places),
+    'declared and never named again',
   )
 })
 

@@ -1,4 +1,4 @@
-// test/unit/static.test: types, lint and format of the whole project.
+// test/unit/static.test: types, lint, format and unused code of the whole project.
 
 import { runTool } from '../support/harness/program.ts'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -14,5 +14,7 @@ const test = suite('static', { timeoutMs: 170_000 })
 test('types', () => clean('typescript/bin/tsc', '--noEmit'))
 
 test('lint and format', () => clean('@biomejs/biome/bin/biome', 'ci', '--colors=off'))
+
+test('every file, export and dependency is used', () => clean('knip/bin/knip.js', '--no-progress'))
 
 test.run()

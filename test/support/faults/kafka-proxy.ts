@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /** `lose`: the client never gets this response and its connection breaks, although the broker did the work. */
-export type Verdict = 'pass' | 'lose'
+type Verdict = 'pass' | 'lose'
 
 /** A request and its response, each with its four bytes of length. */
 export interface Exchange {

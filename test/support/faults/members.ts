@@ -10,7 +10,7 @@ import { visibleLsn, writtenLsn } from './nemesis.ts'
 
 /** What happens to one of the consumers, chosen at random, or to a server. */
 export const faults = ['kill', 'kill', 'kill', 'terminate', 'suspend', 'clickhouse', 'clickhouse', 'kafka'] as const
-export type Fault = (typeof faults)[number]
+type Fault = (typeof faults)[number]
 
 const mostPauseMs = 1_500
 /** Share of the faults that come while the one before is still being recovered from. */

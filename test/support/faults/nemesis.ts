@@ -7,7 +7,7 @@ import type { Pipeline } from '../pipelines/pipeline.ts'
 import type { Services } from '../servers/services.ts'
 
 export const targets = ['producer', 'consumer', 'kafka', 'clickhouse', 'postgres'] as const
-export type Target = (typeof targets)[number]
+type Target = (typeof targets)[number]
 
 const mostPauseMs = 1_500
 const recoveryMs = 60_000

@@ -9,7 +9,7 @@ import { fileLine } from './totals.ts'
 
 type Step = () => unknown
 
-export interface Hook {
+interface Hook {
   (step: Step): void
   each(step: Step): void
 }

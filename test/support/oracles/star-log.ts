@@ -34,7 +34,7 @@ UNION ALL SELECT 'product ' || product_id, concat_ws(', ', p.name, coalesce(abov
   FROM shop.products p JOIN shop.categories c USING (category_id) LEFT JOIN shop.categories above ON above.category_id = c.parent_id`
 
 /** Row, such as `shop 3`, to its look. */
-export type Looks = ReadonlyMap<string, string>
+type Looks = ReadonlyMap<string, string>
 
 export interface Moment {
   /** Postgres' clock, after one change and before the next. */

@@ -46,7 +46,7 @@ export interface Standing {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export interface VerifyAs {
+interface VerifyAs {
   readonly log?: Log
   readonly signal?: AbortSignal
   /** Role in Postgres and user in ClickHouse, without passwords. */
