@@ -49,10 +49,22 @@ function importsOf({ staticImports, staticExports, dynamicImports }: ParseResult
   return [...new Set([...requests, ...dynamic].filter(name => name !== undefined))]
 }
 
-/** The node and everything below it. */
-export function descendants(node: Node): Node[] {
-  const children = Object.values(node).flat().filter(isNode)
-  return [node, ...children.flatMap(descendants)]
+const found = new WeakMap<Node, readonly Node[]>()
+
+/** The node and everything below it, in the order of the text. The result is kept: many rules ask for the same files. */
+export function descendants(root: Node): readonly Node[] {
+  const known = found.get(root)
+  if (known) return known
+  const nodes: Node[] = []
+  const add = (node: Node) => {
+    nodes.push(node)
+    for (const value of Object.values(node))
+      if (Array.isArray(value)) value.filter(isNode).forEach(add)
+      else if (isNode(value)) add(value)
+  }
+  add(root)
+  found.set(root, nodes)
+  return nodes
 }
 
 function isNode(value: unknown): value is Node {
