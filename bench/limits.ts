@@ -3,8 +3,8 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
+import type { ChangeReceiver } from '../postgres/change-source.ts'
 import { query } from '../postgres/client/client.ts'
-import type { PgoutputHandler } from '../postgres/protocol/pgoutput.ts'
 import { dropSlot } from '../postgres/replication/slot.ts'
 import { openStream } from '../postgres/replication/stream.ts'
 import { readState } from '../stack/state.ts'
@@ -32,10 +32,7 @@ export async function drainWalsender(stack: BenchStack, slot: string, publicatio
     url: stack.postgresUrl,
     slot,
     publication,
-    handler: countingHandler(count),
-    onKeepalive: walEnd => {
-      count.keptAlive = walEnd
-    },
+    receiver: countingReceiver(count),
     log: stack.log,
     signal: new AbortController().signal,
   })
@@ -46,7 +43,7 @@ export async function drainWalsender(stack: BenchStack, slot: string, publicatio
   return Math.round(count.rows / seconds)
 }
 
-function countingHandler(count: { rows: number }): PgoutputHandler {
+function countingReceiver(count: { rows: number; keptAlive: number }): ChangeReceiver {
   const one = () => {
     count.rows++
   }
@@ -60,6 +57,10 @@ function countingHandler(count: { rows: number }): PgoutputHandler {
     delete: one,
     truncate: none,
     message: none,
+    started: none,
+    keepalive(walEnd) {
+      count.keptAlive = walEnd
+    },
   }
 }
 

@@ -18,6 +18,12 @@ export class Disposables {
     return this.#open.map(({ name }) => name)
   }
 
+  /** Begins to close everything, the last opened first, and waits for all together. @throws the first error */
+  async closeTogether(): Promise<void> {
+    await Promise.all(this.#open.reverse().map(async ({ close }) => close()))
+    this.#open.length = 0
+  }
+
   /** Closes the last opened first and goes on past errors. @throws the first of them, once all is closed */
   async close(): Promise<void> {
     const errors: unknown[] = []

@@ -3,6 +3,7 @@
 import { escapeIdentifier } from 'pg'
 import { formatLsn, parseLsn } from '../../contract/position.ts'
 import { MillraceError } from '../../runtime/errors.ts'
+import type { StreamStart } from '../change-source.ts'
 import { backendOf, type Client, query } from '../client/client.ts'
 import { type Captured, checkHistory, identifySystem } from './history.ts'
 
@@ -22,13 +23,7 @@ export interface StreamPlace {
   readonly captured: Captured | undefined
 }
 
-export interface Readiness {
-  /** Where the slot stands: everything before it was acknowledged. */
-  readonly confirmedLsn: number
-  /** Of the server. */
-  readonly timeline: number
-  /** Process of the server that serves the connection. */
-  readonly pid: number
+export interface Readiness extends StreamStart {
   /** 0 when the server has no limit. */
   readonly walSenderTimeoutMs: number
 }

@@ -3,52 +3,31 @@
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { endsWithin } from '../../runtime/wait.ts'
+import type { ChangeReceiver, ChangeStream, StreamStart } from '../change-source.ts'
 import { type Client, cut, disconnect, openOn } from '../client/client.ts'
 import { type CopyBoth, copyBoth } from '../client/copy-both.ts'
 import { sqlState, streamFailure } from '../client/errors.ts'
 import { Liveness } from '../client/liveness.ts'
-import { PgoutputDecoder, type PgoutputHandler } from '../protocol/pgoutput.ts'
+import { PgoutputDecoder } from '../protocol/pgoutput.ts'
 import { standbyStatus } from '../protocol/standby-status.ts'
 import type { Captured } from './history.ts'
-import { checkReadiness, publicationMissing, type Readiness, startCommand } from './stream-start.ts'
+import { checkReadiness, publicationMissing, startCommand } from './stream-start.ts'
 
 export interface StreamOptions {
   readonly url: string
   readonly slot: string
   readonly publication: string
-  /** What the stream goes on from: the source's history must hold it, and the slot must not stand beyond it. */
+  /** What was captured before: the source's history must contain it, and the slot must not be beyond it. */
   readonly captured?: Captured
-  /** Called before anything is handed over. */
-  onStart?(readiness: Readiness): void
-  readonly handler: PgoutputHandler
-  /** The server has sent everything before `walEnd`. It may be acknowledged once all that was handed over is durable. */
-  onKeepalive(walEnd: number): void
+  readonly receiver: ChangeReceiver
   readonly log: Log
   /** Ends the opening only. */
   readonly signal: AbortSignal
 }
 
-export interface ReplicationStream {
-  /**
-   * Everything before `lsn` is durable and need never be sent again. Never goes back; does nothing once the stream has ended.
-   * @throws {MillraceError} INTERNAL for an LSN that was not received
-   */
-  acknowledge(lsn: number): void
-  /** Stops reading; a few dozen kilobytes that have already arrived are still handed over. */
-  pause(): void
-  resume(): void
-  /** Resolves after `close`; rejects with the first error of the connection, the decoder or the handler. */
-  readonly ended: Promise<void>
-  /** Reports the last acknowledgement and closes the connection. */
-  close(): Promise<void>
-  /** What serves it. */
-  server(): Pick<Readiness, 'pid' | 'timeline'>
-  /** The highest LSN before which everything was handed over; at first, where the slot stands. */
-  lastReceived(): number
-}
-
-const goodbyeMs = 2_000
-/** Acknowledgements are told at most so often: each wakes the walsender. */
+/** The server gets this long to end the stream when it is closed. */
+const closeTimeoutMs = 2_000
+/** Acknowledgements are sent at most this often, because each one wakes the walsender. */
 const reportEveryMs = 100
 const undefinedObject = '42704'
 const objectNotInPrerequisiteState = '55000'
@@ -58,7 +37,7 @@ const objectNotInPrerequisiteState = '55000'
  * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, SOURCE_WENT_BACK, GENERATION_CHANGED, PUBLICATION_MISSING, POSTGRES_*; the signal's
  *   reason when aborted
  */
-export async function openStream(options: StreamOptions): Promise<ReplicationStream> {
+export async function openStream(options: StreamOptions): Promise<ChangeStream> {
   options.signal.throwIfAborted()
   const stream = new SlotStream(options)
   await stream.open()
@@ -71,7 +50,7 @@ const keepalive = 0x6b
 const xLogDataHead = 25
 
 /** No error may leave what the driver calls from the socket's event. */
-class SlotStream implements ReplicationStream {
+class SlotStream implements ChangeStream {
   readonly ended: Promise<void>
   private readonly options: StreamOptions
   private readonly decoder: PgoutputDecoder
@@ -80,7 +59,7 @@ class SlotStream implements ReplicationStream {
   private copy: CopyBoth | undefined
   private readonly over = withResolvers()
   private liveness: Liveness | undefined
-  private served = { pid: 0, timeline: 0 }
+  start: StreamStart = { confirmedLsn: 0, timeline: 0, pid: 0 }
   private durable = 0
   private keptAlive = 0
   private reporting: NodeJS.Timeout | undefined
@@ -90,7 +69,7 @@ class SlotStream implements ReplicationStream {
 
   constructor(options: StreamOptions) {
     this.options = options
-    this.decoder = new PgoutputDecoder(options.handler)
+    this.decoder = new PgoutputDecoder(options.receiver)
     const { promise, resolve, reject } = withResolvers()
     this.ended = promise
     this.settle = { resolve, reject }
@@ -100,16 +79,16 @@ class SlotStream implements ReplicationStream {
 
   /** Resolves when the server has begun to stream. */
   async open(): Promise<void> {
-    const { url, slot, publication, captured, signal, onStart } = this.options
+    const { url, slot, publication, captured, receiver, signal } = this.options
     await openOn(url, { mode: 'replication', signal }, async client => {
       this.client = client
       const readiness = await checkReadiness(client, { slot, publication, captured })
       const { walSenderTimeoutMs } = readiness
       this.durable = readiness.confirmedLsn
-      this.served = readiness
-      onStart?.(readiness)
+      this.start = readiness
+      receiver.started(readiness)
       client.on('notice', notice => this.notice(notice))
-      await Promise.race([this.start(client, startCommand(slot, publication)), this.ended])
+      await Promise.race([this.startCopy(client, startCommand(slot, publication)), this.ended])
       if (!this.live) return this.ended
       this.liveness = new Liveness({
         walSenderTimeoutMs,
@@ -122,9 +101,10 @@ class SlotStream implements ReplicationStream {
 
   acknowledge(lsn: number): void {
     if (!this.live || lsn <= this.durable) return
-    if (lsn > this.lastReceived()) {
+    const received = Math.max(this.decoder.completeTo, this.keptAlive)
+    if (lsn > received) {
       throw new MillraceError('INTERNAL', {
-        what: `acknowledged ${lsn}, but only what is before ${this.lastReceived()} was received`,
+        what: `acknowledged ${lsn}, but only what is before ${received} was received`,
         where: `slot ${this.options.slot}`,
         next: 'report it with the log; nothing was acknowledged',
       })
@@ -144,23 +124,15 @@ class SlotStream implements ReplicationStream {
     this.liveness?.setPaused(false)
   }
 
-  server(): Pick<Readiness, 'pid' | 'timeline'> {
-    return this.served
-  }
-
-  lastReceived(): number {
-    return Math.max(this.decoder.completeTo, this.keptAlive, this.durable)
-  }
-
   close(): Promise<void> {
     if (!this.live) return this.stopped
     this.live = false
-    this.stopped = this.sayGoodbye().then(this.settle.resolve)
+    this.stopped = this.endCopy().then(this.settle.resolve)
     return this.stopped
   }
 
   /** Resolves when the server has begun to stream. */
-  private start(client: Client, command: string): Promise<void> {
+  private startCopy(client: Client, command: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.copy = copyBoth(client, command, {
         onStart: resolve,
@@ -194,7 +166,7 @@ class SlotStream implements ReplicationStream {
 
   private keepalive(walEnd: number, shouldRespond: boolean): void {
     this.keptAlive = Math.max(this.keptAlive, walEnd)
-    this.options.onKeepalive(walEnd)
+    this.options.receiver.keepalive(walEnd)
     if (shouldRespond) this.report(false)
   }
 
@@ -215,12 +187,12 @@ class SlotStream implements ReplicationStream {
     this.settle.reject(error)
   }
 
-  private async sayGoodbye(): Promise<void> {
+  private async endCopy(): Promise<void> {
     this.liveness?.stop()
     this.report(false)
     this.copy?.finish()
     this.client?.connection.stream.resume()
-    await endsWithin(this.over.promise, goodbyeMs)
+    await endsWithin(this.over.promise, closeTimeoutMs)
     if (this.client) await disconnect(this.client)
   }
 

@@ -15,7 +15,7 @@ import type { RegisteredTable } from '../capture/schemas.ts'
 import type { ProducerContext } from '../context.ts'
 import type { Progress } from '../progress.ts'
 import { reportBlocked } from '../waits.ts'
-import { type Destination, openDestination } from '../write/topic-writers.ts'
+import { openTopicWriters, type TopicWriters } from '../write/topic-writers.ts'
 
 export interface LoadOptions {
   readonly generation: Generation
@@ -39,7 +39,7 @@ export async function loadTables(
   lost.catch(error => stop.abort(error))
   const onError = (error: MillraceError) => stop.abort(error)
   const opening = { ...context, generation, tables, watermark: undefined, onDurable: () => {}, onError, signal }
-  const destination = await openDestination(opening)
+  const topics = await openTopicWriters(opening)
   let snapshot: ExportedSnapshot | undefined
   try {
     const onBlocked = (doing: string) => reportBlocked(context, doing)
@@ -48,13 +48,13 @@ export async function loadTables(
     const { consistentPoint, snapshotName } = snapshot
     const commitTimeUs = await sourceTimeUs(url, signal)
     log.info('loading', { generation: generation.number, tables: tables.length, slot: generation.slot })
-    const loader = new Loader(destination, { lsn: consistentPoint - 1, commitTimeUs })
+    const loader = new Loader(topics, { lsn: consistentPoint - 1, commitTimeUs })
     progress.begin('loading', {
-      ...destination,
+      ...topics,
       received: () => consistentPoint,
       durable: () => 0,
       commitTimeUs: () => commitTimeUs,
-      pendingBytes: () => destination.sink.pendingBytes,
+      pendingBytes: () => topics.sink.pendingBytes,
     })
     await copyTables({
       url,
@@ -63,46 +63,46 @@ export async function loadTables(
       readers: config.source.readers,
       onRow: (table, row) => loader.row(table, row),
       onBlocked: onBlocked('locking the tables'),
-      pressure: () => pressureOf(destination, progress),
+      pressure: () => pressureOf(topics, progress),
       onTableDone: index => {
-        const { captured, records } = destination.writers[index]!
+        const { captured, records } = topics.writers[index]!
         log.info('loaded', { table: tableName(captured.table), records })
       },
       signal,
     })
     await snapshot.release()
     snapshot = undefined
-    await progress.pulse.during(orAborted(destination.sink.flush(), signal))
-    return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...destination.ends() }
+    await progress.pulse.during(orAborted(topics.sink.flush(), signal))
+    return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...topics.ends() }
   } finally {
     progress.end()
     await snapshot?.release()
-    await destination.sink.close()
+    await topics.sink.close()
   }
 }
 
 /** Whatever is read is progress; a wait for Kafka is not to be cut short. */
-function pressureOf({ backPressure }: Destination, { pulse }: Progress): Promise<void> | undefined {
+function pressureOf({ backPressure }: TopicWriters, { pulse }: Progress): Promise<void> | undefined {
   pulse.beat()
   return backPressure.pressure && pulse.during(backPressure.pressure)
 }
 
 /** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
 class Loader {
-  readonly #destination: Destination
+  readonly #topics: TopicWriters
   readonly #maskers: readonly (RowMasker | undefined)[]
   readonly #changes: (Omit<Change, 'ordinal' | 'madeAtMs'> & { ordinal: number; madeAtMs: number })[]
 
-  constructor(destination: Destination, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
-    this.#destination = destination
+  constructor(topics: TopicWriters, at: Pick<Change, 'lsn' | 'commitTimeUs'>) {
+    this.#topics = topics
     const first = { op: 'r', ordinal: -1, txId: 0, snapshot: true, madeAtMs: 0, ...at } as const
-    this.#changes = destination.writers.map(() => ({ ...first }))
-    this.#maskers = destination.writers.map(writer => writer.masker(writer.captured.columns.map(({ name }) => name)))
+    this.#changes = topics.writers.map(() => ({ ...first }))
+    this.#maskers = topics.writers.map(writer => writer.masker(writer.captured.columns.map(({ name }) => name)))
   }
 
   row(table: number, copied: Tuple): void {
     const row = this.#maskers[table]?.after(copied) ?? copied
-    const writer = this.#destination.writers[table]!
+    const writer = this.#topics.writers[table]!
     const change = this.#changes[table]!
     change.ordinal++
     change.madeAtMs = Date.now()
@@ -110,7 +110,7 @@ class Loader {
       writer.write(change, undefined, row)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      this.#destination.deadLetters.refuse({ captured: writer.captured, change, image: 'after', row, refusal: error })
+      this.#topics.deadLetters.refuse({ captured: writer.captured, change, image: 'after', row, refusal: error })
     }
   }
 }

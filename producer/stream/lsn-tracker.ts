@@ -1,59 +1,103 @@
-// producer/stream/lsn-tracker: from "routed" to "durable" to "acknowledged": what Postgres may be told, and what a watermark may say.
+// producer/stream/lsn-tracker: from "routed" to "durable" to "acknowledged": which LSN Postgres and a watermark may be given.
 // Pure bookkeeping.
 
 import { isCommitTime, type Watermark } from '../../contract/generation.ts'
-import { CommitTimes } from './commit-times.ts'
 
-/** What was true when the tracker was made. */
-export interface LedgerStart {
-  readonly commitTimeUs: number
-  readonly timeline: number
-  /** LSN of the last watermark that is durable; 0 when there is none. */
-  readonly watermarked: number
+/** How far an earlier stream or a load came. */
+export type TrackerStart = Pick<Watermark, 'lsn' | 'commitTimeUs' | 'timeline'>
+
+/** The parts that react when more is durable. */
+export interface TrackerListeners {
+  /** Postgres need not send again what was committed before the LSN. */
+  acknowledge(lsn: number): void
+  /** More is in the topics than the last watermark says. */
+  publish(): void
 }
 
+/** Made before everything that reports to it or listens to it. */
 export class LsnTracker {
-  /** Every change committed before it has been routed. */
-  routed = 0
-  /** Every change committed before it is in the topics. */
-  durable = 0
-  /** LSN of the last watermark that is durable. */
-  watermarked: number
-  /** Of the server that is read from. */
+  /** Timeline of the server that is read from. */
   timeline: number
-  readonly #times: CommitTimes
+  #routed = 0
+  #durable = 0
+  #watermarked = 0
+  #times = new CommitTimes(0)
+  #listeners: TrackerListeners | undefined
 
-  constructor({ commitTimeUs, timeline, watermarked }: LedgerStart) {
-    this.#times = new CommitTimes(commitTimeUs)
+  constructor(timeline: number) {
     this.timeline = timeline
-    this.watermarked = watermarked
   }
 
   /**
-   * @param commitTimeUs left out when nothing was committed on the way; one that no watermark can hold is passed over
-   * @returns whether this is news, to be marked in the sink
+   * Goes on from what an earlier stream or the initial load has made true.
+   * @param last the last durable watermark
+   * @param loaded what the initial load has just made true; its watermark is not durable yet
+   */
+  resume(last: TrackerStart | undefined, loaded?: TrackerStart): void {
+    const start = loaded ?? last
+    if (start) {
+      this.#times = new CommitTimes(start.commitTimeUs)
+      this.timeline = start.timeline
+    }
+    this.#watermarked = last?.lsn ?? 0
+  }
+
+  /** From now on the listeners learn what becomes durable; at once, what is durable already. */
+  connect(listeners: TrackerListeners): void {
+    this.#listeners = listeners
+    listeners.acknowledge(this.acknowledged)
+    if (this.#durable > 0) listeners.publish()
+  }
+
+  /**
+   * Every change committed before the LSN has been appended to the topics.
+   * @param commitTimeUs left out when nothing was committed on the way; a time that no watermark can contain is ignored
+   * @returns whether the LSN is higher than before, and so is a new checkpoint of the topics
    */
   advance(lsn: number, commitTimeUs?: number): boolean {
     if (commitTimeUs !== undefined && isCommitTime(commitTimeUs)) this.#times.add(lsn, commitTimeUs)
-    if (lsn <= this.routed) return false
-    this.routed = lsn
+    if (lsn <= this.#routed) return false
+    this.#routed = lsn
     return true
   }
 
+  /** Every change committed before the LSN is in the topics. */
+  topicsDurable(lsn: number): void {
+    this.#durable = lsn
+    this.#listeners?.acknowledge(this.acknowledged)
+    this.#listeners?.publish()
+  }
+
+  /** The watermark of this LSN is durable. */
+  watermarkDurable(lsn: number): void {
+    this.#watermarked = lsn
+    this.#listeners?.acknowledge(this.acknowledged)
+  }
+
+  /** Every change committed before it is in the topics. */
+  get durable(): number {
+    return this.#durable
+  }
+
+  /** LSN of the last watermark that is durable; 0 when there is none. */
+  get watermarked(): number {
+    return this.#watermarked
+  }
+
   /**
-   * What Postgres never need send again. It is in the topics, and a watermark says so: a later start that finds the slot behind the
-   * last watermark then knows that changes are missing.
+   * The LSN before which Postgres need never send again. Everything before it is in the topics, and a durable watermark says so: a
+   * later start that finds the slot behind the last watermark then knows that changes are missing.
    */
   get acknowledged(): number {
-    return Math.min(this.durable, this.watermarked)
+    return Math.min(this.#durable, this.#watermarked)
   }
 
-  /** Of the last commit that is durable. */
+  /** Commit time of the last commit that is durable. */
   get commitTimeUs(): number {
-    return this.#times.upTo(this.durable)
+    return this.#times.upTo(this.#durable)
   }
 
-  /** Undefined until something has been seen to be committed. */
+  /** @returns undefined until a commit is durable */
   watermark({
     offsets,
     letters,
@@ -62,5 +106,40 @@ export class LsnTracker {
     const { durable, commitTimeUs, timeline } = this
     if (commitTimeUs === 0 || durable === 0) return undefined
     return { lsn: durable, commitTimeUs, timeline, offsets, letters, ...(truncated.length > 0 && { truncated }) }
+  }
+}
+
+const compactAfter = 1024
+
+/** When the transactions up to a position were committed. */
+export class CommitTimes {
+  #lsns: number[] = []
+  #times: number[] = []
+  #first = 0
+  #last: number
+
+  /** @param startUs commit time that is valid before the first commit, µs since the Unix epoch */
+  constructor(startUs: number) {
+    this.#last = startUs
+  }
+
+  /** A commit that ends at the LSN. LSNs do not decrease; times may, by clocks and by concurrent commits. */
+  add(lsn: number, commitTimeUs: number): void {
+    this.#lsns.push(lsn)
+    this.#times.push(commitTimeUs)
+  }
+
+  /** Commit time of the last commit up to the LSN, even where a clock was set back. Forgets all commits before that one. */
+  upTo(lsn: number): number {
+    while (this.#first < this.#lsns.length && this.#lsns[this.#first]! <= lsn) {
+      this.#last = this.#times[this.#first]!
+      this.#first++
+    }
+    if (this.#first > compactAfter) {
+      this.#lsns = this.#lsns.slice(this.#first)
+      this.#times = this.#times.slice(this.#first)
+      this.#first = 0
+    }
+    return this.#last
   }
 }

@@ -4,7 +4,8 @@
 import type { Change, TextRow } from '../../contract/encode.ts'
 import { Refusal } from '../../contract/refusal.ts'
 import { tableName } from '../../contract/table.ts'
-import type { PgoutputHandler, Relation } from '../../postgres/protocol/pgoutput.ts'
+import type { ChangeReceiver, StreamStart } from '../../postgres/change-source.ts'
+import type { Relation } from '../../postgres/protocol/pgoutput.ts'
 import type { Tuple } from '../../postgres/protocol/tuple.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { RowMasker } from '../capture/column-policy.ts'
@@ -21,8 +22,11 @@ export interface RouterOptions {
   readonly deadLetters: DeadLetters
   readonly heartbeats: Heartbeats
   readonly replay: Replay
-  /** Every change committed before the LSN has been routed. The time is that of the last commit. */
-  onCommit(lsn: number, commitTimeUs: number): void
+  /**
+   * Every change committed before the LSN has been routed.
+   * @param commitTimeUs time of the last commit or heartbeat; left out when neither was before the LSN
+   */
+  onRouted(lsn: number, commitTimeUs?: number): void
   /** These columns of a personal table do not leave, because nobody has classified them. */
   onHeldBack?(table: string, columns: readonly string[]): void
   /** A change of a table that is neither captured nor a partition of a captured one is passed over. */
@@ -40,10 +44,12 @@ const unchangedKind = 0x75
  * Gives every change of the stream its position: the commit LSN and twice its number in the transaction, so that an update
  * that has to be told as a delete and a create leaves the next position free for the second.
  */
-export class Router implements PgoutputHandler {
+export class Router implements ChangeReceiver {
   /** Changes routed so far, duplicates included. */
   changes = 0
-  inTransaction = false
+  /** Everything before this LSN was received; at first, the slot's position. */
+  received = 0
+  #inTransaction = false
   readonly #options: RouterOptions
   readonly #writers: ReadonlyMap<number, TableWriter>
   /** By oid of the table, as it was announced last. */
@@ -74,10 +80,20 @@ export class Router implements PgoutputHandler {
     this.#deferred = new Map(deferrable.map(writer => [writer, new DeferredInserts(writer.captured.table, shared)]))
   }
 
+  started({ confirmedLsn }: StreamStart): void {
+    this.received = confirmedLsn
+    this.#options.replay.startAt(confirmedLsn)
+  }
+
+  keepalive(walEnd: number): void {
+    this.#receive(walEnd)
+    if (!this.#inTransaction) this.#options.onRouted(walEnd)
+  }
+
   /** @throws {MillraceError} SOURCE_WENT_BACK when the topics hold another transaction at this position */
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
     this.#options.replay.begin(commitLsn, commitTimeUs, xid)
-    this.inTransaction = true
+    this.#inTransaction = true
     this.#number = 0
     this.#change.lsn = commitLsn
     this.#change.commitTimeUs = commitTimeUs
@@ -91,7 +107,7 @@ export class Router implements PgoutputHandler {
         this.#half(writer, 'c', undefined, row)
       })
     }
-    this.inTransaction = false
+    this.#inTransaction = false
     this.#commit(endLsn, commitTimeUs)
   }
 
@@ -163,11 +179,17 @@ export class Router implements PgoutputHandler {
   message(lsn: number, transactional: boolean, prefix: string, content: Buffer): void {
     const us = this.#options.heartbeats.timeOf({ transactional, prefix, content }, this.#lastUs)
     if (us !== undefined) this.#commit(lsn, us)
+    else if (!transactional) this.#receive(lsn)
   }
 
   #commit(lsn: number, us: number): void {
+    this.#receive(lsn)
     this.#lastUs = us
-    this.#options.onCommit(lsn, us)
+    this.#options.onRouted(lsn, us)
+  }
+
+  #receive(lsn: number): void {
+    this.received = Math.max(this.received, lsn)
   }
 
   #create(writer: TableWriter, after: TextRow): void {

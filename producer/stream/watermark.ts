@@ -18,8 +18,6 @@ export interface WatermarkOptions {
   readonly fetcher: Fetcher
   readonly config: Config
   readonly generation: Generation
-  /** The newest state that may be published, asked for when the time has come; undefined while there is none. */
-  current(): Watermark | undefined
   /** The watermark of this LSN is in the log on all in-sync replicas. */
   onDurable(lsn: number): void
   onError(error: MillraceError): void
@@ -29,7 +27,7 @@ export interface WatermarkOptions {
 
 /** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
 export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
-  const { kafka, config, generation, onError, current, signal } = options
+  const { kafka, config, generation, onError, signal } = options
   const name = watermarksTopic(config.name, generation.number)
   let watermarks: Watermarks | undefined
   const onDurable = (lsn: number) => {
@@ -39,7 +37,7 @@ export async function openWatermarks(options: WatermarkOptions): Promise<Waterma
   const topics = [{ name, partitions: 1 }]
   const sink = await openProducer(kafka, { topics, compression: 'none', onDurable, onError, signal })
   try {
-    watermarks = new Watermarks(sink, current, await lastWatermark(options, name))
+    watermarks = new Watermarks(sink, await lastWatermark(options, name))
     return watermarks
   } catch (error) {
     await sink.close()
@@ -65,36 +63,38 @@ export class Watermarks {
   /** The last one written by this producer or its predecessor. */
   last: Watermark | undefined
   readonly #sink: WatermarkSink
-  readonly #current: WatermarkOptions['current']
   #timer: NodeJS.Timeout | undefined
   #isUnderWay = false
-  #isDue = false
+  /** Gives the watermark that is to be published next; undefined when nothing new is durable. */
+  #due: (() => Watermark | undefined) | undefined
   #writtenAt = Number.NEGATIVE_INFINITY
 
-  constructor(sink: WatermarkSink, current: WatermarkOptions['current'], last: Watermark | undefined) {
+  constructor(sink: WatermarkSink, last: Watermark | undefined) {
     this.#sink = sink
-    this.#current = current
     this.last = last
   }
 
-  /** Something has become durable: publishes when the last publication is durable itself and long enough ago. */
-  advance(): void {
-    this.#isDue = true
+  /**
+   * Something has become durable. Publishes once the last watermark is durable itself and long enough ago.
+   * @param current gives the newest watermark at that time; undefined while there is none
+   */
+  advance(current: () => Watermark | undefined): void {
+    this.#due = current
     if (this.#timer || this.#isUnderWay) return
     const waitMs = this.#writtenAt + everyMs - performance.now()
-    if (waitMs <= 0) this.publish(this.#current())
-    else this.#timer = setTimeout(() => this.publish(this.#current()), waitMs)
+    if (waitMs <= 0) this.publish(current())
+    else this.#timer = setTimeout(() => this.publish(this.#due?.()), waitMs)
   }
 
-  /** The one that was under way is durable. */
+  /** The watermark that was published last is durable. */
   settled(): void {
     this.#isUnderWay = false
-    if (this.#isDue) this.advance()
+    if (this.#due) this.advance(this.#due)
   }
 
-  /** Publishes what is still held back, and resolves once it is durable. */
+  /** Publishes at once a watermark that is due, and resolves once it is durable. */
   async flush(): Promise<void> {
-    if (this.#isDue) this.publish(this.#current())
+    if (this.#due) this.publish(this.#due())
     await this.#sink.flush()
   }
 
@@ -107,7 +107,7 @@ export class Watermarks {
   publish(watermark: Watermark | undefined): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#isDue = false
+    this.#due = undefined
     if (!watermark || (this.last && watermark.lsn <= this.last.lsn)) return
     const value = Buffer.from(JSON.stringify(watermark))
     const record = Buffer.concat([key, value])

@@ -16,7 +16,7 @@ import { checkEnds, letterTail, tableTails } from './last-positions.ts'
 import { Replay, type TailHead } from './replay.ts'
 import { TableWriter } from './table-writer.ts'
 
-export interface DestinationOptions {
+export interface TopicWritersOptions {
   readonly config: Config
   readonly kafka: KafkaConnection
   readonly fetcher: Fetcher
@@ -30,7 +30,7 @@ export interface DestinationOptions {
   readonly signal: AbortSignal
 }
 
-export interface Destination {
+export interface TopicWriters {
   readonly sink: IdempotentProducer
   readonly backPressure: BackPressure
   readonly writers: readonly TableWriter[]
@@ -46,7 +46,7 @@ export interface Destination {
  * the other way round it would be taken for ours.
  * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic ends before the watermark
  */
-export async function openDestination(options: DestinationOptions): Promise<Destination> {
+export async function openTopicWriters(options: TopicWritersOptions): Promise<TopicWriters> {
   const { config, kafka, generation, tables, watermark, onDurable, onError, signal } = options
   const letters = deadLettersTopic(config.name, generation.number)
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))

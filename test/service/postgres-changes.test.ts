@@ -203,7 +203,8 @@ test('a heartbeat comes through the stream of an idle database', async () => {
   stopping.abort()
   await beating
   const last = beats().at(-1)
-  assert.ok(last?.kind === 'message' && !last.transactional && last.lsn <= stream.lastReceived())
+  assert.ok(last?.kind === 'message' && !last.transactional)
+  stream.acknowledge(last.lsn)
   await stream.close()
 })
 

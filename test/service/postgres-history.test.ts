@@ -1,10 +1,10 @@
 // test/service/postgres-history: a stream goes on only in a history that holds what was captured, and from a slot that does not pass it.
 
 import { formatLsn } from '../../contract/position.ts'
+import type { ChangeStream } from '../../postgres/change-source.ts'
 import { connect, withClient } from '../../postgres/client/client.ts'
 import { type Captured, identifySystem } from '../../postgres/replication/history.ts'
 import { slotState } from '../../postgres/replication/slot.ts'
-import type { ReplicationStream } from '../../postgres/replication/stream.ts'
 import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -37,12 +37,12 @@ async function now(url = db.url): Promise<Captured> {
 }
 
 /** Why a stream is left when it is looked at by this address; "not" when it is not. */
-async function left(stream: ReplicationStream, url: string): Promise<string> {
+async function left(stream: ChangeStream, url: string): Promise<string> {
   let why = 'not'
   const fail = ({ message }: MillraceError) => {
     why = message
   }
-  const watch = watchStream({ slot: capture.slot, ...stream.server() }, { log: quietLog(), fail })
+  const watch = watchStream({ slot: capture.slot, ...stream.start }, { log: quietLog(), fail })
   await withClient(url, client => watch.run(client))
   return why
 }
@@ -113,18 +113,14 @@ test('a promoted standby is gone on with when it has everything, and refused whe
     const url = standby.urlOf(db.name)
     await withClient(url, client => client.query("INSERT INTO public.t (v) VALUES ('new')"))
 
-    let timeline = 0
-    const onStart = (start: { timeline: number }) => {
-      timeline = start.timeline
-    }
-    const { stream, received } = await recordStream(db, capture, { url, captured: replicated, onStart })
+    const { stream, received } = await recordStream(db, capture, { url, captured: replicated })
     const changes = (await received(2)).flatMap(transaction => transaction.changes)
     assert.equal(
       changes.flatMap(change => (change.kind === 'insert' ? [change.after[1]] : [])),
       ['replicated', 'new'],
     )
     await stream.close()
-    assert.is(timeline, 2)
+    assert.is(stream.start.timeline, 2)
 
     const wentBack =
       /went back by \d+ bytes: everything before .* was captured from it, and timeline 2 left timeline 1 at/

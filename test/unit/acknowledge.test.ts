@@ -12,14 +12,32 @@ const test = suite('acknowledge')
 
 const ends = { offsets: [[7]], letters: 0 }
 
+function openTracker(last: { lsn: number; commitTimeUs: number }): LsnTracker {
+  const tracker = new LsnTracker(1)
+  tracker.resume({ ...last, timeline: 1 })
+  return tracker
+}
+
 test('WAL without a change of ours is acknowledged as well, and leaves the commit time alone', () => {
-  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 100 })
+  const tracker = openTracker({ lsn: 100, commitTimeUs: 5 })
   tracker.advance(100, 10)
   tracker.advance(300)
-  tracker.durable = 300
+  tracker.topicsDurable(300)
   assert.equal(tracker.watermark(ends), { lsn: 300, commitTimeUs: 10, timeline: 1, ...ends })
-  tracker.watermarked = 300
+  tracker.watermarkDurable(300)
   assert.is(tracker.acknowledged, 300)
+})
+
+test('what became durable before the stream was open is acknowledged and published once it is', () => {
+  const tracker = openTracker({ lsn: 100, commitTimeUs: 5 })
+  tracker.advance(200, 10)
+  tracker.topicsDurable(200)
+  const calls: (number | string)[] = []
+  tracker.connect({ acknowledge: lsn => calls.push(lsn), publish: () => calls.push('publish') })
+  assert.equal(calls, [100, 'publish'])
+  tracker.watermarkDurable(200)
+  tracker.topicsDurable(300)
+  assert.equal(calls, [100, 'publish', 200, 200, 'publish'])
 })
 
 /** What happens in a producer's life, in any order. */
@@ -37,7 +55,7 @@ const steps = fc.array(
 test('whatever the order, only what is in the topics and under a durable watermark is acknowledged', () => {
   fc.assert(
     fc.property(steps, given => {
-      const tracker = new LsnTracker({ commitTimeUs: 1, timeline: 1, watermarked: 0 })
+      const tracker = openTracker({ lsn: 0, commitTimeUs: 1 })
       const checkpoints = new Checkpoints()
       const commits: { lsn: number; time: number; records: number }[] = []
       let [lsn, appended, taken, acknowledged] = [0, 0, 0, 0]
@@ -53,14 +71,14 @@ test('whatever the order, only what is in the topics and under a durable waterma
           if (tracker.advance(lsn)) checkpoints.push(lsn, appended)
         } else if (step.does === 'Kafka takes') {
           taken = Math.min(appended, taken + step.records)
-          if (checkpoints.advance(taken)) tracker.durable = checkpoints.durable
+          if (checkpoints.advance(taken)) tracker.topicsDurable(checkpoints.durable)
         } else if (step.does === 'publish') {
           underWay ??= tracker.watermark(ends)
           const covered = commits.filter(commit => commit.lsn <= (underWay?.lsn ?? 0))
           for (const { records } of covered) assert.ok(records <= taken, 'it covers what is not in the topics')
         } else if (underWay !== undefined) {
           durableWatermark = underWay.lsn
-          tracker.watermarked = underWay.lsn
+          tracker.watermarkDurable(underWay.lsn)
           underWay = undefined
         }
         assert.ok(tracker.acknowledged >= acknowledged, 'it went back')
@@ -94,10 +112,10 @@ const at = (lsn: number): Watermark => ({ lsn, commitTimeUs: lsn, timeline: 1, .
 function openWatermarks(last?: Watermark) {
   const sink = new PublishedWatermarks()
   let current: Watermark | undefined
-  const watermarks = new Watermarks(sink, () => current, last)
+  const watermarks = new Watermarks(sink, last)
   const reach = (lsn: number) => {
     current = at(lsn)
-    watermarks.advance()
+    watermarks.advance(() => current)
   }
   return { sink, watermarks, reach }
 }
@@ -106,7 +124,7 @@ const lsns = (sink: PublishedWatermarks) => sink.published.map(({ lsn }) => lsn)
 
 test('a watermark is published at once, marked with its LSN, and never before something is durable', () => {
   const { sink, watermarks, reach } = openWatermarks()
-  watermarks.advance()
+  watermarks.advance(() => undefined)
   assert.equal(sink.published, [])
   reach(100)
   assert.equal(sink.published, [at(100)])

@@ -13,7 +13,7 @@ import { ownerMark, readOwner } from '../../contract/owner.ts'
 import { isRecord, readGeneration } from '../../kafka/generations-topic.ts'
 import { partitionOf, sameText } from '../../producer/capture/partition.ts'
 import { planGeneration } from '../../producer/generation/plan.ts'
-import { CommitTimes } from '../../producer/stream/commit-times.ts'
+import { CommitTimes } from '../../producer/stream/lsn-tracker.ts'
 import { textRow } from '../support/fixtures/text-row.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 

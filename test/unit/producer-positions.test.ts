@@ -12,36 +12,59 @@ const test = suite('producer-positions')
 
 const ends = { offsets: [[7]], letters: 2 }
 
+function openTracker(last: { lsn: number; commitTimeUs: number }): LsnTracker {
+  const tracker = new LsnTracker(1)
+  tracker.resume({ ...last, timeline: 1 })
+  return tracker
+}
+
 test('nothing is acknowledged before a watermark that covers it is durable', () => {
-  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 0 })
+  const tracker = openTracker({ lsn: 0, commitTimeUs: 5 })
   tracker.advance(100, 10)
-  tracker.durable = 100
+  tracker.topicsDurable(100)
   assert.is(tracker.acknowledged, 0)
   assert.equal(tracker.watermark(ends), { lsn: 100, commitTimeUs: 10, timeline: 1, ...ends })
   tracker.advance(200, 20)
-  tracker.durable = 200
-  tracker.watermarked = 100
+  tracker.topicsDurable(200)
+  tracker.watermarkDurable(100)
   assert.is(tracker.acknowledged, 100)
-  tracker.watermarked = 200
+  tracker.watermarkDurable(200)
   assert.is(tracker.acknowledged, 200)
 })
 
 test('while changes come again that a watermark covers, they are acknowledged as they are met', () => {
-  const tracker = new LsnTracker({ commitTimeUs: 5, timeline: 1, watermarked: 500 })
+  const tracker = openTracker({ lsn: 500, commitTimeUs: 5 })
   assert.is(tracker.acknowledged, 0)
   tracker.advance(300, 10)
-  tracker.durable = 300
+  tracker.topicsDurable(300)
   assert.is(tracker.acknowledged, 300)
 })
 
 test('a watermark is of the timeline that is read, and never of a time that cannot be', () => {
-  const tracker = new LsnTracker({ commitTimeUs: 0, timeline: 1, watermarked: 0 })
-  tracker.durable = 100
+  const tracker = openTracker({ lsn: 0, commitTimeUs: 0 })
+  tracker.topicsDurable(100)
   for (const impossible of [Number.NaN, -1, 0, 1e17]) tracker.advance(100, impossible)
   assert.is(tracker.watermark(ends), undefined)
   tracker.advance(100, 10)
   tracker.timeline = 2
   assert.is(tracker.watermark(ends)!.timeline, 2)
+})
+
+test('a keepalive inside a transaction says what was received, and not that it was routed', () => {
+  const { router, commits, replay } = openPipe()
+  router.started({ confirmedLsn: 50, timeline: 1, pid: 7 })
+  assert.is(router.received, 50)
+  router.keepalive(60)
+  router.begin(100, 5_000, 77)
+  router.keepalive(90)
+  assert.is(router.received, 90)
+  router.commit(100, 108, 5_000)
+  assert.is(router.received, 108)
+  assert.equal(commits, [
+    [60, 0],
+    [108, 5_000],
+  ])
+  assert.is(replay.end, 0)
 })
 
 test('a watermark is read only as the producer writes it', () => {

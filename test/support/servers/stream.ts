@@ -1,7 +1,8 @@
 // test/support/servers/stream: a slot's changes collected for a test to wait for and compare.
 
+import type { ChangeReceiver, ChangeStream } from '../../../postgres/change-source.ts'
 import { createPublication } from '../../../postgres/replication/publication.ts'
-import { openStream, type ReplicationStream, type StreamOptions } from '../../../postgres/replication/stream.ts'
+import { openStream, type StreamOptions } from '../../../postgres/replication/stream.ts'
 import { eventually, type TestDatabase, uniqueName } from './postgres.ts'
 import { type Recorded, recordingHandler } from './recording-handler.ts'
 import { quietLog } from './services.ts'
@@ -28,7 +29,7 @@ export interface Transaction {
 }
 
 export interface RecordedStream {
-  readonly stream: ReplicationStream
+  readonly stream: ChangeStream
   readonly events: readonly Recorded[]
   readonly transactions: readonly Transaction[]
   /** The last LSN a keepalive told. */
@@ -37,11 +38,11 @@ export interface RecordedStream {
   received(count: number): Promise<readonly Transaction[]>
 }
 
-/** Opens the stream of a capture and records what it says; `overrides` replaces any part. */
+/** Opens the stream of a capture and records what it says; `overrides` replaces any part, `on` any call. */
 export async function recordStream(
   db: TestDatabase,
   { slot, publication }: Capture,
-  overrides: Partial<StreamOptions> = {},
+  { on, ...overrides }: Partial<StreamOptions> & { readonly on?: Partial<ChangeReceiver> } = {},
 ): Promise<RecordedStream> {
   const events: Recorded[] = []
   const transactions: Transaction[] = []
@@ -57,9 +58,13 @@ export async function recordStream(
     url: db.url,
     slot,
     publication,
-    handler: recordingHandler(record),
-    onKeepalive: walEnd => {
-      keptAlive = walEnd
+    receiver: {
+      ...recordingHandler(record),
+      started() {},
+      keepalive(walEnd) {
+        keptAlive = walEnd
+      },
+      ...on,
     },
     log: quietLog(),
     signal: new AbortController().signal,
