@@ -1,9 +1,9 @@
 // verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
 // Shares no code with the fold: it reads what each database holds.
 
-import { escapeIdentifier } from 'pg'
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
+import { quoteName as quotePostgres } from '../postgres/client/quote.ts'
 import { asLeft } from './policies.ts'
 
 /** SQL expressions over one row, in both dialects. */
@@ -59,7 +59,7 @@ function postgresText(column: Column): string {
 }
 
 function plainPostgresText(column: Column): string {
-  const name = escapeIdentifier(column.name)
+  const name = quotePostgres(column.name)
   switch (column.encoding) {
     case 'boolean':
       return `${name}::int::text`

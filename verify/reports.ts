@@ -1,10 +1,11 @@
 // verify/reports: one look at a report in ClickHouse, beside an independent computation in Postgres.
 
-import { type CustomTypesConfig, escapeLiteral, type FieldDef } from 'pg'
+import type { CustomTypesConfig, FieldDef } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quotePath } from '../clickhouse/quote.ts'
 import type { Client } from '../postgres/client/client.ts'
 import { postgresFailure } from '../postgres/client/errors.ts'
+import { quoteString } from '../postgres/client/quote.ts'
 import type { ReportCheck } from './checks.ts'
 import { type Kind, kindOf, spell } from './normalize-value.ts'
 import { readRows } from './reading.ts'
@@ -51,7 +52,7 @@ export async function compareReport(parts: {
     {},
     clickhouseSettings,
   )
-  const sql = check.sql.replaceAll('{as_of}', `timestamptz ${escapeLiteral(await asOf(clickhouse, shown))}`)
+  const sql = check.sql.replaceAll('{as_of}', `timestamptz ${quoteString(await asOf(clickhouse, shown))}`)
   const computed = await selectText(postgres, sql, check.name)
   const kinds = new Map(computed.fields.map(({ name, dataTypeID }) => [name, kindOf(dataTypeID)]))
   const expected = { rows: computed.rows, columns: computed.fields.map(({ name }) => name) }

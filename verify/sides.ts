@@ -1,10 +1,10 @@
 // verify/sides: one table in either database, as sums over ranges of keys and as single keys.
 
-import { escapeIdentifier } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quoteString, unusedName } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { type Client, query } from '../postgres/client/client.ts'
+import { quoteTable } from '../postgres/client/quote.ts'
 import { asOfSelect } from './asof.ts'
 import { clickhouseRow, keyRange, postgresRow } from './canonical.ts'
 import { readRows } from './reading.ts'
@@ -40,18 +40,14 @@ const numbered = ({ of, rows, sum }: SumRow): Sum => ({ of, rows: Number(rows), 
 
 /** Rows of a table in Postgres. */
 export async function countRows(client: Client, table: Table): Promise<number> {
-  const [row] = await query<{ rows: string }>(client, `SELECT count(*)::text AS rows FROM ${postgresPath(table)}`)
+  const [row] = await query<{ rows: string }>(client, `SELECT count(*)::text AS rows FROM ${quoteTable(table)}`)
   return Number(row!.rows)
-}
-
-function postgresPath({ schema, name }: Table): string {
-  return `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
 }
 
 /** In the transaction of the client, whose session can compute the table's hashes (giveKey). */
 export function postgresSide(client: Client, table: Table): Side {
   const row = postgresRow(table)
-  const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM ${postgresPath(table)}) AS r`
+  const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM ${quoteTable(table)}) AS r`
   const select = async (of: string, within: readonly string[] | undefined) => {
     const filter = within === undefined ? '' : `WHERE ${keyRange.postgres('k', within[0]!.length)} = ANY($1)`
     const sql = `SELECT ${of} AS of, count(*)::text AS rows, sum(d)::text AS sum ${from} ${filter} GROUP BY 1`

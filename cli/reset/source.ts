@@ -2,8 +2,8 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { escapeIdentifier } from 'pg'
 import { query, withClient } from '../../postgres/client/client.ts'
+import { quoteName } from '../../postgres/client/quote.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
@@ -39,7 +39,7 @@ export async function recreateSource(
   const schemas = sourceSchemas(config)
   await withClient(url, async client => {
     await query(client, `BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`)
-    for (const schema of schemas) await query(client, `DROP SCHEMA IF EXISTS ${escapeIdentifier(schema)} CASCADE`)
+    for (const schema of schemas) await query(client, `DROP SCHEMA IF EXISTS ${quoteName(schema)} CASCADE`)
     for (const text of sourceFiles(config.model)) await query(client, text)
     await query(client, rehearsal ? 'ROLLBACK' : 'COMMIT')
   })

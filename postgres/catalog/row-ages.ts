@@ -1,7 +1,7 @@
 // postgres/catalog/row-ages: how old the rows of a table are, by the transactions that wrote them.
 
-import { escapeIdentifier } from 'pg'
 import { type Client, query } from '../client/client.ts'
+import { quoteTable } from '../client/quote.ts'
 import type { MemberFacts, Xid } from './facts.ts'
 
 /** So many blocks at the front are looked at: rows that were moved as they are, or came with the table, stand there. */
@@ -62,5 +62,5 @@ async function ask<Row extends object>(client: Client, statement: string): Promi
 }
 
 function from({ schema, name }: MemberFacts): string {
-  return `ONLY ${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
+  return `ONLY ${quoteTable({ schema, name })}`
 }

@@ -1,6 +1,7 @@
 // postgres/client/blocking: the transaction of somebody else that a statement waits for, and how to name it.
 
 import { type Client, query } from './client.ts'
+import { quoteString } from './quote.ts'
 
 export interface OpenTransaction {
   /** Undefined for a prepared one, which no process holds. */
@@ -93,5 +94,5 @@ export function describeTransaction({ pid, gid, database, seconds, ...about }: O
 
 /** The statement that ends it, whatever it was about to do. */
 export function endingStatement({ pid, gid }: OpenTransaction): string {
-  return gid === undefined ? `SELECT pg_terminate_backend(${pid})` : `ROLLBACK PREPARED '${gid.replaceAll("'", "''")}'`
+  return gid === undefined ? `SELECT pg_terminate_backend(${pid})` : `ROLLBACK PREPARED ${quoteString(gid)}`
 }

@@ -1,7 +1,7 @@
 // postgres/preflight/drop-rights: what keeps slots and publications of this database from being dropped, asked before anything is.
 
-import { escapeIdentifier } from 'pg'
 import { type Client, query } from '../client/client.ts'
+import { quoteName } from '../client/quote.ts'
 
 /** A sentence for each reason with the way out; none when all of them, as far as they are there, could be dropped now. */
 export async function whatKeepsInPostgres(
@@ -21,7 +21,7 @@ export async function whatKeepsInPostgres(
     [publications],
   )
   const { name, replicates, standby } = await readRole(client)
-  const role = escapeIdentifier(name)
+  const role = quoteName(name)
   return [
     ...(standby ? ['this Postgres is a standby; set source.url to the primary server'] : []),
     ...owned.map(

@@ -1,10 +1,9 @@
 // postgres/replication/publication: which tables Postgres sends: made with its owner's mark, and dropped.
 
-import { escapeLiteral } from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
 import { waitUntil } from '../../runtime/wait.ts'
 import { type Client, query } from '../client/client.ts'
-import { quoteName, quoteTable } from '../client/quote.ts'
+import { quoteName, quoteOnly, quoteString } from '../client/quote.ts'
 
 export interface PublishedTable {
   readonly schema: string
@@ -39,7 +38,7 @@ export async function createPublication(client: Client, { name, tables, comment 
   }
   const create = createStatement(name, tables, await serverVersion(client))
   // One query of two statements is one transaction.
-  await query(client, `${create}; COMMENT ON PUBLICATION ${quoteName(name)} IS ${escapeLiteral(comment)}`)
+  await query(client, `${create}; COMMENT ON PUBLICATION ${quoteName(name)} IS ${quoteString(comment)}`)
 }
 
 /** @param version `server_version_num` */
@@ -50,7 +49,7 @@ export function createStatement(name: string, tables: readonly PublishedTable[],
 
 /** As a publication names tables. One that is not partitioned comes without those that inherit from it, a partitioned one with its partitions. */
 export function publishedNames(tables: readonly PublishedTable[]): string {
-  return tables.map(table => `${table.kind === 'p' ? '' : 'ONLY '}${quoteTable(table)}`).join(', ')
+  return tables.map(quoteOnly).join(', ')
 }
 
 /** @param version `server_version_num` */

@@ -1,7 +1,6 @@
 // postgres/replication/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
 
 import { randomBytes } from 'node:crypto'
-import { escapeIdentifier } from 'pg'
 import { formatLsn, parseLsn } from '../../contract/position.ts'
 import {
   backendOf,
@@ -13,6 +12,7 @@ import {
   query,
   withClient,
 } from '../client/client.ts'
+import { quoteReplicationName } from '../client/quote.ts'
 import { type OnBlocked, watchBlocked } from '../client/waiting.ts'
 
 export interface ExportedSnapshot {
@@ -40,7 +40,7 @@ export async function exportSnapshot(url: string, name: string, options: SlotOpt
   options.signal?.throwIfAborted()
   const client = await connect(url, { mode: 'replication' })
   try {
-    const command = `CREATE_REPLICATION_SLOT ${escapeIdentifier(name)} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`
+    const command = `CREATE_REPLICATION_SLOT ${quoteReplicationName(name)} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`
     const [row] = await waiting<{ consistent_point: string; snapshot_name: string }>(
       { ...options, url, client },
       command,

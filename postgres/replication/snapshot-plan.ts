@@ -1,8 +1,8 @@
 // postgres/replication/snapshot-plan: the initial load cut into statements of similar size.
 
-import { escapeIdentifier } from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, query } from '../client/client.ts'
+import { quoteName, quoteOnly } from '../client/quote.ts'
 import { type OnBlocked, watchBlocked } from '../client/waiting.ts'
 
 export interface SnapshotTable {
@@ -60,7 +60,7 @@ export async function planSnapshot(client: Client, { url, tables, readers, onBlo
 
 /** Keeps the tables, partitions included, from being rewritten until the transaction ends. */
 export function lockStatement(tables: readonly SnapshotTable[]): string {
-  return `LOCK TABLE ${tables.map(quote).join(', ')} IN ACCESS SHARE MODE`
+  return `LOCK TABLE ${tables.map(quoteOnly).join(', ')} IN ACCESS SHARE MODE`
 }
 
 /** Conditions that together hold for every row once; rows beyond the last block known are of later transactions. */
@@ -74,13 +74,8 @@ function cut(blocks: number, size: number): string[] {
 }
 
 function statement(table: SnapshotTable, condition: string): string {
-  const columns = table.columns.map(escapeIdentifier).join(', ')
-  return `COPY (SELECT ${columns} FROM ${quote(table)}${condition}) TO STDOUT`
-}
-
-/** As it is published: without tables that inherit from it, but with its partitions. */
-function quote({ schema, name, kind }: SnapshotTable): string {
-  return `${kind === 'p' ? '' : 'ONLY '}${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
+  const columns = table.columns.map(quoteName).join(', ')
+  return `COPY (SELECT ${columns} FROM ${quoteOnly(table)}${condition}) TO STDOUT`
 }
 
 /**

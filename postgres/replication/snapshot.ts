@@ -1,10 +1,10 @@
 // postgres/replication/snapshot: every row of the captured tables as of one exported snapshot, by several connections at once.
 
-import { escapeLiteral } from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, connect, cut, disconnect, liftTransactionLimit, query } from '../client/client.ts'
 import { copyOut } from '../client/copy-out.ts'
 import { sqlState } from '../client/errors.ts'
+import { quoteString } from '../client/quote.ts'
 import type { OnBlocked } from '../client/waiting.ts'
 import { parseCopyRow } from '../protocol/copy-row.ts'
 import { Tuple } from '../protocol/tuple.ts'
@@ -64,7 +64,7 @@ async function openReader({ url, snapshotName, signal }: SnapshotOptions): Promi
   try {
     await liftTransactionLimit(client)
     await query(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    await query(client, `SET TRANSACTION SNAPSHOT ${escapeLiteral(snapshotName)}`)
+    await query(client, `SET TRANSACTION SNAPSHOT ${quoteString(snapshotName)}`)
     return client
   } catch (error) {
     await disconnect(client)

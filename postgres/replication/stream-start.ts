@@ -1,10 +1,10 @@
 // postgres/replication/stream-start: what is asked of the server before a stream begins, and the command that begins it.
 
-import { escapeIdentifier } from 'pg'
 import { formatLsn, parseLsn } from '../../contract/position.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { StreamStart } from '../change-source.ts'
 import { backendOf, type Client, query } from '../client/client.ts'
+import { quoteReplicationName, quoteReplicationString } from '../client/quote.ts'
 import { type Captured, checkHistory, identifySystem } from './history.ts'
 
 interface ReadinessRow {
@@ -43,9 +43,9 @@ export async function checkReadiness(client: Client, place: StreamPlace): Promis
   const [found] = await query<ReadinessRow>(
     client,
     `SELECT s.plugin, s.wal_status, s.confirmed_flush_lsn, nullif(s.database, current_database()) AS other_database,
-       EXISTS (SELECT FROM pg_publication WHERE pubname = ${literal(publication)}) AS publication,
+       EXISTS (SELECT FROM pg_publication WHERE pubname = ${quoteReplicationString(publication)}) AS publication,
        (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS wal_sender_timeout
-     FROM (VALUES (1)) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${literal(slot)}`,
+     FROM (VALUES (1)) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${quoteReplicationString(slot)}`,
   )
   const where = `slot ${slot}`
   if (!found?.plugin || found.other_database !== null) {
@@ -105,13 +105,8 @@ export function publicationMissing(publication: string, cause?: unknown): Millra
 export function startCommand(slot: string, publication: string): string {
   const options = [
     "proto_version '1'",
-    `publication_names ${literal(escapeIdentifier(publication))}`,
+    `publication_names ${quoteReplicationString(quoteReplicationName(publication))}`,
     "messages 'true'",
   ]
-  return `START_REPLICATION SLOT ${escapeIdentifier(slot)} LOGICAL 0/0 (${options.join(', ')})`
-}
-
-/** Not the driver's: replication commands know no E'' form. Valid with standard_conforming_strings, which they imply. */
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
+  return `START_REPLICATION SLOT ${quoteReplicationName(slot)} LOGICAL 0/0 (${options.join(', ')})`
 }

@@ -1,7 +1,6 @@
 // producer/generation/remains: what carries a generation's names in Postgres and Kafka although no record of this Kafka says that it is ours.
 
 import { randomUUID } from 'node:crypto'
-import { escapeIdentifier, escapeLiteral } from 'pg'
 import {
   consumerGroup,
   type Generation,
@@ -14,6 +13,7 @@ import { listTopics } from '../../kafka/client/admin.ts'
 import { writeGeneration } from '../../kafka/generations-topic.ts'
 import { groupMembers } from '../../kafka/group/coordinator.ts'
 import { withClient } from '../../postgres/client/client.ts'
+import { quoteName, quoteString } from '../../postgres/client/quote.ts'
 import { findPublications } from '../../postgres/replication/publication.ts'
 import { slotsOfServer } from '../../postgres/replication/slot.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -131,10 +131,8 @@ export async function refuseRemains(place: Place, knowledge: Knowledge): Promise
   const foreign = [
     ...slots
       .filter(({ name }) => !ours.has(name))
-      .map(({ name }) => `SELECT pg_drop_replication_slot(${escapeLiteral(name)});`),
-    ...publications
-      .filter(({ name }) => !ours.has(name))
-      .map(({ name }) => `DROP PUBLICATION ${escapeIdentifier(name)};`),
+      .map(({ name }) => `SELECT pg_drop_replication_slot(${quoteString(name)});`),
+    ...publications.filter(({ name }) => !ours.has(name)).map(({ name }) => `DROP PUBLICATION ${quoteName(name)};`),
   ]
   const remedies = [
     ...(ours.size + topics.length + groups.length > 0 ? ['millrace reset topics'] : []),

@@ -1,7 +1,7 @@
 // test/e2e/changes.test: every kind of row change, and every kind of name, ends in the same rows.
 // What is equal is for verify to say.
 
-import { escapeIdentifier as quote } from 'pg'
+import { quoteName as quote } from '../../postgres/client/quote.ts'
 import { oddNames } from '../support/fixtures/odd-names.ts'
 import { testSeed } from '../support/harness/seed.ts'
 import { assert, suite } from '../support/harness/suite.ts'

@@ -1,7 +1,7 @@
 // test/e2e/values.test: every kind of value is in ClickHouse exactly what it is in Postgres.
 // Postgres and ClickHouse each spell their own values; nothing of the encoder is used.
 
-import { escapeIdentifier as quote } from 'pg'
+import { quoteName as quote } from '../../postgres/client/quote.ts'
 import { type TypeCase, valueTypes } from '../support/fixtures/postgres-values.ts'
 import {
   createStrict,

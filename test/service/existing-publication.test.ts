@@ -2,6 +2,7 @@
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { type Client, connect, disconnect } from '../../postgres/client/client.ts'
+import { quoteName } from '../../postgres/client/quote.ts'
 import type { Check } from '../../postgres/preflight/check.ts'
 import { applyFixes, preflight } from '../../postgres/preflight/preflight.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
@@ -46,7 +47,7 @@ CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE "b ""x""" (LIKE a INCLU
 CREATE TABLE c (LIKE a INCLUDING ALL); CREATE TABLE d (LIKE a INCLUDING ALL);
 CREATE TABLE r (LIKE a INCLUDING ALL) PARTITION BY RANGE (id);
 CREATE TABLE r0 PARTITION OF r FOR VALUES FROM (0) TO (10); CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (10) TO (20);
-${names.map(name => `ALTER TABLE "${name.replaceAll('"', '""')}" REPLICA IDENTITY FULL`).join('; ')}`
+${names.map(name => `ALTER TABLE ${quoteName(name)} REPLICA IDENTITY FULL`).join('; ')}`
 const whole = `publish_via_partition_root = true, publish_generated_columns = stored`
 
 /** All checks that did not pass, by name. */

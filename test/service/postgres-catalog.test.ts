@@ -3,6 +3,7 @@
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { isPrintedOnce } from '../../contract/types.ts'
 import { readTables, replicatedColumns, type SourceTable } from '../../postgres/catalog/catalog.ts'
+import { quoteName } from '../../postgres/client/quote.ts'
 import { captureTables } from '../../producer/capture/tables.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
 import { typeCases, valueTypes } from '../support/fixtures/postgres-values.ts'
@@ -171,10 +172,9 @@ test('names of every kind come as they are', async () => {
     "a'b",
     '%s',
   ]
-  const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
   for (const name of names) {
-    await db.sql(`CREATE SCHEMA ${quoted(name)}`)
-    await db.sql(`CREATE TABLE ${quoted(name)}.${quoted(name)} (${quoted(name)} int PRIMARY KEY)`)
+    await db.sql(`CREATE SCHEMA ${quoteName(name)}`)
+    await db.sql(`CREATE TABLE ${quoteName(name)}.${quoteName(name)} (${quoteName(name)} int PRIMARY KEY)`)
   }
   const tables = await readAll()
   assert.equal(tables.map(({ schema }) => schema).sort(), [...names].sort())

@@ -2,6 +2,7 @@
 
 import { readTables } from '../../postgres/catalog/catalog.ts'
 import { connect, disconnect, query } from '../../postgres/client/client.ts'
+import { quoteName } from '../../postgres/client/quote.ts'
 import type { Check } from '../../postgres/preflight/check.ts'
 import { applyFixes, preflight, preflightResume } from '../../postgres/preflight/preflight.ts'
 import { checkReplication } from '../../postgres/preflight/replication-check.ts'
@@ -222,8 +223,7 @@ test('a slot of the name that stands in another database is named, and survives 
 })
 
 test('the publication has exactly the wanted tables and settings, says whose it is, and is never made over another', async () => {
-  for (const name of ['a', 'B "x"', 'c'])
-    await db.sql(`CREATE TABLE "${name.replaceAll('"', '""')}" (id int PRIMARY KEY, v int)`)
+  for (const name of ['a', 'B "x"', 'c']) await db.sql(`CREATE TABLE ${quoteName(name)} (id int PRIMARY KEY, v int)`)
   const name = 'A "p"'
   const tables = (...names: string[]) => names.map(each => ({ schema: 'public', name: each, kind: 'r' }))
   const comment = `O'Hara's \\ and "more"`

@@ -1,8 +1,8 @@
 // test/support/servers/clean: everything that a test file may have left in servers that others use after it, removed.
 
-import { escapeIdentifier } from 'pg'
+import { quoteName, quoteString } from '../../../postgres/client/quote.ts'
 import { connectClickhouse } from '../../../clickhouse/client.ts'
-import { quoteName } from '../../../clickhouse/quote.ts'
+import { quoteName as quoteClickhouse } from '../../../clickhouse/quote.ts'
 import { deleteTopics, listTopics } from '../../../kafka/client/admin.ts'
 import { connectKafka } from '../../../kafka/client/cluster.ts'
 import { query, withClient } from '../../../postgres/client/client.ts'
@@ -37,19 +37,18 @@ async function cleanPostgres(url: string): Promise<void> {
     for (const { gid, database } of prepared) {
       const own = new URL(url)
       own.pathname = `/${database}`
-      await withClient(own.href, inside => query(inside, `ROLLBACK PREPARED '${gid.replaceAll("'", "''")}'`))
+      await withClient(own.href, inside => query(inside, `ROLLBACK PREPARED ${quoteString(gid)}`))
     }
     const databases = await query<{ name: string }>(
       client,
       "SELECT datname AS name FROM pg_database WHERE NOT datistemplate AND datname <> current_database() AND datname <> 'postgres'",
     )
-    for (const { name } of databases) await query(client, `DROP DATABASE ${escapeIdentifier(name)} WITH (FORCE)`)
+    for (const { name } of databases) await query(client, `DROP DATABASE ${quoteName(name)} WITH (FORCE)`)
     const roles = await query<{ name: string }>(
       client,
       "SELECT rolname AS name FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> current_user",
     )
-    for (const { name } of roles)
-      await query(client, `DROP OWNED BY ${escapeIdentifier(name)}; DROP ROLE ${escapeIdentifier(name)}`)
+    for (const { name } of roles) await query(client, `DROP OWNED BY ${quoteName(name)}; DROP ROLE ${quoteName(name)}`)
   })
 }
 
@@ -73,9 +72,9 @@ async function cleanClickhouse(url: string): Promise<void> {
     const databases = await clickhouse.rows<{ name: string }>(
       "SELECT name FROM system.databases WHERE name NOT IN ('system', 'default', 'INFORMATION_SCHEMA', 'information_schema')",
     )
-    for (const { name } of databases) await clickhouse.command(`DROP DATABASE ${quoteName(name)} SYNC`)
+    for (const { name } of databases) await clickhouse.command(`DROP DATABASE ${quoteClickhouse(name)} SYNC`)
     const tables = await clickhouse.rows<{ name: string }>("SELECT name FROM system.tables WHERE database = 'default'")
-    for (const { name } of tables) await clickhouse.command(`DROP TABLE default.${quoteName(name)} SYNC`)
+    for (const { name } of tables) await clickhouse.command(`DROP TABLE default.${quoteClickhouse(name)} SYNC`)
   } finally {
     await clickhouse.close()
   }

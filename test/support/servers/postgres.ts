@@ -1,7 +1,8 @@
 // test/support/servers/postgres: databases of one test's own on a real Postgres.
 
+import { quoteName } from '../../../postgres/client/quote.ts'
 import { randomBytes } from 'node:crypto'
-import pg, { escapeIdentifier } from 'pg'
+import pg from 'pg'
 import { type Client, connect, query, withClient } from '../../../postgres/client/client.ts'
 import { waitUntil } from '../../../runtime/wait.ts'
 
@@ -82,7 +83,7 @@ async function dropDatabase(admin: Client, name: string): Promise<void> {
     return left.length === 0
   }
   if (!(await waitUntil(gone, { timeoutMs: 10_000 }))) throw new Error(`slots of ${name} are still in use`)
-  await query(admin, `DROP DATABASE ${escapeIdentifier(name)} WITH (FORCE)`)
+  await query(admin, `DROP DATABASE ${quoteName(name)} WITH (FORCE)`)
 }
 
 /** Waits until the condition holds, and fails with `what` when it does not in time. */
