@@ -5,7 +5,14 @@ import { reservedColumns, topicName } from '../../contract/names.ts'
 import { tableName } from '../../contract/table.ts'
 import { mapType } from '../../contract/types.ts'
 import type { MemberFacts, TableFacts } from '../../postgres/catalog/facts.ts'
-import { quoteName, quoteTable } from '../../postgres/client/quote.ts'
+import {
+  quoteName,
+  quoteOnly,
+  quoteReplicationName,
+  quoteReplicationString,
+  quoteString,
+  quoteTable,
+} from '../../postgres/client/quote.ts'
 import { compareMembers } from '../../producer/catalog/compare-members.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
@@ -84,6 +91,10 @@ test('topics of two tables never differ only in what Kafka takes for the same', 
 test('a name in a statement to be pasted is one identifier on one line', () => {
   assert.is(quoteTable({ schema: 'public', name: 'x"; DROP TABLE y; --' }), '"public"."x""; DROP TABLE y; --"')
   assert.is(quoteName('a\nb\\c"'), 'U&"a\\000Ab\\\\c"""')
+  assert.is(quoteOnly({ schema: 'a', name: 'b', kind: 'r' }), 'ONLY "a"."b"')
+  assert.is(quoteOnly({ schema: 'a', name: 'b', kind: 'p' }), '"a"."b"')
+  assert.equal([quoteString("it's"), quoteString("\\it's")], ["'it''s'", "E'\\\\it''s'"])
+  assert.equal([quoteReplicationName('a\nb"'), quoteReplicationString("\\'")], ['"a\nb"""', "'\\'''"])
   const member: MemberFacts = {
     ...{ oid: 8, schema: 'public', name: 'x; DROP TABLE y; --', kind: 'r', persistence: 'p', identity: 'd' },
     ...{ link: '1', file: 1, toast: 1 },
