@@ -1,11 +1,11 @@
 // test/support/servers/clean: everything that a test file may have left in servers that others use after it, removed.
 
-import { quoteName, quoteString } from '../../../postgres/client/quote.ts'
 import { connectClickhouse } from '../../../clickhouse/client.ts'
 import { quoteName as quoteClickhouse } from '../../../clickhouse/quote.ts'
 import { deleteTopics, listTopics } from '../../../kafka/client/admin.ts'
 import { connectKafka } from '../../../kafka/client/cluster.ts'
 import { query, withClient } from '../../../postgres/client/client.ts'
+import { quoteName, quoteString } from '../../../postgres/client/quote.ts'
 import { createLog } from '../../../runtime/log.ts'
 import { waitUntil } from '../../../runtime/wait.ts'
 import type { Endpoints } from '../../../stack/component.ts'

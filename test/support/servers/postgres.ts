@@ -1,9 +1,9 @@
 // test/support/servers/postgres: databases of one test's own on a real Postgres.
 
-import { quoteName } from '../../../postgres/client/quote.ts'
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { type Client, connect, query, withClient } from '../../../postgres/client/client.ts'
+import { quoteName } from '../../../postgres/client/quote.ts'
 import { waitUntil } from '../../../runtime/wait.ts'
 
 export interface TestDatabase {
