@@ -1,4 +1,4 @@
-// test/service/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
+// test/long/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
 
 import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
 import { deleteTopics, ensureTopic } from '../../kafka/client/admin.ts'
