@@ -1,4 +1,5 @@
-// test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do everything.
+// test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do
+// everything.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'

@@ -69,7 +69,8 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   await Promise.all([pipeline.producer.kill(), pipeline.consumer.kill()])
   assert.not.ok(pipeline.producer.log.includes('loaded'), 'the load was cut off')
   await pipeline.sql('DELETE FROM public.many WHERE id % 2 = 0')
-  // The consumer takes it up while it is half removed, and must not wait for its topics once there is another.
+  // The consumer takes it up while it is half removed, and must not wait for its topics once there
+  // is another.
   const kafka = await connectTo(services.endpoints.kafka!)
   await deleteTopics(kafka, await listTopics(kafka, `${pipeline.name}.1.`))
   await kafka.close()

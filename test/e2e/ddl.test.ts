@@ -1,4 +1,5 @@
-// test/e2e/ddl: what is done to captured tables while they are streamed, or while nobody looks, never ends in rows that are wrong unseen.
+// test/e2e/ddl: what is done to captured tables while they are streamed, or while nobody looks,
+// never ends in rows that are wrong unseen.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'

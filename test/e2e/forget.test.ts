@@ -1,4 +1,5 @@
-// test/e2e/forget.test: a person is erased, and what is left of them is named; generations are listed and dropped.
+// test/e2e/forget.test: a person is erased, and what is left of them is named; generations are
+// listed and dropped.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

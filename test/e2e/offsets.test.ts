@@ -1,5 +1,6 @@
-// test/e2e/offsets.test: committed offsets, changelogs and topics that no longer fit each other: exact again, or a halt by name.
-// One pipeline for all; each test leaves it consistent for the next. More of them are in long/offsets.
+// test/e2e/offsets.test: committed offsets, changelogs and topics that no longer fit each other:
+// exact again, or a halt by name. One pipeline for all; each test leaves it consistent for the
+// next. More of them are in long/offsets.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { SummedSales } from '../support/oracles/summed-sales.ts'

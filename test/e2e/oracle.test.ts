@@ -1,5 +1,5 @@
-// test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what Postgres computes from the rows.
-// `TEST_SEED` repeats a run, except that it is another day.
+// test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what
+// Postgres computes from the rows. `TEST_SEED` repeats a run, except that it is another day.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { backfill } from '../../generator/database/backfill.ts'

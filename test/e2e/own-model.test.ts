@@ -1,4 +1,5 @@
-// test/e2e/own-model.test: the model that docs/how-to/write-a-model.md makes, from its very text, is right through every kind of change.
+// test/e2e/own-model.test: the model that docs/how-to/write-a-model.md makes, from its very text,
+// is right through every kind of change.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -1,5 +1,5 @@
-// test/e2e/personal.test: what is planted in personal columns is nowhere downstream, whichever way it comes.
-// The search is tried on a pipeline that keeps everything, where it must find all of it.
+// test/e2e/personal.test: what is planted in personal columns is nowhere downstream, whichever way
+// it comes. The search is tried on a pipeline that keeps everything, where it must find all of it.
 
 import { createHmac } from 'node:crypto'
 import { assert, suite, until } from '../support/harness/suite.ts'

@@ -16,7 +16,10 @@ test.after(() => services?.stop())
 const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} REPLICA IDENTITY FULL;`).join(' ')
 const fine = `CREATE TABLE public.fine (id int PRIMARY KEY); ${full('public.fine')}`
 
-/** Asserts that the producer ends with 2, that its message names every part, and that it left no slot and no publication. */
+/**
+ * Asserts that the producer ends with 2, that its message names every part, and that it left no
+ * slot and no publication.
+ */
 async function assertRefused(options: PipelineOptions, ...parts: readonly (string | RegExp)[]): Promise<void> {
   await using pipeline = await startPipeline(services, { ...options, start: false })
   pipeline.producer.start()

@@ -1,4 +1,5 @@
-// test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held against the tables.
+// test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held
+// against the tables.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { type Generation, generationsTopic } from '../../contract/generation.ts'

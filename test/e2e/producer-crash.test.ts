@@ -1,5 +1,5 @@
-// test/e2e/producer-crash: kill -9 of the producer while it loads and while it streams; topics hold every change once.
-// `TEST_SEED` repeats a run.
+// test/e2e/producer-crash: kill -9 of the producer while it loads and while it streams; topics hold
+// every change once. `TEST_SEED` repeats a run.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
@@ -23,7 +23,10 @@ CREATE TABLE accounts (id bigint PRIMARY KEY, branch int NOT NULL, balance numer
 ALTER TABLE accounts REPLICA IDENTITY FULL`
 const tables = { 'public.accounts': { partitionKey: ['branch'], partitions: 4 } }
 
-/** Statements that move money between rows, move rows between partitions, and make and end rows; the sum stays. */
+/**
+ * Statements that move money between rows, move rows between partitions, and make and end rows; the
+ * sum stays.
+ */
 function statement(random: Random): string {
   const [a, b] = [random.integer(1, 500), random.integer(1, 500)]
   return random.pick([

@@ -1,4 +1,5 @@
-// test/e2e/producer-outage: the producer while Postgres or Kafka is away, and while it waits for somebody else.
+// test/e2e/producer-outage: the producer while Postgres or Kafka is away, and while it waits for
+// somebody else.
 
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'
 import { startTcpProxy } from '../support/faults/tcp-proxy.ts'

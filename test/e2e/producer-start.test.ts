@@ -1,4 +1,5 @@
-// test/e2e/producer-start.test: a producer starts on a slot, topics, settings or a source that are not as they were left.
+// test/e2e/producer-start.test: a producer starts on a slot, topics, settings or a source that are
+// not as they were left.
 
 import { rename, rm } from 'node:fs/promises'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
@@ -36,7 +37,10 @@ async function refusedStart(run: CaptureRun): Promise<string> {
   return run.worker.tail()
 }
 
-/** Loads anew beside generation 1, as every message here says, and asserts that it holds what there is. */
+/**
+ * Loads anew beside generation 1, as every message here says, and asserts that it holds what there
+ * is.
+ */
 async function assertLoadsAnew(run: CaptureRun): Promise<void> {
   await using fresh = run.producer('--new-generation')
   fresh.start()

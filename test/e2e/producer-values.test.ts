@@ -1,4 +1,5 @@
-// test/e2e/producer-values: what avsc reads from the topics is what Postgres prints, for every type and hard value.
+// test/e2e/producer-values: what avsc reads from the topics is what Postgres prints, for every type
+// and hard value.
 
 import type { Column, Table } from '../../contract/table.ts'
 import { valueTypes } from '../support/fixtures/postgres-values.ts'

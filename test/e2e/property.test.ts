@@ -1,5 +1,5 @@
-// test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal after each burst.
-// `TEST_SEED` repeats a run.
+// test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal
+// after each burst. `TEST_SEED` repeats a run.
 
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'

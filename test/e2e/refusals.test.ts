@@ -1,5 +1,6 @@
-// test/e2e/refusals.test: values that cannot be represented are named and set aside or stopped at, and nothing else is touched.
-// Which rows are fine is said by predicates in Postgres, not by the encoder.
+// test/e2e/refusals.test: values that cannot be represented are named and set aside or stopped at,
+// and nothing else is touched. Which rows are fine is said by predicates in Postgres, not by the
+// encoder.
 
 import { createHash } from 'node:crypto'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -75,7 +76,10 @@ const fill = ({ table, fine, refused }: Limited, shift = 0) =>
     ([index, value]) => `INSERT INTO public.${table} VALUES (${index + 1 + shift}, '${value}', 'note ü ${index}');`,
   )
 
-/** Asserts that ClickHouse holds exactly the rows that it can, and that the verification names exactly the others. */
+/**
+ * Asserts that ClickHouse holds exactly the rows that it can, and that the verification names
+ * exactly the others.
+ */
 async function assertRepresentable(pipeline: Pipeline, step: string): Promise<void> {
   await pipeline.settle()
   const { tables } = await pipeline.verify()

@@ -1,5 +1,5 @@
-// test/e2e/replicate.test: a database that the project has never seen is replicated without a model.
-// The schema stands for somebody else's application.
+// test/e2e/replicate.test: a database that the project has never seen is replicated without a
+// model. The schema stands for somebody else's application.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'
@@ -13,7 +13,10 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** A clinic's appointments: partitions, composite keys, enums, domains, arrays, documents, generated columns, names of all kinds. */
+/**
+ * A clinic's appointments: partitions, composite keys, enums, domains, arrays, documents, generated
+ * columns, names of all kinds.
+ */
 const schema = `
 CREATE SCHEMA klinik; CREATE SCHEMA "Ärzte & Räume";
 CREATE TYPE klinik.dringlichkeit AS ENUM ('niedrig', 'normal', 'très urgent', '緊急');

@@ -1,4 +1,5 @@
-// test/e2e/reset.test: each part is destroyed by its name only, never under a running service, and everything is equal afterwards.
+// test/e2e/reset.test: each part is destroyed by its name only, never under a running service, and
+// everything is equal afterwards.
 
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'

@@ -1,5 +1,6 @@
-// test/e2e/set-aside.test: what others write, and what only ClickHouse refuses, is named or set aside, once, and moves nothing else.
-// The foreign records are written by kafkajs; what a changelog refuses is said by a constraint upon it.
+// test/e2e/set-aside.test: what others write, and what only ClickHouse refuses, is named or set
+// aside, once, and moves nothing else. The foreign records are written by kafkajs; what a changelog
+// refuses is said by a constraint upon it.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,7 +28,10 @@ const setup = `CREATE TABLE public.sales (id int PRIMARY KEY, amount numeric(10,
 const toDeadLetters = { 'public.*': { onError: 'dead-letter' } }
 const topicOf = ({ name }: Pipeline) => `${name}.1.public.sales`
 
-/** The value of a record under an unknown schema, as another team's producer writes it: its first field is a time in µs. */
+/**
+ * The value of a record under an unknown schema, as another team's producer writes it: its first
+ * field is a time in µs.
+ */
 function foreignAvro(): Buffer {
   const writer = new AvroWriter()
   writer.byte(0)

@@ -1,5 +1,6 @@
-// test/long/compose.test: our services run as docker-compose.yml says, in the order it says, and stop cleanly.
-// The three servers are local ones; only addresses, ports and directories are translated.
+// test/long/compose.test: our services run as docker-compose.yml says, in the order it says, and
+// stop cleanly. The three servers are local ones; only addresses, ports and directories are
+// translated.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -13,7 +14,8 @@ import { readCompose } from '../support/servers/compose.ts'
 import { Container, type Place } from '../support/servers/container.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
-// The local servers ask for no password, and ClickHouse then takes none. A short history is as good as a long one here.
+// The local servers ask for no password, and ClickHouse then takes none. A short history is as good
+// as a long one here.
 const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '', HISTORY_ORDERS: '3000' })
 const own = Object.keys(file).filter(name => file[name]!.build !== undefined)
 const started = new Map<string, Container>()

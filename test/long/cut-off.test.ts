@@ -1,4 +1,5 @@
-// test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing that is wrong, and is finished by a further call.
+// test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing
+// that is wrong, and is finished by a further call.
 
 import { join } from 'node:path'
 import { openConnections, type PipelineConnections } from '../../cli/connections.ts'
@@ -60,7 +61,10 @@ async function stop({ producer, consumer }: Pipeline): Promise<void> {
   await Promise.all([producer, consumer].map(worker => worker.running && worker.stop()))
 }
 
-/** The first steps of what `plan` does, in this process; what it holds goes as if the process had been killed. */
+/**
+ * The first steps of what `plan` does, in this process; what it holds goes as if the process had
+ * been killed.
+ */
 async function firstSteps(
   { directory }: Pipeline,
   count: number,
@@ -85,7 +89,10 @@ async function firstSteps(
   }
 }
 
-/** Starts whatever an operator would start who does not know of the cut: it goes on right, or stops by name. */
+/**
+ * Starts whatever an operator would start who does not know of the cut: it goes on right, or stops
+ * by name.
+ */
 async function startUnaware(pipeline: Pipeline): Promise<'went on' | 'refused'> {
   pipeline.start()
   try {

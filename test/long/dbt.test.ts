@@ -1,4 +1,5 @@
-// test/long/dbt.test: `dbt build` finds all to be true that the dbt project says of the model. That it is the model's own: service/analysts.
+// test/long/dbt.test: `dbt build` finds all to be true that the dbt project says of the model. That
+// it is the model's own: service/analysts.
 
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// test/long/existing-publication: a pipeline whose role may replicate and read, and nothing else, on a publication that others made.
+// test/long/existing-publication: a pipeline whose role may replicate and read, and nothing else,
+// on a publication that others made.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

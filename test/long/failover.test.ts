@@ -1,4 +1,5 @@
-// test/long/failover: a producer at work while the address of its source goes over to a promoted standby.
+// test/long/failover: a producer at work while the address of its source goes over to a promoted
+// standby.
 
 import { parseLsn } from '../../contract/position.ts'
 import { query, withClient } from '../../postgres/client/client.ts'
@@ -39,7 +40,10 @@ const portOf = (url: string) => Number(new URL(url).port)
 const add = (first: number, note: string) =>
   `INSERT INTO public.items SELECT i, '${note}' FROM generate_series(${first}, ${first + 99}) i`
 
-/** A producer that streams from a primary, and the primary's standby, which has the producer's slot as some managers of failovers keep it. */
+/**
+ * A producer that streams from a primary, and the primary's standby, which has the producer's slot
+ * as some managers of failovers keep it.
+ */
 async function startPair(): Promise<{ run: CaptureRun; standby: Standby }> {
   const run = await prepareCapture(services, { setup, port: address.port })
   run.worker.start()

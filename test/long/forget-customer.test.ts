@@ -1,5 +1,5 @@
-// test/long/forget-customer.test: a customer of the shop is erased everywhere while the shop goes on.
-// Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+// test/long/forget-customer.test: a customer of the shop is erased everywhere while the shop goes
+// on. Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
 
 import { createHmac } from 'node:crypto'
 import { readdirSync } from 'node:fs'

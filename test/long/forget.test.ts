@@ -1,5 +1,6 @@
-// test/long/forget: a person who is forgotten by a command that is killed, wherever that is, is gone once it has been called again.
-// Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+// test/long/forget: a person who is forgotten by a command that is killed, wherever that is, is
+// gone once it has been called again. Looks into the files of Kafka and ClickHouse by itself,
+// besides what the command proves.
 
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +19,10 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** What the command says just before it is killed; in the first round it waits for a lock in the midst of its transaction. */
+/**
+ * What the command says just before it is killed; in the first round it waits for a lock in the
+ * midst of its transaction.
+ */
 const cuts = [
   undefined,
   /erased in Postgres/,

@@ -1,4 +1,5 @@
-// test/long/kafka-security: TLS with a verified certificate, logins by password and by certificate, and permissions that are missing.
+// test/long/kafka-security: TLS with a verified certificate, logins by password and by certificate,
+// and permissions that are missing.
 
 import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
 import { deleteTopics, ensureTopic } from '../../kafka/client/admin.ts'
@@ -175,7 +176,9 @@ test('what the cluster says of its brokers does not lead unencrypted to another 
   await strict.close()
 })
 
-/** A producer as a process, with these settings of Kafka, that has brought one row into its topic. */
+/**
+ * A producer as a process, with these settings of Kafka, that has brought one row into its topic.
+ */
 async function capture(kafka: object): Promise<void> {
   const setup = 'CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL'
   await using run = await prepareCapture(services, { setup, kafka: { ...kafka, partitions: 1 } })

@@ -1,5 +1,6 @@
-// test/long/members.test: three consumers of one generation under a hundred faults of consumers, ClickHouse and Kafka, with the sales model.
-// `TEST_FAULTS` sets how many (default 100), `TEST_SEED` repeats their order and the pauses.
+// test/long/members.test: three consumers of one generation under a hundred faults of consumers,
+// ClickHouse and Kafka, with the sales model. `TEST_FAULTS` sets how many (default 100),
+// `TEST_SEED` repeats their order and the pauses.
 
 import { backfill } from '../../generator/database/backfill.ts'
 import { Random } from '../../generator/shop/random.ts'

@@ -1,5 +1,6 @@
-// test/long/offsets.test: what is left of ClickHouse or of the offsets after an accident: exact again, or a halt by name and a way out that works.
-// One pipeline for all; each test leaves it consistent for the next.
+// test/long/offsets.test: what is left of ClickHouse or of the offsets after an accident: exact
+// again, or a halt by name and a way out that works. One pipeline for all; each test leaves it
+// consistent for the next.
 
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'

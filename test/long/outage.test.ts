@@ -1,4 +1,5 @@
-// test/long/outage: Kafka and ClickHouse are away for a while. Services that nobody starts again are there afterwards.
+// test/long/outage: Kafka and ClickHouse are away for a while. Services that nobody starts again
+// are there afterwards.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { assert, suite, until } from '../support/harness/suite.ts'

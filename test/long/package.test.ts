@@ -1,4 +1,5 @@
-// test/long/package.test: the packed package, installed elsewhere without optional packages, works between given servers.
+// test/long/package.test: the packed package, installed elsewhere without optional packages, works
+// between given servers.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,5 @@
-// test/long/producer-away: the producer while Postgres or Kafka is away or frozen, where it takes its time to show.
+// test/long/producer-away: the producer while Postgres or Kafka is away or frozen, where it takes
+// its time to show.
 
 import { readState } from '../../stack/state.ts'
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'

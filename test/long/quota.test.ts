@@ -1,4 +1,5 @@
-// test/long/quota.test: a quota of ClickHouse that is smaller than what preparing and recovering take: everything goes on, and counts once.
+// test/long/quota.test: a quota of ClickHouse that is smaller than what preparing and recovering
+// take: everything goes on, and counts once.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'

@@ -1,4 +1,5 @@
-// test/long/repeated: what the everyday run does at random, or with many rows, done four times as much.
+// test/long/repeated: what the everyday run does at random, or with many rows, done four times as
+// much.
 
 import { startProgram } from '../support/harness/program.ts'
 import { assert, suite } from '../support/harness/suite.ts'

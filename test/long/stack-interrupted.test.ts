@@ -1,4 +1,5 @@
-// test/long/stack-interrupted.test: what `up` finds when it was killed itself, or when the machine is not as it should be.
+// test/long/stack-interrupted.test: what `up` finds when it was killed itself, or when the machine
+// is not as it should be.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -36,7 +37,8 @@ async function refusal(work: Promise<unknown>): Promise<MillraceError> {
 
 test('up killed at any moment of a first start is finished by the next', async () => {
   const directory = join(root, 'killed')
-  // Spread over checking, building directories, starting and waiting; the next run goes on where the last one ended.
+  // Spread over checking, building directories, starting and waiting; the next run goes on where
+  // the last one ended.
   for (const afterMs of [800, 1_100, 1_500, 2_200]) {
     const { pid, ended } = startCommand(['-d', directory, 'up'])
     await Promise.race([ended, pause(afterMs)])

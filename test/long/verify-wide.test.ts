@@ -1,4 +1,5 @@
-// test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any other.
+// test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any
+// other.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { assertEqual, read, startStanding } from '../support/pipelines/standing-warehouse.ts'

@@ -36,7 +36,8 @@ test('tables and the reports that rest are told right; those that move are neith
     for (const [name, { differing }] of Object.entries(result.tables)) assert.is(differing, 0, name)
     const state = (name: string) => result.reports[name]!.state
     assert.equal(['customer_retention', 'customer_cohorts', 'shipping_lag'].map(state), ['equal', 'equal', 'equal'])
-    // By chance a look may find it as it was at the snapshot; otherwise it is undecided for the one day that moves.
+    // By chance a look may find it as it was at the snapshot; otherwise it is undecided for the one
+    // day that moves.
     const { keys } = result.reports.daily_sales_stats!
     assert.equal([...new Set(['2024-11-02', ...keys.map(({ key }) => key)])], ['2024-11-02'])
     assert.not.ok(Object.values(result.reports).some(report => report.state === 'different'))

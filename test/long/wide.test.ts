@@ -1,4 +1,5 @@
-// test/long/wide.test: a table of nearly as many columns as Postgres allows loads, follows, is compared and read, and holds up no other.
+// test/long/wide.test: a table of nearly as many columns as Postgres allows loads, follows, is
+// compared and read, and holds up no other.
 
 import { join } from 'node:path'
 import { startCommand } from '../support/harness/program.ts'

@@ -1,4 +1,5 @@
-// test/service/analysts.test: what tools are given works with the roles they are given: rights, limits, guides, dashboards.
+// test/service/analysts.test: what tools are given works with the roles they are given: rights,
+// limits, guides, dashboards.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -94,7 +95,10 @@ test('no role lifts its limits; a query that is too large fails instead of being
   await assert.rejects(() => warehouse.as(name).rows(`SELECT number FROM numbers(${resultRows + 1})`), /max rows/)
 })
 
-/** What tools set for each query or session, by their documentation; any of it would fail with readonly = 1. */
+/**
+ * What tools set for each query or session, by their documentation; any of it would fail with
+ * readonly = 1.
+ */
 const toolSettings = {
   // clickhouse-go under Grafana's plug-in, whose default is a timeout of 60 s.
   grafana: { max_execution_time: 65 },
@@ -134,7 +138,8 @@ test('a view means the same whatever a tool has set for its session', async () =
             settings,
           ),
       )
-    // Ages of open orders grow from read to read, so a hostile read counts between two plain ones that agree.
+    // Ages of open orders grow from read to read, so a hostile read counts between two plain ones
+    // that agree.
     let [before, between, after] = [await hash({}), await hash(hostile), await hash({})]
     while (before !== after) [before, between, after] = [after, await hash(hostile), await hash({})]
     assert.is(between, before, `${database}.${name}`)

@@ -1,4 +1,5 @@
-// test/service/batches.test: a batch that is tried out on a copy of its table, and one that is recovered.
+// test/service/batches.test: a batch that is tried out on a copy of its table, and one that is
+// recovered.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'

@@ -1,4 +1,5 @@
-// test/service/checks.test: the checks of the sales reports compute in Postgres what was worked out by hand.
+// test/service/checks.test: the checks of the sales reports compute in Postgres what was worked out
+// by hand.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -61,7 +62,8 @@ test('a time zone that a configuration may name cuts days alike in Postgres and 
   const alsoKnown = await clickhouse.rows<{ name: string }>('SELECT time_zone AS name FROM system.time_zones')
   const inBoth = alsoKnown.map(({ name }) => name).filter(name => known.some(each => each.name === name))
   const from = '2020-01-01 00:30:00'
-  // Nine days and seven hours apart, and on both sides of midnight at each change of clocks in Berlin.
+  // Nine days and seven hours apart, and on both sides of midnight at each change of clocks in
+  // Berlin.
   const moments = [...Array(250).keys()].map(step => Date.parse(`${from}Z`) / 1000 + step * 220 * 3600)
   const changes = ['2025-03-29 22:59:59', '2025-03-29 23:00:00', '2025-03-30 21:59:59', '2025-03-30 22:00:00']
   changes.push('2025-10-25 21:59:59', '2025-10-25 22:00:00', '2025-10-26 22:59:59', '2025-10-26 23:00:00')

@@ -1,5 +1,5 @@
-// test/service/clickhouse-tls: ClickHouse behind TLS, with a certificate of a private authority and one that the client shows.
-// TLS is ended by a relay in front of a real server.
+// test/service/clickhouse-tls: ClickHouse behind TLS, with a certificate of a private authority and
+// one that the client shows. TLS is ended by a relay in front of a real server.
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'

@@ -1,4 +1,5 @@
-// test/service/dead-letters.test: what the consumer sets aside is in its topic once, and cut where it is too large for it.
+// test/service/dead-letters.test: what the consumer sets aside is in its topic once, and cut where
+// it is too large for it.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { openDeadLetters } from '../../consumer/insert/dead-letter.ts'

@@ -1,4 +1,5 @@
-// test/service/droppable: what ClickHouse and Postgres would refuse to drop is told beforehand, and the way out that is told is one.
+// test/service/droppable: what ClickHouse and Postgres would refuse to drop is told beforehand, and
+// the way out that is told is one.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'

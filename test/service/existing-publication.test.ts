@@ -1,4 +1,5 @@
-// test/service/existing-publication: a publication that others made is verified as it is, by a role that may alter none of it.
+// test/service/existing-publication: a publication that others made is verified as it is, by a role
+// that may alter none of it.
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { type Client, connect, disconnect } from '../../postgres/client/client.ts'
@@ -58,7 +59,10 @@ async function faults(publication: string, tables: Record<string, object> = { 'p
   return checks.filter(({ state, name }) => state !== 'pass' && name !== 'partitions')
 }
 
-/** What is found of the publication alone; what it says mends it, run by a superuser, and only by one. */
+/**
+ * What is found of the publication alone; what it says mends it, run by a superuser, and only by
+ * one.
+ */
 async function assertMended(publication: string, tables?: Record<string, object>): Promise<string> {
   const [check, ...others] = await faults(publication, tables)
   assert.equal([check!.name, check!.state, others], ['publication', 'fail', []])

@@ -1,4 +1,5 @@
-// test/service/export.test: `millrace export` gives exactly the rows of a view, whole or not at all.
+// test/service/export.test: `millrace export` gives exactly the rows of a view, whole or not at
+// all.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// test/service/generator-api.test: the generator's HTTP API on a real Postgres, by hand and by what its own description allows and forbids.
+// test/service/generator-api.test: the generator's HTTP API on a real Postgres, by hand and by what
+// its own description allows and forbids.
 
 import { readdirSync } from 'node:fs'
 import fc from 'fast-check'

@@ -228,7 +228,8 @@ test('life survives a Postgres that goes away and comes back, a scenario with it
 
 test('a scenario whose end is lost with the connection ends once more', async () => {
   const database = await shop(300)
-  // The first price that goes up belongs to the end of the sale. Sequences count what is rolled back, too.
+  // The first price that goes up belongs to the end of the sale. Sequences count what is rolled
+  // back, too.
   await database.sql(`CREATE SEQUENCE public.rises`)
   await database.sql(`CREATE TABLE public.before AS SELECT product_id, price FROM shop.products WHERE category_id = 12`)
   await database.sql(`CREATE TABLE public.restored (product_id bigint)`)

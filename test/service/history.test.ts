@@ -1,5 +1,5 @@
-// test/service/history.test: versions of rows from a changelog, in whatever order and however often it is written.
-// What is expected is replayed here, change by change.
+// test/service/history.test: versions of rows from a changelog, in whatever order and however often
+// it is written. What is expected is replayed here, change by change.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
@@ -52,7 +52,10 @@ const lsnText = (lsn: number) =>
   `${Math.floor(lsn / 2 ** 32).toString(16)}/${(lsn % 2 ** 32).toString(16)}`.toUpperCase()
 const keyOf = ({ region, n }: { region: string; n: number }) => `${region}|${n}`
 
-/** Transactions of up to six changes on few keys; commit times mostly grow, at times stand still or step back. */
+/**
+ * Transactions of up to six changes on few keys; commit times mostly grow, at times stand still or
+ * step back.
+ */
 function randomEvents(random: Random): Event[] {
   const keys = ["o'k", 'a', 'ü'].flatMap(region => [1, 2].map(n => ({ region, n })))
   const events: Event[] = keys.slice(0, 4).map((key, ordinal) => ({ ...key, state: 'first', lsn: 99, ordinal, at: 0 }))

@@ -1,4 +1,5 @@
-// test/service/import.test: files of visits into a real Postgres: each line once, whatever happens on the way.
+// test/service/import.test: files of visits into a real Postgres: each line once, whatever happens
+// on the way.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { appendFile, open, rename } from 'node:fs/promises'

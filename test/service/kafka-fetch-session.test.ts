@@ -1,4 +1,5 @@
-// test/service/kafka-fetch-session: a fetcher that follows partitions, with a session at the broker, after losing one, and without.
+// test/service/kafka-fetch-session: a fetcher that follows partitions, with a session at the
+// broker, after losing one, and without.
 
 import { Kafka, logLevel, type Producer } from 'kafkajs'
 import { Random } from '../../generator/shop/random.ts'
@@ -173,7 +174,10 @@ interface Followed {
   next: number
 }
 
-/** Takes what was fetched, which must be what stands in the topic from where the partition has been read to. */
+/**
+ * Takes what was fetched, which must be what stands in the topic from where the partition has been
+ * read to.
+ */
 function take(followed: readonly Followed[], fetched: FetchedPartition, isNew: boolean): void {
   const place = followed.find(({ topic, partition }) => topic === fetched.topic && partition === fetched.partition)!
   const { records, fromOffset, end } = fetched
@@ -195,7 +199,10 @@ async function append(random: Random, followed: readonly Followed[]): Promise<vo
   for (const [topic, messages] of byTopic) await producer.send({ topic, messages })
 }
 
-/** Appends, fetches, seeks, leaves partitions out, gives up waiting and breaks sessions, all at random; at the end all has been read. */
+/**
+ * Appends, fetches, seeks, leaves partitions out, gives up waiting and breaks sessions, all at
+ * random; at the end all has been read.
+ */
 async function follow(random: Random, steps: number): Promise<void> {
   const followed: Followed[] = []
   for (const partitions of [5, 3]) {

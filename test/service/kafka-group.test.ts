@@ -1,4 +1,5 @@
-// test/service/kafka-group: two members of one group share partitions, and commits of a past generation are refused.
+// test/service/kafka-group: two members of one group share partitions, and commits of a past
+// generation are refused.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/client/admin.ts'

@@ -1,4 +1,5 @@
-// test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external registry.
+// test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external
+// registry.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'

@@ -1,4 +1,5 @@
-// test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the way.
+// test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the
+// way.
 
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { type IdempotentProducer, openProducer, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'

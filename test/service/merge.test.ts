@@ -1,4 +1,5 @@
-// test/service/merge.test: what stands in several parts is merged where merging makes rows fewer, and old tombstones are removed.
+// test/service/merge.test: what stands in several parts is merged where merging makes rows fewer,
+// and old tombstones are removed.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
@@ -129,7 +130,10 @@ interface Images {
   readonly partition?: number
 }
 
-/** A database with the tables of `visits`, and what inserts images of it under a token of their own, as the consumer does. */
+/**
+ * A database with the tables of `visits`, and what inserts images of it under a token of their own,
+ * as the consumer does.
+ */
 async function visitsWarehouse() {
   const database = uniqueName('tombstones')
   const own = await createWarehouse(services, database)

@@ -1,4 +1,5 @@
-// test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to the rows.
+// test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to
+// the rows.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { publish } from '../../clickhouse/publish.ts'

@@ -1,4 +1,5 @@
-// test/service/postgres-history: a stream goes on only in a history that holds what was captured, and from a slot that does not pass it.
+// test/service/postgres-history: a stream goes on only in a history that holds what was captured,
+// and from a slot that does not pass it.
 
 import { formatLsn } from '../../contract/position.ts'
 import type { ChangeStream } from '../../postgres/change-source.ts'

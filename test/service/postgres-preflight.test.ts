@@ -1,4 +1,5 @@
-// test/service/postgres-preflight: what keeps a source from being captured is named, and mended where SQL can.
+// test/service/postgres-preflight: what keeps a source from being captured is named, and mended
+// where SQL can.
 
 import { readTables } from '../../postgres/catalog/catalog.ts'
 import { connect, disconnect, query } from '../../postgres/client/client.ts'

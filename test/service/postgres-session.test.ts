@@ -1,4 +1,5 @@
-// test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on for ever.
+// test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on
+// for ever.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -75,7 +76,10 @@ test('a goodbye to a host that is gone ends soon, and so does what the signal cu
   assert.ok(performance.now() - started < 5_000)
 })
 
-/** A startup packet without one of its parameters. @see https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage) */
+/**
+ * A startup packet without one of its parameters. @see
+ * https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)
+ */
 function withoutParameter(packet: Buffer, left: string): Buffer {
   const words = packet.toString('utf8', 8).split('\0')
   const at = words.indexOf(left)

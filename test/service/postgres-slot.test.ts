@@ -1,4 +1,5 @@
-// test/service/postgres-slot: a slot is made beside whatever others do, and what comes behind it can be decoded.
+// test/service/postgres-slot: a slot is made beside whatever others do, and what comes behind it
+// can be decoded.
 
 import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/client/blocking.ts'

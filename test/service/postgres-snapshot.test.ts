@@ -1,4 +1,5 @@
-// test/service/postgres-snapshot: the initial load and the stream together are the table, neither more nor less.
+// test/service/postgres-snapshot: the initial load and the stream together are the table, neither
+// more nor less.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { readTables } from '../../postgres/catalog/catalog.ts'
@@ -226,7 +227,8 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   let truncating: Promise<unknown> | undefined
   let isWaiting: Promise<void> | undefined
   const blocked = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.c'::regclass`
-  // Two readers have taken the first two tables when this is asked; the third is left to whoever is ready first.
+  // Two readers have taken the first two tables when this is asked; the third is left to whoever is
+  // ready first.
   const pressure = () => {
     truncating ??= other.query('TRUNCATE public.c')
     isWaiting ??= eventually('it waits', async () => (await db.sql(blocked)).length === 1)

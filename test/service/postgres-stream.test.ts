@@ -31,7 +31,10 @@ function idsOf(transactions: readonly Transaction[]): (string | null | undefined
   )
 }
 
-/** Commits of several connections at once, each of one row, until two of them are adjacent in the WAL. */
+/**
+ * Commits of several connections at once, each of one row, until two of them are adjacent in the
+ * WAL.
+ */
 async function commitConcurrently(writers: number, each: number): Promise<number> {
   const clients = await Promise.all(Array.from({ length: writers }, () => db.connect()))
   const write = async (client: (typeof clients)[number]) => {

@@ -1,4 +1,5 @@
-// test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong are refused or overruled.
+// test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong
+// are refused or overruled.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { pinnedSettings } from '../../clickhouse/pinned-settings.ts'

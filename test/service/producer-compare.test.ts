@@ -1,4 +1,5 @@
-// test/service/producer-compare: what every kind of DDL is taken for, as real Postgres leaves it in its catalog.
+// test/service/producer-compare: what every kind of DDL is taken for, as real Postgres leaves it in
+// its catalog.
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
@@ -26,7 +27,10 @@ test.before.each(async () => {
 test.after.each(() => db.drop())
 test.after(() => services.stop())
 
-/** One table with a place for long values, one without, and a partitioned one; each with rows of before. */
+/**
+ * One table with a place for long values, one without, and a partitioned one; each with rows of
+ * before.
+ */
 const setup = `
 CREATE TYPE mood AS ENUM ('ok', 'bad');
 CREATE TYPE pair AS (a int, b text);
@@ -77,7 +81,10 @@ async function judge({ publication, tables }: Catalog): Promise<Judged> {
   return { found, now: { publication, tables: accepted } }
 }
 
-/** Each statement, or several at once, and what it is taken for; every one in a database of its own state. */
+/**
+ * Each statement, or several at once, and what it is taken for; every one in a database of its own
+ * state.
+ */
 async function expectEach(cases: Readonly<Record<string, RegExp | undefined>>): Promise<void> {
   for (const [statements, expected] of Object.entries(cases)) {
     await db.sql('DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP PUBLICATION IF EXISTS p')

@@ -1,4 +1,5 @@
-// test/service/repeated-insert.test: what recovery relies on: a running server completes what is sent again under its token, and shows what still runs.
+// test/service/repeated-insert.test: what recovery relies on: a running server completes what is
+// sent again under its token, and shows what still runs.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { currentSelect, tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'

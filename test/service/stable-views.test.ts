@@ -1,4 +1,5 @@
-// test/service/stable-views.test: what others have made in ClickHouse is never replaced, dropped or folded into.
+// test/service/stable-views.test: what others have made in ClickHouse is never replaced, dropped or
+// folded into.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/generation-databases.ts'

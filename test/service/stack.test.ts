@@ -1,4 +1,5 @@
-// test/service/stack.test: a stack's life: found again, recovered after kill -9 of each component, moved, emptied.
+// test/service/stack.test: a stack's life: found again, recovered after kill -9 of each component,
+// moved, emptied.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'

@@ -1,5 +1,5 @@
-// test/service/star.test: facts find the versions of dimensions that were valid when they happened, whatever came late.
-// What is expected was looked up in Postgres at the time.
+// test/service/star.test: facts find the versions of dimensions that were valid when they happened,
+// whatever came late. What is expected was looked up in Postgres at the time.
 
 import { readFileSync } from 'node:fs'
 import { modelPage } from '../../cli/model/model-page.ts'

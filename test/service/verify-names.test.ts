@@ -1,4 +1,5 @@
-// test/service/verify-names: images, histories, reports and names are verified as well as rows; waits and failures are told.
+// test/service/verify-names: images, histories, reports and names are verified as well as rows;
+// waits and failures are told.
 
 import { describe } from '../../cli/verify.ts'
 import { storageName } from '../../clickhouse/ddl.ts'

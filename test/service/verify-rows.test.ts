@@ -1,4 +1,5 @@
-// test/service/verify-rows: rows are said to be equal where both sides have the same, and nowhere else; what cannot be compared is an answer.
+// test/service/verify-rows: rows are said to be equal where both sides have the same, and nowhere
+// else; what cannot be compared is an answer.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import { changelogName, currentName } from '../../clickhouse/ddl.ts'

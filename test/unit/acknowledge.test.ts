@@ -1,4 +1,5 @@
-// test/unit/acknowledge.test: what may be acknowledged to Postgres, and when the producer publishes a watermark.
+// test/unit/acknowledge.test: what may be acknowledged to Postgres, and when the producer publishes
+// a watermark.
 
 import fc from 'fast-check'
 import type { Watermark } from '../../contract/generation.ts'

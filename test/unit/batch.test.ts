@@ -1,4 +1,5 @@
-// test/unit/batch.test: what a batch contains, and that it can be resumed from what was committed of it.
+// test/unit/batch.test: what a batch contains, and that it can be resumed from what was committed
+// of it.
 
 import fc from 'fast-check'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
@@ -61,7 +62,10 @@ test('a batch fits one commit, and partitions of one number stay together in it'
   )
 })
 
-/** Records at growing offsets with gaps; some repeat earlier ones, some are truncates, some were written by others. */
+/**
+ * Records at growing offsets with gaps; some repeat earlier ones, some are truncates, some were
+ * written by others.
+ */
 const records = fc
   .array(
     fc.record({
@@ -130,7 +134,8 @@ test('batch after batch, every change is in exactly one, in the order of the par
         }
         position = { offset: slice.end, reached: slice.reached }
       }
-      // A record is a change unless others wrote it, or it does not stand after all changes before it.
+      // A record is a change unless others wrote it, or it does not stand after all changes before
+      // it.
       let newest = { lsn: -1, ordinal: -1 }
       const changes = samples.filter(({ lsn, kind }) => {
         const isChange = kind !== 'foreign' && comparePositions({ lsn, ordinal: 0 }, newest) > 0

@@ -1,4 +1,5 @@
-// test/unit/belonging.test: records and databases that do not belong together are named before anything is folded.
+// test/unit/belonging.test: records and databases that do not belong together are named before
+// anything is folded.
 
 import { checkBelonging, elsewhere } from '../../consumer/warehouse/belonging.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'

@@ -1,4 +1,5 @@
-// test/unit/bounds.test: what is held and sent at once is bounded, however long a process runs and whatever it folds.
+// test/unit/bounds.test: what is held and sent at once is bounded, however long a process runs and
+// whatever it folds.
 
 import { AvroContainer } from '../../clickhouse/avro-file.ts'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'

@@ -1,4 +1,5 @@
-// test/unit/build.test: the compiled package starts, finds its version and carries every file that it reads.
+// test/unit/build.test: the compiled package starts, finds its version and carries every file that
+// it reads.
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'

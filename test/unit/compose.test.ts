@@ -1,4 +1,5 @@
-// test/unit/compose.test: docker-compose.yml is valid by the Compose Specification and says what our services understand.
+// test/unit/compose.test: docker-compose.yml is valid by the Compose Specification and says what
+// our services understand.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -16,7 +17,7 @@ const own = services.filter(([, { build }]) => build !== undefined)
 
 /** The official schema, which the package takes from the specification's repository unchanged. */
 function specification(): object {
-  const home = dirname(createRequire(import.meta.url).resolve('dclint/package.json'))
+  const home = dirname(createRequire(join(projectRoot, 'package.json')).resolve('dclint/package.json'))
   return JSON.parse(readFileSync(join(home, 'schemas/compose.schema.json'), 'utf8')) as object
 }
 

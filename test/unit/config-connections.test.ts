@@ -1,4 +1,5 @@
-// test/unit/config-connections.test: certificates that a configuration names, and connections that are not safe.
+// test/unit/config-connections.test: certificates that a configuration names, and connections that
+// are not safe.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// test/unit/config.test: what a configuration says, where its faults are, and that secrets stay secret.
+// test/unit/config.test: what a configuration says, where its faults are, and that secrets stay
+// secret.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// test/unit/demo-screen.test: the picture is drawn over the one before it, whatever the width of the terminal.
+// test/unit/demo-screen.test: the picture is drawn over the one before it, whatever the width of
+// the terminal.
 
 import { Writable } from 'node:stream'
 import { DemoScreen, type DemoView, terminalRows } from '../../cli/demo/demo-screen.ts'

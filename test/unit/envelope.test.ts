@@ -1,5 +1,5 @@
-// test/unit/envelope.test: a record of the table is told from everything else that may stand in its topic.
-// What a value holds is said by avsc.
+// test/unit/envelope.test: a record of the table is told from everything else that may stand in its
+// topic. What a value holds is said by avsc.
 
 import fc from 'fast-check'
 import { AvroWriter } from '../../contract/avro-writer.ts'

@@ -1,5 +1,5 @@
-// test/unit/generator-life.test: what happens in the shop is a function of its seed and state, and scenarios change it for a while.
-// No Postgres: its part is in test/service.
+// test/unit/generator-life.test: what happens in the shop is a function of its seed and state, and
+// scenarios change it for a while. No Postgres: its part is in test/service.
 
 import { statementsOf } from '../../generator/database/statements.ts'
 import { changesOf, type Operation } from '../../generator/shop/operation.ts'

@@ -1,4 +1,5 @@
-// test/unit/health: a service is alive while its loop does something or waits for what is watched over, and reminders become rarer.
+// test/unit/health: a service is alive while its loop does something or waits for what is watched
+// over, and reminders become rarer.
 
 import { Progress } from '../../producer/progress.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'

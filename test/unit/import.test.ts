@@ -1,5 +1,5 @@
-// test/unit/import.test: lines, records and values of a CSV file, however it is cut and whatever is wrong with it.
-// No Postgres.
+// test/unit/import.test: lines, records and values of a CSV file, however it is cut and whatever is
+// wrong with it. No Postgres.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// test/unit/kafka-batch: record batches written and read back, damaged, compressed, cut off and trimmed.
+// test/unit/kafka-batch: record batches written and read back, damaged, compressed, cut off and
+// trimmed.
 
 import fc from 'fast-check'
 import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'

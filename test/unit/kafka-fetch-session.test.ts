@@ -1,4 +1,5 @@
-// test/unit/kafka-fetch-session: what a fetch session makes of answers that a local broker does not give when it is asked to.
+// test/unit/kafka-fetch-session: what a fetch session makes of answers that a local broker does not
+// give when it is asked to.
 
 import type { FetchResponse, PartitionResponse } from '../../kafka/consumer/fetch-request.ts'
 import { FetchSession } from '../../kafka/consumer/fetch-session.ts'

@@ -1,4 +1,5 @@
-// test/unit/kafka-schemas: what a catalog makes of the records of a `_schemas` topic, in any order of writers.
+// test/unit/kafka-schemas: what a catalog makes of the records of a `_schemas` topic, in any order
+// of writers.
 
 import fc from 'fast-check'
 import { noopKey, recordKey, recordValue, SchemaCatalog } from '../../kafka/registry/schema-catalog.ts'
@@ -19,7 +20,10 @@ function compact(log: Log): Log {
   return log.filter(({ key }, at) => log.findLastIndex(other => other.key === key) === at)
 }
 
-/** Registers as TopicRegistry does, pausing between reading and writing, where another writer may come in. */
+/**
+ * Registers as TopicRegistry does, pausing between reading and writing, where another writer may
+ * come in.
+ */
 function* register(log: Log, subject: string, schema: string): Generator<void, number> {
   for (;;) {
     const catalog = read(log)

@@ -1,4 +1,5 @@
-// test/unit/kafka-sink-parts: durability of checkpoints, and the order, size and sequence numbers of batches.
+// test/unit/kafka-sink-parts: durability of checkpoints, and the order, size and sequence numbers
+// of batches.
 
 import fc from 'fast-check'
 import { Checkpoints } from '../../kafka/producer/checkpoints.ts'

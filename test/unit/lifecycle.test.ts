@@ -1,4 +1,5 @@
-// test/unit/lifecycle.test: how a process stops: by itself, by signals, past its deadline, with its reader gone.
+// test/unit/lifecycle.test: how a process stops: by itself, by signals, past its deadline, with its
+// reader gone.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

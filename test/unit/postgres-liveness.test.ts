@@ -1,5 +1,5 @@
-// test/unit/postgres-liveness: how often a replication connection is pinged, and when its silence ends it.
-// The clock is node's own mock.
+// test/unit/postgres-liveness: how often a replication connection is pinged, and when its silence
+// ends it. The clock is node's own mock.
 
 import { mock } from 'node:test'
 import { Liveness } from '../../postgres/client/liveness.ts'

@@ -1,4 +1,5 @@
-// test/unit/producer-column-policy: what of a row leaves: against other means of masking and hashing, through the router, and with columns that come and go.
+// test/unit/producer-column-policy: what of a row leaves: against other means of masking and
+// hashing, through the router, and with columns that come and go.
 
 import { createHmac } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'

@@ -1,4 +1,5 @@
-// test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source has to send again.
+// test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source
+// has to send again.
 
 import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
@@ -154,7 +155,9 @@ test('a dead letter that a watermark covers is not written again, also where its
   )
 })
 
-/** One transaction of inserts, by the partition key of each row; it ends where the next may begin. */
+/**
+ * One transaction of inserts, by the partition key of each row; it ends where the next may begin.
+ */
 interface Committed {
   readonly lsn: number
   readonly xid: number
@@ -202,7 +205,10 @@ const crash = fc.record({
   more: fc.array(fc.nat(20), { minLength: partitions, maxLength: partitions }),
 })
 
-/** Where a crash leaves everything: the watermark covers some transactions, and each partition has some records beyond. */
+/**
+ * Where a crash leaves everything: the watermark covers some transactions, and each partition has
+ * some records beyond.
+ */
 function crashed({ seed, covered, acknowledged, more }: typeof crash extends fc.Arbitrary<infer T> ? T : never) {
   const transactions = history(seed, 1_000, 12)
   const whole = openPipe()

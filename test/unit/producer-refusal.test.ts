@@ -1,4 +1,5 @@
-// test/unit/producer-refusal: rows that cannot be represented stop by name or are set aside, once and whole.
+// test/unit/producer-refusal: rows that cannot be represented stop by name or are set aside, once
+// and whole.
 
 import { createHash } from 'node:crypto'
 import { MillraceError } from '../../runtime/errors.ts'

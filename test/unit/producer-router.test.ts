@@ -1,4 +1,5 @@
-// test/unit/producer-router: messages of the stream become records with the right operations, positions and images.
+// test/unit/producer-router: messages of the stream become records with the right operations,
+// positions and images.
 
 import type { Relation } from '../../postgres/protocol/pgoutput.ts'
 import { DeferredInserts } from '../../producer/stream/deferred-inserts.ts'

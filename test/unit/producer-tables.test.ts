@@ -1,4 +1,5 @@
-// test/unit/producer-tables: configuration and catalog become captured tables, or a list of everything that is wrong.
+// test/unit/producer-tables: configuration and catalog become captured tables, or a list of
+// everything that is wrong.
 
 import type { SourceColumn, SourceTable } from '../../postgres/catalog/catalog.ts'
 import type { CapturedTable } from '../../producer/capture/captured-table.ts'

@@ -1,4 +1,5 @@
-// test/unit/repository.test: the files for contributors say the same as the files that they speak of.
+// test/unit/repository.test: the files for contributors say the same as the files that they speak
+// of.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -122,7 +122,8 @@ test('a foreign record has no position, whatever its bytes say, and is told apar
     ],
   )
   assert.equal(about(sliceOfRange(records, stopping, { end: 14, before: at(4) })), [10, 0, 4, 14, 6, [1, 2]])
-  // With the policy to stop, what stands before is folded first, and the foreign record stands alone.
+  // With the policy to stop, what stands before is folded first, and the foreign record stands
+  // alone.
   assert.equal(about(firstSlice(records, stopping, at(4))), [10, 0, 1, 11, 5, []])
   const alone = fetchedRecords([foreign(11, 2 ** 52), { offset: 12, lsn: 6 }])
   assert.equal(about(firstSlice(alone, stopping, at(5))), [11, 0, 1, 12, 5, [0]])

@@ -1,4 +1,5 @@
-// test/unit/verify.test: how values of reports are spelled, what several looks say together, which checks belong to a model, what people read.
+// test/unit/verify.test: how values of reports are spelled, what several looks say together, which
+// checks belong to a model, what people read.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import type { Column, Table } from '../../contract/table.ts'

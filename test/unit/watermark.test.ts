@@ -1,5 +1,5 @@
-// test/unit/watermark.test: when the consumer may publish a watermark, and what it keeps of them while the tables are behind.
-// Nothing is written to ClickHouse.
+// test/unit/watermark.test: when the consumer may publish a watermark, and what it keeps of them
+// while the tables are behind. Nothing is written to ClickHouse.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { isCovered, WatermarkFollower } from '../../consumer/warehouse/watermark.ts'

@@ -1,9 +1,13 @@
-// test/support/faults/kafka-proxy: stands between a client and a broker, frame by frame, and loses what it is told to lose.
+// test/support/faults/kafka-proxy: stands between a client and a broker, frame by frame, and loses
+// what it is told to lose.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** `lose`: the client never gets this response and its connection breaks, although the broker did the work. */
+/**
+ * `lose`: the client never gets this response and its connection breaks, although the broker did
+ * the work.
+ */
 type Verdict = 'pass' | 'lose'
 
 /** A request and its response, each with its four bytes of length. */

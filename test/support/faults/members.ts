@@ -1,4 +1,5 @@
-// test/support/faults/members: several consumers of one generation, disturbed at moments that a seed chooses, and what must hold afterwards.
+// test/support/faults/members: several consumers of one generation, disturbed at moments that a
+// seed chooses, and what must hold afterwards.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../../../generator/shop/random.ts'
@@ -29,8 +30,9 @@ export interface Disturbance {
 }
 
 /**
- * Brings about the faults one after the other; what was killed is started again at once. Some wait until changes made after the one before
- * are visible, the others meet a recovery. A consumer that is suspended stands still meanwhile.
+ * Brings about the faults one after the other; what was killed is started again at once. Some wait
+ * until changes made after the one before are visible, the others meet a recovery. A consumer that
+ * is suspended stands still meanwhile.
  * @throws {Error} when nothing becomes visible again
  */
 export async function disturb(pipeline: Pipeline, { services, members, faults, random }: Disturbance): Promise<void> {
@@ -69,7 +71,10 @@ export async function disturb(pipeline: Pipeline, { services, members, faults, r
   }
 }
 
-/** By changelog, how many images it holds, and of how many places. All that a TRUNCATE takes away has one place, and is left out. */
+/**
+ * By changelog, how many images it holds, and of how many places. All that a TRUNCATE takes away
+ * has one place, and is left out.
+ */
 export async function countImages(pipeline: Pipeline): Promise<Record<string, { images: number; distinct: number }>> {
   const tables = await pipeline.clickhouse<{ name: string }>(
     "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%.changelog'",

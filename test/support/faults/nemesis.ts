@@ -1,4 +1,5 @@
-// test/support/faults/nemesis: SIGKILL for the parts of a pipeline under load, at moments that a seed chooses.
+// test/support/faults/nemesis: SIGKILL for the parts of a pipeline under load, at moments that a
+// seed chooses.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseLsn } from '../../../contract/position.ts'
@@ -13,9 +14,11 @@ const mostPauseMs = 1_500
 const recoveryMs = 60_000
 
 /**
- * Kills every target so many times, in random order. What was killed is started again at once. Most kills wait until changes
- * made after the one before are visible, so that they meet a pipeline that works; the others meet one that recovers.
- * @throws {Error} when a target was not running, when no change is made after a kill, or when nothing becomes visible again
+ * Kills every target so many times, in random order. What was killed is started again at once. Most
+ * kills wait until changes made after the one before are visible, so that they meet a pipeline that
+ * works; the others meet one that recovers.
+ * @throws {Error} when a target was not running, when no change is made after a kill, or when
+ * nothing becomes visible again
  */
 export async function killEach(
   pipeline: Pipeline,
@@ -33,7 +36,8 @@ export async function killEach(
         timeoutMs: recoveryMs,
       })
     await pause(random.integer(0, mostPauseMs))
-    // The writer may still be reconnecting after the kill before; a kill without changes around it would show nothing.
+    // The writer may still be reconnecting after the kill before; a kill without changes around it
+    // would show nothing.
     await pipeline.until(async () => (await writtenLsn(pipeline)) > last, {
       what: `something is written before kill ${index + 1}, of ${target}`,
       timeoutMs: recoveryMs,

@@ -1,4 +1,5 @@
-// test/support/faults/tcp-proxy: stands between a client and a server, byte by byte, and loses the server as a network does.
+// test/support/faults/tcp-proxy: stands between a client and a server, byte by byte, and loses the
+// server as a network does.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -14,8 +15,9 @@ export interface TcpProxy {
   /** Connections that are open and carry something. */
   readonly open: () => number
   /**
-   * The host behind the connections that are open now has gone without a word: clients' ends stay open and carry nothing, and their
-   * sessions are over. New connections work, as they do when another host has taken the address over.
+   * The host behind the connections that are open now has gone without a word: clients' ends stay
+   * open and carry nothing, and their sessions are over. New connections work, as they do when
+   * another host has taken the address over.
    */
   freeze(): void
   /** Freezes once a client has sent this; resolves when it has. */

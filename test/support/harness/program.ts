@@ -1,4 +1,5 @@
-// test/support/harness/program: small programs written for one test and run as processes of their own.
+// test/support/harness/program: small programs written for one test and run as processes of their
+// own.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -14,7 +14,10 @@ export interface Source {
   readonly imports: readonly string[]
 }
 
-/** A function, method or type of one, and the text of each parameter's type; `undefined` where the parameter has none. */
+/**
+ * A function, method or type of one, and the text of each parameter's type; `undefined` where the
+ * parameter has none.
+ */
 export interface FunctionLike {
   readonly node: Node
   readonly types: readonly (string | undefined)[]
@@ -51,7 +54,10 @@ function importsOf({ staticImports, staticExports, dynamicImports }: ParseResult
 
 const found = new WeakMap<Node, readonly Node[]>()
 
-/** The node and everything below it, in the order of the text. The result is kept: many rules ask for the same files. */
+/**
+ * The node and everything below it, in the order of the text. The result is kept: many rules ask
+ * for the same files.
+ */
 export function descendants(root: Node): readonly Node[] {
   const known = found.get(root)
   if (known) return known

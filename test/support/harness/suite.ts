@@ -27,7 +27,9 @@ export interface SuiteOptions {
   readonly timeoutMs?: number
   /** Limit of one `before` or `after` hook; default 180 s, since they may start real components. */
   readonly hookTimeoutMs?: number
-  /** How long open timers and sockets may keep the process alive after the last suite; default 5 s. */
+  /**
+   * How long open timers and sockets may keep the process alive after the last suite; default 5 s.
+   */
   readonly leakLimitMs?: number
 }
 
@@ -39,8 +41,9 @@ const waiting = new Map<Suite, string>()
 let running = 0
 
 /**
- * A suite of tests. uvu alone exits with 0 when a hook throws, when something else than an Error is thrown and when `run`
- * is forgotten, and waits for ever for a test that hangs; here each of these fails.
+ * A suite of tests. uvu alone exits with 0 when a hook throws, when something else than an Error is
+ * thrown and when `run` is forgotten, and waits for ever for a test that hangs; here each of these
+ * fails.
  */
 export function suite(name: string, options: SuiteOptions = {}): Suite {
   const { timeoutMs = 60_000, hookTimeoutMs = 180_000, leakLimitMs = 5_000 } = options
@@ -103,7 +106,9 @@ function hook(once: Step[], each: Step[]): Hook {
   return Object.assign((step: Step) => void once.push(step), { each: (step: Step) => void each.push(step) })
 }
 
-/** Runs the steps in order up to the first failure, then all closing steps; gives the first failure. */
+/**
+ * Runs the steps in order up to the first failure, then all closing steps; gives the first failure.
+ */
 async function runTest(title: string, steps: Step[], closing: Step[], timeoutMs: number): Promise<Error | undefined> {
   let failure: Error | undefined
   for (const step of steps) failure ??= await failureOf(step, `"${title}"`, timeoutMs)
@@ -130,8 +135,9 @@ async function failureOf(step: Step, what: string, timeoutMs: number): Promise<E
 }
 
 /**
- * An Error that uvu can print: it breaks off the whole suite on a value without name, message or stack, and repeats a
- * message of several lines. The stack keeps the test's own frames only; causes and MillraceErrors are printed whole.
+ * An Error that uvu can print: it breaks off the whole suite on a value without name, message or
+ * stack, and repeats a message of several lines. The stack keeps the test's own frames only; causes
+ * and MillraceErrors are printed whole.
  */
 function presentable(thrown: unknown): Error {
   if (thrown instanceof Skip) return thrown
@@ -196,11 +202,15 @@ export interface UntilOptions {
   readonly timeoutMs?: number
 }
 
-/** The pauses between two looks grow: a look is mostly a query, and would take the CPU from what it waits for. */
+/**
+ * The pauses between two looks grow: a look is mostly a query, and would take the CPU from what it
+ * waits for.
+ */
 const [shortestPauseMs, longestPauseMs] = [10, 100]
 
 /**
- * Waits until the condition gives something truthy and returns it. A condition that throws does not hold yet.
+ * Waits until the condition gives something truthy and returns it. A condition that throws does not
+ * hold yet.
  * @throws {Error} past the limit, naming the caller's line and the last value or error
  */
 export async function until<T>(condition: () => T | Promise<T>, { what, timeoutMs = 15_000 }: UntilOptions) {
@@ -227,13 +237,18 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
   )
 }
 
-/** Deep equality; the message shows both sides by `inspect`, since uvu's diff prints 1n and "1" alike. */
+/**
+ * Deep equality; the message shows both sides by `inspect`, since uvu's diff prints 1n and "1"
+ * alike.
+ */
 function equal(actual: unknown, expects: unknown, message?: uvuAssert.Message): void {
   const sides = `${inspect(actual, { depth: 8 })} is not ${inspect(expects, { depth: 8 })}`
   uvuAssert.equal(actual, expects, message ?? (sides.length < 600 ? sides : undefined))
 }
 
-/** Gives the error with which the function throws or rejects. @throws {Error} when it does neither */
+/**
+ * Gives the error with which the function throws or rejects. @throws {Error} when it does neither
+ */
 async function rejects(step: Step, expects: RegExp = /(?:)/): Promise<Error> {
   try {
     await step()
@@ -255,5 +270,8 @@ async function refuses(step: Step, code: ErrorCode, expects?: RegExp): Promise<M
 
 type Assert = typeof uvuAssert & { readonly rejects: typeof rejects; readonly refuses: typeof refuses }
 
-/** uvu's assertions, with `rejects` for any error and `refuses` for ours, both also for functions that are not async. */
+/**
+ * uvu's assertions, with `rejects` for any error and `refuses` for ours, both also for functions
+ * that are not async.
+ */
 export const assert: Assert = { ...uvuAssert, equal, rejects, refuses }

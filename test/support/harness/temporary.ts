@@ -8,8 +8,9 @@ const inMemory = '/dev/shm'
 const neededBytes = 10 * 1024 ** 3
 
 /**
- * Directory below which a run keeps its files: in memory on a Linux machine that has 10 GiB to spare. Servers make and delete thousands of
- * small files in a run, and a file system on a disk takes more CPU time for them than the servers do. `TMPDIR` names another.
+ * Directory below which a run keeps its files: in memory on a Linux machine that has 10 GiB to
+ * spare. Servers make and delete thousands of small files in a run, and a file system on a disk
+ * takes more CPU time for them than the servers do. `TMPDIR` names another.
  */
 export function temporaryRoot(): string {
   return process.env.TMPDIR === undefined && hasRoomInMemory() ? inMemory : tmpdir()
@@ -34,7 +35,10 @@ function hasRoomInMemory(): boolean {
   }
 }
 
-/** Mount point, type and options. @throws {Error} where nothing is mounted, or the system is not Linux */
+/**
+ * Mount point, type and options. @throws {Error} where nothing is mounted, or the system is not
+ * Linux
+ */
 function mountOf(place: string): string[] {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
   const fields = mounts.map(line => line.split(' ').slice(1, 4)).find(([point]) => point === place)
@@ -42,7 +46,10 @@ function mountOf(place: string): string[] {
   return fields
 }
 
-/** What may be taken without swapping. @see https://man7.org/linux/man-pages/man5/proc_meminfo.5.html */
+/**
+ * What may be taken without swapping. @see
+ * https://man7.org/linux/man-pages/man5/proc_meminfo.5.html
+ */
 function availableBytes(): number {
   const [, kib] = /^MemAvailable: +(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))!
   return Number(kib) * 1024

@@ -1,4 +1,5 @@
-// test/support/harness/totals: how many tests passed, failed and were skipped, and the lines that say so.
+// test/support/harness/totals: how many tests passed, failed and were skipped, and the lines that
+// say so.
 
 export interface Totals {
   readonly passed: number

@@ -1,11 +1,13 @@
-// test/support/oracles/history-log: a table under random transactions, and a log of what it held between them.
-// What a history says is compared with the log, instant by instant.
+// test/support/oracles/history-log: a table under random transactions, and a log of what it held
+// between them. What a history says is compared with the log, instant by instant.
 
 import type { Random } from '../../../generator/shop/random.ts'
 import { assert } from '../harness/suite.ts'
 import type { Pipeline } from '../pipelines/pipeline.ts'
 
-/** Rows can move between partitions, because these are chosen by a column outside the primary key. */
+/**
+ * Rows can move between partitions, because these are chosen by a column outside the primary key.
+ */
 export const loggedTable = `
 CREATE TABLE public.logged (region text, id int, part int NOT NULL, v text, PRIMARY KEY (region, id));
 ALTER TABLE public.logged REPLICA IDENTITY FULL;

@@ -1,5 +1,5 @@
-// test/support/oracles/library-stream: a slot's changes as the library pg-logical-replication reads and decodes them.
-// It shares no code with postgres/, and so judges it.
+// test/support/oracles/library-stream: a slot's changes as the library pg-logical-replication reads
+// and decodes them. It shares no code with postgres/, and so judges it.
 
 import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication'
 import { eventually, type TestDatabase } from '../servers/postgres.ts'
@@ -8,7 +8,9 @@ import type { Capture } from '../servers/stream.ts'
 
 type Row = Record<string, unknown>
 
-/** The changes of the next transactions, in the shape of our own decoder; values are text or null. */
+/**
+ * The changes of the next transactions, in the shape of our own decoder; values are text or null.
+ */
 export async function readWithLibrary(
   db: TestDatabase,
   { slot, publication }: Capture,

@@ -1,4 +1,5 @@
-// test/support/oracles/stack-data: a row in each component of a stack, written once and looked for after every fault.
+// test/support/oracles/stack-data: a row in each component of a stack, written once and looked for
+// after every fault.
 
 import { createClient } from '@clickhouse/client'
 import { Kafka, logLevel } from 'kafkajs'

@@ -1,5 +1,5 @@
-// test/support/oracles/star-log: a shop whose dimensions change, and a log of what they looked like between the changes.
-// Postgres says what each row looked like.
+// test/support/oracles/star-log: a shop whose dimensions change, and a log of what they looked like
+// between the changes. Postgres says what each row looked like.
 
 import type { Random } from '../../../generator/shop/random.ts'
 import type { TestDatabase } from '../servers/postgres.ts'

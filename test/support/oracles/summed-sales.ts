@@ -1,4 +1,5 @@
-// test/support/oracles/summed-sales: a pipeline of one table with sums behind it, and whether every change of it counts once.
+// test/support/oracles/summed-sales: a pipeline of one table with sums behind it, and whether every
+// change of it counts once.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { consumerGroup } from '../../../contract/generation.ts'
@@ -88,7 +89,10 @@ export class SummedSales {
     if (!response.ok) throw new Error(await response.text())
   }
 
-  /** Starts what does not run; current state, sums and every image are as in Postgres, and none is there twice. */
+  /**
+   * Starts what does not run; current state, sums and every image are as in Postgres, and none is
+   * there twice.
+   */
   async assertExact(): Promise<void> {
     const { pipeline } = this
     pipeline.start()

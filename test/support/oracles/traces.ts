@@ -1,5 +1,5 @@
-// test/support/oracles/traces: where given texts are found in everything that Kafka, ClickHouse and our own logs hold.
-// Reads files as bytes and both servers as any other client would.
+// test/support/oracles/traces: where given texts are found in everything that Kafka, ClickHouse and
+// our own logs hold. Reads files as bytes and both servers as any other client would.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -38,7 +38,10 @@ function readUnlessGone(path: string): Buffer {
   }
 }
 
-/** In all records and rows of one pipeline, decompressed by the servers, and in what its services have written. */
+/**
+ * In all records and rows of one pipeline, decompressed by the servers, and in what its services
+ * have written.
+ */
 export async function searchContents(pipeline: Pipeline, texts: readonly string[]): Promise<Traces> {
   const found: Traces = texts.filter(text => pipeline.fullLogs().includes(text)).map(text => `log: ${text}`)
   for (const [topic, bytes] of await readTopics(pipeline)) {

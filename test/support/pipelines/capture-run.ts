@@ -1,5 +1,6 @@
-// test/support/pipelines/capture-run: a database, the producer as a process on it, and everything its topics hold, decoded.
-// Reads topics by kafkajs and records by avsc: nothing of what wrote them.
+// test/support/pipelines/capture-run: a database, the producer as a process on it, and everything
+// its topics hold, decoded. Reads topics by kafkajs and records by avsc: nothing of what wrote
+// them.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -174,7 +175,10 @@ export class CaptureRun {
   }
 }
 
-/** Asserts by throwing that positions only grow within each partition, from the first record to the last. */
+/**
+ * Asserts by throwing that positions only grow within each partition, from the first record to the
+ * last.
+ */
 export function checkOrder(records: readonly TopicRow[]): void {
   const last = new Map<number, TopicRow>()
   for (const record of records) {
@@ -186,8 +190,8 @@ export function checkOrder(records: readonly TopicRow[]): void {
 }
 
 /**
- * The rows that are left when every record is applied to what is there, each checked against it: a create of a row that
- * exists, or a change of a row that does not or that looks otherwise, throws.
+ * The rows that are left when every record is applied to what is there, each checked against it: a
+ * create of a row that exists, or a change of a row that does not or that looks otherwise, throws.
  */
 export function foldRecords(records: readonly TopicRow[]): Map<string, TextValues> {
   const rows = new Map<string, TextValues>()

@@ -1,4 +1,5 @@
-// test/support/pipelines/commands: commands of the product for one pipeline, run in this process, which spares the start of another.
+// test/support/pipelines/commands: commands of the product for one pipeline, run in this process,
+// which spares the start of another.
 
 import { join } from 'node:path'
 import { openConnections } from '../../../cli/connections.ts'

@@ -1,4 +1,5 @@
-// test/support/pipelines/dbt: dbt with its adapter for ClickHouse, installed once for all checkouts, and the project that the model makes for it.
+// test/support/pipelines/dbt: dbt with its adapter for ClickHouse, installed once for all
+// checkouts, and the project that the model makes for it.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -35,7 +36,10 @@ export interface DbtRun {
   readonly output: string
 }
 
-/** Directory of the pinned packages, for `PYTHONPATH`. Skips the test where there is no Python ≥ 3.10 with pip. */
+/**
+ * Directory of the pinned packages, for `PYTHONPATH`. Skips the test where there is no Python ≥
+ * 3.10 with pip.
+ */
 export async function installDbt(): Promise<string> {
   const version = await pythonVersion()
   const pinned = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16)

@@ -1,5 +1,6 @@
-// test/support/pipelines/pipeline: one pipeline on shared components: its own database, name and configuration, its services as processes.
-// What it compares with is `verify`, and Postgres' and ClickHouse's own answers.
+// test/support/pipelines/pipeline: one pipeline on shared components: its own database, name and
+// configuration, its services as processes. What it compares with is `verify`, and Postgres' and
+// ClickHouse's own answers.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -25,7 +26,9 @@ export interface PipelineOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Clauses of CREATE DATABASE, such as an encoding. */
   readonly database?: string
-  /** Start the producer and the consumer, and wait until the initial load is visible; default true. */
+  /**
+   * Start the producer and the consumer, and wait until the initial load is visible; default true.
+   */
   readonly start?: boolean
 }
 
@@ -34,7 +37,10 @@ type Row = Readonly<Record<string, string | null>>
 const verifyTimeoutMs = 100_000
 let count = 0
 
-/** A running pipeline whose initial load is visible. Disposing ends its processes and drops what it made. */
+/**
+ * A running pipeline whose initial load is visible. Disposing ends its processes and drops what it
+ * made.
+ */
 export async function startPipeline(services: Servers, options: PipelineOptions = {}): Promise<Pipeline> {
   const directory = await mkdtemp(join(tmpdir(), 'pipeline-'))
   const database = await createDatabase(services.endpoints.postgres!, options.database)
@@ -80,7 +86,9 @@ export class Pipeline {
     return new Worker(name, [...args, '--config', this.#configFile, '--data', this.directory])
   }
 
-  /** A further consumer, with a directory of its own, as on another machine; it has to be started. */
+  /**
+   * A further consumer, with a directory of its own, as on another machine; it has to be started.
+   */
   member(): Worker {
     const directory = join(this.directory, `member-${++this.#members}`)
     return new Worker('consumer', ['consumer', '--config', this.#configFile, '--data', directory])
@@ -109,7 +117,10 @@ export class Pipeline {
     for (const worker of [this.producer, this.consumer]) if (!worker.running) worker.start()
   }
 
-  /** Rows of the last statement, every value as Postgres' text. One session, opened anew when it was lost. */
+  /**
+   * Rows of the last statement, every value as Postgres' text. One session, opened anew when it was
+   * lost.
+   */
   async sql<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     if (this.#client === undefined) {
       this.#client = await this.connect()
@@ -131,7 +142,10 @@ export class Pipeline {
     return client
   }
 
-  /** Rows of a SELECT in ClickHouse, every value as text, in the database of the newest generation; over plain HTTP. */
+  /**
+   * Rows of a SELECT in ClickHouse, every value as text, in the database of the newest generation;
+   * over plain HTTP.
+   */
   async clickhouse<R extends object = Row>(text: string): Promise<R[]> {
     const settings = new URLSearchParams({
       database: await this.database(),
@@ -158,7 +172,10 @@ export class Pipeline {
     return name
   }
 
-  /** Waits until everything committed so far is visible. @throws {Error} with the logs when it takes too long, or a service ends */
+  /**
+   * Waits until everything committed so far is visible. @throws {Error} with the logs when it takes
+   * too long, or a service ends
+   */
   async settle(timeoutMs = 60_000): Promise<void> {
     const [now] = await this.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn() AS lsn')
     const target = parseLsn(now!.lsn)
@@ -169,7 +186,9 @@ export class Pipeline {
     await this.until(reached, { what: `everything up to ${now!.lsn} is visible in ClickHouse`, timeoutMs })
   }
 
-  /** Like the suite's `until`, but ends at once, with the logs, when a service has ended by itself. */
+  /**
+   * Like the suite's `until`, but ends at once, with the logs, when a service has ended by itself.
+   */
   async until(condition: () => unknown, options: { what: string; timeoutMs?: number }): Promise<void> {
     const ended = () => [this.producer, this.consumer].find(worker => worker.end !== undefined)
     try {
@@ -232,7 +251,10 @@ export class Pipeline {
     return [this.producer, this.consumer].map(worker => `${worker.name}:\n${worker.tail()}`).join('\n\n')
   }
 
-  /** Its stable views too: the next pipeline has tables of the same names. A server that is down keeps them. */
+  /**
+   * Its stable views too: the next pipeline has tables of the same names. A server that is down
+   * keeps them.
+   */
   async #dropWarehouse(): Promise<void> {
     const statement = async (text: string) => {
       const response = await fetch(this.services.endpoints.clickhouse!, { method: 'POST', body: text }).catch(

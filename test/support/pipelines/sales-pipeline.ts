@@ -1,4 +1,5 @@
-// test/support/pipelines/sales-pipeline: a pipeline of the shop with its tables, its reports, and nothing in it yet.
+// test/support/pipelines/sales-pipeline: a pipeline of the shop with its tables, its reports, and
+// nothing in it yet.
 
 import { applySchema } from '../../../generator/database/schema.ts'
 import { loadConfig } from '../../../runtime/config/config.ts'

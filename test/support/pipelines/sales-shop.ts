@@ -1,5 +1,6 @@
-// test/support/pipelines/sales-shop: a shop on a real Postgres whose row changes are noted by triggers, and a fold of them into ClickHouse.
-// The notes are images as the pipeline would carry them.
+// test/support/pipelines/sales-shop: a shop on a real Postgres whose row changes are noted by
+// triggers, and a fold of them into ClickHouse. The notes are images as the pipeline would carry
+// them.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../../clickhouse/client.ts'
@@ -16,7 +17,10 @@ import { createHashKey } from '../../../runtime/config/hash-key.ts'
 import { packagePath } from '../../../runtime/files.ts'
 import type { TestDatabase } from '../servers/postgres.ts'
 
-/** Each change as up to two rows of a changelog; an update that moves the key is a delete and a create. */
+/**
+ * Each change as up to two rows of a changelog; an update that moves the key is a delete and a
+ * create.
+ */
 const captureSql = `
 CREATE TABLE public.noted (
   seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb, at timestamptz DEFAULT now()
@@ -106,7 +110,10 @@ export class Fold {
       await this.#insert(table, this.#pending.get(tableName(table))!.splice(0))
   }
 
-  /** Folds a batch that has come a different way in each table; at times it is sent twice under one token. */
+  /**
+   * Folds a batch that has come a different way in each table; at times it is sent twice under one
+   * token.
+   */
   async some(random: Random): Promise<void> {
     await this.#read()
     const tables = random.chance(0.5) ? this.#tables : this.#tables.toReversed()

@@ -1,5 +1,6 @@
-// test/support/pipelines/sales-warehouse: the sales model with two years of history in ClickHouse, published, and a user for each of its roles.
-// Folded from notes of triggers, so that no Kafka is needed.
+// test/support/pipelines/sales-warehouse: the sales model with two years of history in ClickHouse,
+// published, and a user for each of its roles. Folded from notes of triggers, so that no Kafka is
+// needed.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -35,7 +36,10 @@ export interface SalesWarehouse {
   stop(): Promise<void>
 }
 
-/** Orders end now, with some of today, open and delivered, so that a panel of this week or year shows some; then every third customer moves. */
+/**
+ * Orders end now, with some of today, open and delivered, so that a panel of this week or year
+ * shows some; then every third customer moves.
+ */
 export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesWarehouse> {
   const model = loadModel(packagePath('model/sales'), 'UTC')
   const roles = loadRoles(model)

@@ -1,5 +1,5 @@
-// test/support/pipelines/standing-warehouse: tables of a real Postgres as a generation in a real ClickHouse, as the pipeline leaves them.
-// No Kafka: rows are written into the changelog from here.
+// test/support/pipelines/standing-warehouse: tables of a real Postgres as a generation in a real
+// ClickHouse, as the pipeline leaves them. No Kafka: rows are written into the changelog from here.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -40,7 +40,10 @@ export interface Standing {
   readonly generation: string
   /** A captured table by its name without the schema. */
   table(name: string): Table
-  /** Rows for a changelog of the tables' columns and its own; what is left out is that of a row of the initial load. */
+  /**
+   * Rows for a changelog of the tables' columns and its own; what is left out is that of a row of
+   * the initial load.
+   */
   write(name: string, ...rows: readonly Readonly<Record<string, unknown>>[]): Promise<void>
   verify(options?: VerifyAs): Promise<Verification>
   [Symbol.asyncDispose](): Promise<void>
@@ -62,7 +65,9 @@ export interface StandingOptions {
   readonly tables?: Readonly<Record<string, unknown>>
 }
 
-/** Loads what the setup makes; ClickHouse says that it shows everything whatever will be committed. */
+/**
+ * Loads what the setup makes; ClickHouse says that it shows everything whatever will be committed.
+ */
 export async function startStanding(services: Servers, options: StandingOptions): Promise<Standing> {
   const schema = uniqueName('s')
   const fill = (text: string) => text.replaceAll('{schema}', schema)

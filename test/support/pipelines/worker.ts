@@ -1,4 +1,5 @@
-// test/support/pipelines/worker: one of millrace's services as a process of its own, started by the very command line.
+// test/support/pipelines/worker: one of millrace's services as a process of its own, started by the
+// very command line.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -59,7 +60,10 @@ export class Worker {
     })
   }
 
-  /** SIGKILL, as a crash would. @throws {Error} when it was not running, since nothing was tested then */
+  /**
+   * SIGKILL, as a crash would. @throws {Error} when it was not running, since nothing was tested
+   * then
+   */
   async kill(): Promise<void> {
     if (!this.running) throw new Error(`the ${this.name} was to be killed but was not running\n${this.tail()}`)
     this.#measure()

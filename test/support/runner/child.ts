@@ -1,4 +1,5 @@
-// test/support/runner/child: runs one test file in a process group of its own, with a hard limit, leaving nothing behind.
+// test/support/runner/child: runs one test file in a process group of its own, with a hard limit,
+// leaving nothing behind.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,7 +9,10 @@ import { addTotals, noTests, readFileLine, type Totals } from '../harness/totals
 
 export interface FileRun {
   readonly limitMs: number
-  /** Directory for temporary files; also the mark by which processes are found that outlive their file. */
+  /**
+   * Directory for temporary files; also the mark by which processes are found that outlive their
+   * file.
+   */
   readonly directory: string
   /** Copy the output to the terminal while the file runs. */
   readonly live: boolean

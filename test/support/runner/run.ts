@@ -1,5 +1,6 @@
-// test/support/runner/run: `npm test`, or `npm test -- unit config` for layers and parts of file names; `npm run test:long` for the long ones.
-// Exits with 0 only when something ran and nothing failed; 130 when interrupted.
+// test/support/runner/run: `npm test`, or `npm test -- unit config` for layers and parts of file
+// names; `npm run test:long` for the long ones. Exits with 0 only when something ran and nothing
+// failed; 130 when interrupted.
 
 import { join } from 'node:path'
 import { projectRoot } from '../harness/root.ts'
@@ -18,7 +19,8 @@ const long: readonly Layer[] = [{ name: 'long', limitMs: 3_600_000, isReal: true
 const wanted = process.argv.slice(2)
 const isLong = wanted.some(part => part.startsWith('long'))
 const interrupt = new AbortController()
-// npm passes on a signal that the terminal has sent already; the second one must not cut the clean-up short.
+// npm passes on a signal that the terminal has sent already; the second one must not cut the
+// clean-up short.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort())
 
 const totals = await runTests({

@@ -1,4 +1,5 @@
-// test/support/runner/runner: runs the test files of a directory, layer after layer, and adds up what they report.
+// test/support/runner/runner: runs the test files of a directory, layer after layer, and adds up
+// what they report.
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -14,7 +15,10 @@ export interface Layer {
   readonly name: string
   /** Hard limit of one file. */
   readonly limitMs: number
-  /** Its files start commands of the project, which is therefore compiled first, and servers, which they may share. */
+  /**
+   * Its files start commands of the project, which is therefore compiled first, and servers, which
+   * they may share.
+   */
   readonly isReal?: boolean
   /** Files that take longest: they begin first, so that none of them runs alone in the end. */
   readonly longest?: readonly string[]
@@ -40,7 +44,10 @@ interface Job {
   readonly file: string
 }
 
-/** Runs the wanted files and gives their totals; whatever they started has ended and their temporary files are gone. */
+/**
+ * Runs the wanted files and gives their totals; whatever they started has ended and their temporary
+ * files are gone.
+ */
 export async function runTests({ root, layers, wanted, signal, print, ...run }: Run): Promise<Totals> {
   const jobs: Job[] = layers.flatMap(layer => filesOf(root, layer, wanted).map(file => ({ layer, file })))
   const count = jobs.length

@@ -12,7 +12,10 @@ export interface Certificate {
   readonly keystore: string
 }
 
-/** For `CN=name`; the certificate is its own authority. @param address IP address that it also counts for */
+/**
+ * For `CN=name`; the certificate is its own authority. @param address IP address that it also
+ * counts for
+ */
 export function makeCertificate(directory: string, name: string, address = '127.0.0.1'): Certificate {
   const [key, certificate, keystore] = ['key', 'certificate', 'keystore'].map(kind =>
     join(directory, `${name}-${kind}.pem`),

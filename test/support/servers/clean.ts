@@ -1,4 +1,5 @@
-// test/support/servers/clean: everything that a test file may have left in servers that others use after it, removed.
+// test/support/servers/clean: everything that a test file may have left in servers that others use
+// after it, removed.
 
 import { connectClickhouse } from '../../../clickhouse/client.ts'
 import { quoteName as quoteClickhouse } from '../../../clickhouse/quote.ts'

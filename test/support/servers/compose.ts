@@ -24,7 +24,10 @@ export interface ComposeFile {
 
 type Variables = Readonly<Record<string, string>>
 
-/** The file with anchors merged and `${NAME-default}` replaced; `$$` is a literal `$`. @throws {Error} without a default */
+/**
+ * The file with anchors merged and `${NAME-default}` replaced; `$$` is a literal `$`. @throws
+ * {Error} without a default
+ */
 export function readCompose(variables: Variables = {}): ComposeFile {
   const text = readFileSync(join(projectRoot, 'docker-compose.yml'), 'utf8')
   return interpolate(parse(text, { merge: true }), variables) as ComposeFile

@@ -1,4 +1,5 @@
-// test/support/servers/container: a service of docker-compose.yml as a plain process: the same command, environment and working directory.
+// test/support/servers/container: a service of docker-compose.yml as a plain process: the same
+// command, environment and working directory.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,7 +8,10 @@ import { type ComposeService, imageEntrypoint } from './compose.ts'
 export interface Place {
   /** What stands in the container's `/app`. */
   readonly home: string
-  /** Puts local names into settings, options and health checks for those that exist in and between containers only. */
+  /**
+   * Puts local names into settings, options and health checks for those that exist in and between
+   * containers only.
+   */
   readonly translate: (text: string) => string
 }
 
@@ -39,7 +43,10 @@ export class Container {
     return this.#ended
   }
 
-  /** Runs the health check once. @throws {Error} with the service's output when it has ended meanwhile */
+  /**
+   * Runs the health check once. @throws {Error} with the service's output when it has ended
+   * meanwhile
+   */
   async isHealthy(): Promise<boolean> {
     if (this.#child?.exitCode !== null) throw new Error(`${this.name} ended\n${this.output}`)
     const { test } = this.#service.healthcheck!

@@ -1,5 +1,5 @@
-// test/support/servers/decode: records read back by avsc, with every value again in the text form that Postgres prints.
-// Shares no code with the encoder.
+// test/support/servers/decode: records read back by avsc, with every value again in the text form
+// that Postgres prints. Shares no code with the encoder.
 
 import avsc from 'avsc'
 import { avroName } from '../../../contract/names.ts'
@@ -36,7 +36,10 @@ const longType = avsc.types.LongType.__with({
 export interface Decoder {
   key(bytes: Buffer): TextValues
   value(bytes: Buffer): DecodedRecord
-  /** Of a value that is Avro, everything but its rows: Postgres may have no text for what stands in them. */
+  /**
+   * Of a value that is Avro, everything but its rows: Postgres may have no text for what stands in
+   * them.
+   */
   head(bytes: Buffer): Omit<DecodedRecord, 'before' | 'after'>
 }
 
@@ -114,7 +117,10 @@ function showValue(column: Column, value: unknown): string {
   }
 }
 
-/** A form that two equal floats share and a different float does not: JavaScript's, with the sign of zero. */
+/**
+ * A form that two equal floats share and a different float does not: JavaScript's, with the sign of
+ * zero.
+ */
 export function showNumber(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value)
 }

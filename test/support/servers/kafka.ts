@@ -20,7 +20,10 @@ export function uniqueName(prefix: string): string {
 /** @see https://kafka.apache.org/protocol.html (resource types) */
 const [topicType, brokerType] = [2, 4]
 
-/** Sets what the one broker does with topics that do not say it themselves; without settings, what it did at first. */
+/**
+ * Sets what the one broker does with topics that do not say it themselves; without settings, what
+ * it did at first.
+ */
 export async function preferOnBroker(admin: Admin, settings: Readonly<Record<string, string>>): Promise<void> {
   const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
   await admin.alterConfigs({ validateOnly: false, resources: [{ type: brokerType, name: '1', configEntries }] })

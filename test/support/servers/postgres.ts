@@ -11,7 +11,10 @@ export interface TestDatabase {
   readonly url: string
   /** A connection as the product makes it, for calling the product. */
   readonly client: Client
-  /** Runs a statement as any application would, in a session of the server's own settings; a new one when it was lost. */
+  /**
+   * Runs a statement as any application would, in a session of the server's own settings; a new one
+   * when it was lost.
+   */
   sql<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
   /** Further application's connection, closed with the database. */
   connect(): Promise<pg.Client>

@@ -1,4 +1,5 @@
-// test/support/servers/recording-handler: what a replication stream says, as plain values to compare.
+// test/support/servers/recording-handler: what a replication stream says, as plain values to
+// compare.
 
 import type { PgoutputHandler, Relation } from '../../../postgres/protocol/pgoutput.ts'
 import type { Tuple } from '../../../postgres/protocol/tuple.ts'

@@ -1,5 +1,6 @@
-// test/support/servers/secure-kafka: a broker that wants TLS and, by listener, a login with permissions or a client certificate.
-// Users: `alice` (PLAIN) may do everything, `bob` (SCRAM-SHA-512) nothing; the password is `secret`.
+// test/support/servers/secure-kafka: a broker that wants TLS and, by listener, a login with
+// permissions or a client certificate. Users: `alice` (PLAIN) may do everything, `bob`
+// (SCRAM-SHA-512) nothing; the password is `secret`.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'

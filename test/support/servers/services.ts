@@ -1,4 +1,5 @@
-// test/support/servers/services: real components for one test file: servers of its own, or those that the files of a run share.
+// test/support/servers/services: real components for one test file: servers of its own, or those
+// that the files of a run share.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,8 +30,8 @@ export interface Services extends Servers {
 export const sharedVariable = 'TEST_SERVERS'
 
 /**
- * Servers that are neither killed nor set up in a way of their own: those that the runner has started, which no other file uses at the
- * same time, or, where there are none, the file's own.
+ * Servers that are neither killed nor set up in a way of their own: those that the runner has
+ * started, which no other file uses at the same time, or, where there are none, the file's own.
  */
 export async function shareServers(wanted: readonly Component[]): Promise<Servers> {
   const directory = process.env[sharedVariable]

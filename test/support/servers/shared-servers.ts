@@ -1,4 +1,5 @@
-// test/support/servers/shared-servers: servers that outlive the test files that use them, one file at a time.
+// test/support/servers/shared-servers: servers that outlive the test files that use them, one file
+// at a time.
 
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'

@@ -1,4 +1,5 @@
-// test/support/servers/standby: a further Postgres on a copy of another one's files, as its standby until it is promoted.
+// test/support/servers/standby: a further Postgres on a copy of another one's files, as its standby
+// until it is promoted.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'

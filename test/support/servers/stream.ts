@@ -34,11 +34,16 @@ export interface RecordedStream {
   readonly transactions: readonly Transaction[]
   /** The last LSN a keepalive told. */
   readonly keptAlive: () => number
-  /** Resolves with all transactions when there are so many; rejects with what has ended the stream. */
+  /**
+   * Resolves with all transactions when there are so many; rejects with what has ended the stream.
+   */
   received(count: number): Promise<readonly Transaction[]>
 }
 
-/** Opens the stream of a capture and records what it says; `overrides` replaces any part, `on` any call. */
+/**
+ * Opens the stream of a capture and records what it says; `overrides` replaces any part, `on` any
+ * call.
+ */
 export async function recordStream(
   db: TestDatabase,
   { slot, publication }: Capture,

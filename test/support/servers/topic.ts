@@ -1,4 +1,5 @@
-// test/support/servers/topic: everything that a topic holds, read as any other client would, and records appended by one.
+// test/support/servers/topic: everything that a topic holds, read as any other client would, and
+// records appended by one.
 
 import { Kafka, logLevel, Partitioners, type Producer, type ProducerConfig } from 'kafkajs'
 import { until } from '../harness/suite.ts'
@@ -11,7 +12,9 @@ export interface TopicRecord {
   readonly value: Buffer | null
 }
 
-/** All records up to the end as it is now, partition by partition; none when there is no such topic. */
+/**
+ * All records up to the end as it is now, partition by partition; none when there is no such topic.
+ */
 export async function readTopic(broker: string, topic: string): Promise<TopicRecord[]> {
   const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
