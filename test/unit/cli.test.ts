@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createProgram } from '../../cli/program.ts'
 import { everything, openServices } from '../../cli/servers.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import type { Environment } from '../../runtime/config/file.ts'
@@ -51,6 +52,14 @@ test('a mistyped command or option is refused with a suggestion and 2', async ()
   assert.is(option.code, 2)
   assert.match(option.stderr, 'Did you mean --json?')
   assert.is((await millrace('--set', 'x', 'config', 'show')).code, 2)
+})
+
+test('only the named command is loaded, whatever the values of options are', async () => {
+  const loaded = async (...args: string[]) => (await createProgram(args)).commands.map(command => command.name())
+  assert.equal(await loaded('-d', 'status', 'config', 'show', '-c', 'demo', '--set', 'name=up'), ['config'])
+  assert.equal(await loaded('explain', 'status'), ['explain'])
+  assert.ok((await loaded('help', 'status')).length > 10)
+  assert.ok((await loaded('--data', 'status')).length > 10)
 })
 
 test('what writes into the source refuses what it cannot understand before it starts anything', async () => {
