@@ -1,4 +1,4 @@
--- Every customer who has bought, with recency, frequency and value: what a segmentation starts from.
+-- Every customer who has bought, with recency, frequency and value, for a segmentation.
 SELECT
     facts.customer_id AS customer_id,
     any(customers.country) AS country,

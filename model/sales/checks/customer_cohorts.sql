@@ -1,6 +1,5 @@
 -- key: cohort, months_since
--- model/sales/checks: customer_cohorts computed in Postgres from the rows themselves.
--- May know: shop.orders; nothing of the fold.
+-- model/sales/checks: customer_cohorts, computed in Postgres from the source's rows.
 WITH purchases AS (
   SELECT DISTINCT customer_id, date_trunc('month', ordered_at AT TIME ZONE '{time_zone}')::date AS month
   FROM shop.orders

@@ -1,6 +1,5 @@
 -- key: period_kind, period
--- model/sales/checks: customer_retention computed in Postgres from the rows themselves.
--- May know: shop.orders; nothing of the fold.
+-- model/sales/checks: customer_retention, computed in Postgres from the source's rows.
 WITH purchases AS (
   SELECT customer_id, (ordered_at AT TIME ZONE '{time_zone}')::date AS day
   FROM shop.orders

@@ -1,6 +1,6 @@
 -- key: date
--- model/sales/checks: daily_sales_stats computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items; nothing of the fold, which knows a completed order by its status.
+-- model/sales/checks: daily_sales_stats, computed in Postgres from the source's rows.
+-- A completed order is recognised by its status.
 WITH completed AS (
   SELECT order_id, (ordered_at AT TIME ZONE '{time_zone}')::date AS date
   FROM shop.orders

@@ -1,6 +1,5 @@
 -- key: level, country, city, shop_id, period_kind, period
--- model/sales/checks: intake_vs_revenue computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.shops, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: intake_vs_revenue, computed in Postgres from the source's rows.
 WITH intake AS (
   SELECT
     territory.country,

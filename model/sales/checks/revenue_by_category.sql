@@ -1,6 +1,5 @@
 -- key: level, quarter, category_id, subcategory_id, country
--- model/sales/checks: revenue_by_category computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.products, shop.categories, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: revenue_by_category, computed in Postgres from the source's rows.
 WITH places AS (
   SELECT
     product.product_id,

@@ -1,6 +1,5 @@
 -- key: level, country, sales_territory_id, shop_id, quarter
--- model/sales/checks: revenue_by_quarter computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.shops, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: revenue_by_quarter, computed in Postgres from the source's rows.
 WITH lines AS (
   SELECT
     o.order_id,

@@ -1,6 +1,5 @@
 -- key: country, region
--- model/sales/checks: sales_by_region computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: sales_by_region, computed in Postgres from the source's rows.
 WITH placed AS (
   SELECT
     sales_territory_id,

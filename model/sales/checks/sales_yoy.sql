@@ -1,6 +1,5 @@
 -- key: level, country, sales_territory_id, shop_id, period_kind, period
--- model/sales/checks: sales_yoy computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.shops, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: sales_yoy, computed in Postgres from the source's rows.
 WITH purchases AS (
   SELECT
     territory.country,

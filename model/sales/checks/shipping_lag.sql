@@ -1,6 +1,5 @@
 -- key: shop_id, week
--- model/sales/checks: shipping_lag computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.shops; nothing of the fold.
+-- model/sales/checks: shipping_lag, computed in Postgres from the source's rows.
 WITH lags AS (
   SELECT
     shop_id,

@@ -1,6 +1,5 @@
 -- key: sales_territory_id, rank
--- model/sales/checks: territory_top_customers computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.customers, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: territory_top_customers, computed in Postgres from the source's rows.
 WITH purchases AS (
   SELECT
     o.sales_territory_id,

@@ -1,6 +1,5 @@
 -- key: scope, period, sales_territory_id, rank
--- model/sales/checks: top_employees computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.employees, shop.products, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: top_employees, computed in Postgres from the source's rows.
 WITH sold AS (
   SELECT
     o.employee_id,

@@ -1,6 +1,5 @@
 -- key: period_kind, period, country, category_id, product_id
--- model/sales/checks: top_products computed in Postgres from the rows themselves.
--- May know: shop.orders, shop.order_items, shop.products, shop.categories, shop.sales_territories; nothing of the fold.
+-- model/sales/checks: top_products, computed in Postgres from the source's rows.
 WITH places AS (
   SELECT
     product.product_id,

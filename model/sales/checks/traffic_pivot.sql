@@ -1,6 +1,5 @@
 -- key: month, traffic_source_id
--- model/sales/checks: traffic_pivot computed in Postgres from the rows themselves.
--- May know: shop.user_traffic, shop.orders, shop.order_items, shop.traffic_sources; nothing of the fold.
+-- model/sales/checks: traffic_pivot, computed in Postgres from the source's rows.
 WITH events AS (
   SELECT
     date_trunc('month', visited_at AT TIME ZONE '{time_zone}')::date AS month,

@@ -1,24 +1,26 @@
--- model/sales/clickhouse/100: sales_cube, the sums that every report of orders is made from.
--- May know: nothing; 110 and 120 fill it.
+-- model/sales/clickhouse/100: sales_cube, the sums that every report on orders reads.
+-- The views of 110 and 120 fill it.
 --
--- One table holds several grains, as materialised GROUPING SETS would: `grain` names the set, and a dimension that is not in the
--- set is 0. One table, because every table behind an insert costs a part per batch, however few rows it gets.
+-- One table holds several grains, as materialised GROUPING SETS would. `grain` names the set.
+-- A dimension that is not in the set is 0. It is one table because an insert writes at least one
+-- part into every table behind it, however few rows that table gets.
 --
---   grain           dimensions                                               answers
---   day             day, territory, shop, traffic source                     sales by day, month, quarter; intake; drop-off
---   second          day, second, territory                                   the last hour, the last minute
---   open            shop, second                                             orders not shipped yet, and their age
---   shipped         week, shop, hours                                        ordered to shipped: average, median, p95
---   delivered       week, shop, hours                                        ordered to delivered
---   customer        territory, customer                                      best customers
---   customer_day    day, territory, customer                                 first, last and repeated purchases
---   product_month   month, territory, product                                best sellers, categories
---   employee        territory, employee, product                             best sellers among the staff, over all time
---   employee_month  month, employee, product                                 the same by period
+--   grain           dimensions                             answers
+--   day             day, territory, shop, traffic source   sales by day, month, quarter; drop-off
+--   second          day, second, territory                 the last hour, the last minute
+--   open            shop, second                           unshipped orders and their age
+--   shipped         week, shop, hours                      time to ship: average, median, p95
+--   delivered       week, shop, hours                      time to deliver
+--   customer        territory, customer                    best customers
+--   customer_day    day, territory, customer               first, last and repeated purchases
+--   product_month   month, territory, product              best sellers, categories
+--   employee        territory, employee, product           best sellers among the staff, all time
+--   employee_month  month, employee, product               the same by period
 --
--- Every measure is a sum of signed images, so an update or a delete retracts exactly; a row whose measures are all 0 stands for nothing
--- and is dropped. Several rows of one key add up: read it with sum and GROUP BY. Days are partitioned by month; the other grains are
--- not, as a batch makes a part for each partition that it touches.
+-- Every measure is a sum of signed images, so an update or a delete subtracts exactly what the
+-- earlier insert added. A row whose measures are all 0 is dropped. Several rows of one key add up:
+-- read the table with sum and GROUP BY. Only the grains by day are partitioned, by month, because
+-- a batch writes a part for each partition that it touches.
 CREATE TABLE sales_cube
 (
     grain LowCardinality(String) COMMENT 'Which dimensions the row has, the others are 0',

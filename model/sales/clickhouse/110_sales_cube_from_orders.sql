@@ -1,12 +1,14 @@
--- model/sales/clickhouse/110: orders that changed, with the items they had before this batch, into every grain of sales_cube.
--- May know: 100_sales_cube, changelog of shop.orders, current state of shop.order_items.
+-- model/sales/clickhouse/110: changed orders, with the items from before this batch, into sales_cube.
+-- Reads the changelog of shop.orders and the current state of shop.order_items.
 --
--- For orders A and items B a batch adds d(A join B) = dA join B_old + A_new join dB: the changelog read in a view is the block being
--- inserted, the other side is its current state. This is the first term, 120 the second. Read for all orders as if each were new, it is
--- the whole cube: that is how the cube is recomputed (model.yaml, `recompute`).
+-- For orders A and items B a batch adds d(A join B) = dA join B_old + A_new join dB. This view is
+-- the first term, 120 is the second. In a view the changelog is the block that is being inserted,
+-- and the other side is its current state. With every order read as a new one, this view yields the
+-- whole cube. The cube is recomputed that way (model.yaml, `recompute`).
 --
--- Items are looked up for those orders only that move a value: where all that a value is told apart by stays as it was, as from created
--- to paid, both images lack their lines, and cancel as they would have with them. A column that a cell with a value reads belongs there.
+-- Items are looked up only for orders whose change moves a value. When an order only goes from
+-- created to paid, both of its images are counted without items, and they cancel exactly as they
+-- would with items. So every column that decides where a value is counted must be compared here.
 CREATE MATERIALIZED VIEW sales_cube_from_orders TO sales_cube AS
 SELECT
     cell.1 AS grain,
@@ -46,7 +48,9 @@ FROM
         dateDiff('second', ordered_at, delivered_at) AS to_deliver,
         toDecimal128(0, 2) AS nil,
         arrayJoin(arrayConcat(
-            --  grain            period territory  shop  source  employee  customer  product  hours  second  intake: orders, value  completed: orders, units, revenue, cost  seconds
+            -- In order: grain, period, territory, shop, source, employee, customer, product, hours,
+            -- second; orders and value of the intake; orders, units, revenue and cost of completed
+            -- orders; seconds.
             [('day',             day,   territory, shop, source, 0,        0,        0,       0,     never,  1, order_value,        completed, completed * order_units, completed * order_value, completed * order_cost, 0),
              ('second',          day,   territory, 0,    0,      0,        0,        0,       0,     at,     1, order_value,        completed, completed * order_units, completed * order_value, completed * order_cost, 0)],
             if(status IN ('created', 'paid'),

@@ -1,7 +1,8 @@
--- model/sales/clickhouse/120: items that changed, under the order as it is after this batch, into the grains of sales_cube that have values.
--- May know: 100_sales_cube, changelog of shop.order_items, current state of shop.orders.
+-- model/sales/clickhouse/120: changed items, under the order as of after this batch, into sales_cube.
+-- Reads the changelog of shop.order_items and the current state of shop.orders.
 --
--- The second term of 110. Orders are counted there; an item whose order has not arrived counts nothing yet: the order brings it along.
+-- This is the second term of 110, for the grains that have values. Orders are counted in 110. An
+-- item whose order has not arrived yet counts nothing: 110 counts it when the order arrives.
 CREATE MATERIALIZED VIEW sales_cube_from_items TO sales_cube AS
 SELECT
     cell.1 AS grain,
@@ -41,7 +42,8 @@ FROM
         quantity * toDecimal128(cost_price, 2) AS line_cost,
         toDecimal128(0, 2) AS nil,
         arrayJoin(arrayConcat(
-            --  grain            period territory  shop  source  employee  customer  product  second  intake value  completed: units, revenue, cost
+            -- In order: grain, period, territory, shop, source, employee, customer, product, second;
+            -- the value of the intake; units, revenue and cost of completed orders.
             [('day',             day,   territory, shop, source, 0,        0,        0,       never,  value,        completed * quantity, completed * value, completed * line_cost),
              ('second',          day,   territory, 0,    0,      0,        0,        0,       at,     value,        completed * quantity, completed * value, completed * line_cost)],
             if(completed,

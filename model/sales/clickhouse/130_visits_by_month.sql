@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/130: visits by month and traffic source.
--- May know: changelog of shop.user_traffic.
+-- Reads the changelog of shop.user_traffic.
 CREATE TABLE visits_by_month
 (
     month Date COMMENT 'First day of the month of visited_at in the reporting time zone',

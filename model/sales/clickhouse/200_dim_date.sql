@@ -1,8 +1,9 @@
 -- model/sales/clickhouse/200: dim_date, the calendar.
--- May know: current state of shop.orders and shop.user_traffic.
+-- Reads the current state of shop.orders and shop.user_traffic.
 --
--- Whole years, from the first to the last that a fact falls into, so that every fact has its day whatever dates orders are given. Rows
--- that have been replaced or deleted count as well until they are merged away: a year too many does no harm, FINAL would cost.
+-- The calendar has whole years, from the first fact to the last, so every fact has its day.
+-- Replaced and deleted rows count too until ClickHouse has merged them away. One year too many is
+-- harmless; reading with FINAL would be slow.
 CREATE VIEW dim_date
 (
     date Date COMMENT 'The day: what facts refer to',

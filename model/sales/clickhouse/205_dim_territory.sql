@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/205: dim_territory.
--- May know: history of shop.sales_territories.
+-- Reads the history of shop.sales_territories.
 CREATE VIEW dim_territory
 (
     territory_key String COMMENT 'Key of this version: what facts refer to',

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/210: dim_traffic_source.
--- May know: history of shop.traffic_sources.
+-- Reads the history of shop.traffic_sources.
 CREATE VIEW dim_traffic_source
 (
     traffic_source_key String COMMENT 'Key of this version: what facts refer to',

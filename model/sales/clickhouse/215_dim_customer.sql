@@ -1,5 +1,5 @@
--- model/sales/clickhouse/215: dim_customer.
--- May know: history of shop.customers, without what millrace.yaml drops.
+-- model/sales/clickhouse/215: dim_customer, without the columns that millrace.yaml drops.
+-- Reads the history of shop.customers.
 CREATE VIEW dim_customer
 (
     customer_key String COMMENT 'Key of this version: what facts refer to',

@@ -1,8 +1,8 @@
--- model/sales/clickhouse/220: dim_shop, with the territory that a shop belonged to.
--- May know: histories of shop.shops and shop.sales_territories.
+-- model/sales/clickhouse/220: dim_shop, each version with the territory that the shop belonged to.
+-- Reads the histories of shop.shops and shop.sales_territories.
 --
--- A version of the shop is cut where its territory changed meanwhile: `moment` is the start of each piece and the transaction behind it,
--- and the territory is looked up as it was at that moment.
+-- A version of the shop is split where its territory changed within it. `moment` is the start of
+-- each part and the transaction behind that start. The territory is the one valid at `moment`.
 CREATE VIEW dim_shop
 (
     shop_key String COMMENT 'Key of this version: what facts refer to',

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/225: dim_location.
--- May know: 220_dim_shop.
+-- Reads dim_shop.
 CREATE VIEW dim_location
 (
     location_key String COMMENT 'Country, region and city: what facts refer to',

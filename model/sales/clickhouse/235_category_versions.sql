@@ -1,7 +1,7 @@
--- model/sales/clickhouse/235: category_versions, each category with the one above it, for dim_product.
--- May know: history of shop.categories.
+-- model/sales/clickhouse/235: category_versions, each category with its parent, for dim_product.
+-- Reads the history of shop.categories.
 --
--- A version of the category is cut where its parent changed meanwhile, as in 220_dim_shop.
+-- A version of the category is split where its parent changed within it, as in 220_dim_shop.
 CREATE VIEW category_versions
 (
     category_id Int32 COMMENT 'Category that products stand in',

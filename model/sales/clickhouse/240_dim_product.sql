@@ -1,7 +1,7 @@
--- model/sales/clickhouse/240: dim_product, with the category and subcategory that a product had.
--- May know: history of shop.products, 235_category_versions.
+-- model/sales/clickhouse/240: dim_product, each version with its category and subcategory.
+-- Reads category_versions and the history of shop.products.
 --
--- A version of the product is cut where its category, or the one above that, changed meanwhile, as in 220_dim_shop.
+-- A version of the product is split where its category or its parent changed, as in 220_dim_shop.
 CREATE VIEW dim_product
 (
     product_key String COMMENT 'Key of this version: what facts refer to',

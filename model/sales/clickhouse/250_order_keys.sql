@@ -1,9 +1,11 @@
--- model/sales/clickhouse/250: order_keys, every order with the keys of its dimensions, for the facts of orders and of items.
--- May know: current state of shop.orders, the dimensions.
+-- model/sales/clickhouse/250: order_keys, every order with its dimension keys, for both facts.
+-- Reads the current state of shop.orders, and the dimensions.
 --
--- Dimensions are looked up when read, so a version that arrives late is found all the same. An order takes the version that was valid at
--- ordered_at: the last that had started by then. One older than all of them takes the first, which is why the first is looked up from 1900
--- on. A key is null while the dimension's row is still on its way, and where the order has none; the current key also where it is deleted.
+-- Dimensions are looked up at each read, so a version that arrives late is found too. An order gets
+-- the version that was valid at ordered_at: the last one that started before. An order older than
+-- all versions gets the first one, therefore the first one is looked up from 1900 on. A key is null
+-- while the dimension's row has not arrived, and when the order has none. The current key is also
+-- null when the dimension's row is deleted.
 CREATE VIEW order_keys AS
 SELECT
     orders.order_id AS order_id,

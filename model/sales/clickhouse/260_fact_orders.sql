@@ -1,5 +1,5 @@
--- model/sales/clickhouse/260: fact_orders, a row per order.
--- May know: 250_order_keys, current state of shop.order_items.
+-- model/sales/clickhouse/260: fact_orders, one row for each order.
+-- Reads order_keys and the current state of shop.order_items.
 CREATE VIEW fact_orders
 (
     order_id Int64 COMMENT 'Order',

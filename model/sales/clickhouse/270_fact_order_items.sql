@@ -1,5 +1,5 @@
--- model/sales/clickhouse/270: fact_order_items, a row per line of an order.
--- May know: 240_dim_product, 250_order_keys, current state of shop.order_items.
+-- model/sales/clickhouse/270: fact_order_items, one row for each line of an order.
+-- Reads dim_product, order_keys and the current state of shop.order_items.
 CREATE VIEW fact_order_items
 (
     order_item_id Int64 COMMENT 'Line of an order',

@@ -1,5 +1,6 @@
--- model/sales/clickhouse/280: fact_visits, a row per visit of the online shop.
--- May know: 210_dim_traffic_source, 215_dim_customer, current state of shop.user_traffic. Versions are looked up as in 250_order_keys.
+-- model/sales/clickhouse/280: fact_visits, one row for each visit of the online shop.
+-- Reads dim_traffic_source, dim_customer and the current state of shop.user_traffic.
+-- Versions are looked up as in 250_order_keys.
 CREATE VIEW fact_visits
 (
     visit_id Int64 COMMENT 'Visit',

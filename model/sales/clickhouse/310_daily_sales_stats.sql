@@ -1,8 +1,9 @@
 -- model/sales/clickhouse/310: the report daily_sales_stats.
--- May know: 100_sales_cube.
+-- Reads sales_cube.
 --
--- Decimal division cuts off. Of three decimals cut off, rounding half away from zero to two is what Postgres' round gives.
--- The types are the ones that were asked for. A number that does not fit into its type is an error that names it, never another number.
+-- Decimal division truncates. Dividing to three decimals and rounding half away from zero to two
+-- gives the result of Postgres' round. A number that does not fit into its column's type is an
+-- error that names the type. It never becomes another number.
 CREATE VIEW daily_sales_stats
 (
     date Date COMMENT 'Calendar day of ordered_at in the reporting time zone. A day without a completed order has no row',

@@ -1,8 +1,10 @@
 -- model/sales/clickhouse/320: the report top_employees.
--- May know: 100_sales_cube, current state of shop.employees, shop.products and shop.sales_territories.
+-- Reads sales_cube and the current state of shop.employees, shop.products, shop.sales_territories.
 --
--- A place in a ranking is one number: the amount in cents in its upper 128 bits, negative so that most comes first, then the employee and
--- the product in 32 bits each, and the pieces in 64. Keeping the 100 least numbers of a ranking takes an eighth of what sorting its rows takes.
+-- A place in a ranking is one number of 256 bits. The upper 128 bits are the amount in cents,
+-- negative so that the largest amount comes first. Below them are the employee and the product with
+-- 32 bits each, and the pieces with 64 bits. Keeping the 100 least numbers of a ranking takes an
+-- eighth of the time of sorting its rows.
 CREATE VIEW top_employees
 (
     scope String COMMENT 'What the ranking is over: overall, year, quarter, month or territory',

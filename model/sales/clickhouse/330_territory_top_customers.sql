@@ -1,10 +1,11 @@
 -- model/sales/clickhouse/330: the report territory_top_customers.
--- May know: 100_sales_cube, current state of shop.customers and shop.sales_territories.
+-- Reads sales_cube and the current state of shop.customers and shop.sales_territories.
 --
--- A place in the ranking is one number, as in 320: the amount in cents above the lower 64 bits, negative so that most comes first, and the
--- customer in them. First and last day are no sums, so they are looked up, with the orders, for the customers that made it into the
--- ranking, in days that have orders behind them; every ranked customer has one, so an inner join loses nobody. Names are joined from the
--- left: a customer whose row is still on its way is ranked all the same, with an empty name.
+-- A place in the ranking is one number, as in 320: the amount in cents, negative so that the
+-- largest comes first, above 64 bits with the customer. The first and last day are no sums.
+-- Therefore they are looked up, with the number of orders, only for the ranked customers, in the
+-- days that have orders. Every ranked customer has such a day, so an inner join loses nobody.
+-- Names come by a left join: a customer whose row has not arrived is ranked with an empty name.
 CREATE VIEW territory_top_customers
 (
     sales_territory_id Int32 COMMENT 'Territory the sales counted for',

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/340: the report sales_yoy.
--- May know: 100_sales_cube, current state of shop.sales_territories and shop.shops.
+-- Reads sales_cube and the current state of shop.sales_territories and shop.shops.
 --
 -- Each sum counts twice: in its own period, and as "year before" in the same period a year later.
 CREATE VIEW sales_yoy

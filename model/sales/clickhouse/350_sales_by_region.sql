@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/350: the report sales_by_region.
--- May know: 100_sales_cube, current state of shop.sales_territories.
+-- Reads sales_cube and the current state of shop.sales_territories.
 CREATE VIEW sales_by_region
 (
     country String COMMENT 'Country of the territories',

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/360: the report intake_vs_revenue.
--- May know: 100_sales_cube, current state of shop.sales_territories and shop.shops.
+-- Reads sales_cube and the current state of shop.sales_territories and shop.shops.
 CREATE VIEW intake_vs_revenue
 (
     level String COMMENT 'What the row sums up: country, city or shop',

@@ -1,9 +1,11 @@
 -- model/sales/clickhouse/370: the report shipping_lag.
--- May know: 100_sales_cube, current state of shop.shops.
+-- Reads sales_cube and the current state of shop.shops.
 --
--- Medians and percentiles are read from counts per whole hour, which retract like any sum: the smallest number of hours that at least
--- that share of the orders did not exceed, as Postgres' percentile_disc. quantilesExactWeighted adds up the weights of equal hours, as
--- unsigned numbers of 64 bits: there -1 takes back one, since their sum is never negative.
+-- Medians and percentiles are read from counts per whole hour, which add up and cancel like any
+-- sum. A percentile is the smallest number of hours that at least that share of the orders did not
+-- exceed, as in Postgres' percentile_disc. quantilesExactWeighted adds up the weights of equal
+-- hours as unsigned 64-bit numbers. A weight of -1 still subtracts one there, because the sum is
+-- never negative.
 CREATE VIEW shipping_lag
 (
     shop_id Int32 COMMENT 'Shop that took the orders',

@@ -1,11 +1,12 @@
 -- model/sales/clickhouse/380: the reports customer_retention and customer_cohorts.
--- May know: 100_sales_cube.
+-- Reads sales_cube.
 --
--- A purchase is a completed order. The days on which a customer purchased are those with completed orders behind them; everything else
--- follows from their order.
+-- A purchase is a completed order. The purchase days of a customer are the days with completed
+-- orders. Their sequence gives everything else.
 
--- Cells of one day add up, and what was taken back may still stand beside what it takes back, in a part that is not merged yet. Adding up
--- by day first would be three times as slow for all customers; so it is done for those only who have something taken back.
+-- Cells of one day add up. A cell and the cell that cancels it can both be present until ClickHouse
+-- has merged their parts. Adding up by day first takes three times as long for all customers, so
+-- the view does it only for customers with a negative cell.
 CREATE VIEW purchase_days
 (
     customer_id Int64 COMMENT 'Who ordered',

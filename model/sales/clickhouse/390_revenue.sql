@@ -1,5 +1,6 @@
 -- model/sales/clickhouse/390: the reports revenue_by_quarter and revenue_by_category.
--- May know: 100_sales_cube, current state of shop.sales_territories, shop.shops, shop.products and shop.categories.
+-- Reads sales_cube and the current state of shop.sales_territories, shop.shops, shop.products and
+-- shop.categories.
 CREATE VIEW revenue_by_quarter
 (
     level String COMMENT 'What the row sums up: total, country, territory or shop',

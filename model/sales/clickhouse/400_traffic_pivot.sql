@@ -1,7 +1,8 @@
 -- model/sales/clickhouse/400: the report traffic_pivot.
--- May know: 100_sales_cube, 130_visits_by_month, current state of shop.traffic_sources.
+-- Reads sales_cube, visits_by_month and the current state of shop.traffic_sources.
 --
--- The channels are a closed set in the source, so they can be columns. A row of source 0 sums a month up.
+-- The source has a fixed set of channels, so each can be a column. The row of source 0 is the
+-- total of a month.
 CREATE VIEW traffic_pivot
 (
     month Date COMMENT 'First day of the month of visited_at or ordered_at',

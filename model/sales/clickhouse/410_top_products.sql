@@ -1,7 +1,8 @@
 -- model/sales/clickhouse/410: the report top_products.
--- May know: 100_sales_cube, current state of shop.sales_territories, shop.products and shop.categories.
+-- Reads sales_cube and the current state of shop.sales_territories, shop.products, shop.categories.
 --
--- Months of each country are added up first, and everything else from those; a country is a number until the end, 0 for all together.
+-- Months of each country are added up first, and everything else is added up from these sums. A
+-- country is a number until the end; 0 is all countries together.
 CREATE VIEW top_products
 (
     period_kind String COMMENT 'What the ranking is over: overall, year, quarter or month',

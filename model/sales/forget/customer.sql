@@ -1,10 +1,11 @@
 -- model/sales/forget/customer: erases a customer; $1 is the customer_id.
--- May know: shop.customers, shop.user_traffic. The format is described in docs/how-to/personal-data.md.
+-- docs/how-to/personal-data.md describes the format.
 --
--- The row stays, without anything that says who it was, so that orders keep counting: the books must be kept (GDPR article 17(3)(b)), and
--- customer_id alone leads to nobody. Visits are not books; they lose the customer.
+-- The row stays and loses everything that identifies the person, so that orders still count. The law
+-- requires the accounts to be kept (GDPR article 17(3)(b)), and customer_id alone identifies nobody.
+-- Visits are no accounts; they lose the customer.
 
--- What must be gone afterwards. Nothing is selected for a customer who has been forgotten already.
+-- The values that must be gone afterwards. A customer who was erased before has none.
 SELECT
   customer_id AS "shop.customers.customer_id",
   full_name AS "shop.customers.full_name",

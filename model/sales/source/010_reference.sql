@@ -1,5 +1,5 @@
--- model/sales/source/010: who sells what and where; small tables that change now and then.
--- May know: nothing. Every file here can be applied again without effect.
+-- model/sales/source/010: territories, shops, staff and products: small tables that rarely change.
+-- Every file of this folder can be applied again without effect.
 
 CREATE SCHEMA IF NOT EXISTS shop;
 COMMENT ON SCHEMA shop IS 'A shop chain: what its applications write, and what millrace captures.';

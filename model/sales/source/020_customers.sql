@@ -1,5 +1,5 @@
 -- model/sales/source/020: customers and their visits.
--- May know: 010_reference.
+-- Refers to the tables of 010_reference.
 
 CREATE TABLE IF NOT EXISTS shop.customers (
   customer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -26,7 +26,8 @@ COMMENT ON COLUMN shop.customers.created_at IS 'When the customer registered.';
 COMMENT ON COLUMN shop.customers.updated_at IS 'When the row was last written.';
 ALTER TABLE shop.customers REPLICA IDENTITY FULL;
 
--- Reports count visits by calendar day, and a day is a ClickHouse Date (1970 to 2149): hence the bounds of visited_at.
+-- Reports count visits by calendar day. A day is a ClickHouse Date, from 1970 to 2149: these are
+-- the bounds of visited_at.
 CREATE TABLE IF NOT EXISTS shop.user_traffic (
   visit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   customer_id bigint REFERENCES shop.customers ON DELETE SET NULL,

@@ -1,5 +1,5 @@
--- model/sales/source/030: orders and their items, the tables that everything is counted from.
--- May know: 010_reference, 020_customers.
+-- model/sales/source/030: orders and their items, which most reports count.
+-- Refers to the tables of 010_reference and 020_customers.
 
 DO $$
 BEGIN
@@ -10,7 +10,8 @@ END
 $$;
 COMMENT ON TYPE shop.order_status IS 'created, paid, shipped, delivered, returned; or cancelled before shipping.';
 
--- Reports count by calendar day, and a day is a ClickHouse Date (1970 to 2149): hence the bounds of ordered_at.
+-- Reports count orders by calendar day. A day is a ClickHouse Date, from 1970 to 2149: these are
+-- the bounds of ordered_at.
 CREATE TABLE IF NOT EXISTS shop.orders (
   order_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   customer_id bigint NOT NULL REFERENCES shop.customers,

@@ -1,5 +1,4 @@
--- model/sales/source/040: what the generator's service and the imports keep for themselves; not captured.
--- May know: nothing.
+-- model/sales/source/040: tables of the generator's service and of the imports; not captured.
 
 CREATE SCHEMA IF NOT EXISTS generator;
 COMMENT ON SCHEMA generator IS 'Notes of the generator service; no part of the shop, and not captured.';
