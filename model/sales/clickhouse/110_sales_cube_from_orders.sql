@@ -49,8 +49,8 @@ FROM
         toDecimal128(0, 2) AS nil,
         arrayJoin(arrayConcat(
             -- In order: grain, period, territory, shop, source, employee, customer, product, hours,
-            -- second; orders and value of the intake; orders, units, revenue and cost of completed
-            -- orders; seconds.
+            -- second, then orders and value of the intake, then orders, units, revenue and cost of
+            -- completed orders, then seconds.
             [('day',             day,   territory, shop, source, 0,        0,        0,       0,     never,  1, order_value,        completed, completed * order_units, completed * order_value, completed * order_cost, 0),
              ('second',          day,   territory, 0,    0,      0,        0,        0,       0,     at,     1, order_value,        completed, completed * order_units, completed * order_value, completed * order_cost, 0)],
             if(status IN ('created', 'paid'),
