@@ -16,8 +16,8 @@ export function configCommand(program: Command): void {
 
   config
     .command('show')
-    .description('print every setting as it counts, secrets hidden')
-    .option('--json', 'as JSON instead of YAML')
+    .description('print the value of every setting, with secrets hidden')
+    .option('--json', 'print JSON instead of YAML')
     .action(
       runs<{ json?: true }>('config', async (context, { json }) => {
         const shown = redactConfig(context.config)
@@ -28,7 +28,7 @@ export function configCommand(program: Command): void {
 
   config
     .command('check')
-    .description('read the configuration and say whether it can be used')
+    .description('check the configuration and list its errors')
     .action(
       runs('config', async () => {
         process.stdout.write('the configuration is valid\n')

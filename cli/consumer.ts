@@ -8,7 +8,7 @@ import { openServices } from './servers.ts'
 export function consumerCommand(program: Command): void {
   program
     .command('consumer')
-    .description('fold the topics into ClickHouse')
+    .description('insert the records of the topics into ClickHouse, until it is stopped')
     .action(
       runs('consumer', async ({ config, log, lifecycle }) => {
         const { kafka, clickhouse } = await openServices(config, log, lifecycle.signal, ['kafka', 'clickhouse'])

@@ -9,9 +9,9 @@ const reactions = { retry: 'tries again by itself', stop: 'stops until someone h
 export function explainCommand(program: Command): void {
   program
     .command('explain')
-    .description('say what an error code means; all of them without one')
-    .argument('[code]', 'such as KAFKA_UNREACHABLE')
-    .option('--markdown', 'as the table of docs/reference/errors.md')
+    .description('explain an error code, or without one all error codes')
+    .argument('[code]', 'the code, such as KAFKA_UNREACHABLE')
+    .option('--markdown', 'print the page docs/reference/errors.md')
     .action((code: string | undefined, { markdown }: { markdown?: true }) => {
       const text = markdown ? errorTable() : (code === undefined ? Object.keys(errorCodes) : [code]).map(line).join('')
       process.stdout.write(text)

@@ -47,8 +47,8 @@ const handOverMs = 60_000
 export function generationsCommand(program: Command): void {
   const generations = program
     .command('generations')
-    .description('list the generations of this pipeline: slot, topics and database of each')
-    .option('--json', 'print them as JSON')
+    .description('list the generations of this pipeline: the slot, topics and database of each')
+    .option('--json', 'print the list as JSON')
     .action(
       runs<{ json?: true }>('generations', async (context, { json }) => {
         const reports = await reportGenerations(await openConnections(context))
@@ -58,8 +58,8 @@ export function generationsCommand(program: Command): void {
     )
   generations
     .command('drop')
-    .description('remove a generation that no longer serves: its slot, topics, dead letters and database')
-    .argument('<number>', 'as `millrace generations` lists it')
+    .description('remove a generation that is no longer live: its slot, topics, dead letters and database')
+    .argument('<number>', 'number of the generation, from `millrace generations`')
     .action(
       runs('generations', async (context: CommandContext, _options, [text]) => {
         const connections = await openConnections(context)

@@ -8,8 +8,8 @@ import { openServices } from './servers.ts'
 export function producerCommand(program: Command): void {
   program
     .command('producer')
-    .description('capture the changes of Postgres into topics')
-    .option('--new-generation', 'load everything anew, into topics beside those of the live generation')
+    .description('write the row changes of Postgres to the topics in Kafka, until it is stopped')
+    .option('--new-generation', 'load all tables again, into a new generation of topics beside the live one')
     .action(
       runs<{ newGeneration?: true }>('producer', async ({ config, log, lifecycle }, { newGeneration = false }) => {
         const { postgres, kafka } = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])

@@ -40,12 +40,17 @@ export async function createProgram(args: readonly string[]): Promise<Command> {
     .description('Streams row changes from Postgres through Kafka into ClickHouse, exactly once.')
     .version(packageManifest().version)
     .addOption(new Option('-c, --config <file>', 'configuration file (default: millrace.yaml, if there is one)'))
-    .addOption(new Option('-d, --data <directory>', 'where state and embedded servers are kept'))
-    .addOption(new Option('--log-level <level>', 'least level that is logged: debug, info, warn or error'))
     .addOption(
-      new Option('--set <key=value>', 'any setting, such as source.readers=8; may be repeated').argParser(addSetting),
+      new Option('-d, --data <directory>', 'directory of the state and of the embedded servers (default: .millrace)'),
     )
-    .addOption(new Option('--debug', 'print stack traces of errors'))
+    .addOption(new Option('--log-level <level>', 'lowest level that is logged: debug, info, warn or error'))
+    .addOption(
+      new Option(
+        '--set <key=value>',
+        'set one setting, such as source.readers=8; can be given several times',
+      ).argParser(addSetting),
+    )
+    .addOption(new Option('--debug', 'also print the stack trace of an error'))
     .showHelpAfterError('(millrace --help lists commands and options)')
     .exitOverride()
   program.addHelpText('after', exitCodesHelp)
@@ -82,7 +87,8 @@ async function load(name: string): Promise<AddCommand> {
 
 const exitCodesHelp = `
 Exit codes: 0 done, 1 ran and found a failure, 2 could not run, 130 interrupted.
-Settings come from the command line over the environment (MILLRACE_…) over the file over defaults.`
+A setting is taken from the command line, else from the environment (MILLRACE_…), else from the
+configuration file, else from its default.`
 
 function addSetting(text: string, earlier: Record<string, string> = {}): Record<string, string> {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []

@@ -17,14 +17,14 @@ interface UpOptions {
 export function stackCommands(program: Command): void {
   program
     .command('up')
-    .description('start the local Postgres, Kafka and ClickHouse, or find those that run')
+    .description('start the embedded Postgres, Kafka and ClickHouse that do not run yet')
     .option(
       '--only <components>',
-      `some of ${components.join(',')}; default all that are not external`,
+      `comma-separated list of ${components.join(', ')} (default: all that the configuration does not name)`,
       parseComponents,
     )
-    .option('--new-ports', 'replace a port that another process has taken meanwhile')
-    .option('--json', 'print the endpoints as JSON')
+    .option('--new-ports', 'choose a new port where another process uses the earlier one')
+    .option('--json', 'print the addresses as JSON')
     .action(
       runs<UpOptions>('stack', async ({ config, log, lifecycle }, { json, only, newPorts = false }) => {
         const { directory } = config
@@ -37,7 +37,7 @@ export function stackCommands(program: Command): void {
 
   program
     .command('down')
-    .description('stop the local components; their data stays')
+    .description('stop the embedded servers and keep their data')
     .action(runs('stack', ({ config, log }) => down(config.directory, log)))
 }
 

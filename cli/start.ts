@@ -9,7 +9,7 @@ import { everything, openServices } from './servers.ts'
 export function startCommand(program: Command): void {
   program
     .command('start')
-    .description('run the producer and the consumer until stopped')
+    .description('run the producer and the consumer, each in its own process, until it is stopped')
     .action(
       runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, lifecycle }, options) => {
         // Embedded components are started here once, and not by two processes at the same time.

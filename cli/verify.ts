@@ -10,12 +10,13 @@ import { printJson, runs } from './command.ts'
 import { openServices } from './servers.ts'
 
 const exitCodesHelp = `
-Exit codes: 0 equal; 1 something differs; 2 nothing was found to differ, and something could not be compared; 130 interrupted.`
+Exit codes: 0 equal; 1 something differs; 2 nothing differs, but something could not be compared;
+130 interrupted.`
 
 export function verifyCommand(program: Command): void {
   program
     .command('verify')
-    .description('compare every table and report in ClickHouse with Postgres, at one LSN')
+    .description('compare every table and report in ClickHouse with Postgres, both as of one LSN')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', exitCodesHelp)
     .action(

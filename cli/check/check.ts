@@ -19,8 +19,8 @@ interface CheckOptions {
 export function checkCommand(program: Command): void {
   program
     .command('check')
-    .description('say whether the source is ready to be captured, and what to do where it is not')
-    .option('--fix', 'do what can be done by SQL, such as setting REPLICA IDENTITY FULL')
+    .description('check whether Postgres is ready to be captured, and say what to change if it is not')
+    .option('--fix', 'correct what SQL can correct, such as REPLICA IDENTITY FULL')
     .option('--json', 'print the checks as JSON')
     .action(runs<CheckOptions>('check', runCheck))
 }

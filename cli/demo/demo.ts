@@ -38,12 +38,14 @@ const loadTimeoutMs = 240_000
 export function demoCommand(program: Command): void {
   program
     .command('demo')
-    .description('run everything on this machine: two years of sales, then a stream of changes, right within a second')
-    .option('--once', 'a bounded run that ends with a verification')
+    .description(
+      'run the whole pipeline on this machine: load two years of sales, then stream changes into the reports',
+    )
+    .option('--once', 'stop after some seconds of changes, and verify the result')
     .option('--json', 'with --once: print the result as one JSON object')
     .option('--rate <changes>', 'row changes per second', '1000')
-    .option('--orders <count>', 'orders of history to load', '100000')
-    .option('--seconds <count>', 'with --once: how long the changes flow', '30')
+    .option('--orders <count>', 'orders to load before the changes start', '100000')
+    .option('--seconds <count>', 'with --once: seconds of changes', '30')
     .action(runs<DemoOptions>('demo', runDemo, { config: salesConfig, data: '.millrace' }))
 }
 

@@ -42,10 +42,10 @@ export interface Proof {
 export function forgetCommand(program: Command): void {
   program
     .command('forget')
-    .description('erase a person in the source, the topics and ClickHouse, and search both for what is left')
-    .usage('[options] <subject> <id>, or --<subject> <id>, such as --customer 42')
-    .argument('[subject]', 'what the model can forget, such as customer')
-    .argument('[id]', 'which one')
+    .description('erase a person in Postgres, Kafka and ClickHouse, then search Kafka and ClickHouse for remains')
+    .usage('[options] <subject> <id>\n       millrace forget [options] --customer 42')
+    .argument('[subject]', 'kind of person, a file of forget/ in the model, such as customer')
+    .argument('[id]', 'key of the person in Postgres, such as 42')
     .allowUnknownOption()
     .option('--json', 'print the result as JSON')
     .action(

@@ -30,14 +30,16 @@ const diskCodes = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']
 export function exportCommand(program: Command): void {
   program
     .command('export')
-    .description('write the rows of a view as CSV or Parquet, whole or not at all')
-    .argument('<database.view>', 'such as analytics.daily_sales_stats')
+    .description('write all rows of a view as CSV or Parquet; after an error no partial file remains')
+    .argument('<database.view>', 'the view, such as analytics.daily_sales_stats')
     .addOption(
-      new Option('--format <format>', "default by the file's name, else csv").choices([...exportFormats] as string[]),
+      new Option('--format <format>', 'default: from the name of the file, else csv').choices([
+        ...exportFormats,
+      ] as string[]),
     )
-    .option('--where <condition>', `rows to take, in ClickHouse's SQL: "date >= '2025-01-01'"`)
-    .option('--output <file>', 'where to; - is standard output', standardOutput)
-    .option('--force', 'replace the file if there is one')
+    .option('--where <condition>', `rows to write, as a condition in ClickHouse's SQL: "date >= '2025-01-01'"`)
+    .option('--output <file>', 'file to write; - is standard output', standardOutput)
+    .option('--force', 'replace the file if it exists')
     .action(runs<ExportOptions>('export', exportView))
 }
 

@@ -31,8 +31,11 @@ interface ModelOptions {
 export function modelCommand(program: Command): void {
   program
     .command('model')
-    .description('describe the model in Markdown: layers, views, columns, and the source columns behind each')
-    .option('--dbt <directory>', 'write its views as sources and exposures of a dbt project instead')
+    .description('describe the model in Markdown: layers, views, and each column with its source columns')
+    .option(
+      '--dbt <directory>',
+      'write the views as sources and exposures of the dbt project in this directory instead',
+    )
     .action(runs<ModelOptions>('model', describe))
 }
 

@@ -18,9 +18,9 @@ interface RolesOptions {
 export function rolesCommand(program: Command): void {
   program
     .command('roles')
-    .description('make the read-only roles of the model, or bring them up to date')
-    .option('--sql', 'print the statements instead of running them')
-    .option('--xml', "print them as a file of ClickHouse's users.d instead")
+    .description('create or update the read-only roles of the model in ClickHouse')
+    .option('--sql', 'only print the SQL statements')
+    .option('--xml', "only print the roles as a file for ClickHouse's users.d")
     .action(
       runs<RolesOptions>('roles', async ({ config, log, lifecycle }, { sql, xml }) => {
         const roles = modelRoles(config)

@@ -1,4 +1,4 @@
-// cli/reset/reset: `millrace reset [source|topics|warehouse|star|all]`: destroys what was named, after the name of it was typed.
+// cli/reset/reset: `millrace reset [PART]`: deletes a part after its name was typed.
 
 import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from 'commander'
@@ -25,11 +25,11 @@ import { recreateSource, sourceSchemas } from './source.ts'
 import { rebuildStar } from './star.ts'
 
 interface Part {
-  /** Follows "This destroys". */
+  /** Completes the sentence "This destroys …". */
   readonly what: (config: Config) => string
-  /** What has to be typed. */
+  /** The name that has to be typed to confirm. */
   readonly name: (config: Config) => string
-  /** Its first step comes after everything that could refuse has been asked. */
+  /** Checks everything that could refuse before its first step. */
   readonly destroy: (connections: PipelineConnections) => Steps
 }
 
@@ -37,7 +37,7 @@ const pipelineName = ({ name }: Config) => name
 
 const parts: Readonly<Record<string, Part>> = {
   source: {
-    what: config => `all rows of ${sourceSchemas(config).join(', ')} in Postgres, and the topics that tell of them`,
+    what: config => `all rows of ${sourceSchemas(config).join(', ')} in Postgres, and all topics and replication slots`,
     name: config => sourceSchemas(config)[0]!,
     async *destroy(connections) {
       await rehearse(connections)
@@ -46,12 +46,12 @@ const parts: Readonly<Record<string, Part>> = {
     },
   },
   topics: {
-    what: ({ name }) => `all topics and replication slots of ${name}; everything is loaded anew by the next start`,
+    what: ({ name }) => `all topics and replication slots of ${name}; the next start loads everything again`,
     name: pipelineName,
     destroy: destroyTopics,
   },
   warehouse: {
-    what: ({ name }) => `all databases of ${name} in ClickHouse; they are built anew from the topics by the next start`,
+    what: ({ name }) => `all databases of ${name} in ClickHouse; the next start builds them again from the topics`,
     name: pipelineName,
     async *destroy(connections) {
       const refolded = await findRefolded(connections)
@@ -62,7 +62,7 @@ const parts: Readonly<Record<string, Part>> = {
     },
   },
   star: {
-    what: ({ name }) => `the aggregates and views of ${name}'s model in ClickHouse; they are built anew at once`,
+    what: ({ name }) => `the aggregates and views of ${name}'s model in ClickHouse; they are built again at once`,
     name: pipelineName,
     destroy: rebuildStar,
   },
@@ -92,7 +92,7 @@ async function* destroySource({ url, config }: PipelineConnections): Steps {
   yield `the source is empty: ${sourceSchemas(config).join(' ')}`
 }
 
-/** Whatever could refuse to empty the source. */
+/** Checks everything that could refuse to empty the source. */
 async function rehearse(connections: PipelineConnections): Promise<void> {
   const { url, config } = connections
   await refuseOtherReaders(connections, await findRetired(connections))
@@ -103,7 +103,7 @@ function named({ databases, views }: Warehouses): ToDrop {
   return { databases: databases.map(({ name }) => name), views }
 }
 
-/** What `millrace reset` does for a part, step by step. */
+/** The steps of `millrace reset` for a part. */
 export function destruction(part: string, connections: PipelineConnections): Steps {
   return parts[part]!.destroy(connections)
 }
@@ -113,13 +113,22 @@ interface ResetOptions {
   readonly confirm?: string
 }
 
+const partsHelp = `
+Parts:
+  source     all rows in Postgres, and all topics and replication slots
+  topics     all topics and replication slots; the next start loads everything again
+  warehouse  all databases in ClickHouse; the next start builds them again from the topics
+  star       the aggregates and views of the model; they are built again at once
+  all        source, topics and warehouse`
+
 export function resetCommand(program: Command): void {
   program
     .command('reset')
-    .description('destroy one part, or without one stop the local components and delete all their data')
-    .argument('[part]', `one of ${Object.keys(parts).join(', ')}`)
-    .addOption(new Option('--confirm <name>', 'the name that would have to be typed, for scripts'))
-    .option('--yes', 'do not ask before the local components are deleted')
+    .description('delete one part of the pipeline; without a part, delete the embedded servers with all data')
+    .argument('[part]', 'the part to delete; see below')
+    .addHelpText('after', partsHelp)
+    .addOption(new Option('--confirm <name>', 'for scripts: the name that would have to be typed to confirm'))
+    .option('--yes', 'do not ask before the embedded servers are deleted')
     .action(
       runs<ResetOptions>('reset', async (context, { yes, confirm }, [name]) => {
         if (name !== undefined) return resetPart(context, name, confirm)
@@ -151,14 +160,14 @@ async function resetPart(context: CommandContext, name: string, confirm: string 
   log.info('done', { reset: name })
 }
 
-/** Of services elsewhere, which left no note here, locks and consumer groups tell later. */
+/** Finds services of this directory. Locks and consumer groups reveal services elsewhere later. */
 async function refuseWhileRunning({ directory, name }: Config): Promise<void> {
   for (const service of ['producer', 'consumer', 'generator'] as const) {
     if ((await askStatus(directory, name, service)) === undefined) continue
     throw new MillraceError('SERVICES_RUNNING', {
       what: `the ${service} is running`,
       where: directory,
-      next: 'stop it first; millrace start goes on afterwards',
+      next: 'stop it first; millrace start continues afterwards',
     })
   }
 }
@@ -168,7 +177,7 @@ type Remedy = { readonly where: string; readonly next: string }
 /** @throws {MillraceError} USAGE without a terminal */
 async function ask(question: string, signal: AbortSignal, remedy: Remedy): Promise<string> {
   if (!process.stdin.isTTY) {
-    const what = 'reset asks before it destroys, and there is nobody to ask'
+    const what = 'reset asks before it deletes data, and there is no terminal to ask on'
     throw new MillraceError('USAGE', { what, ...remedy })
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr })

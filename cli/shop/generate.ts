@@ -18,17 +18,23 @@ interface Common {
 
 /** Registers `generate` with its three subcommands. */
 export function generateCommand(program: Command): void {
-  const command = program.command('generate').description('add orders, visits or a scenario to the shop, once')
+  const command = program
+    .command('generate')
+    .description('add a number of orders or visits, or one scenario, to the shop')
   const subcommand = (name: string, description: string) =>
     command
       .command(name)
       .description(description)
-      .option('--seed <number>', 'the same seed and shop make the same (default: a new one each time)', wholeNumber)
-      .option('--json', 'print what was made as one line of JSON')
+      .option(
+        '--seed <number>',
+        'the same seed and shop create the same rows (default: a new seed each time)',
+        wholeNumber,
+      )
+      .option('--json', 'print the numbers of created rows as one line of JSON')
 
   for (const kind of ['order', 'visit'] as const) {
-    subcommand(`${kind}s`, `make ${kind}s`)
-      .option('--count <count>', 'how many', wholeNumber, 100)
+    subcommand(`${kind}s`, `create ${kind}s`)
+      .option('--count <count>', `number of ${kind}s`, wholeNumber, 100)
       .action(
         runs<Common & { count: number }>('generate', async (context, { count, seed = newSeed(), json }) => {
           const { log, lifecycle } = context
@@ -39,14 +45,16 @@ export function generateCommand(program: Command): void {
       )
   }
 
-  subcommand('scenario', 'let a scenario happen, and daily life with it, until it is over')
+  subcommand('scenario', 'run one scenario together with the daily life of the shop, until the scenario ends')
     .argument('<kind>', `one of ${scenarioKinds.join(', ')}`)
-    .option('--seconds <count>', 'how long it lasts', wholeNumber, 60)
+    .option('--seconds <count>', 'seconds that it lasts', wholeNumber, 60)
     .option('--rate <changes>', 'row changes per second', Number, 100)
-    .option('--category <name>', 'of a flash_sale: the category, drawn at random if left out')
-    .addOption(new Option('--discount <percent>', 'of a flash_sale: off every price').argParser(wholeNumber))
-    .option('--traffic-source <name>', 'of a campaign: the traffic source, drawn at random if left out')
-    .addOption(new Option('--moves <count>', 'of a territory_reorganisation: shops that change').argParser(wholeNumber))
+    .option('--category <name>', 'for flash_sale: category (default: a random one)')
+    .addOption(new Option('--discount <percent>', 'for flash_sale: discount on every price').argParser(wholeNumber))
+    .option('--traffic-source <name>', 'for campaign: traffic source (default: a random one)')
+    .addOption(
+      new Option('--moves <count>', 'for territory_reorganisation: number of shops that change').argParser(wholeNumber),
+    )
     .action(runs('generate', runScenario))
 }
 

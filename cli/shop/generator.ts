@@ -23,34 +23,36 @@ interface Common {
 
 /** Registers `generator` with its three subcommands. */
 export function generatorCommand(program: Command): void {
-  const generator = program.command('generator').description('make up a shop chain: tables, history and daily life')
+  const generator = program
+    .command('generator')
+    .description('create an invented shop chain in Postgres and simulate its daily life')
   const subcommand = (name: string, description: string) => generator.command(name).description(description)
 
-  subcommand('schema', 'create the tables of the shop, as far as they are missing').action(
+  subcommand('schema', 'create the tables of the shop that do not exist yet').action(
     runs<Common>('generator', async context => applySchema(await sourceUrl(context), context.log)),
   )
 
-  subcommand('backfill', 'write a seed set and years of history into the empty shop')
-    .option('--orders <count>', 'orders of history', wholeNumber, 100_000)
-    .option('--years <count>', 'years that they are spread over', wholeNumber, 2)
-    .option('--visits-per-order <count>', 'visits of the online shop for each order', positive, 1)
-    .option('--seed <number>', 'the same seed makes the same history', wholeNumber, 1)
-    .option('--if-empty', 'do nothing, and succeed, when the shop has orders already')
-    .option('--json', 'print what was written as one line of JSON')
+  subcommand('backfill', 'fill the empty shop with reference data and years of orders and visits')
+    .option('--orders <count>', 'orders to create', wholeNumber, 100_000)
+    .option('--years <count>', 'years over which the orders are spread', wholeNumber, 2)
+    .option('--visits-per-order <count>', 'visits of the online shop per order', positive, 1)
+    .option('--seed <number>', 'the same seed creates the same history', wholeNumber, 1)
+    .option('--if-empty', 'do nothing and exit with 0 if the shop already has orders')
+    .option('--json', 'print the numbers of created rows as one line of JSON')
     .action(runs('generator', runBackfill))
 
-  subcommand('run', 'let customers order, pay, cancel and return, until stopped')
-    .option('--rate <changes>', 'row changes per second (default: 1000; with --every: none)', Number)
-    .option('--burst-factor <factor>', 'now and then this many times the rate', positive)
-    .option('--burst-seconds <count>', 'how long a burst lasts', positive, 5)
-    .option('--burst-every <count>', 'seconds from the beginning of a burst to the next', positive, 60)
-    .option('--every <schedule>', 'make orders at times: an interval such as 15m, or fields of cron in UTC')
-    .option('--orders <count>', 'with --every: how many each time', wholeNumber, 200)
+  subcommand('run', 'let customers order, pay, cancel and return goods, until it is stopped')
+    .option('--rate <changes>', 'row changes per second (default: 1000; none with --every)', Number)
+    .option('--burst-factor <factor>', 'multiply the rate by this factor during periodic bursts', positive)
+    .option('--burst-seconds <count>', 'seconds that a burst lasts', positive, 5)
+    .option('--burst-every <count>', 'seconds from the start of one burst to the start of the next', positive, 60)
+    .option('--every <schedule>', 'create orders on a schedule: an interval such as 15m, or a cron expression in UTC')
+    .option('--orders <count>', 'with --every: orders created each time', wholeNumber, 200)
     .addOption(
-      new Option('--http <port>', 'serve the HTTP API on this port; 0 takes a free one').argParser(wholeNumber),
+      new Option('--http <port>', 'serve the HTTP API on this port; 0 takes a free port').argParser(wholeNumber),
     )
-    .option('--seed <number>', 'the same seed makes the same life', wholeNumber, 1)
-    .option('--json', 'print the number of row changes as one line of JSON at the end')
+    .option('--seed <number>', 'the same seed makes the same changes', wholeNumber, 1)
+    .option('--json', 'at the end, print the number of row changes as one line of JSON')
     .action(runs('generator', runLife))
 }
 

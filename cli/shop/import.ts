@@ -19,15 +19,16 @@ interface ImportFlags {
 export function importCommand(program: Command): void {
   program
     .command('import')
-    .description('bring files into the source, from where they flow like everything else')
+    .description('import files into Postgres, whose changes are then captured')
     .command('traffic')
-    .description(
-      'CSV files of visits: each line once, bad ones put aside with the reason; docs/how-to/import.md has the format',
+    .description('import CSV files of visits, each line once; write invalid lines to a file with the reason')
+    .argument('<files...>', 'CSV files; docs/how-to/import.md describes the format')
+    .option('--new', 'import all lines, also if a file with the same name or the same first lines was imported')
+    .option('--again', 'look at every line again, after missing customers or traffic sources were added')
+    .option(
+      '--rejects <directory>',
+      'directory for rejected lines (default: that of the file, else the data directory)',
     )
-    .argument('<files...>')
-    .option('--new', 'all lines are other visits than those of an imported file with the same name or beginning')
-    .option('--again', 'look at every line again, for customers and traffic sources that have come since')
-    .option('--rejects <directory>', 'where rejected lines go (default: beside the file, else the data directory)')
     .option('--json', 'print one line of JSON for each file')
     .action(runs<ImportFlags>('import', runImport))
 }

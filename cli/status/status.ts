@@ -28,13 +28,13 @@ const healthyLagSeconds = 5
 const healthySilenceMs = 30_000
 
 const exitCodesHelp = `
-Exit codes: 0 healthy; 1 anything else, which the first word says; 2 it could not be found out.`
+Exit codes: 0 healthy; 1 not healthy, the first word of the output says why; 2 the status is unknown.`
 
 export function statusCommand(program: Command): void {
   program
     .command('status')
-    .description('say how far every table is, from the WAL to ClickHouse')
-    .option('--json', 'print it as JSON')
+    .description('show how far every table is on its way from the WAL to ClickHouse')
+    .option('--json', 'print the status as JSON')
     .addHelpText('after', exitCodesHelp)
     .action(
       runs<{ json?: true }>('status', async (context, { json }) => {
