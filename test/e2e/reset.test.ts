@@ -97,7 +97,7 @@ test('nothing is destroyed without its name, unknown, or under a running service
   for (const [args, reason] of [
     [['star', '--confirm', 'shop'], /nothing was destroyed/],
     [['source', '--confirm', pipeline.name], /nothing was destroyed/],
-    [['topics'], /nobody to ask/],
+    [['topics'], /no terminal to ask on/],
     [['everything', '--confirm', pipeline.name], /there is no part "everything"/],
   ] as const) {
     await assert.refuses(() => millrace(pipeline, 'reset', ...args), 'USAGE', reason)
