@@ -1,12 +1,12 @@
-// test/support/faults/kafka-proxy: stands between a client and a broker, frame by frame, and loses
-// what it is told to lose.
+// test/support/faults/kafka-proxy: a TCP proxy in front of a broker that reads whole frames and can
+// drop a response.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /**
- * `lose`: the client never gets this response and its connection breaks, although the broker did
- * the work.
+ * `lose`: the broker does the work, but the client never gets this response, and its connection
+ * breaks.
  */
 type Verdict = 'pass' | 'lose'
 
@@ -17,13 +17,18 @@ export interface Exchange {
 }
 
 export interface KafkaProxy {
-  /** `host:port` to connect to; the broker's own address in its answers is replaced by it. */
+  /**
+   * The broker as `host:port`. The proxy puts its own address in place of the broker's in
+   * responses.
+   */
   readonly address: string
-  /** Decides on every response, by the API key of its request: 0 is Produce. Default: all pass. */
+  /**
+   * Decides about every response by the API key of its request (0 is Produce). Default: all pass.
+   */
   decide: (apiKey: number, exchange: Exchange) => Verdict
-  /** How many responses were lost so far. */
+  /** Number of responses lost so far. */
   readonly lost: () => number
-  /** Breaks all connections that are open now. */
+  /** Breaks all open connections. */
   cutAll(): void
   close(): Promise<void>
 }
@@ -92,7 +97,7 @@ export async function startKafkaProxy(broker: string): Promise<KafkaProxy> {
 const metadata = 3
 const findCoordinator = 10
 
-/** Takes out the request of a response. */
+/** Removes and returns the request that the response answers. */
 function answered(asked: Map<number, Buffer>, response: Buffer): Exchange & { readonly apiKey: number } {
   const correlationId = response.readInt32BE(4)
   const request = asked.get(correlationId)!
@@ -100,7 +105,7 @@ function answered(asked: Map<number, Buffer>, response: Buffer): Exchange & { re
   return { apiKey: request.readInt16BE(4), request, response }
 }
 
-/** Cuts a stream of bytes into whole frames, their four bytes of length included. */
+/** Cuts a stream of bytes into whole frames. A frame includes its four bytes of length. */
 class Frames {
   #chunks: Buffer[] = []
   #bytes = 0
@@ -123,7 +128,7 @@ class Frames {
   }
 }
 
-/** A broker's address on the wire is its host as a string, then its port in four bytes. */
+/** On the wire, a broker's address is its host as a string, then its port in four bytes. */
 function replacePort(frame: Buffer, host: string, port: number, replacement: number): void {
   const address = Buffer.alloc(2 + host.length + 4)
   address.writeInt16BE(host.length, 0)

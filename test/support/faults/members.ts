@@ -1,5 +1,5 @@
-// test/support/faults/members: several consumers of one generation, disturbed at moments that a
-// seed chooses, and what must hold afterwards.
+// test/support/faults/members: random faults of several consumers of one generation, and checks
+// that every change counts once.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../../../generator/shop/random.ts'
@@ -9,31 +9,31 @@ import type { Worker } from '../pipelines/worker.ts'
 import type { Services } from '../servers/services.ts'
 import { visibleLsn, writtenLsn } from './nemesis.ts'
 
-/** What happens to one of the consumers, chosen at random, or to a server. */
+/** A fault of a randomly chosen consumer, or of a server. */
 export const faults = ['kill', 'kill', 'kill', 'terminate', 'suspend', 'clickhouse', 'clickhouse', 'kafka'] as const
 type Fault = (typeof faults)[number]
 
 const mostPauseMs = 1_500
-/** Share of the faults that come while the one before is still being recovered from. */
+/** Share of the faults that begin while the consumers still recover from the previous fault. */
 const amidRecovery = 0.7
 const recoveryMs = 120_000
-/** The session of a consumer is 10 s long: others have its partitions when it goes on. */
+/** A consumer's session lasts 10 s, so other consumers own its partitions when it continues. */
 const suspensionMs = { least: 11_000, most: 16_000 }
 
 export interface Disturbance {
   /** Servers of the pipeline. */
   readonly services: Services
-  /** Consumers of the pipeline, all of them running and supervised. */
+  /** Consumers of the pipeline. All of them run and are supervised. */
   readonly members: readonly Worker[]
   readonly faults: readonly Fault[]
   readonly random: Random
 }
 
 /**
- * Brings about the faults one after the other; what was killed is started again at once. Some wait
- * until changes made after the one before are visible, the others meet a recovery. A consumer that
- * is suspended stands still meanwhile.
- * @throws {Error} when nothing becomes visible again
+ * Injects the faults one after the other. A killed process is started again at once. Some faults
+ * wait until changes made after the previous fault are visible; the others happen during a
+ * recovery. A suspended consumer does no work meanwhile.
+ * @throws {Error} when no further change becomes visible
  */
 export async function disturb(pipeline: Pipeline, { services, members, faults, random }: Disturbance): Promise<void> {
   const suspended = new Map<Worker, Promise<void>>()
@@ -72,8 +72,8 @@ export async function disturb(pipeline: Pipeline, { services, members, faults, r
 }
 
 /**
- * By changelog, how many images it holds, and of how many places. All that a TRUNCATE takes away
- * has one place, and is left out.
+ * Number of images and of distinct positions per changelog. Images of a TRUNCATE share one position
+ * and are left out.
  */
 export async function countImages(pipeline: Pipeline): Promise<Record<string, { images: number; distinct: number }>> {
   const tables = await pipeline.clickhouse<{ name: string }>(

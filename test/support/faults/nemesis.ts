@@ -1,5 +1,6 @@
 // test/support/faults/nemesis: SIGKILL for the parts of a pipeline under load, at moments that a
 // seed chooses.
+// "Nemesis" is Jepsen's word for the process that injects faults into a system under test.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseLsn } from '../../../contract/position.ts'
@@ -14,11 +15,11 @@ const mostPauseMs = 1_500
 const recoveryMs = 60_000
 
 /**
- * Kills every target so many times, in random order. What was killed is started again at once. Most
- * kills wait until changes made after the one before are visible, so that they meet a pipeline that
- * works; the others meet one that recovers.
- * @throws {Error} when a target was not running, when no change is made after a kill, or when
- * nothing becomes visible again
+ * Kills every target `times` times, in random order. A killed target is started again at once. Most
+ * kills wait until changes made after the previous kill are visible, so they hit a working
+ * pipeline. The others hit a pipeline that is recovering.
+ * @throws {Error} when a target was not running, when no change is made after a kill, or when no
+ * change becomes visible again
  */
 export async function killEach(
   pipeline: Pipeline,
@@ -36,8 +37,8 @@ export async function killEach(
         timeoutMs: recoveryMs,
       })
     await pause(random.integer(0, mostPauseMs))
-    // The writer may still be reconnecting after the kill before; a kill without changes around it
-    // would show nothing.
+    // The writer may still be reconnecting after the previous kill. A kill without changes around
+    // it would test nothing.
     await pipeline.until(async () => (await writtenLsn(pipeline)) > last, {
       what: `something is written before kill ${index + 1}, of ${target}`,
       timeoutMs: recoveryMs,

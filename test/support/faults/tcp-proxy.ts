@@ -1,26 +1,25 @@
-// test/support/faults/tcp-proxy: stands between a client and a server, byte by byte, and loses the
-// server as a network does.
+// test/support/faults/tcp-proxy: a TCP proxy that can lose its server as a network does.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export interface TcpProxy {
   readonly port: number
-  /** Where connections go that are made from now on. */
+  /** Target of connections that are made from now on. */
   target: number
-  /** What the client sends first, as the server is to get it. */
+  /** Changes the first bytes of the client before the server gets them. */
   rewriteFirst: (chunk: Buffer) => Buffer
-  /** Everything the clients have sent, as text. */
+  /** All bytes that clients have sent, as text. */
   readonly sent: () => string
-  /** Connections that are open and carry something. */
+  /** Number of open connections that still transfer data. */
   readonly open: () => number
   /**
-   * The host behind the connections that are open now has gone without a word: clients' ends stay
-   * open and carry nothing, and their sessions are over. New connections work, as they do when
-   * another host has taken the address over.
+   * The host behind the open connections disappears silently. The clients' ends stay open and
+   * transfer nothing; the server's sessions are over. New connections work, as they do when another
+   * host has taken over the address.
    */
   freeze(): void
-  /** Freezes once a client has sent this; resolves when it has. */
+  /** Freezes once a client has sent this text; resolves at that moment. */
   freezeAt(text: string): Promise<void>
   close(): Promise<void>
 }
@@ -93,7 +92,7 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
   return proxy
 }
 
-/** A host that is gone does not say that one end has closed either. */
+/** A host that is gone does not report either that an end has closed. */
 function relay(pair: Pair, from: Socket, to: Socket, pass = (chunk: Buffer): Buffer => chunk): void {
   from.on('data', chunk => {
     if (!pair.frozen) to.write(pass(chunk))

@@ -1,4 +1,4 @@
-// test/support/harness/build: the project and its tests compiled, once for a run of tests: they
+// test/support/harness/build: compiles the project and its tests once for a run. Compiled tests
 // start three times as fast as from sources.
 
 import { mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
@@ -6,14 +6,14 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { projectRoot, rootVariable } from './root.ts'
 
-/** Where a run of tests tells its files what it has compiled. */
+/** By this variable the runner passes the compiled command line to test files. */
 const variable = 'TEST_MAIN'
 
 const output = 'dist'
 
 /**
- * Packages that load native code or files beside their own, or that only few processes need. The
- * rest is bundled: a third less CPU per start.
+ * Packages that load native code or files of their own, or that few processes need. All others are
+ * bundled: a third less CPU per start.
  */
 const external = [
   'chdb',
@@ -28,20 +28,20 @@ const external = [
   '@fastify/*',
 ]
 
-/** Bundled CommonJS packages call `require`, which a module has to make for itself. */
+/** Bundled CommonJS packages call `require`, which an ES module must create itself. */
 const requireBanner =
   "import { createRequire as makeRequire } from 'node:module'\nconst require = makeRequire(import.meta.url)"
 
-/** Entries of the project's root that compiled code finds beside it. */
+/** Entries of the project's root that compiled code expects beside it. */
 function besideSources(): string[] {
   return readdirSync(projectRoot).filter(name => !name.startsWith('.') && name !== output)
 }
 
 /**
- * Compiles into `directory`, without checking types. What the entries share stands in chunks beside
- * the command line, which looks for itself there.
- * @returns what the test files need in their environment
- * @throws {Error} with the compiler's words
+ * Compiles into `directory`, without checking types. Code that several entries share is in chunks
+ * beside the command line, because the command line looks for its own files there.
+ * @returns variables for the environment of the test files
+ * @throws {Error} with the compiler's message
  */
 export async function compile(directory: string, beside = besideSources()): Promise<NodeJS.ProcessEnv> {
   mkdirSync(directory, { recursive: true })
@@ -67,20 +67,20 @@ export async function compile(directory: string, beside = besideSources()): Prom
     sourcesContent: false,
     logLevel: 'silent',
   } as const
-  // Each for itself: with the tests, the command line would be nearly as many chunks as it has
-  // sources.
+  // Two builds: together with the tests, the command line would be split into nearly as many chunks
+  // as it has sources.
   await Promise.all([['cli/main.ts'], ['test/**/*.test.ts']].map(entryPoints => build({ ...options, entryPoints })))
   return { [variable]: join(directory, output, 'cli/main.js'), [rootVariable]: projectRoot }
 }
 
-/** Where the compiled form of a file below the project's root is. */
+/** Path of the compiled form of a file. The file's path counts from the project's root. */
 export function compiledFile(directory: string, path: string): string {
   return join(directory, output, path.replace(/\.ts$/, '.js'))
 }
 
 /**
- * Node's arguments that start the command line: compiled where the run has compiled it, else from
- * its sources.
+ * Node's arguments that start the command line: compiled if the run has compiled it, else from
+ * sources.
  */
 export function commandLine(): string[] {
   const main = process.env[variable]

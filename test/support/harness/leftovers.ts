@@ -1,5 +1,6 @@
-// test/support/harness/leftovers: processes that a test file started and did not end.
-// Reads /proc, so it finds nothing on systems other than Linux.
+// test/support/harness/leftovers: finds and ends processes that a test file started and did not
+// end.
+// It reads /proc, so it finds nothing on systems other than Linux.
 
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -8,7 +9,7 @@ export interface Leftover {
   readonly command: string
 }
 
-/** Living processes that carry the mark in their environment or arguments, this one excepted. */
+/** Living processes with the mark in their environment or arguments, except this one. */
 export function leftovers(mark: string): Leftover[] {
   return processIds()
     .filter(pid => pid !== process.pid && `${read(pid, 'environ')}\n${read(pid, 'cmdline')}`.includes(mark))
@@ -32,7 +33,10 @@ function read(pid: number, file: 'environ' | 'cmdline' | 'status'): string {
   }
 }
 
-/** Ends a process or, by its negative id, a group; one that has gone already is no error. */
+/**
+ * Ends a process or, by its negative id, a process group. A process that is gone already is no
+ * error.
+ */
 export function end(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)

@@ -1,10 +1,10 @@
-// test/support/harness/memory: how much memory this process holds on to.
+// test/support/harness/memory: how much memory this process uses.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** Bytes in use after everything that can be collected has been. */
+/** Bytes in use after a full garbage collection. */
 export async function bytesInUse(): Promise<number> {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void

@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 import { commandLine } from './build.ts'
 import { projectRoot } from './root.ts'
 
-/** Writes the files below a new temporary directory and gives its path. */
+/** Writes the files into a new temporary directory and returns its path. */
 export function writeFixture(files: Readonly<Record<string, string>>): string {
   const directory = mkdtempSync(join(tmpdir(), 'fixture-'))
   for (const [path, text] of Object.entries({ 'package.json': '{ "type": "module" }', ...files })) {
@@ -28,22 +28,22 @@ export interface Ended {
 
 export interface Program {
   readonly pid: number
-  /** What it has written so far. */
+  /** Output so far, stdout and stderr. */
   readonly written: () => string
   readonly ended: Promise<Ended>
 }
 
-/** Starts a TypeScript program under tsx, with the given environment added to our own. */
+/** Starts a TypeScript program under tsx, with additions to the current environment. */
 export function startProgram(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   return startNode(['--import', import.meta.resolve('tsx'), ...args], env)
 }
 
-/** Starts a command of millrace, with the given environment added to our own. */
+/** Starts a command of millrace, with additions to the current environment. */
 export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   return startNode([...commandLine(), ...args], env)
 }
 
-/** Runs plain node on a JavaScript file, from the project's root, to its end. */
+/** Runs node on a JavaScript file in the project's root, to its end. */
 export function runTool(args: readonly string[]): Promise<Ended> {
   return startNode(args, {}).ended
 }

@@ -1,8 +1,8 @@
-// test/support/harness/root: where the project's files are.
+// test/support/harness/root: the directory of the project's files.
 
 import { fileURLToPath } from 'node:url'
 
-/** Where the runner tells compiled files of the project's root. */
+/** By this variable the runner passes the project's root to compiled files. */
 export const rootVariable = 'TEST_ROOT'
 
 export const projectRoot = process.env[rootVariable] ?? fileURLToPath(new URL('../../..', import.meta.url))

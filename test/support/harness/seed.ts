@@ -1,9 +1,8 @@
-// test/support/harness/seed: where a random test begins, how to begin there again, and how much it
-// does.
+// test/support/harness/seed: the seed of random tests, and how often they repeat.
 
 /**
- * `TEST_SEED` repeats a run; without it every run is another one. Printed, because the runner shows
- * the output of failures.
+ * `TEST_SEED` repeats a run; without it, every run has a new seed. The seed is printed, because the
+ * runner shows the output of failed files.
  */
 export function testSeed(): number {
   const given = Number(process.env.TEST_SEED)
@@ -12,7 +11,7 @@ export function testSeed(): number {
   return seed
 }
 
-/** So often, or `TEST_TIMES` times as often: what a long run repeats more than an everyday one. */
+/** `times`, multiplied by `TEST_TIMES` in long runs. */
 export function times(count: number): number {
   return count * Number(process.env.TEST_TIMES ?? 1)
 }

@@ -10,20 +10,20 @@ export interface Source {
   readonly path: string
   readonly text: string
   readonly program: Program
-  /** Relative imports and exports-from as paths from the root, packages by their names. */
+  /** Relative imports and re-exports as paths from the root; packages by name. */
   readonly imports: readonly string[]
 }
 
 /**
- * A function, method or type of one, and the text of each parameter's type; `undefined` where the
- * parameter has none.
+ * A function, a method, or a function type, with the text of each parameter's type; `undefined` for
+ * a parameter without one.
  */
 export interface FunctionLike {
   readonly node: Node
   readonly types: readonly (string | undefined)[]
 }
 
-/** All files in the root's folders, ignored and hidden ones excepted. */
+/** All TypeScript files of the project's folders, except ignored and hidden ones. */
 export function readSources(): Source[] {
   return readdirSync(projectRoot, { withFileTypes: true })
     .filter(entry => entry.isDirectory() && !/^\.|^(node_modules|dist)$/.test(entry.name))
@@ -55,8 +55,8 @@ function importsOf({ staticImports, staticExports, dynamicImports }: ParseResult
 const found = new WeakMap<Node, readonly Node[]>()
 
 /**
- * The node and everything below it, in the order of the text. The result is kept: many rules ask
- * for the same files.
+ * The node and all nodes below it, in the order of the text. The result is cached, because many
+ * rules ask for the same files.
  */
 export function descendants(root: Node): readonly Node[] {
   const known = found.get(root)

@@ -1,5 +1,5 @@
-// test/support/harness/suite: uvu with its holes closed; the only file that imports it.
-// A suite that fails in any way whatever makes its process exit with 1.
+// test/support/harness/suite: a test suite on top of uvu. Only this file imports uvu.
+// A suite that fails in any way makes its process exit with 1.
 
 import { inspect } from 'node:util'
 import { suite as uvuSuite } from 'uvu'
@@ -23,17 +23,17 @@ export interface Suite {
 }
 
 export interface SuiteOptions {
-  /** Limit of one test, its `each` hooks included; default 60 s. */
+  /** Limit of one test with its `each` hooks. Default: 60 s. */
   readonly timeoutMs?: number
-  /** Limit of one `before` or `after` hook; default 180 s, since they may start real components. */
+  /** Limit of one `before` or `after` hook. Default: 180 s, since hooks may start real servers. */
   readonly hookTimeoutMs?: number
   /**
-   * How long open timers and sockets may keep the process alive after the last suite; default 5 s.
+   * How long open timers and sockets may keep the process alive after the last suite. Default: 5 s.
    */
   readonly leakLimitMs?: number
 }
 
-/** Tests that take longer are named, since a run of all of them is to stay short. */
+/** The output names tests that take longer, because the whole run must stay short. */
 const slowSeconds = 20
 
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -41,8 +41,8 @@ const waiting = new Map<Suite, string>()
 let running = 0
 
 /**
- * A suite of tests. uvu alone exits with 0 when a hook throws, when something else than an Error is
- * thrown and when `run` is forgotten, and waits for ever for a test that hangs; here each of these
+ * A suite of tests. uvu alone exits with 0 when a hook throws, when a value other than an Error is
+ * thrown, and when `run` is forgotten; it waits forever for a test that hangs. Here each of these
  * fails.
  */
 export function suite(name: string, options: SuiteOptions = {}): Suite {
@@ -107,7 +107,8 @@ function hook(once: Step[], each: Step[]): Hook {
 }
 
 /**
- * Runs the steps in order up to the first failure, then all closing steps; gives the first failure.
+ * Runs the steps in order up to the first failure, then all closing steps. Returns the first
+ * failure.
  */
 async function runTest(title: string, steps: Step[], closing: Step[], timeoutMs: number): Promise<Error | undefined> {
   let failure: Error | undefined
@@ -135,9 +136,9 @@ async function failureOf(step: Step, what: string, timeoutMs: number): Promise<E
 }
 
 /**
- * An Error that uvu can print: it breaks off the whole suite on a value without name, message or
- * stack, and repeats a message of several lines. The stack keeps the test's own frames only; causes
- * and MillraceErrors are printed whole.
+ * An Error that uvu can print. uvu aborts the whole suite on a value without name, message or
+ * stack, and prints a message of several lines twice. The stack keeps only frames of the test;
+ * causes and MillraceErrors are printed whole.
  */
 function presentable(thrown: unknown): Error {
   if (thrown instanceof Skip) return thrown
@@ -166,7 +167,7 @@ function reportFailure(where: string, failure: Error): void {
   console.error(`\nFAIL ${where}: ${failure.message}`)
 }
 
-/** Fires only when something still keeps the process alive, since the timer itself does not. */
+/** Fires only when something else keeps the process alive, since the timer itself does not. */
 function watchForLeaks(limitMs: number): void {
   setTimeout(() => {
     if (running > 0) return
@@ -186,7 +187,9 @@ process.on('exit', () => {
 
 class Skip extends Error {}
 
-/** Ends the test as skipped, for a missing developer tool only; where CI=true it fails instead. */
+/**
+ * Ends the test as skipped. Only for a missing developer tool; with CI=true the test fails instead.
+ */
 export function skip(reason: string): never {
   throw new Skip(reason)
 }
@@ -196,25 +199,25 @@ function isContinuousIntegration(): boolean {
 }
 
 export interface UntilOptions {
-  /** What is waited for, for the message: "row 7 in ClickHouse". */
+  /** The awaited state, for the message: "row 7 in ClickHouse". */
   readonly what: string
-  /** Default 15 s. */
+  /** Default: 15 s. */
   readonly timeoutMs?: number
 }
 
 /**
- * The pauses between two looks grow: a look is mostly a query, and would take the CPU from what it
- * waits for.
+ * Pauses between attempts grow: an attempt is usually a query, which takes CPU from the awaited
+ * work.
  */
 const [shortestPauseMs, longestPauseMs] = [10, 100]
 
 /**
- * Waits until the condition gives something truthy and returns it. A condition that throws does not
- * hold yet.
- * @throws {Error} past the limit, naming the caller's line and the last value or error
+ * Waits until the condition returns a truthy value and returns that. A condition that throws is
+ * tried again.
+ * @throws {Error} after the limit, with the caller's line and the last value or error
  */
 export async function until<T>(condition: () => T | Promise<T>, { what, timeoutMs = 15_000 }: UntilOptions) {
-  // Formatting a stack reads source maps: only where it is shown.
+  // Formatting a stack reads source maps, so it is done only for a stack that is shown.
   const caller = new Error()
   const deadline = performance.now() + timeoutMs
   let last: unknown
@@ -238,7 +241,7 @@ export async function until<T>(condition: () => T | Promise<T>, { what, timeoutM
 }
 
 /**
- * Deep equality; the message shows both sides by `inspect`, since uvu's diff prints 1n and "1"
+ * Deep equality. The message prints both sides with `inspect`, since uvu's diff prints 1n and "1"
  * alike.
  */
 function equal(actual: unknown, expects: unknown, message?: uvuAssert.Message): void {
@@ -247,7 +250,8 @@ function equal(actual: unknown, expects: unknown, message?: uvuAssert.Message): 
 }
 
 /**
- * Gives the error with which the function throws or rejects. @throws {Error} when it does neither
+ * Returns the error with which the function throws or rejects.
+ * @throws {Error} when it does neither
  */
 async function rejects(step: Step, expects: RegExp = /(?:)/): Promise<Error> {
   try {
@@ -260,7 +264,10 @@ async function rejects(step: Step, expects: RegExp = /(?:)/): Promise<Error> {
   throw new uvuAssert.Assertion({ message: 'expected it to fail', operator: 'rejects', expects, actual: 'no error' })
 }
 
-/** Asserts that the function throws or rejects with a MillraceError of this code, and gives it. */
+/**
+ * Asserts that the function throws or rejects with a MillraceError of this code, and returns the
+ * error.
+ */
 async function refuses(step: Step, code: ErrorCode, expects?: RegExp): Promise<MillraceError> {
   const error = await rejects(step, expects)
   uvuAssert.instance(error, MillraceError)
@@ -271,7 +278,7 @@ async function refuses(step: Step, code: ErrorCode, expects?: RegExp): Promise<M
 type Assert = typeof uvuAssert & { readonly rejects: typeof rejects; readonly refuses: typeof refuses }
 
 /**
- * uvu's assertions, with `rejects` for any error and `refuses` for ours, both also for functions
- * that are not async.
+ * uvu's assertions, plus `rejects` for any error and `refuses` for a MillraceError. Both also
+ * accept functions that are not async.
  */
 export const assert: Assert = { ...uvuAssert, equal, rejects, refuses }

@@ -1,22 +1,22 @@
-// test/support/harness/temporary: where a run of tests keeps its files.
+// test/support/harness/temporary: the directory for the files of a test run.
 
 import { chmodSync, mkdtempSync, readFileSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 
 const inMemory = '/dev/shm'
-/** Room that a run never fills, in the file system and in the machine's memory. */
+/** Bytes that a run never fills, neither in the file system nor in memory. */
 const neededBytes = 10 * 1024 ** 3
 
 /**
- * Directory below which a run keeps its files: in memory on a Linux machine that has 10 GiB to
- * spare. Servers make and delete thousands of small files in a run, and a file system on a disk
- * takes more CPU time for them than the servers do. `TMPDIR` names another.
+ * Directory for the files of a run: in memory on a Linux machine with 10 GiB to spare. Servers
+ * create and delete thousands of small files in a run, and a file system on a disk spends more CPU
+ * time on them than the servers do. `TMPDIR` overrides it.
  */
 export function temporaryRoot(): string {
   return process.env.TMPDIR === undefined && hasRoomInMemory() ? inMemory : tmpdir()
 }
 
-/** A new directory, through which the account that runs Postgres can pass. */
+/** A new directory that the account of Postgres can traverse. */
 export function temporaryDirectory(prefix: string): string {
   const directory = mkdtempSync(prefix)
   chmodSync(directory, 0o711)
@@ -27,7 +27,7 @@ function hasRoomInMemory(): boolean {
   try {
     const [, type, options] = mountOf(inMemory)
     const { bavail, bsize } = statfsSync(inMemory)
-    // Some tests write small programs and run them.
+    // Some tests write small programs and run them, so the mount must allow execution.
     const mayRun = type === 'tmpfs' && !options!.split(',').includes('noexec')
     return mayRun && bavail * bsize >= neededBytes && availableBytes() >= neededBytes
   } catch {
@@ -36,8 +36,8 @@ function hasRoomInMemory(): boolean {
 }
 
 /**
- * Mount point, type and options. @throws {Error} where nothing is mounted, or the system is not
- * Linux
+ * Mount point, type and options.
+ * @throws {Error} when nothing is mounted, or the system is not Linux
  */
 function mountOf(place: string): string[] {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
@@ -47,8 +47,8 @@ function mountOf(place: string): string[] {
 }
 
 /**
- * What may be taken without swapping. @see
- * https://man7.org/linux/man-pages/man5/proc_meminfo.5.html
+ * Bytes of memory available without swapping.
+ * @see https://man7.org/linux/man-pages/man5/proc_meminfo.5.html
  */
 function availableBytes(): number {
   const [, kib] = /^MemAvailable: +(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))!

@@ -1,5 +1,5 @@
-// test/support/harness/totals: how many tests passed, failed and were skipped, and the lines that
-// say so.
+// test/support/harness/totals: numbers of passed, failed and skipped tests, and the lines that
+// report them.
 
 export interface Totals {
   readonly passed: number
@@ -13,18 +13,18 @@ export function addTotals(a: Totals, b: Totals): Totals {
   return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }
 }
 
-/** The line that a test file prints last, for the runner. */
+/** The last line of a test file's output, which the runner reads. */
 export function fileLine({ passed, failed, skipped }: Totals): string {
   return `::tests passed=${passed} failed=${failed} skipped=${skipped}`
 }
 
-/** The last such line of a file's output; undefined when there is none. */
+/** The last such line in a file's output; undefined when there is none. */
 export function readFileLine(output: string): Totals | undefined {
   const found = [...output.matchAll(/^::tests passed=(\d+) failed=(\d+) skipped=(\d+)$/gm)].at(-1)
   return found && { passed: Number(found[1]), failed: Number(found[2]), skipped: Number(found[3]) }
 }
 
-/** The line that closes a whole run, for people and for continuous integration. */
+/** The last line of a whole run, for people and for continuous integration. */
 export function closingLine({ passed, failed, skipped }: Totals): string {
   return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`
 }

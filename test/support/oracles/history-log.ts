@@ -1,13 +1,12 @@
-// test/support/oracles/history-log: a table under random transactions, and a log of what it held
-// between them. What a history says is compared with the log, instant by instant.
+// test/support/oracles/history-log: a table under random transactions, and a log of its rows
+// between them.
+// The log is compared with the history in ClickHouse, instant by instant.
 
 import type { Random } from '../../../generator/shop/random.ts'
 import { assert } from '../harness/suite.ts'
 import type { Pipeline } from '../pipelines/pipeline.ts'
 
-/**
- * Rows can move between partitions, because these are chosen by a column outside the primary key.
- */
+/** Rows can move between partitions, because the partition key is outside the primary key. */
 export const loggedTable = `
 CREATE TABLE public.logged (region text, id int, part int NOT NULL, v text, PRIMARY KEY (region, id));
 ALTER TABLE public.logged REPLICA IDENTITY FULL;
@@ -35,7 +34,7 @@ export class HistoryLog {
     this.#pipeline = pipeline
   }
 
-  /** Writes down what the table holds now; to be called while nobody else writes. */
+  /** Logs the table's rows. No other session may write meanwhile. */
   async note(): Promise<void> {
     const [now] = await this.#pipeline.sql('SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at')
     const rows = await this.#pipeline.sql(
@@ -44,7 +43,7 @@ export class HistoryLog {
     this.#moments.push({ at: Number(now!.at), rows: rows.map(({ row }) => row!) })
   }
 
-  /** Compares the history of everything committed so far with every moment of the log. */
+  /** Compares the history of all committed changes with every entry of the log. */
   async assertEqual(): Promise<void> {
     await this.#pipeline.settle()
     const versions = await this.#pipeline.clickhouse<Version>(

@@ -1,5 +1,6 @@
-// test/support/oracles/library-stream: a slot's changes as the library pg-logical-replication reads
-// and decodes them. It shares no code with postgres/, and so judges it.
+// test/support/oracles/library-stream: a slot's changes, read and decoded by the library
+// pg-logical-replication.
+// It shares no code with postgres/, so it is an independent oracle.
 
 import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication'
 import { eventually, type TestDatabase } from '../servers/postgres.ts'
@@ -9,7 +10,8 @@ import type { Capture } from '../servers/stream.ts'
 type Row = Record<string, unknown>
 
 /**
- * The changes of the next transactions, in the shape of our own decoder; values are text or null.
+ * The changes of the next transactions, in the shape of millrace's own decoder. Values are text or
+ * null.
  */
 export async function readWithLibrary(
   db: TestDatabase,

@@ -1,6 +1,6 @@
-// test/support/oracles/sales-example-reports: what every report says about the shop of
-// test/support/fixtures/sales-example, worked out by hand. First the columns, then the rows in any
-// order; a dash stands for NULL, an underscore for a space.
+// test/support/oracles/sales-example-reports: every report about the shop of
+// test/support/fixtures/sales-example, computed by hand.
+// The columns come first, then the rows in any order. A dash means NULL, an underscore a space.
 
 export const exampleReports: Readonly<Record<string, string>> = {
   daily_sales_stats: `

@@ -1,4 +1,4 @@
-// test/support/oracles/stack-data: a row in each component of a stack, written once and looked for
+// test/support/oracles/stack-data: one row in each component of a stack, written once and read
 // after every fault.
 
 import { createClient } from '@clickhouse/client'
@@ -32,7 +32,7 @@ export async function writeData({ postgres, kafka, clickhouse }: Endpoints): Pro
   await house.close()
 }
 
-/** What is there of it: 42, the number of records, 42. */
+/** The data found: 42 in Postgres, the number of records in Kafka, 42 in ClickHouse. */
 export async function readData({ postgres, kafka, clickhouse }: Endpoints): Promise<number[]> {
   const client = new pg.Client(postgres!)
   await client.connect()

@@ -1,10 +1,11 @@
-// test/support/oracles/star-log: a shop whose dimensions change, and a log of what they looked like
-// between the changes. Postgres says what each row looked like.
+// test/support/oracles/star-log: a shop whose dimensions change, and a log of each dimension row
+// between the changes.
+// Postgres prints the logged rows.
 
 import type { Random } from '../../../generator/shop/random.ts'
 import type { TestDatabase } from '../servers/postgres.ts'
 
-/** A shop without orders; ids are given, so that edits can name them. */
+/** A shop without orders. Ids are explicit, so that edits can name them. */
 export const starShop = `
 INSERT INTO shop.sales_territories (sales_territory_id, name, region, country) OVERRIDING SYSTEM VALUE
   SELECT g, 'territory ' || g, 'region ' || g % 2, 'DE' FROM generate_series(1, 3) g;
@@ -21,7 +22,7 @@ INSERT INTO shop.products (product_id, name, category_id, price, cost_price, act
 INSERT INTO shop.traffic_sources (traffic_source_id, name, channel) OVERRIDING SYSTEM VALUE
   SELECT g, 'source ' || g, 'search' FROM generate_series(1, 2) g;`
 
-/** Each dimension's rows as one text: what an analyst sees of them through the star. */
+/** Each dimension row as one text, in the form in which an analyst sees it through the star. */
 const looks = `
 SELECT 'customer ' || customer_id AS row, city AS look FROM shop.customers
 UNION ALL SELECT 'shop ' || shop_id, concat_ws(', ', s.name, city, t.name, region) FROM shop.shops s JOIN shop.sales_territories t USING (sales_territory_id)
@@ -33,11 +34,11 @@ UNION ALL SELECT 'traffic_source ' || traffic_source_id, name FROM shop.traffic_
 UNION ALL SELECT 'product ' || product_id, concat_ws(', ', p.name, coalesce(above.name, c.name), CASE WHEN above.name IS NULL THEN '~' ELSE c.name END, price)
   FROM shop.products p JOIN shop.categories c USING (category_id) LEFT JOIN shop.categories above ON above.category_id = c.parent_id`
 
-/** Row, such as `shop 3`, to its look. */
+/** From a row, such as `shop 3`, to its text. */
 type Looks = ReadonlyMap<string, string>
 
 export interface Moment {
-  /** Postgres' clock, after one change and before the next. */
+  /** Time by Postgres' clock, after one change and before the next. */
   readonly at: string
   readonly looks: Looks
 }

@@ -1,5 +1,5 @@
-// test/support/oracles/summed-sales: a pipeline of one table with sums behind it, and whether every
-// change of it counts once.
+// test/support/oracles/summed-sales: a pipeline of one table with aggregates, and a check that
+// every change counts once.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { consumerGroup } from '../../../contract/generation.ts'
@@ -53,7 +53,7 @@ export class SummedSales {
     }
   }
 
-  /** As Kafka's tools do it, without metadata; of a consumer that does not run. */
+  /** Commits as Kafka's tools do, without metadata. The consumer must not run. */
   async moveOffsets(offsetAt: (end: string) => string): Promise<void> {
     const { groupId, topic } = this
     await this.withAdmin(async admin => {
@@ -63,7 +63,7 @@ export class SummedSales {
     })
   }
 
-  /** A few transactions, each with inserts of its own in ClickHouse. */
+  /** A few transactions. The consumer inserts each of them separately into ClickHouse. */
   async change(times = 2): Promise<void> {
     for (let time = 0; time < times; time++) {
       await this.pipeline.sql(
@@ -73,14 +73,14 @@ export class SummedSales {
     }
   }
 
-  /** Ten rows more; nothing is waited for. */
+  /** Ten more rows, without waiting for them. */
   async addTen(): Promise<void> {
     await this.pipeline.sql(
       'INSERT INTO sales SELECT 1000 + g + (SELECT max(id) FROM sales), 7 FROM generate_series(1, 10) g',
     )
   }
 
-  /** A statement in the generation's database. */
+  /** Runs a statement in the generation's database. */
   async command(sql: string): Promise<void> {
     const { services } = this.pipeline
     const database = await this.pipeline.database()
@@ -90,8 +90,8 @@ export class SummedSales {
   }
 
   /**
-   * Starts what does not run; current state, sums and every image are as in Postgres, and none is
-   * there twice.
+   * Starts the stopped services. Asserts that current state, sums and images equal Postgres, and
+   * that no image is there twice.
    */
   async assertExact(): Promise<void> {
     const { pipeline } = this

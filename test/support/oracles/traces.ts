@@ -1,5 +1,5 @@
-// test/support/oracles/traces: where given texts are found in everything that Kafka, ClickHouse and
-// our own logs hold. Reads files as bytes and both servers as any other client would.
+// test/support/oracles/traces: searches Kafka, ClickHouse and millrace's logs for given texts.
+// It reads files as bytes, and both servers as any other client would.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,10 +10,13 @@ import type { Pipeline } from '../pipelines/pipeline.ts'
 import { uniqueName } from '../servers/postgres.ts'
 import type { Services } from '../servers/services.ts'
 
-/** Each find as `place: text`, once. */
+/** Each match as `place: text`, once. */
 export type Traces = string[]
 
-/** Byte by byte in all files of both servers, of every pipeline that uses them. */
+/**
+ * Searches all files of both servers byte by byte. The files belong to every pipeline of these
+ * servers.
+ */
 export function searchFiles({ directory }: Services, texts: readonly string[]): Traces {
   const state = readState(directory)
   return (['kafka', 'clickhouse'] as const).flatMap(name => searchDirectory(name, state[name]!.data, texts))
@@ -28,7 +31,7 @@ function searchDirectory(name: string, directory: string, texts: readonly string
   })
 }
 
-/** Parts come and go under our feet. */
+/** ClickHouse adds and removes parts during the search. */
 function readUnlessGone(path: string): Buffer {
   try {
     return readFileSync(path)
@@ -39,8 +42,8 @@ function readUnlessGone(path: string): Buffer {
 }
 
 /**
- * In all records and rows of one pipeline, decompressed by the servers, and in what its services
- * have written.
+ * Searches all records and rows of one pipeline, as the servers return them, and the logs of its
+ * services.
  */
 export async function searchContents(pipeline: Pipeline, texts: readonly string[]): Promise<Traces> {
   const found: Traces = texts.filter(text => pipeline.fullLogs().includes(text)).map(text => `log: ${text}`)
@@ -58,7 +61,7 @@ export async function searchContents(pipeline: Pipeline, texts: readonly string[
   return found
 }
 
-/** Keys and values of every topic of the pipeline, up to where it ends now. */
+/** Keys and values of every topic of the pipeline, up to its current end. */
 async function readTopics({ name, services }: Pipeline): Promise<Map<string, Buffer>> {
   const kafka = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()

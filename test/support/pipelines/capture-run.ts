@@ -1,6 +1,6 @@
-// test/support/pipelines/capture-run: a database, the producer as a process on it, and everything
-// its topics hold, decoded. Reads topics by kafkajs and records by avsc: nothing of what wrote
-// them.
+// test/support/pipelines/capture-run: a database, a producer process on it, and all records of its
+// topics, decoded.
+// kafkajs reads the topics and avsc the records, so no code of the producer is used.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -41,11 +41,11 @@ export interface CaptureOptions {
   readonly kafka?: Readonly<Record<string, unknown>>
   /** Setting `source.publication`. */
   readonly publication?: string | undefined
-  /** Port of a proxy through which the producer meets Postgres. */
+  /** Port of a proxy through which the producer connects to Postgres. */
   readonly port?: number
 }
 
-/** A producer that has not been started yet. Disposing ends it and drops its database. */
+/** A producer that is not started yet. Disposing ends it and drops its database. */
 export async function prepareCapture(services: Servers, options: CaptureOptions): Promise<CaptureRun> {
   const directory = await mkdtemp(join(tmpdir(), 'capture-'))
   const database = await createDatabase(services.endpoints.postgres!)
@@ -69,7 +69,7 @@ export class CaptureRun {
     this.worker = this.producer()
   }
 
-  /** A further process of the same pipeline. */
+  /** Another process of the same pipeline. */
   producer(...options: string[]): Worker {
     const file = join(this.#directory, 'millrace.yaml')
     return new Worker('producer', ['producer', ...options, '--config', file, '--data', this.#directory])
@@ -100,7 +100,7 @@ export class CaptureRun {
     return askHealth({ directory: this.#directory, name: this.name }, 'producer', path)
   }
 
-  /** Waits until everything committed so far is durable in the topics. */
+  /** Waits until all committed changes are durable in the topics. */
   async settle(timeoutMs = 60_000): Promise<void> {
     const [now] = await this.sql('SELECT pg_current_wal_insert_lsn()::text AS lsn')
     const target = parseLsn(now!.lsn!)
@@ -115,13 +115,13 @@ export class CaptureRun {
     }
   }
 
-  /** Does something in its Kafka behind its back. */
+  /** Runs an action on Kafka that the producer does not know of. */
   async kafka(work: (kafka: KafkaConnection) => Promise<void>): Promise<void> {
     const kafka = await connectTo(this.#broker)
     await work(kafka).finally(() => kafka.close())
   }
 
-  /** The last word on every generation. */
+  /** The newest record of every generation. */
   async generations(): Promise<Generation[]> {
     const records = await readTopic(this.#broker, generationsTopic(this.name))
     const last = new Map(
@@ -147,7 +147,7 @@ export class CaptureRun {
     return rows
   }
 
-  /** A table as the schema of its topic describes it. */
+  /** A table as its topic's schema describes it. */
   async table(name: string, generation = 1): Promise<Table> {
     const subject = `${this.name}.${generation}.public.${name}-value`
     const records = await readTopic(this.#broker, '_schemas')
@@ -175,10 +175,7 @@ export class CaptureRun {
   }
 }
 
-/**
- * Asserts by throwing that positions only grow within each partition, from the first record to the
- * last.
- */
+/** Asserts that positions grow within each partition, from the first record to the last. */
 export function checkOrder(records: readonly TopicRow[]): void {
   const last = new Map<number, TopicRow>()
   for (const record of records) {
@@ -190,8 +187,8 @@ export function checkOrder(records: readonly TopicRow[]): void {
 }
 
 /**
- * The rows that are left when every record is applied to what is there, each checked against it: a
- * create of a row that exists, or a change of a row that does not or that looks otherwise, throws.
+ * The rows that result from applying every record. Throws for a create of a row that exists, and
+ * for a change of a row that does not exist or that differs from the record's old image.
  */
 export function foldRecords(records: readonly TopicRow[]): Map<string, TextValues> {
   const rows = new Map<string, TextValues>()

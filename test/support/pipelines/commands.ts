@@ -1,5 +1,5 @@
-// test/support/pipelines/commands: commands of the product for one pipeline, run in this process,
-// which spares the start of another.
+// test/support/pipelines/commands: millrace commands for one pipeline, run in this process, which
+// saves the start of a process.
 
 import { join } from 'node:path'
 import { openConnections } from '../../../cli/connections.ts'
@@ -10,7 +10,10 @@ import { Disposables } from '../../../runtime/disposables.ts'
 import { quietLog } from '../servers/services.ts'
 import type { Pipeline } from './pipeline.ts'
 
-/** The exit code. @throws {MillraceError} what the command would print before it exits with 2 */
+/**
+ * Returns the exit code.
+ * @throws {MillraceError} the error that the command would print before it exits with 2
+ */
 export async function millrace({ directory }: Pipeline, ...args: string[]): Promise<number> {
   const options = ['--config', join(directory, 'millrace.yaml'), '--data', directory, '--log-level', 'error']
   try {
@@ -22,7 +25,7 @@ export async function millrace({ directory }: Pipeline, ...args: string[]): Prom
   }
 }
 
-/** What the command prints on stdout. @throws {MillraceError} as above */
+/** Returns the command's stdout. @throws {MillraceError} as above */
 export async function printed(pipeline: Pipeline, ...args: string[]): Promise<string> {
   const { write } = process.stdout
   let text = ''
@@ -38,7 +41,7 @@ export async function printed(pipeline: Pipeline, ...args: string[]): Promise<st
   }
 }
 
-/** What `millrace generations` lists: number, state, and which of topics and database there are. */
+/** The list of `millrace generations`: number, state, and whether topics and database exist. */
 export async function listGenerations({ directory }: Pipeline): Promise<string[]> {
   const config = loadConfig({ file: join(directory, 'millrace.yaml'), flags: { directory }, env: {}, cwd: directory })
   const disposables = new Disposables()

@@ -1,5 +1,5 @@
-// test/support/pipelines/dbt: dbt with its adapter for ClickHouse, installed once for all
-// checkouts, and the project that the model makes for it.
+// test/support/pipelines/dbt: dbt with its ClickHouse adapter, installed once for all checkouts,
+// and the dbt project of the model.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -37,8 +37,7 @@ export interface DbtRun {
 }
 
 /**
- * Directory of the pinned packages, for `PYTHONPATH`. Skips the test where there is no Python ≥
- * 3.10 with pip.
+ * Directory of the pinned packages, for `PYTHONPATH`. Skips the test without Python ≥ 3.10 and pip.
  */
 export async function installDbt(): Promise<string> {
   const version = await pythonVersion()
@@ -63,7 +62,7 @@ async function pythonVersion(): Promise<string> {
   return stdout.trim()
 }
 
-/** Runs `dbt ARGS` on the project, or on a copy of it; what it writes goes to `directory`. */
+/** Runs `dbt ARGS` on the project, or on a copy of it. dbt writes its output to `directory`. */
 export async function runDbt(
   packages: string,
   args: readonly string[],
@@ -89,10 +88,7 @@ export async function runDbt(
   }
 }
 
-/**
- * Files of the project that follow from the model, by path.
- * @param comment in place of every comment
- */
+/** Generated files of the project, by path. @param comment replaces every comment */
 export async function dbtFiles(
   { model, database, admin }: SalesWarehouse,
   comment?: string,

@@ -1,9 +1,9 @@
-// test/support/pipelines/health: what a running service answers at /livez and /readyz.
+// test/support/pipelines/health: the responses of a running service at /livez and /readyz.
 
 import { findPresence, type Service } from '../../../runtime/service-discovery.ts'
 
 export interface HealthAnswer {
-  /** 0 while nobody answers. */
+  /** The status; 0 while nothing listens. */
   readonly status: number
   readonly why: string
 }

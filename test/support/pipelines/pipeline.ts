@@ -1,6 +1,6 @@
-// test/support/pipelines/pipeline: one pipeline on shared components: its own database, name and
-// configuration, its services as processes. What it compares with is `verify`, and Postgres' and
-// ClickHouse's own answers.
+// test/support/pipelines/pipeline: one pipeline on shared servers: its own database, name and
+// configuration, its services as processes.
+// `verify` and both databases' own answers are the oracle.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,16 +18,16 @@ import { readTopic } from '../servers/topic.ts'
 import { Worker, type WorkerName } from './worker.ts'
 
 export interface PipelineOptions {
-  /** SQL run in the new database before anything is captured. */
+  /** SQL that runs in the new database before the producer captures it. */
   readonly setup?: string
-  /** Section `tables` of the configuration; default all of `public`. */
+  /** Section `tables` of the configuration. Default: all of `public`. */
   readonly tables?: Readonly<Record<string, unknown>>
-  /** Further settings. */
+  /** More settings. */
   readonly settings?: Readonly<Record<string, unknown>>
   /** Clauses of CREATE DATABASE, such as an encoding. */
   readonly database?: string
   /**
-   * Start the producer and the consumer, and wait until the initial load is visible; default true.
+   * Start the producer and the consumer, and wait until the initial load is visible. Default: true.
    */
   readonly start?: boolean
 }
@@ -38,8 +38,8 @@ const verifyTimeoutMs = 100_000
 let count = 0
 
 /**
- * A running pipeline whose initial load is visible. Disposing ends its processes and drops what it
- * made.
+ * A running pipeline with a visible initial load. Disposing ends its processes and drops its
+ * objects.
  */
 export async function startPipeline(services: Servers, options: PipelineOptions = {}): Promise<Pipeline> {
   const directory = await mkdtemp(join(tmpdir(), 'pipeline-'))
@@ -81,14 +81,12 @@ export class Pipeline {
     this.consumer = this.worker('consumer', 'consumer')
   }
 
-  /** A service that runs `millrace ARGS` for this pipeline; it has to be started. */
+  /** A service that runs `millrace ARGS` for this pipeline. It is not started yet. */
   worker(name: WorkerName, ...args: string[]): Worker {
     return new Worker(name, [...args, '--config', this.#configFile, '--data', this.directory])
   }
 
-  /**
-   * A further consumer, with a directory of its own, as on another machine; it has to be started.
-   */
+  /** Another consumer with its own directory, as on another machine. It is not started yet. */
   member(): Worker {
     const directory = join(this.directory, `member-${++this.#members}`)
     return new Worker('consumer', ['consumer', '--config', this.#configFile, '--data', directory])
@@ -98,7 +96,7 @@ export class Pipeline {
     return join(this.directory, 'millrace.yaml')
   }
 
-  /** Writes the configuration (JSON is YAML), for services that are started from now on. */
+  /** Writes the configuration for services that are started from now on. JSON is YAML. */
   async configure({ source, kafka, ...settings }: Readonly<Record<string, unknown>>): Promise<void> {
     const { endpoints } = this.services
     const config = {
@@ -112,14 +110,14 @@ export class Pipeline {
     await writeFile(this.#configFile, JSON.stringify(config, null, 2))
   }
 
-  /** Starts whichever of producer and consumer does not run. */
+  /** Starts the producer and the consumer unless they run. */
   start(): void {
     for (const worker of [this.producer, this.consumer]) if (!worker.running) worker.start()
   }
 
   /**
-   * Rows of the last statement, every value as Postgres' text. One session, opened anew when it was
-   * lost.
+   * Rows of the last statement, with every value as Postgres' text. Uses one session, which is
+   * opened again after a loss.
    */
   async sql<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     if (this.#client === undefined) {
@@ -132,7 +130,7 @@ export class Pipeline {
     return (Array.isArray(results) ? results.at(-1) : results)?.rows ?? []
   }
 
-  /** A further session; values come as Postgres' text. Closed with the pipeline. */
+  /** Another session. Values come as Postgres' text. The pipeline closes it. */
   async connect(): Promise<pg.Client> {
     const types = { getTypeParser: () => (text: string) => text }
     const client = new pg.Client({ connectionString: this.psqlUrl, types: types as pg.CustomTypesConfig })
@@ -143,8 +141,8 @@ export class Pipeline {
   }
 
   /**
-   * Rows of a SELECT in ClickHouse, every value as text, in the database of the newest generation;
-   * over plain HTTP.
+   * Rows of a SELECT in the newest generation's database, with every value as text, over plain
+   * HTTP.
    */
   async clickhouse<R extends object = Row>(text: string): Promise<R[]> {
     const settings = new URLSearchParams({
@@ -173,8 +171,8 @@ export class Pipeline {
   }
 
   /**
-   * Waits until everything committed so far is visible. @throws {Error} with the logs when it takes
-   * too long, or a service ends
+   * Waits until all committed changes are visible.
+   * @throws {Error} with the logs, after the limit or when a service ends
    */
   async settle(timeoutMs = 60_000): Promise<void> {
     const [now] = await this.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn() AS lsn')
@@ -187,7 +185,7 @@ export class Pipeline {
   }
 
   /**
-   * Like the suite's `until`, but ends at once, with the logs, when a service has ended by itself.
+   * Like the suite's `until`, but fails at once, with the logs, when a service has ended by itself.
    */
   async until(condition: () => unknown, options: { what: string; timeoutMs?: number }): Promise<void> {
     const ended = () => [this.producer, this.consumer].find(worker => worker.end !== undefined)
@@ -221,7 +219,7 @@ export class Pipeline {
     }
   }
 
-  /** Waits for everything committed so far and asserts that every table and report is equal. */
+  /** Waits for all committed changes and asserts that every table and report is equal. */
   async assertEqual(timeoutMs?: number): Promise<Verification> {
     await this.settle(timeoutMs)
     const result = await this.verify()
@@ -241,7 +239,7 @@ export class Pipeline {
     return records.map(({ value }) => JSON.parse(String(value)) as DeadLetter)
   }
 
-  /** Everything that both services have written lately. */
+  /** The recent logs of both services. */
   fullLogs(): string {
     return this.producer.log + this.consumer.log
   }
@@ -252,8 +250,8 @@ export class Pipeline {
   }
 
   /**
-   * Its stable views too: the next pipeline has tables of the same names. A server that is down
-   * keeps them.
+   * Drops the stable views too, because the next pipeline has tables of the same names. A server
+   * that is down keeps them.
    */
   async #dropWarehouse(): Promise<void> {
     const statement = async (text: string) => {

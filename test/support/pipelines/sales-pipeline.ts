@@ -1,5 +1,4 @@
-// test/support/pipelines/sales-pipeline: a pipeline of the shop with its tables, its reports, and
-// nothing in it yet.
+// test/support/pipelines/sales-pipeline: a pipeline with the shop's empty tables and its reports.
 
 import { applySchema } from '../../../generator/database/schema.ts'
 import { loadConfig } from '../../../runtime/config/config.ts'

@@ -1,6 +1,6 @@
-// test/support/pipelines/sales-shop: a shop on a real Postgres whose row changes are noted by
-// triggers, and a fold of them into ClickHouse. The notes are images as the pipeline would carry
-// them.
+// test/support/pipelines/sales-shop: a shop on a real Postgres. Triggers log its row changes, and
+// this file inserts them into ClickHouse.
+// The log has the same images that the pipeline would carry.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../../clickhouse/client.ts'
@@ -17,10 +17,7 @@ import { createHashKey } from '../../../runtime/config/hash-key.ts'
 import { packagePath } from '../../../runtime/files.ts'
 import type { TestDatabase } from '../servers/postgres.ts'
 
-/**
- * Each change as up to two rows of a changelog; an update that moves the key is a delete and a
- * create.
- */
+/** Each change as up to two rows of a changelog. An update of the key is a delete and a create. */
 const captureSql = `
 CREATE TABLE public.noted (
   seq bigint GENERATED ALWAYS AS IDENTITY, "table" text, op text, before jsonb, after jsonb, at timestamptz DEFAULT now()
@@ -75,12 +72,12 @@ export async function salesTables(database: TestDatabase): Promise<Table[]> {
   )
 }
 
-/** Notes every row change of the shop from now on. */
+/** Logs every row change of the shop from now on. */
 export async function noteChanges(database: TestDatabase): Promise<void> {
   await database.sql(captureSql)
 }
 
-/** Takes what was noted into the changelogs, in batches cut as the pipeline might cut them. */
+/** Inserts the logged changes into the changelogs, in batches that the pipeline might form. */
 export class Fold {
   readonly #database: TestDatabase
   readonly #clickhouse: Clickhouse
@@ -103,7 +100,7 @@ export class Fold {
     }
   }
 
-  /** Folds everything noted so far in one batch, or that of one table. */
+  /** Inserts all logged changes in one batch, or those of one table. */
   async drain(only?: string): Promise<void> {
     await this.#read()
     for (const table of this.#tables.filter(each => only === undefined || tableName(each) === only))
@@ -111,7 +108,7 @@ export class Fold {
   }
 
   /**
-   * Folds a batch that has come a different way in each table; at times it is sent twice under one
+   * Inserts a batch in which each table is at a different point. Sometimes sends it twice under one
    * token.
    */
   async some(random: Random): Promise<void> {

@@ -1,6 +1,6 @@
 // test/support/pipelines/sales-warehouse: the sales model with two years of history in ClickHouse,
-// published, and a user for each of its roles. Folded from notes of triggers, so that no Kafka is
-// needed.
+// published, and a user for each of its roles.
+// Triggers log the changes, so no Kafka is needed.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,17 +28,17 @@ export interface SalesWarehouse {
   readonly roles: readonly Role[]
   /** The source. */
   readonly database: TestDatabase
-  /** As the user that everything belongs to, in the generation's database. */
+  /** Runs as the owner of everything, in the generation's database. */
   readonly admin: Clickhouse
   readonly generation: string
-  /** As a user who has the role of this name and nothing else, or as `grafana` or `dbt`. */
+  /** Runs as a user with this role and no other right, or as `grafana` or `dbt`. */
   as(user: string): Clickhouse
   stop(): Promise<void>
 }
 
 /**
- * Orders end now, with some of today, open and delivered, so that a panel of this week or year
- * shows some; then every third customer moves.
+ * Orders end now. Some of today are open or delivered, so a panel of this week or year shows rows.
+ * Then every third customer moves.
  */
 export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesWarehouse> {
   const model = loadModel(packagePath('model/sales'), 'UTC')
@@ -91,7 +91,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   }
 }
 
-/** So few orders in two years leave it to chance whether any is open, or was placed this week. */
+/** With so few orders in two years, it is random whether any is open or was placed this week. */
 async function ordersOfToday(database: TestDatabase): Promise<void> {
   const signal = new AbortController().signal
   await generateOnce({ url: database.url, kind: 'order', count: 40, seed: 5, from: 'command', log: quietLog(), signal })
@@ -100,7 +100,7 @@ async function ordersOfToday(database: TestDatabase): Promise<void> {
   )
 }
 
-/** Users of the roles' names. */
+/** Users with the names of the roles. */
 function usersFile(roles: readonly Role[]): string {
   const users = roles.map(
     ({ name }) => `<${name}>

@@ -1,5 +1,6 @@
 // test/support/pipelines/standing-warehouse: tables of a real Postgres as a generation in a real
-// ClickHouse, as the pipeline leaves them. No Kafka: rows are written into the changelog from here.
+// ClickHouse, in the state that the pipeline leaves.
+// There is no Kafka: this file inserts the rows into the changelog.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,18 +32,18 @@ import { quietLog, type Servers } from '../servers/services.ts'
 export interface Standing {
   /** The source. */
   readonly database: TestDatabase
-  /** Schema of its tables, and database of the stable names in ClickHouse. */
+  /** Schema of the tables, and database of the stable names in ClickHouse. */
   readonly schema: string
   readonly config: Config
-  /** In the generation's database. */
+  /** Runs in the generation's database. */
   readonly clickhouse: Clickhouse
   /** Name of the generation's database. */
   readonly generation: string
   /** A captured table by its name without the schema. */
   table(name: string): Table
   /**
-   * Rows for a changelog of the tables' columns and its own; what is left out is that of a row of
-   * the initial load.
+   * Rows for a changelog, with the tables' columns and millrace's. A missing column gets the value
+   * of an initial load.
    */
   write(name: string, ...rows: readonly Readonly<Record<string, unknown>>[]): Promise<void>
   verify(options?: VerifyAs): Promise<Verification>
@@ -58,16 +59,14 @@ interface VerifyAs {
 }
 
 export interface StandingOptions {
-  /** SQL that makes the tables, in the schema `{schema}`. */
+  /** SQL that creates the tables, in the schema `{schema}`. */
   readonly setup: string
-  /** Settings besides `tables`, which are all of the schema. */
+  /** Settings besides `tables`, which captures the whole schema. */
   readonly settings?: Readonly<Record<string, unknown>>
   readonly tables?: Readonly<Record<string, unknown>>
 }
 
-/**
- * Loads what the setup makes; ClickHouse says that it shows everything whatever will be committed.
- */
+/** Loads the rows of the setup. The watermark in ClickHouse covers every future commit. */
 export async function startStanding(services: Servers, options: StandingOptions): Promise<Standing> {
   const schema = uniqueName('s')
   const fill = (text: string) => text.replaceAll('{schema}', schema)
@@ -131,7 +130,7 @@ async function createTables(clickhouse: Clickhouse, config: Config, captured: re
   await clickhouse.command('INSERT INTO watermark (lsn, commit_time) VALUES (9000000000000000, now64())')
 }
 
-/** Every row as the initial load carries it: each value as Postgres prints it. */
+/** Every row in the form of the initial load: each value as Postgres prints it. */
 async function rowsOf(database: TestDatabase, table: Table): Promise<Record<string, unknown>[]> {
   const names = table.columns.map(({ name }) => name)
   const values = table.columns.map(({ name, encoding }) => {
@@ -150,7 +149,7 @@ FROM ${tableName(table)} ORDER BY ${table.key.join(', ')}`,
   return rows.map(({ row, lsn }, index) => ({ ...read(row), _lsn: parseLsn(lsn) - 1, _ordinal: index, _offset: index }))
 }
 
-/** Version and place follow from position. */
+/** Version and place are computed from the position. */
 function writer(clickhouse: Clickhouse, table: (name: string) => Table): Standing['write'] {
   return async (name, ...rows) => {
     if (rows.length === 0) return
@@ -181,7 +180,7 @@ async function publishAll(
   await publish(clickhouse, { generation, views: [...views, ...model], publisher })
 }
 
-/** Tables alike, each with two rows. */
+/** Tables of the same shape, each with two rows. */
 export function parts(...names: string[]): string {
   return names
     .map(
@@ -191,7 +190,7 @@ export function parts(...names: string[]): string {
     .join('\n')
 }
 
-/** What a verification says of one table. */
+/** The verification's result for one table. */
 export function read(result: Verification, { schema }: Standing, name = 'parts') {
   const { state, postgres, clickhouse, differing, exact, keys, problems } = result.tables[`${schema}.${name}`]!
   const rows = keys.map(({ key, state, rows }) =>
@@ -200,7 +199,7 @@ export function read(result: Verification, { schema }: Standing, name = 'parts')
   return { state, counts: [postgres, clickhouse], differing, exact, rows: rows.sort(), problems: problems.join('\n') }
 }
 
-/** A change that arrives after the load, as of now. */
+/** A change that arrives now, after the load. */
 export async function lsnOf({ database }: Standing): Promise<number> {
   const [row] = await database.sql<{ lsn: string }>("SELECT pg_current_wal_lsn() - '0/0' AS lsn")
   return Number(row!.lsn)

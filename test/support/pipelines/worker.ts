@@ -1,5 +1,5 @@
-// test/support/pipelines/worker: one of millrace's services as a process of its own, started by the
-// very command line.
+// test/support/pipelines/worker: one millrace service as a process, started by the real command
+// line.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,9 +20,9 @@ const stopTimeoutMs = 15_000
 
 export class Worker {
   readonly name: WorkerName
-  /** Why the last process is no longer there; undefined while it runs. */
+  /** How the last process ended; undefined while it runs. */
   end: WorkerEnd | undefined
-  /** Started again at once, whatever it ends with, until `stop`: what a supervisor does. */
+  /** Starts the service again at once after any exit, until `stop`, as a supervisor does. */
   supervised = false
   readonly #args: readonly string[]
   #child: ChildProcess | undefined
@@ -30,7 +30,7 @@ export class Worker {
   #log = ''
   #peakKb = 0
 
-  /** @param args what follows `millrace` */
+  /** @param args the arguments of `millrace` */
   constructor(name: WorkerName, args: readonly string[]) {
     this.name = name
     this.#args = args
@@ -61,8 +61,8 @@ export class Worker {
   }
 
   /**
-   * SIGKILL, as a crash would. @throws {Error} when it was not running, since nothing was tested
-   * then
+   * SIGKILL, as in a crash.
+   * @throws {Error} when the process was not running, since nothing would be tested then
    */
   async kill(): Promise<void> {
     if (!this.running) throw new Error(`the ${this.name} was to be killed but was not running\n${this.tail()}`)
@@ -73,7 +73,7 @@ export class Worker {
     if (child.signalCode !== 'SIGKILL') throw new Error(`the ${this.name} ended before it was killed\n${this.tail()}`)
   }
 
-  /** SIGSTOP: it stands still, with everything that it holds, until `resume`. */
+  /** SIGSTOP: the process keeps all it has and does no work until `resume`. */
   suspend(): void {
     this.#child!.kill('SIGSTOP')
   }
@@ -82,14 +82,17 @@ export class Worker {
     this.#child!.kill('SIGCONT')
   }
 
-  /** SIGTERM and its end, as a rolling restart begins; a supervised one starts again. */
+  /**
+   * SIGTERM, and waits for the exit, as a rolling restart begins. A supervised service starts
+   * again.
+   */
   async terminate(): Promise<void> {
     const ended = this.#ended
     this.#child!.kill('SIGTERM')
     await ended
   }
 
-  /** SIGTERM and its end; one that has ended is left as it is. */
+  /** SIGTERM, and waits for the exit. Does nothing when the process has ended. */
   async stop(): Promise<void> {
     this.supervised = false
     if (!this.running) return
@@ -104,7 +107,7 @@ export class Worker {
     await this.stop()
   }
 
-  /** Resolves when it ends by itself. */
+  /** Resolves when the process ends by itself. */
   async untilEnd(timeoutMs = 30_000): Promise<WorkerEnd> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
@@ -115,7 +118,7 @@ export class Worker {
     return this.end!
   }
 
-  /** Everything that it and its predecessors have written lately. */
+  /** Recent output of this process and its predecessors. */
   get log(): string {
     return this.#log
   }

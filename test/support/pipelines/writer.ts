@@ -1,13 +1,16 @@
-// test/support/pipelines/writer: changes without an end beside a test.
+// test/support/pipelines/writer: an endless series of changes while a test runs.
 
 import type { Pipeline } from './pipeline.ts'
 
 export interface Writer {
-  /** Gives the number of commits. */
+  /** Stops the writer and returns the number of commits. */
   stop(): Promise<number>
 }
 
-/** Runs a statement in a session of its own, each time in a transaction, until told to stop. */
+/**
+ * Runs a statement again and again in its own session, each time in a transaction, until it is
+ * stopped.
+ */
 export async function keepWriting(
   pipeline: Pipeline,
   { statement, pauseMs }: { readonly statement: (count: number) => string; readonly pauseMs: number },

@@ -1,5 +1,5 @@
-// test/support/runner/child: runs one test file in a process group of its own, with a hard limit,
-// leaving nothing behind.
+// test/support/runner/child: runs one test file in its own process group, with a hard limit, and
+// ends everything that it leaves.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,22 +10,22 @@ import { addTotals, noTests, readFileLine, type Totals } from '../harness/totals
 export interface FileRun {
   readonly limitMs: number
   /**
-   * Directory for temporary files; also the mark by which processes are found that outlive their
-   * file.
+   * Directory for temporary files. It is also the mark that identifies processes which outlive
+   * their file.
    */
   readonly directory: string
   /** Copy the output to the terminal while the file runs. */
   readonly live: boolean
   /** Ends the file and everything it started. */
   readonly signal: AbortSignal
-  /** Added to our own environment. */
+  /** Additions to the current environment. */
   readonly env: NodeJS.ProcessEnv
 }
 
 export interface FileResult {
   readonly totals: Totals
   readonly output: string
-  /** What went wrong with the file as a whole; each problem counts as one failed test. */
+  /** Problems of the file as a whole. Each counts as one failed test. */
   readonly problems: readonly string[]
   readonly seconds: number
 }
@@ -33,7 +33,7 @@ export interface FileResult {
 const graceMs = 5_000
 const outputLimit = 400_000
 
-/** Runs the file to its end, or kills its whole group at the limit or when the signal fires. */
+/** Runs the file to its end, or kills its whole group at the limit or on the signal. */
 export async function runFile(file: string, run: FileRun): Promise<FileResult> {
   const started = performance.now()
   const child = spawn(process.execPath, [...loader(file), file], {
@@ -73,7 +73,7 @@ export async function runFile(file: string, run: FileRun): Promise<FileResult> {
   }
 }
 
-/** Sources go through tsx; compiled files carry a map of their lines. */
+/** Sources run under tsx. Compiled files have source maps. */
 function loader(file: string): string[] {
   return file.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : ['--enable-source-maps']
 }

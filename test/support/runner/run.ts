@@ -1,6 +1,6 @@
 // test/support/runner/run: `npm test`, or `npm test -- unit config` for layers and parts of file
-// names; `npm run test:long` for the long ones. Exits with 0 only when something ran and nothing
-// failed; 130 when interrupted.
+// names; `npm run test:long` for the long tests.
+// Exits with 0 only when a test ran and none failed; with 130 when interrupted.
 
 import { join } from 'node:path'
 import { projectRoot } from '../harness/root.ts'
@@ -13,20 +13,23 @@ const regular: readonly Layer[] = [
   { name: 'e2e', limitMs: 900_000, isReal: true, longest: ['crash', 'property', 'changes', 'set-aside', 'reset'] },
 ]
 
-/** Soaks and repetitions: run before a release and at night, and only when asked for by name. */
+/**
+ * Long tests and repetitions. They run before a release and at night, and only when they are named.
+ */
 const long: readonly Layer[] = [{ name: 'long', limitMs: 3_600_000, isReal: true }]
 
 const wanted = process.argv.slice(2)
 const isLong = wanted.some(part => part.startsWith('long'))
 const interrupt = new AbortController()
-// npm passes on a signal that the terminal has sent already; the second one must not cut the
-// clean-up short.
+// npm forwards a signal that the terminal has sent already. The second signal must not interrupt
+// the clean-up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort())
 
 const totals = await runTests({
   root: join(projectRoot, 'test'),
   layers: isLong ? long : regular,
-  // Tests of crashes wait for sessions to expire: two lanes leave a fifth of two cores idle.
+  // Crash tests wait for sessions to expire: with two files at a time, a fifth of two cores is
+  // idle.
   width: isLong ? 1 : 3,
   wanted,
   signal: interrupt.signal,

@@ -1,5 +1,5 @@
 // test/support/runner/runner: runs the test files of a directory, layer after layer, and adds up
-// what they report.
+// their results.
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -16,26 +16,26 @@ export interface Layer {
   /** Hard limit of one file. */
   readonly limitMs: number
   /**
-   * Its files start commands of the project, which is therefore compiled first, and servers, which
-   * they may share.
+   * Whether its files start millrace commands, which the runner therefore compiles first, and
+   * servers, which files may share.
    */
   readonly isReal?: boolean
-  /** Files that take longest: they begin first, so that none of them runs alone in the end. */
+  /** The slowest files. They start first, so that none of them runs alone at the end. */
   readonly longest?: readonly string[]
 }
 
 export interface Run {
   /** Directory with a folder for each layer. */
   readonly root: string
-  /** In this order; the last files of one and the first of the next may run side by side. */
+  /** In this order. The last files of one layer and the first of the next may run side by side. */
   readonly layers: readonly Layer[]
-  /** Files that run at a time. */
+  /** Number of files that run at a time. */
   readonly width: number
-  /** Layers or parts of file names; none means everything. */
+  /** Layers or parts of file names. Empty: everything. */
   readonly wanted: readonly string[]
   readonly signal: AbortSignal
   readonly print: (line: string) => void
-  /** When a single file is wanted, copy its output to the terminal as it comes. */
+  /** Copy the output of a single wanted file to the terminal as it comes. */
   readonly live: boolean
 }
 
@@ -45,8 +45,8 @@ interface Job {
 }
 
 /**
- * Runs the wanted files and gives their totals; whatever they started has ended and their temporary
- * files are gone.
+ * Runs the wanted files and returns their totals. Afterwards, everything that they started has
+ * ended and their temporary files are gone.
  */
 export async function runTests({ root, layers, wanted, signal, print, ...run }: Run): Promise<Totals> {
   const jobs: Job[] = layers.flatMap(layer => filesOf(root, layer, wanted).map(file => ({ layer, file })))

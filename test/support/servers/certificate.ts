@@ -1,4 +1,4 @@
-// test/support/servers/certificate: certificates that sign themselves, made by openssl.
+// test/support/servers/certificate: self-signed certificates, made by openssl.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -13,8 +13,8 @@ export interface Certificate {
 }
 
 /**
- * For `CN=name`; the certificate is its own authority. @param address IP address that it also
- * counts for
+ * For `CN=name`. The certificate is its own authority. @param address an IP address that it is
+ * valid for
  */
 export function makeCertificate(directory: string, name: string, address = '127.0.0.1'): Certificate {
   const [key, certificate, keystore] = ['key', 'certificate', 'keystore'].map(kind =>

@@ -1,5 +1,5 @@
-// test/support/servers/clean: everything that a test file may have left in servers that others use
-// after it, removed.
+// test/support/servers/clean: removes everything that a test file may have left in servers that
+// other files use after it.
 
 import { connectClickhouse } from '../../../clickhouse/client.ts'
 import { quoteName as quoteClickhouse } from '../../../clickhouse/quote.ts'
@@ -11,7 +11,7 @@ import { createLog } from '../../../runtime/log.ts'
 import { waitUntil } from '../../../runtime/wait.ts'
 import type { Endpoints } from '../../../stack/component.ts'
 
-/** Of the servers that the endpoints name. Ports, identities and settings of the servers stay. */
+/** Cleans the servers of the endpoints. Their ports, identities and settings stay. */
 export async function cleanServers({ postgres, kafka, clickhouse }: Endpoints): Promise<void> {
   await Promise.all([
     postgres === undefined ? undefined : cleanPostgres(postgres),

@@ -1,10 +1,10 @@
-// test/support/servers/clickhouse: a database of a test's own.
+// test/support/servers/clickhouse: a ClickHouse database for one test.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../../../clickhouse/client.ts'
 import { quoteString } from '../../../clickhouse/quote.ts'
 import type { Servers } from './services.ts'
 
-/** Creates the database and gives a connection whose statements run in it. */
+/** Creates the database and returns a connection to it. */
 export async function createWarehouse(
   { endpoints }: Servers,
   database: string,

@@ -48,7 +48,7 @@ function interpolate(value: unknown, variables: Variables): unknown {
   })
 }
 
-/** The `ENTRYPOINT` of our image. */
+/** The `ENTRYPOINT` of millrace's image. */
 export function imageEntrypoint(): string[] {
   const dockerfile = readFileSync(join(projectRoot, 'Dockerfile'), 'utf8')
   const [, list] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? []

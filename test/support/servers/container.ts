@@ -6,11 +6,11 @@ import { once } from 'node:events'
 import { type ComposeService, imageEntrypoint } from './compose.ts'
 
 export interface Place {
-  /** What stands in the container's `/app`. */
+  /** Contents of the container's `/app`. */
   readonly home: string
   /**
-   * Puts local names into settings, options and health checks for those that exist in and between
-   * containers only.
+   * Replaces names that exist only inside containers by local ones, in settings, options and health
+   * checks.
    */
   readonly translate: (text: string) => string
 }
@@ -38,14 +38,14 @@ export class Container {
     this.#ended = once(this.#child, 'close').then(([code]) => code as number | null)
   }
 
-  /** The exit code of a service that ends by itself. */
+  /** Exit code of a service that ends by itself. */
   ended(): Promise<number | null> {
     return this.#ended
   }
 
   /**
-   * Runs the health check once. @throws {Error} with the service's output when it has ended
-   * meanwhile
+   * Runs the health check once.
+   * @throws {Error} with the service's output when the service has ended
    */
   async isHealthy(): Promise<boolean> {
     if (this.#child?.exitCode !== null) throw new Error(`${this.name} ended\n${this.output}`)
@@ -60,13 +60,13 @@ export class Container {
     return code as number
   }
 
-  /** What `docker compose stop` does: SIGTERM; gives the exit code. */
+  /** `docker compose stop`: SIGTERM. Returns the exit code. */
   async stop(): Promise<number | null> {
     if (this.#child?.exitCode === null) this.#child.kill('SIGTERM')
     return this.#ended
   }
 
-  /** Ends it at once, if it runs. */
+  /** Kills the service if it runs. */
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
     await this.#ended
@@ -81,7 +81,7 @@ export class Container {
     const own = Object.entries(this.#service.environment ?? {}).map(([name, value]) => [name, translate(String(value))])
     const child = spawn(program!, args, {
       cwd: home,
-      // Nothing of ours leaks in: a container has its own environment only.
+      // The current environment is not passed on, because a container has only its own.
       env: { PATH: process.env.PATH, NODE_ENV: 'production', ...Object.fromEntries(own) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

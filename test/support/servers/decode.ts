@@ -1,5 +1,6 @@
-// test/support/servers/decode: records read back by avsc, with every value again in the text form
-// that Postgres prints. Shares no code with the encoder.
+// test/support/servers/decode: records read back by avsc, with every value in the text form that
+// Postgres prints.
+// It shares no code with the encoder.
 
 import avsc from 'avsc'
 import { avroName } from '../../../contract/names.ts'
@@ -37,13 +38,12 @@ export interface Decoder {
   key(bytes: Buffer): TextValues
   value(bytes: Buffer): DecodedRecord
   /**
-   * Of a value that is Avro, everything but its rows: Postgres may have no text for what stands in
-   * them.
+   * Everything of an Avro value except its rows, since Postgres may have no text for their values.
    */
   head(bytes: Buffer): Omit<DecodedRecord, 'before' | 'after'>
 }
 
-/** Reads what the encoder of this table wrote; a byte too many or too few throws. */
+/** Reads a value that the encoder of this table wrote. A byte too many or too few throws. */
 export function createDecoder(table: Table): Decoder {
   const keyType = parseSchema(keySchema(table))
   const valueType = parseSchema(valueSchema(table))
@@ -118,7 +118,7 @@ function showValue(column: Column, value: unknown): string {
 }
 
 /**
- * A form that two equal floats share and a different float does not: JavaScript's, with the sign of
+ * A text that is equal for equal floats and different for others: JavaScript's, with the sign of
  * zero.
  */
 export function showNumber(value: number): string {

@@ -1,5 +1,6 @@
-// test/support/servers/kafka: topics of a test's own, and what kafkajs' consumer reads from them.
-// The reader shares no code with ours.
+// test/support/servers/kafka: topics for one test, and records that kafkajs' consumer reads from
+// them.
+// The reader shares no code with millrace.
 
 import { randomBytes } from 'node:crypto'
 import { type Admin, Kafka, logLevel } from 'kafkajs'
@@ -20,23 +21,20 @@ export function uniqueName(prefix: string): string {
 /** @see https://kafka.apache.org/protocol.html (resource types) */
 const [topicType, brokerType] = [2, 4]
 
-/**
- * Sets what the one broker does with topics that do not say it themselves; without settings, what
- * it did at first.
- */
+/** Sets the broker's defaults for topics. Without settings, restores the original ones. */
 export async function preferOnBroker(admin: Admin, settings: Readonly<Record<string, string>>): Promise<void> {
   const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
   await admin.alterConfigs({ validateOnly: false, resources: [{ type: brokerType, name: '1', configEntries }] })
 }
 
-/** What a setting of each topic is, whoever has set it. */
+/** Value of a setting for each topic, including defaults. */
 export async function settingOf(admin: Admin, topics: readonly string[], setting: string): Promise<string[]> {
   const named = topics.map(name => ({ type: topicType, name, configNames: [setting] }))
   const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: named })
   return resources.map(({ configEntries }) => configEntries[0]!.configValue)
 }
 
-/** A new topic; gives its name. */
+/** Creates a topic and returns its name. */
 export async function makeTopic(
   connection: KafkaConnection,
   partitions: number,
@@ -47,7 +45,7 @@ export async function makeTopic(
   return name
 }
 
-/** Appends text to the sink's first topic. */
+/** Appends text to the producer's first topic. */
 export function appendText(
   sink: IdempotentProducer,
   partition: number,
@@ -65,7 +63,7 @@ export interface ReadRecord {
   readonly value: string | null
 }
 
-/** Everything in the topic, per partition, once it holds at least `count` records. */
+/** All records of the topic, by partition, once it has at least `count` records. */
 export async function readTopic(broker: string, topic: string, count: number): Promise<ReadRecord[][]> {
   const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
   const consumer = kafka.consumer({ groupId: uniqueName('reader') })

@@ -1,4 +1,4 @@
-// test/support/servers/postgres: databases of one test's own on a real Postgres.
+// test/support/servers/postgres: a Postgres database for one test.
 
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
@@ -9,14 +9,14 @@ import { waitUntil } from '../../../runtime/wait.ts'
 export interface TestDatabase {
   readonly name: string
   readonly url: string
-  /** A connection as the product makes it, for calling the product. */
+  /** A connection as the product opens it, for calls of the product. */
   readonly client: Client
   /**
-   * Runs a statement as any application would, in a session of the server's own settings; a new one
-   * when it was lost.
+   * Runs a statement as any application would, in a session with the server's own settings. A lost
+   * session is opened again.
    */
   sql<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
-  /** Further application's connection, closed with the database. */
+  /** Another application's connection. Closed with the database. */
   connect(): Promise<pg.Client>
   /** Ends every connection, drops the slots, then the database. */
   drop(): Promise<void>
@@ -24,7 +24,7 @@ export interface TestDatabase {
 
 /**
  * Creates an empty database with a unique name on the server of `url`.
- * @param clauses further clauses of CREATE DATABASE, such as an encoding
+ * @param clauses more clauses of CREATE DATABASE, such as an encoding
  */
 export async function createDatabase(url: string, clauses = ''): Promise<TestDatabase> {
   const name = uniqueName('t')

@@ -1,4 +1,4 @@
-// test/support/servers/recording-handler: what a replication stream says, as plain values to
+// test/support/servers/recording-handler: the events of a replication stream, as plain values to
 // compare.
 
 import type { PgoutputHandler, Relation } from '../../../postgres/protocol/pgoutput.ts'
@@ -28,7 +28,7 @@ export type Recorded =
       readonly content: string
     }
 
-/** A handler that hands everything on as a value which stays valid. */
+/** A handler that passes every event on as a value that stays valid. */
 export function recordingHandler(record: (event: Recorded) => void): PgoutputHandler {
   return {
     begin: (commitLsn, commitTimeUs, xid) => record({ kind: 'begin', commitLsn, commitTimeUs, xid }),

@@ -1,6 +1,7 @@
-// test/support/servers/secure-kafka: a broker that wants TLS and, by listener, a login with
-// permissions or a client certificate. Users: `alice` (PLAIN) may do everything, `bob`
-// (SCRAM-SHA-512) nothing; the password is `secret`.
+// test/support/servers/secure-kafka: a broker that requires TLS and, by listener, a login or a
+// client certificate.
+// Users: `alice` (PLAIN) may do everything, `bob` (SCRAM-SHA-512) nothing. The password is
+// `secret`.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,15 +22,15 @@ const run = promisify(execFile)
 
 export interface SecureKafka {
   readonly broker: string
-  /** Address where a client certificate takes the place of the login. */
+  /** Address of the listener that requires a client certificate instead of a login. */
   readonly mutual: string
-  /** Address without TLS that says the broker was at `broker.example`. */
+  /** Address without TLS, whose metadata names the broker `broker.example`. */
   readonly plain: string
   /** Certificate of the authority that signed the broker's, as PEM. */
   readonly ca: string
   /** The same, as a file. */
   readonly caFile: string
-  /** The certificate that `mutual` accepts; it may do everything. */
+  /** The certificate that `mutual` accepts. Its owner may do everything. */
   readonly client: Certificate
   stop(): Promise<void>
 }
@@ -37,8 +38,8 @@ export interface SecureKafka {
 type Ports = [number, number, number, number, number]
 
 /**
- * Not yet ready when it returns: connect until it answers.
- * @param further settings of the broker
+ * Returns before the broker is ready: connect until it answers.
+ * @param further more settings of the broker
  */
 export async function startSecureKafka(further: Readonly<Record<string, string>> = {}): Promise<SecureKafka> {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-secure-'))

@@ -1,5 +1,5 @@
-// test/support/servers/services: real components for one test file: servers of its own, or those
-// that the files of a run share.
+// test/support/servers/services: real servers for one test file: its own, or the shared ones of the
+// run.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,26 +12,26 @@ import { cleanServers } from './clean.ts'
 /** Running components, empty at first. */
 export interface Servers {
   readonly endpoints: Endpoints
-  /** Leaves nothing behind that another file could meet; belongs into the suite's `after`. */
+  /** Removes everything that another file could find. Call it in the suite's `after`. */
   stop(): Promise<void>
 }
 
-/** Servers of one file, which may kill them and lay files into their directory. */
+/** Servers of one file, which may kill them and write files into their directory. */
 export interface Services extends Servers {
-  /** Where their data and logs are. */
+  /** Directory of their data and logs. */
   readonly directory: string
-  /** As a crash would (SIGKILL). Ports and data stay. */
+  /** SIGKILL, as in a crash. Ports and data stay. */
   kill(component: Component): Promise<void>
-  /** Starts again what was killed; resolves when it answers. */
+  /** Starts the killed components again. Resolves when they answer. */
   restart(): Promise<void>
 }
 
-/** Where the runner tells a file of the directory of the servers that it may share. */
+/** By this variable the runner passes the directory of the shared servers to a file. */
 export const sharedVariable = 'TEST_SERVERS'
 
 /**
- * Servers that are neither killed nor set up in a way of their own: those that the runner has
- * started, which no other file uses at the same time, or, where there are none, the file's own.
+ * Servers for a file that neither kills nor configures them. These are the runner's servers, which
+ * no other file uses at the same time; without a runner, the file starts its own.
  */
 export async function shareServers(wanted: readonly Component[]): Promise<Servers> {
   const directory = process.env[sharedVariable]
@@ -41,8 +41,8 @@ export async function shareServers(wanted: readonly Component[]): Promise<Server
 }
 
 /**
- * Starts the named components and nothing else, in a directory of their own that `stop` deletes.
- * @param files by path: what lies in their directory before they start
+ * Starts only the named components, in a new directory that `stop` deletes.
+ * @param files by path: files of that directory before the components start
  */
 export async function startServices(
   wanted: readonly Component[],

@@ -1,5 +1,4 @@
-// test/support/servers/shared-servers: servers that outlive the test files that use them, one file
-// at a time.
+// test/support/servers/shared-servers: servers that several test files use, one file at a time.
 
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -15,13 +14,14 @@ export class SharedServers {
   }
 
   /**
-   * Starts them before the first file that uses them: what a file starts itself must end with it.
-   * @returns what the file needs in its environment
+   * Starts the servers before the first file that uses them, because servers that a file starts
+   * must end with it.
+   * @returns variables for the file's environment
    */
   async for(file: string): Promise<NodeJS.ProcessEnv> {
     if (!readFileSync(file, 'utf8').includes(`${shareServers.name}(`)) return {}
     await mkdir(this.#directory, { recursive: true, mode: 0o711 })
-    // Also when one of them does not start, the others have to be stopped.
+    // If one of them does not start, the others must still be stopped.
     this.#isUp = true
     // A file that was killed may have left one of them dead.
     await up({ directory: this.#directory, log: quietLog() })

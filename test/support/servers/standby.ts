@@ -1,5 +1,5 @@
-// test/support/servers/standby: a further Postgres on a copy of another one's files, as its standby
-// until it is promoted.
+// test/support/servers/standby: another Postgres on a copy of a primary's files, its standby until
+// it is promoted.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,7 +14,7 @@ import { eventually } from './postgres.ts'
 
 const run = promisify(execFile)
 
-/** Copies the files of a server that does not run, with their owner. */
+/** Copies the files of a stopped server, with their owner. */
 export async function copyFiles(data: string, copy: string): Promise<void> {
   await run('cp', ['-a', data, copy])
 }
@@ -25,7 +25,7 @@ export class Standby {
   readonly #port: number
   #end: (() => Promise<unknown>) | undefined
 
-  /** @param data a copy of the primary's files; removed by `stop` */
+  /** @param data a copy of the primary's files, which `stop` removes */
   static async start(data: string, primary: string): Promise<Standby> {
     const [port] = await pickPorts(1)
     await writeFile(join(data, 'standby.signal'), '')
@@ -41,14 +41,14 @@ export class Standby {
     this.url = `postgres://postgres@127.0.0.1:${port}/postgres`
   }
 
-  /** Its own address of a database. */
+  /** Address of a database on the standby. */
   urlOf(database: string): string {
     const url = new URL(this.url)
     url.pathname = `/${database}`
     return url.href
   }
 
-  /** Resolves when it has everything that the primary had at this LSN. */
+  /** Resolves when the standby has replayed this LSN of the primary. */
   async caughtUp(lsn: string): Promise<void> {
     const reached = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS reached'
     await eventually(`the standby has everything before ${lsn}`, async () => {

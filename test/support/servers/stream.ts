@@ -1,4 +1,4 @@
-// test/support/servers/stream: a slot's changes collected for a test to wait for and compare.
+// test/support/servers/stream: a slot's changes, collected for a test to await and compare.
 
 import type { ChangeReceiver, ChangeStream } from '../../../postgres/change-source.ts'
 import { createPublication } from '../../../postgres/replication/publication.ts'
@@ -12,7 +12,7 @@ export interface Capture {
   readonly publication: string
 }
 
-/** A slot and a publication of these `schema.table`s, both with names of their own. */
+/** A slot and a publication of these `schema.table`s, both with unique names. */
 export async function createCapture(db: TestDatabase, tables: readonly string[], kind = 'r'): Promise<Capture> {
   const capture = { slot: uniqueName('slot'), publication: uniqueName('pub') }
   const published = tables.map(table => ({ schema: table.split('.')[0]!, name: table.split('.')[1]!, kind }))
@@ -21,7 +21,7 @@ export async function createCapture(db: TestDatabase, tables: readonly string[],
   return capture
 }
 
-/** One transaction as it came. */
+/** One transaction as it arrived. */
 export interface Transaction {
   readonly commitLsn: number
   readonly endLsn: number
@@ -32,17 +32,18 @@ export interface RecordedStream {
   readonly stream: ChangeStream
   readonly events: readonly Recorded[]
   readonly transactions: readonly Transaction[]
-  /** The last LSN a keepalive told. */
+  /** LSN of the last keepalive. */
   readonly keptAlive: () => number
   /**
-   * Resolves with all transactions when there are so many; rejects with what has ended the stream.
+   * Resolves with all transactions when there are this many. Rejects with the error that ended the
+   * stream.
    */
   received(count: number): Promise<readonly Transaction[]>
 }
 
 /**
- * Opens the stream of a capture and records what it says; `overrides` replaces any part, `on` any
- * call.
+ * Opens the stream of a capture and records its events. `overrides` replaces any option, `on` any
+ * handler.
  */
 export async function recordStream(
   db: TestDatabase,

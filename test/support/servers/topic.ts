@@ -1,5 +1,5 @@
-// test/support/servers/topic: everything that a topic holds, read as any other client would, and
-// records appended by one.
+// test/support/servers/topic: all records of a topic, read as any other client would, and appending
+// of records.
 
 import { Kafka, logLevel, Partitioners, type Producer, type ProducerConfig } from 'kafkajs'
 import { until } from '../harness/suite.ts'
@@ -13,7 +13,7 @@ export interface TopicRecord {
 }
 
 /**
- * All records up to the end as it is now, partition by partition; none when there is no such topic.
+ * All records up to the current end, partition by partition. Empty when the topic does not exist.
  */
 export async function readTopic(broker: string, topic: string): Promise<TopicRecord[]> {
   const kafka = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING })
@@ -75,7 +75,7 @@ async function withProducer(
   }
 }
 
-/** Deletes the topic with all its records and makes it again, empty. */
+/** Deletes the topic with all its records and creates it again, empty. */
 export async function remakeTopic(broker: string, topic: string): Promise<void> {
   const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
@@ -104,7 +104,8 @@ async function consume(
   try {
     await consumer.subscribe({ topic, fromBeginning: true })
     await new Promise<void>((resolve, reject) => {
-      // kafkajs goes on by itself after what passes, such as a coordinator that is still loading.
+      // kafkajs recovers by itself from passing errors, such as a coordinator that is still
+      // loading.
       consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
       const eachMessage = async ({
         partition,
