@@ -7,9 +7,9 @@ import { runPeriodically } from '../../postgres/client/periodic.ts'
 import { heartbeat } from '../../postgres/replication/heartbeat.ts'
 import { runTransaction } from '../support/fixtures/random-transaction.ts'
 import { testSeed } from '../support/harness/seed.ts'
-import { assert, suite } from '../support/harness/suite.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
 import { readWithLibrary } from '../support/oracles/library-stream.ts'
-import { createDatabase, eventually, type TestDatabase } from '../support/servers/postgres.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
 import type { Recorded } from '../support/servers/recording-handler.ts'
 import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 import { type Capture, createCapture, recordStream, type Transaction } from '../support/servers/stream.ts'
@@ -199,7 +199,7 @@ test('a heartbeat comes through the stream of an idle database', async () => {
   const tasks = [heartbeat({ prefix, everyMs: 50 })]
   const beating = runPeriodically({ url: db.url, tasks, log: quietLog(), signal })
   const beats = () => events.filter(event => event.kind === 'message' && event.prefix === prefix)
-  await eventually('three heartbeats came', () => beats().length >= 3)
+  await until(() => beats().length >= 3, { what: 'three heartbeats' })
   stopping.abort()
   await beating
   const last = beats().at(-1)
@@ -228,7 +228,9 @@ test('another decoder reads the same changes from the same log', async () => {
   await db.sql("INSERT INTO public.t VALUES (1000, 'last', 1)")
   const { stream, transactions } = await recordStream(db, ours)
   const last = insert('1000', 'last', '1')
-  await eventually('the last row came', () => transactions.some(each => isDeepStrictEqual(changesOf(each), [last])))
+  await until(() => transactions.some(each => isDeepStrictEqual(changesOf(each), [last])), {
+    what: 'the last row',
+  })
   await stream.close()
   assert.equal(await readWithLibrary(db, theirs, transactions.length), transactions.map(changesOf))
 })

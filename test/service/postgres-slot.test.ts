@@ -4,8 +4,8 @@
 import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/client/blocking.ts'
 import { createSlot, dropSlot, exportSnapshot, findSlots, slotState } from '../../postgres/replication/slot.ts'
-import { assert, suite } from '../support/harness/suite.ts'
-import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('postgres slot')
@@ -44,7 +44,7 @@ test('a slot is made, found, measured and dropped; a temporary one goes with its
   await assert.refuses(() => dropSlot(db.client, `${name}_t`), 'SLOT_ACTIVE')
   await temporary.release()
   await created.release()
-  await eventually('the temporary slot is gone', async () => (await findSlots(db.client, name)).length === 1)
+  await until(async () => (await findSlots(db.client, name)).length === 1, { what: 'the end of the temporary slot' })
   await dropSlot(db.client, name)
   await dropSlot(db.client, name)
   assert.is(await slotState(db.client, name), undefined)
@@ -62,7 +62,7 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
     const pids: (number | undefined)[] = await Promise.all(clients.map(pidOf))
     const isWaiting = async () =>
       pids.includes((await findBlocking(db.client, (await temporarySlots())[0]?.name ?? ''))?.pid)
-    await eventually('it waits', isWaiting)
+    await until(isWaiting, { what: 'a statement that waits' })
   }
   await first.query('BEGIN; INSERT INTO other VALUES (1)')
   const creating = createSlot(db.url, name)
@@ -77,7 +77,7 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
   await first.query('BEGIN; INSERT INTO t VALUES (1)')
   await last.query('COMMIT')
   const isConsistent = async () => (await temporarySlots()).some(slot => slot.confirmedFlushLsn !== undefined)
-  await eventually('the first slot is consistent', isConsistent)
+  await until(isConsistent, { what: 'a consistent first slot' })
   await first.query('COMMIT')
   const created = await creating
   await db.sql('INSERT INTO t VALUES (2)')
@@ -104,14 +104,14 @@ test('a slot that waits for a running transaction can be given up, and then is n
   const blocking: (OpenTransaction | undefined)[] = []
   const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
   creating.catch(() => {})
-  await eventually('it waits', async () => (await temporarySlots()).length > 0)
-  await eventually('it is told whom it waits for', () => blocking.length > 0)
+  await until(async () => (await temporarySlots()).length > 0, { what: 'a statement that waits' })
+  await until(() => blocking.length > 0, { what: 'the name of the session that it waits for' })
   const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
   assert.is(blocking[0]!.pid, pid)
   assert.match(describeTransaction(blocking[0]!), /open for \d+ s, last statement: BEGIN; CREATE TABLE t \(id int\)\)/)
   stopping.abort(new RangeError('no longer wanted'))
   await assert.rejects(() => creating, /no longer wanted/)
-  await eventually('nothing is left', async () => (await temporarySlots()).length === 0)
+  await until(async () => (await temporarySlots()).length === 0, { what: 'no slot' })
   assert.is(await slotState(db.client, name), undefined)
   await client.query('ROLLBACK')
 })

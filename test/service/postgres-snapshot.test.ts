@@ -8,8 +8,8 @@ import { preflight } from '../../postgres/preflight/preflight.ts'
 import { createSlot, dropSlot, exportSnapshot } from '../../postgres/replication/slot.ts'
 import { copyTables, type SnapshotOptions } from '../../postgres/replication/snapshot.ts'
 import { planSnapshot } from '../../postgres/replication/snapshot-plan.ts'
-import { assert, suite } from '../support/harness/suite.ts'
-import { createDatabase, eventually, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
 import { valuesOf } from '../support/servers/recording-handler.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 import { createCapture, recordStream } from '../support/servers/stream.ts'
@@ -66,17 +66,17 @@ test('the snapshot and what streams from the slot add up to the table, while oth
     }
   }
   const writers = [write(1), write(2), write(3)]
-  await eventually('there is something to copy', () => commits > 100)
+  await until(() => commits > 100, { what: 'rows to copy' })
   const created = await createSlot(db.url, slot)
   const state = new Map((await load(created.snapshotName)).t?.map(([id, v]) => [id, v]))
   await created.release()
   const before = commits
-  await eventually('there is something to stream', () => commits > before + 100)
+  await until(() => commits > before + 100, { what: 'rows to stream' })
   stopping.abort()
   await Promise.all(writers)
   const { stream, events, keptAlive } = await recordStream(db, { slot, publication })
   const [{ lsn } = { lsn: 0 }] = await db.sql<{ lsn: number }>(`SELECT (pg_current_wal_lsn() - '0/0')::float8 AS lsn`)
-  await eventually('all was streamed', () => keptAlive() >= lsn)
+  await until(() => keptAlive() >= lsn, { what: 'the end of the stream' })
   await stream.close()
   for (const event of events) {
     if (event.kind === 'begin') assert.ok(event.commitLsn >= created.consistentPoint)
@@ -131,7 +131,7 @@ test('a load that waits for a lock says whose it is, and goes on when that has b
   await holder.query('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE')
   const blocking: (number | undefined)[] = []
   const loading = load(slot.snapshotName, { onBlocked: by => void blocking.push(by?.pid) })
-  await eventually('it is told whom it waits for', () => blocking.length > 0)
+  await until(() => blocking.length > 0, { what: 'the name of the session that it waits for' })
   const [{ pid } = { pid: 0 }] = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
   await holder.query('COMMIT')
   await loading
@@ -225,13 +225,13 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const other = await db.connect()
   let truncating: Promise<unknown> | undefined
-  let isWaiting: Promise<void> | undefined
+  let isWaiting: Promise<unknown> | undefined
   const blocked = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.c'::regclass`
   // Two readers have taken the first two tables when this is asked; the third is left to whoever is
   // ready first.
   const pressure = () => {
     truncating ??= other.query('TRUNCATE public.c')
-    isWaiting ??= eventually('it waits', async () => (await db.sql(blocked)).length === 1)
+    isWaiting ??= until(async () => (await db.sql(blocked)).length === 1, { what: 'a TRUNCATE that waits' })
     return isWaiting
   }
   const { a, b, c } = await load(slot.snapshotName, { pressure, readers: 2 })

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { formatLsn } from '../../contract/position.ts'
 import { slotState } from '../../postgres/replication/slot.ts'
-import { assert, suite } from '../support/harness/suite.ts'
-import { createDatabase, eventually, type TestDatabase } from '../support/servers/postgres.ts'
+import { assert, suite, until } from '../support/harness/suite.ts'
+import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 import { createCapture, recordStream, type Transaction } from '../support/servers/stream.ts'
 
@@ -89,7 +89,7 @@ test('pings, which keep the connection alive, acknowledge nothing', async () => 
     )
     return row?.replies === true
   }
-  await eventually('the server has had several pings', pings)
+  await until(pings, { what: 'several pings at the server' })
   await stream.close()
   const after = await slotState(db.client, capture.slot)
   assert.is(after!.confirmedFlushLsn, before!.confirmedFlushLsn)
@@ -105,7 +105,7 @@ test('a stream paused for longer than the server waits stays connected and then 
   stream.pause()
   await db.sql("INSERT INTO t (v) SELECT repeat('x', 200) FROM generate_series(1, 100000)")
   const started = performance.now()
-  await eventually('the server would have given up', () => performance.now() - started > 2_500)
+  await until(() => performance.now() - started > 2_500, { what: 'more time than the server allows' })
   const arrived = events.length
   assert.ok(arrived < 5_000, `${arrived} events arrived although paused`)
   stream.resume()
@@ -120,10 +120,10 @@ test('an idle database is acknowledged by keepalives, exactly and without loss',
   const recorded = await recordStream(db, capture)
   await db.sql('CREATE TABLE unpublished AS SELECT generate_series(1, 1000)')
   const [{ lsn } = { lsn: '' }] = await db.sql<{ lsn: string }>('SELECT pg_current_wal_lsn() AS lsn')
-  await eventually('the end of the WAL was announced', () => formatLsn(recorded.keptAlive()) >= lsn)
+  await until(() => formatLsn(recorded.keptAlive()) >= lsn, { what: 'a keepalive with the end of the WAL' })
   recorded.stream.acknowledge(recorded.keptAlive())
   const confirmed = async () => (await slotState(db.client, capture.slot))!.confirmedFlushLsn === recorded.keptAlive()
-  await eventually('the slot stands there', confirmed)
+  await until(confirmed, { what: 'the slot at that LSN' })
   await db.sql("INSERT INTO t (v) VALUES ('a')")
   assert.equal(idsOf(await recorded.received(1)), ['1'])
   await recorded.stream.close()
@@ -230,7 +230,7 @@ test('a slot that Postgres has invalidated stops with the reason', async () => {
     await db.sql('CHECKPOINT')
     return (await slotState(db.client, capture.slot))?.walStatus === 'lost'
   }
-  await eventually('the slot is lost', lost)
+  await until(lost, { what: 'the loss of the slot' })
   await db.sql('ALTER SYSTEM RESET max_slot_wal_keep_size')
   await db.sql('SELECT pg_reload_conf()')
   await assert.refuses(() => recordStream(db, capture), 'SLOT_LOST', /invalidated/)

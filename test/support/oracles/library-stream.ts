@@ -3,7 +3,8 @@
 // It shares no code with postgres/, so it is an independent oracle.
 
 import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication'
-import { eventually, type TestDatabase } from '../servers/postgres.ts'
+import { until } from '../harness/suite.ts'
+import type { TestDatabase } from '../servers/postgres.ts'
 import type { Recorded } from '../servers/recording-handler.ts'
 import type { Capture } from '../servers/stream.ts'
 
@@ -35,10 +36,13 @@ export async function readWithLibrary(
   const plugin = new PgoutputPlugin({ protoVersion: 1, publicationNames: [publication] })
   service.subscribe(plugin, slot, '0/0').catch((error: Error) => failures.push(error))
   try {
-    await eventually(`the library has read ${transactions} transactions`, () => {
-      if (failures[0] !== undefined) throw failures[0]
-      return committed >= transactions
-    })
+    await until(
+      () => {
+        if (failures[0] !== undefined) throw failures[0]
+        return committed >= transactions
+      },
+      { what: `the library has read ${transactions} transactions` },
+    )
   } finally {
     await service.destroy()
   }

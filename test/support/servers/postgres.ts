@@ -88,12 +88,3 @@ async function dropDatabase(admin: Client, name: string): Promise<void> {
   if (!(await waitUntil(gone, { timeoutMs: 10_000 }))) throw new Error(`slots of ${name} are still in use`)
   await query(admin, `DROP DATABASE ${quoteName(name)} WITH (FORCE)`)
 }
-
-/** Waits until the condition holds, and fails with `what` when it does not in time. */
-export async function eventually(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 20_000,
-): Promise<void> {
-  if (!(await waitUntil(condition, { timeoutMs, everyMs: 10 }))) throw new Error(`waited in vain until ${what}`)
-}

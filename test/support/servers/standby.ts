@@ -10,7 +10,7 @@ import { query, withClient } from '../../../postgres/client/client.ts'
 import { pickPorts } from '../../../stack/ports.ts'
 import { postgresBinaries } from '../../../stack/postgres/binaries.ts'
 import { unprivilegedAccount } from '../../../stack/postgres/unprivileged-user.ts'
-import { eventually } from './postgres.ts'
+import { until } from '../harness/suite.ts'
 
 const run = promisify(execFile)
 
@@ -51,10 +51,13 @@ export class Standby {
   /** Resolves when the standby has replayed this LSN of the primary. */
   async caughtUp(lsn: string): Promise<void> {
     const reached = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS reached'
-    await eventually(`the standby has everything before ${lsn}`, async () => {
-      const [row] = await withClient(this.url, client => query<{ reached: boolean }>(client, reached, [lsn]))
-      return row!.reached
-    })
+    await until(
+      async () => {
+        const [row] = await withClient(this.url, client => query<{ reached: boolean }>(client, reached, [lsn]))
+        return row!.reached
+      },
+      { what: `the standby has everything before ${lsn}` },
+    )
   }
 
   /** Makes it a primary on the next timeline. */
@@ -86,12 +89,15 @@ export class Standby {
       server.kill('SIGQUIT')
       return ended
     }
-    await eventually('the standby answers', async () => {
-      if (server.exitCode !== null) throw new Error(`the standby ended with ${server.exitCode}`)
-      return withClient(this.url, client => query(client, 'SELECT 1')).then(
-        () => true,
-        () => false,
-      )
-    })
+    await until(
+      async () => {
+        if (server.exitCode !== null) throw new Error(`the standby ended with ${server.exitCode}`)
+        return withClient(this.url, client => query(client, 'SELECT 1')).then(
+          () => true,
+          () => false,
+        )
+      },
+      { what: 'the standby answers' },
+    )
   }
 }

@@ -3,7 +3,8 @@
 import type { ChangeReceiver, ChangeStream } from '../../../postgres/change-source.ts'
 import { createPublication } from '../../../postgres/replication/publication.ts'
 import { openStream, type StreamOptions } from '../../../postgres/replication/stream.ts'
-import { eventually, type TestDatabase, uniqueName } from './postgres.ts'
+import { until } from '../harness/suite.ts'
+import { type TestDatabase, uniqueName } from './postgres.ts'
 import { type Recorded, recordingHandler } from './recording-handler.ts'
 import { quietLog } from './services.ts'
 
@@ -82,7 +83,7 @@ export async function recordStream(
     transactions,
     keptAlive: () => keptAlive,
     async received(count) {
-      const arrived = eventually(`${count} transactions came`, () => transactions.length >= count)
+      const arrived = until(() => transactions.length >= count, { what: `${count} transactions came` })
       await Promise.race([arrived, stream.ended.then(() => arrived)])
       return transactions
     },
