@@ -62,7 +62,7 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
     const pids: (number | undefined)[] = await Promise.all(clients.map(pidOf))
     const isWaiting = async () =>
       pids.includes((await findBlocking(db.client, (await temporarySlots())[0]?.name ?? ''))?.pid)
-    await until(isWaiting, { what: 'a statement that waits' })
+    await until(isWaiting, { what: 'the session that the slot waits for' })
   }
   await first.query('BEGIN; INSERT INTO other VALUES (1)')
   const creating = createSlot(db.url, name)
@@ -104,7 +104,7 @@ test('a slot that waits for a running transaction can be given up, and then is n
   const blocking: (OpenTransaction | undefined)[] = []
   const creating = createSlot(db.url, name, { signal: stopping.signal, onBlocked: by => void blocking.push(by) })
   creating.catch(() => {})
-  await until(async () => (await temporarySlots()).length > 0, { what: 'a statement that waits' })
+  await until(async () => (await temporarySlots()).length > 0, { what: 'a temporary slot' })
   await until(() => blocking.length > 0, { what: 'the name of the session that it waits for' })
   const [{ pid } = { pid: 0 }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
   assert.is(blocking[0]!.pid, pid)

@@ -229,10 +229,10 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   const blocked = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.c'::regclass`
   // Two readers have taken the first two tables when this is asked; the third is left to whoever is
   // ready first.
-  const pressure = () => {
+  const pressure = async () => {
     truncating ??= other.query('TRUNCATE public.c')
     isWaiting ??= until(async () => (await db.sql(blocked)).length === 1, { what: 'a TRUNCATE that waits' })
-    return isWaiting
+    await isWaiting
   }
   const { a, b, c } = await load(slot.snapshotName, { pressure, readers: 2 })
   assert.equal([a?.length, b?.length, c?.length], [60_000, 20_000, 10])
