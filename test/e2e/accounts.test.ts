@@ -1,5 +1,4 @@
-// test/e2e/accounts.test: what the consumer does with a user of ClickHouse that may not do
-// everything.
+// test/e2e/accounts.test: the consumer with a ClickHouse user whose rights do not suffice.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'
@@ -38,7 +37,7 @@ const setup = Array.from(
 
 const readonly = ['CLICKHOUSE_DENIED', 'READONLY', 'a profile without readonly', 'CREATE DATABASE']
 
-test('a user that may only read, or reads something else, ends the consumer, which says what it needs', async () => {
+test('a ClickHouse user with too few rights, or a readonly one, ends the consumer, which names the missing rights', async () => {
   await using pipeline = await startPipeline(services, { setup, start: false })
   for (const [name, parts] of [
     ['reader', readonly],

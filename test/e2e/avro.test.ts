@@ -1,5 +1,6 @@
-// test/e2e/avro.test: others read our topics: ClickHouse's own Confluent reader, given the registry
-// endpoints that the producer serves. Nothing of ours decodes here.
+// test/e2e/avro.test: ClickHouse's own Confluent reader reads the topics through the registry
+// endpoints of the producer.
+// Nothing of millrace decodes here.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'

@@ -1,5 +1,5 @@
-// test/e2e/changes.test: every kind of row change, and every kind of name, ends in the same rows.
-// What is equal is for verify to say.
+// test/e2e/changes.test: rows are equal after every kind of row change and with every kind of name.
+// `verify` compares them.
 
 import { quoteName as quote } from '../../postgres/client/quote.ts'
 import { oddNames } from '../support/fixtures/odd-names.ts'
@@ -12,7 +12,7 @@ import { type Servers, type Services, shareServers, startServices } from '../sup
 const seed = testSeed()
 const test = suite('changes', { timeoutMs: 180_000 })
 let services: Servers
-/** With settings of its own. */
+/** A pipeline with these settings. */
 let ownPostgres: Services | undefined
 
 test.before(async () => {
@@ -25,7 +25,7 @@ test.after(async () => {
 
 const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} REPLICA IDENTITY FULL;`).join(' ')
 
-/** Runs each step on its own, and compares after it. */
+/** Runs each step separately, and compares after it. */
 async function compareAfterEach(pipeline: Pipeline, steps: readonly string[]): Promise<void> {
   for (const step of steps) {
     await pipeline.sql(step)
@@ -33,7 +33,7 @@ async function compareAfterEach(pipeline: Pipeline, steps: readonly string[]): P
   }
 }
 
-test('odd names of schemas, tables and columns are quoted right everywhere and never become one', async () => {
+test('odd names of schemas, tables and columns are quoted everywhere and stay distinct', async () => {
   const schemas = ['public', 'select', 'a.b', 'a', 'a_b', 'Ü "x`\\', '💥', 'default2']
   // Every name is a column of two of these tables; one is part of all keys.
   const inKey = 'a;DROP TABLE x'
@@ -41,7 +41,7 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
     table: `${quote(schema)}.same`,
     columns: oddNames.filter((name, index) => name === inKey || index % 4 === which % 4).map(quote),
   }))
-  // A sixth of the names, each run another one: every table has a topic, and objects in ClickHouse.
+  // A random sixth of the names per run: every table has a topic and several objects in ClickHouse.
   const tableNames = oddNames.filter((_, index) => index % 6 === seed % 6)
   const named = tableNames.map(
     name =>
@@ -83,7 +83,7 @@ test('odd names of schemas, tables and columns are quoted right everywhere and n
   await pipeline.assertEqual()
 })
 
-test('keys change, swap, shift and meet again', async () => {
+test('rows are equal after keys change, swap, shift and collide', async () => {
   await using pipeline = await startPipeline(services, {
     tables: { 'public.*': {}, 'public.lines': { partitionKey: ['bill'] } },
     setup: `
@@ -121,7 +121,7 @@ test('a row deleted, written and updated many times in one transaction has its l
   ])
 })
 
-test('truncates of one table, several, by cascade, and amid other changes', async () => {
+test('rows are equal after truncates of one table, of several, by cascade, and between other changes', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE TABLE public.parents (id int PRIMARY KEY, n int);
@@ -145,7 +145,7 @@ test('truncates of one table, several, by cascade, and amid other changes', asyn
   ])
 })
 
-test('empty transactions, savepoints, rollbacks and two-phase commits', async () => {
+test('rows are equal after empty transactions, savepoints, rollbacks and two-phase commits', async () => {
   ownPostgres = await startServices(['postgres'])
   const endpoints = { ...services.endpoints, ...ownPostgres.endpoints }
   const database = await createDatabase(endpoints.postgres!)
@@ -176,7 +176,7 @@ test('empty transactions, savepoints, rollbacks and two-phase commits', async ()
     `BEGIN; INSERT INTO public.t VALUES (100, 1); UPDATE public.t SET n = 5 WHERE id = 1; PREPARE TRANSACTION 'first ${pipeline.name}'`,
   )
   await other.query(`BEGIN; INSERT INTO public.u VALUES (200, 1); PREPARE TRANSACTION 'second ${pipeline.name}'`)
-  // Not verify: it takes a snapshot, and so waits for every open transaction.
+  // verify would wait for every open transaction, because it takes a snapshot.
   await pipeline.sql('UPDATE public.t SET n = 6 WHERE id = 2')
   await pipeline.settle()
   const visible = 'SELECT sum(n = 6) AS updated, sum(id = 100) AS prepared FROM `public.t`'
@@ -185,7 +185,7 @@ test('empty transactions, savepoints, rollbacks and two-phase commits', async ()
   await compareAfterEach(pipeline, [`COMMIT PREPARED 'first ${pipeline.name}'`])
 })
 
-test('values that an update leaves out of line stay as they are', async () => {
+test('TOASTed values that an update does not touch stay as they are', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE TABLE public.toast (id int PRIMARY KEY, n int, big text, bytes bytea, body jsonb);
@@ -205,7 +205,7 @@ test('values that an update leaves out of line stay as they are', async () => {
   )
 })
 
-test('partitioned tables: rows that move, partitions that come, and generated columns', async () => {
+test('rows of partitioned tables are equal after moves, with new partitions and with generated columns', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE TABLE public.parts (id int, region text, n int, twice int GENERATED ALWAYS AS (n * 2) STORED,
@@ -232,7 +232,7 @@ test('partitioned tables: rows that move, partitions that come, and generated co
   ])
 })
 
-test('generated and identity columns, and labels added to an enum', async () => {
+test('generated columns, identity columns and new enum labels arrive', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE TYPE mood AS ENUM ('ok');

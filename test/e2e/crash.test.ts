@@ -1,4 +1,4 @@
-// test/e2e/crash.test: kill -9 of every process under load, and equal afterwards.
+// test/e2e/crash.test: kill -9 of every process under load; afterwards both sides are equal.
 // `TEST_SEED` repeats the order and the pauses.
 
 import { join } from 'node:path'
@@ -58,7 +58,7 @@ test(`producer, consumer, Kafka, ClickHouse and Postgres each killed ${kills} ti
   assert.ok(tables['shop.orders']!.postgres > 5_000)
 })
 
-test('an initial load that is cut off begins anew, and leaves nothing behind', async () => {
+test('an initial load that is killed starts again, and leaves nothing behind', async () => {
   await using pipeline = await startPipeline(services, {
     start: false,
     setup: `CREATE TABLE public.many (id int PRIMARY KEY, n int); ALTER TABLE public.many REPLICA IDENTITY FULL;
@@ -69,8 +69,8 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
   await Promise.all([pipeline.producer.kill(), pipeline.consumer.kill()])
   assert.not.ok(pipeline.producer.log.includes('loaded'), 'the load was cut off')
   await pipeline.sql('DELETE FROM public.many WHERE id % 2 = 0')
-  // The consumer takes it up while it is half removed, and must not wait for its topics once there
-  // is another.
+  // The consumer opens the killed generation while it is half removed, and must not wait for its
+  // topics once there is another generation.
   const kafka = await connectTo(services.endpoints.kafka!)
   await deleteTopics(kafka, await listTopics(kafka, `${pipeline.name}.1.`))
   await kafka.close()
@@ -87,11 +87,14 @@ test('an initial load that is cut off begins anew, and leaves nothing behind', a
 const hundredRows = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
   INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
 
-/** Has an insert take two seconds. */
+/** Makes an insert take two seconds. */
 const slowView = 'CREATE MATERIALIZED VIEW slowly ENGINE = Null AS SELECT sleep(2) FROM `public.counted.changelog`'
 const inserting = "SELECT query_id FROM system.processes WHERE query LIKE 'INSERT INTO `public.counted.changelog`%'"
 
-/** Images that came to be in the changelog of these rows, and how many changes they are of. */
+/**
+ * Number of images with sign +1 of these rows in the changelog, and of the changes that they belong
+ * to.
+ */
 async function countImages(pipeline: Pipeline): Promise<{ rows: number; changes: number }> {
   const [row] = await pipeline.clickhouse<{ rows: string; changes: string }>(
     'SELECT count() AS rows, uniqExact(_version) AS changes FROM `public.counted.changelog` WHERE _sign > 0',
@@ -99,7 +102,7 @@ async function countImages(pipeline: Pipeline): Promise<{ rows: number; changes:
   return { rows: Number(row!.rows), changes: Number(row!.changes) }
 }
 
-test('what a broker appends of a killed producer, after its successor has appended it too, counts once', async () => {
+test('a record counts once that the broker appends for a killed producer after its successor has appended it too', async () => {
   await using pipeline = await startPipeline(services, {
     setup: hundredRows,
   })
@@ -121,7 +124,7 @@ test('what a broker appends of a killed producer, after its successor has append
   }
 })
 
-/** It obeys SIGTERM before its own deadline, which is 10 s. */
+/** The producer obeys SIGTERM before its own deadline of 10 s. */
 async function stopWithin(worker: Worker, mostMs: number): Promise<void> {
   const started = performance.now()
   await worker.stop()
@@ -129,12 +132,12 @@ async function stopWithin(worker: Worker, mostMs: number): Promise<void> {
   assert.ok(performance.now() - started < mostMs, worker.tail())
 }
 
-test('a batch whose end was not written down is completed and not repeated, in whatever order its partitions were fetched', async () => {
+test('a batch without a recorded end is completed and not repeated, in any order of its partitions', async () => {
   await using pipeline = await startPipeline(services, {
     setup: hundredRows,
   })
   await pipeline.settle()
-  // Kafka is killed during an insert: what the batch has come to cannot be written down.
+  // Kafka is killed during an insert, so the end of the batch cannot be committed.
   await pipeline.clickhouse(slowView)
   for (let round = 1; round <= rounds; round++) {
     const before = await countImages(pipeline)
@@ -154,11 +157,11 @@ test('a batch whose end was not written down is completed and not repeated, in w
   }
 })
 
-test('a batch that one of its partitions has left is complete: nothing of it is inserted again', async () => {
+test('a batch that one partition has moved past is complete: nothing of it is inserted again', async () => {
   await using pipeline = await startPipeline(services, { setup: hundredRows })
   await pipeline.settle()
   await pipeline.clickhouse(slowView)
-  // Both partitions hold their records when the consumer begins, so that one batch has both.
+  // Both partitions hold their records when the consumer starts, so one batch has both.
   const topic = `${pipeline.name}.1.public.counted`
   await pipeline.consumer.kill()
   await pipeline.sql('UPDATE counted SET n = n + 1')
@@ -168,7 +171,7 @@ test('a batch that one of its partitions has left is complete: nothing of it is 
   await pipeline.consumer.kill()
   await until(async () => (await pipeline.clickhouse(inserting)).length === 0, { what: 'its end' })
 
-  // Another member completes it, and is gone before it has committed its other partition.
+  // Another member completes the batch, and is killed before it commits its other partition.
   const connection = await connectTo(services.endpoints.kafka!)
   const groupId = consumerGroup(pipeline.name, 1)
   const member = joinGroup(connection, { groupId, groups: [{ topics: [topic], partitions: 2 }] })
@@ -186,7 +189,7 @@ test('a batch that one of its partitions has left is complete: nothing of it is 
   assert.is((await countImages(pipeline)).rows, 200)
 })
 
-test('three consumers of one generation are suspended, killed and stopped: every change counts once', async () => {
+test('every change counts once while three consumers of one generation are suspended, killed and stopped', async () => {
   await using pipeline = await startPipeline(services, { setup: hundredRows, settings: { kafka: { partitions: 4 } } })
   await using second = pipeline.member()
   await using third = pipeline.member()

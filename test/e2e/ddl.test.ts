@@ -1,5 +1,5 @@
-// test/e2e/ddl: what is done to captured tables while they are streamed, or while nobody looks,
-// never ends in rows that are wrong unseen.
+// test/e2e/ddl: DDL on captured tables, during streaming or while no producer runs, never leads to
+// silently wrong rows.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
@@ -31,7 +31,7 @@ INSERT INTO jobs SELECT g, 'new', 1 FROM generate_series(1, 10) g; INSERT INTO p
 INSERT INTO parts VALUES (1, 1, 5), (2, 1, 6); INSERT INTO stock VALUES (1, 10), (2, 20); INSERT INTO items VALUES (1, 'x');
 INSERT INTO log VALUES (1, 1), (11, 1); INSERT INTO other VALUES (1, 1)`
 
-/** Changes after which the stream would be wrong, and what is said of each. */
+/** DDL after which the stream would be wrong, and the expected message of each. */
 const wrong: Readonly<Record<string, RegExp>> = {
   "ALTER TYPE job_state RENAME VALUE 'new' TO 'open'":
     /public\.jobs: the label 'new' of the type public\.job_state is now 'open'/,
@@ -43,7 +43,7 @@ const wrong: Readonly<Record<string, RegExp>> = {
     /public\.stock: it has a row filter/,
 }
 
-/** Changes before which everything is right. */
+/** DDL before which every change is right. */
 const over: Readonly<Record<string, RegExp>> = {
   [`DROP TABLE stock; CREATE TABLE stock (id int PRIMARY KEY, qty int); ${full('stock')} INSERT INTO stock VALUES (7, 70)`]:
     /public\.stock: it was dropped\..*Another table has its name now, and is not captured/,
@@ -53,11 +53,11 @@ const over: Readonly<Record<string, RegExp>> = {
   'TRUNCATE log_1': /public\.log: its partition public\.log_1 was truncated alone/,
 }
 
-/** In one transaction, so that no look sees some of them only. */
+/** In one transaction, so that no check of the catalog sees only some of them. */
 const execute = (run: CaptureRun, statements: Readonly<Record<string, RegExp>>) =>
   run.sql(`BEGIN; ${Object.keys(statements).join('; ').replace('$p', `${run.name}_1`)}; COMMIT`)
 
-/** Asserts that the producer ends by itself with 2, and says everything since it was started. */
+/** Asserts that the producer ends by itself with 2, and returns its output since the start. */
 async function assertStops(run: CaptureRun, expected: Readonly<Record<string, RegExp>>): Promise<void> {
   const from = run.worker.log.lastIndexOf('started as')
   const { code } = await run.worker.untilEnd(60_000)
@@ -66,7 +66,7 @@ async function assertStops(run: CaptureRun, expected: Readonly<Record<string, Re
   for (const pattern of [/SCHEMA_CHANGED/, /--new-generation/, ...Object.values(expected)]) assert.match(text, pattern)
 }
 
-test('changes that make the stream wrong stop it within seconds, and at every start from then on', async () => {
+test('DDL that would make the stream wrong stops the producer within seconds, and at every later start', async () => {
   await using run = await prepareCapture(services, { setup })
   run.worker.start()
   await run.settle()
@@ -76,7 +76,7 @@ test('changes that make the stream wrong stop it within seconds, and at every st
   await assertStops(run, wrong)
 })
 
-test('so they do when they were made while no producer ran', async () => {
+test('the same DDL stops the producer when it ran while no producer did', async () => {
   await using run = await prepareCapture(services, { setup })
   run.worker.start()
   await run.settle()
@@ -87,7 +87,7 @@ test('so they do when they were made while no producer ran', async () => {
 })
 
 for (const isRunning of [true, false]) {
-  test(`tables and partitions that are gone stop it behind all that was committed before, ${isRunning ? 'at once' : 'at the next start'}`, async () => {
+  test(`dropped tables and partitions stop the producer after all changes committed before, ${isRunning ? 'at once' : 'at the next start'}`, async () => {
     await using run = await prepareCapture(services, { setup })
     run.worker.start()
     await run.settle()
@@ -125,7 +125,7 @@ for (const isRunning of [true, false]) {
   })
 }
 
-test('a column of another type stops it where it is told, with all that was committed before', async () => {
+test('a new column type stops the producer at its place in the stream, after all changes committed before', async () => {
   await using run = await prepareCapture(services, { setup })
   run.worker.start()
   await run.settle()
@@ -141,7 +141,7 @@ test('a column of another type stops it where it is told, with all that was comm
   checkOrder(await run.records(prices))
 })
 
-test('what does not concern the tables of the generation, or leaves their values, is reported at most', async () => {
+test('DDL that leaves the values of captured tables alone is at most reported', async () => {
   await using run = await prepareCapture(services, { setup })
   run.worker.start()
   await run.settle()
@@ -161,7 +161,8 @@ test('what does not concern the tables of the generation, or leaves their values
   await run.sql("INSERT INTO items VALUES (4, 'more than twenty characters long')")
   await run.settle()
   await until(async () => Object.keys((await run.status())?.warnings ?? {}).length === 2, { what: 'two warnings' })
-  // Told, durable, and perhaps not looked at: the next stream does not tell it again.
+  // The stream has sent the change and it is durable, but perhaps not checked: the next stream does
+  // not send it again.
   await run.sql('TRUNCATE log; INSERT INTO log VALUES (13, 1)')
   await run.settle()
   await run.worker.stop()

@@ -1,5 +1,5 @@
-// test/e2e/forget.test: a person is erased, and what is left of them is named; generations are
-// listed and dropped.
+// test/e2e/forget.test: a person is erased, and all remaining data about them is named; generations
+// are listed and dropped.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ async function run(pipeline: Pipeline, ...args: string[]): Promise<{ code: numbe
   return { code, log: command.log }
 }
 
-test('what is left of a person is named, and remembered until it is gone', async () => {
+test('remaining data about a person is named, and remembered until it is gone', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `CREATE TABLE public.people (id int PRIMARY KEY, name text, town text); ALTER TABLE public.people REPLICA IDENTITY FULL;
       CREATE TABLE public.notes (id int PRIMARY KEY, note text); ALTER TABLE public.notes REPLICA IDENTITY FULL;
@@ -50,7 +50,7 @@ test('what is left of a person is named, and remembered until it is gone', async
   assert.not.ok(existsSync(journal))
 })
 
-test('generations are listed and dropped, except the one that serves', async () => {
+test('generations are listed and dropped, except the published one', async () => {
   await using pipeline = await startPipeline(services, {
     setup:
       'CREATE TABLE public.t (id int PRIMARY KEY); ALTER TABLE public.t REPLICA IDENTITY FULL; INSERT INTO public.t VALUES (1)',

@@ -1,6 +1,7 @@
-// test/e2e/offsets.test: committed offsets, changelogs and topics that no longer fit each other:
-// exact again, or a halt by name. One pipeline for all; each test leaves it consistent for the
-// next. More of them are in long/offsets.
+// test/e2e/offsets.test: committed offsets, changelogs and topics that do not fit each other: exact
+// again, or an error that names them.
+// All tests share one pipeline; each leaves it consistent for the next. More of them are in
+// long/offsets.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { SummedSales } from '../support/oracles/summed-sales.ts'
@@ -24,7 +25,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test('offsets that were deleted make no difference: the changelog tells', async () => {
+test('deleted offsets make no difference: the changelog has the positions', async () => {
   await sales.change()
   await pipeline.consumer.stop()
   await sales.withAdmin(admin => admin.deleteGroups([sales.groupId]))
@@ -32,7 +33,7 @@ test('offsets that were deleted make no difference: the changelog tells', async 
   assert.match(pipeline.consumer.log, /its offset was deleted, or moved by another program/)
 })
 
-test("offsets that Kafka's tools have moved to the end make no difference", async () => {
+test("offsets that Kafka's tools moved to the end make no difference", async () => {
   await sales.change()
   await pipeline.consumer.stop()
   await sales.addTen()
@@ -40,7 +41,7 @@ test("offsets that Kafka's tools have moved to the end make no difference", asyn
   await sales.assertExact()
 })
 
-test('parts that ClickHouse lost with the power of its host are inserted again from the topics', async () => {
+test('parts that ClickHouse lost in a power failure are inserted again from the topics', async () => {
   for (const table of ['changelog', 'current']) await sales.command(`SYSTEM STOP MERGES \`public.sales.${table}\``)
   await sales.change(3)
   for (const change of ['INSERT INTO sales VALUES (5000, 1)', 'DELETE FROM sales WHERE id = 5000']) {
@@ -49,7 +50,7 @@ test('parts that ClickHouse lost with the power of its host are inserted again f
   }
   await sales.change(1)
   await pipeline.consumer.stop()
-  // The insert of a row that has been deleted since, and the last.
+  // The insert of a row that was deleted later, and the last insert.
   for (const table of ['changelog', 'current']) {
     const [parts] = await pipeline.clickhouse<Record<string, string>>(
       `SELECT argMinIf(_part, _version, id = 5000) AS inserted, argMax(_part, _version) AS last FROM \`public.sales.${table}\``,
@@ -58,7 +59,7 @@ test('parts that ClickHouse lost with the power of its host are inserted again f
       await sales.command(`ALTER TABLE \`public.sales.${table}\` DROP PART '${name}'`)
     await sales.command(`SYSTEM START MERGES \`public.sales.${table}\``)
   }
-  // As if the tombstones were old.
+  // Makes the tombstones look old.
   await sales.command('OPTIMIZE TABLE `public.sales.current` FINAL')
   await sales.command('ALTER TABLE `public.sales.current` DELETE WHERE _deleted = 1 SETTINGS mutations_sync = 1')
   await sales.assertExact()
@@ -66,7 +67,7 @@ test('parts that ClickHouse lost with the power of its host are inserted again f
   assert.match(pipeline.consumer.log, /ClickHouse has lost records that were folded/)
 })
 
-test('a topic that was made anew is named, however many records it holds', async () => {
+test('a topic that was created again is named, however many records it holds', async () => {
   await sales.change(1)
   await pipeline.consumer.stop()
   await pipeline.producer.stop()

@@ -1,5 +1,6 @@
-// test/e2e/oracle.test: whatever becomes of a shop and its history, every report equals what
-// Postgres computes from the rows. `TEST_SEED` repeats a run, except that it is another day.
+// test/e2e/oracle.test: every report equals what Postgres computes from the rows, after any edits
+// of a shop and its history.
+// `TEST_SEED` repeats a run, except for its date.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { backfill } from '../../generator/database/backfill.ts'
@@ -49,7 +50,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** Every table and every published report, to the cent. */
+/** Compares every table and every published report, to the cent. */
 async function assertEqual(when: string): Promise<void> {
   const { reports, unchecked } = await pipeline.assertEqual().catch(cause => {
     throw new Error(`${when}, seed ${seed}, reports in ${reportTimeZone}: ${cause.message}`, { cause })
@@ -62,7 +63,7 @@ async function assertEqual(when: string): Promise<void> {
   for (const [name, { rows }] of Object.entries(reports)) assert.ok(rows > 0, `${name} is empty ${when}`)
 }
 
-test('years of history', async () => {
+test('reports are equal after a load of years of history', async () => {
   const until = new Date(started - minutes * 60_000)
   await backfill({ url: pipeline.psqlUrl, orders, years, seed, until, log: quietLog() })
   pipeline.start()
@@ -83,7 +84,7 @@ const everyKind: Readonly<Record<Operation['kind'], true>> = {
   ...{ move: true, hiring: true, departure: true, transfer: true, handover: true, renaming: true },
 }
 
-test('an hour of daily life with all that is out of the ordinary', async () => {
+test('reports are equal after an hour of simulation with every rare event', async () => {
   const happened = new Set<string>()
   await withClient(pipeline.psqlUrl, async client => {
     const ids = new ReservedIds()
@@ -101,7 +102,7 @@ test('an hour of daily life with all that is out of the ordinary', async () => {
       if (scenario !== undefined) simulation.begin(scenarioSchema.parse({ kind: scenario, seconds: 300 }), at)
       await live(at)
     }
-    // What is rare has not happened yet, perhaps.
+    // Rare events may not have happened yet.
     simulation.begin(scenarioSchema.parse({ kind: 'territory_reorganisation', seconds: 3600 }), new Date())
     for (let more = 0; more < 400 && happened.size < Object.keys(everyKind).length; more++) await live(new Date())
   })
@@ -115,7 +116,7 @@ function scenarioAt(minute: number): ScenarioKind | undefined {
 }
 
 for (let round = 1; round <= rounds; round++) {
-  test(`history is edited in every way, round ${round}`, async () => {
+  test(`reports are equal after every kind of edit of the history, round ${round}`, async () => {
     const client = await pipeline.connect()
     const edits = Object.entries(historyEdits).map(([what, edit]) => ({ what, edit, at: random.fraction() }))
     for (const { what, edit } of edits.sort((a, b) => a.at - b.at)) {
@@ -134,7 +135,7 @@ test('every report that analysts see was compared', () => {
   assert.equal(analytics.sort(), checks.map(({ name }) => name).sort())
 })
 
-test('a wrong cent in one aggregate is found, and its row named', async () => {
+test('verify finds a wrong cent in one aggregate and names its row', async () => {
   const [day] = await pipeline.clickhouse<{ date: string }>(
     'SELECT date FROM daily_sales_stats ORDER BY total_revenue DESC LIMIT 1',
   )

@@ -1,5 +1,5 @@
-// test/e2e/own-model.test: the model that docs/how-to/write-a-model.md makes, from its very text,
-// is right through every kind of change.
+// test/e2e/own-model.test: the model in docs/how-to/write-a-model.md, taken from the page's text,
+// is right after every kind of change.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -17,13 +17,13 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** The page's blocks by what stands behind their language: names of files, and `source`. */
+/** The page's blocks by the word after their language: file names, and `source`. */
 function blocks(): Map<string, string> {
   const page = readFileSync(join(projectRoot, 'docs/how-to/write-a-model.md'), 'utf8')
   return new Map([...page.matchAll(/^```\w+ (\S+)\n(.*?)^```$/gms)].map(([, name, text]) => [name!, text!]))
 }
 
-test('the page that says how a model is written makes one that is right', async () => {
+test('the model of the how-to page is right', async () => {
   const { source, ...files } = Object.fromEntries(blocks())
   assert.is(Object.keys(files).length, 4)
   const model = writeFixture({})

@@ -1,5 +1,6 @@
-// test/e2e/personal.test: what is planted in personal columns is nowhere downstream, whichever way
-// it comes. The search is tried on a pipeline that keeps everything, where it must find all of it.
+// test/e2e/personal.test: secrets planted in personal columns are nowhere downstream, whatever way
+// they come.
+// The same search must find all of them in a pipeline that keeps everything.
 
 import { createHmac } from 'node:crypto'
 import { assert, suite, until } from '../support/harness/suite.ts'
@@ -32,7 +33,7 @@ const personal = { 'public.people': { personal: true, onError: 'dead-letter', co
 const key = 'a key that is long enough to be one'
 const settings = { hash: { key, keyId: 'k7' } }
 
-/** Every way in: load, insert, update of and away from, delete, refused rows, a new column. */
+/** Every way in: load, insert, update to and from the value, delete, refused rows, a new column. */
 const changes = `
 INSERT INTO public.people VALUES (2, 'Grace Insertname', 'insert@secret.example', 'phone-insert', '1906-12-09', NULL, 'Paris', NULL);
 INSERT INTO public.people VALUES (3, ' Élise  Unicodename ', NULL, NULL, NULL, '{}', 'Oslo', '2024-01-01 10:00');
@@ -59,7 +60,7 @@ async function run(pipeline: Pipeline, text: string): Promise<void> {
 
 const hashed = (text: string) => `k7:${createHmac('sha256', key).update(text).digest('hex')}`
 
-/** What the verification finds besides rows that were set aside. */
+/** Differences that the verification finds, except for dead letters. */
 async function differences(pipeline: Pipeline): Promise<string[]> {
   await pipeline.settle()
   const { tables } = await pipeline.verify()
@@ -112,7 +113,7 @@ test('no secret is in the topics, in ClickHouse, in a dead letter, in a log, or 
   await until(async () => (await pipeline.database()).endsWith('_2'), { what: 'the next generation begins' })
 })
 
-test('the verification still finds what differs in masked and hashed columns', async () => {
+test('the verification still finds differences in masked and hashed columns', async () => {
   await using pipeline = await startPipeline(services, { setup, tables: personal, settings })
   await pipeline.sql(
     `INSERT INTO public.people SELECT id, 'Ada Lovelace', 'a@b.example', NULL, '1915-12-10', NULL, 'Oslo' FROM generate_series(2, 4) AS id`,
@@ -126,7 +127,7 @@ test('the verification still finds what differs in masked and hashed columns', a
   assert.equal(await differences(pipeline), ['1:2 different', '1:3 different', '1:4 different'])
 })
 
-test('the same search finds every secret where everything is kept', async () => {
+test('the same search finds every secret in a pipeline that keeps everything', async () => {
   await using pipeline = await startPipeline(services, {
     setup,
     tables: { 'public.*': { onError: 'dead-letter' } },
@@ -157,7 +158,7 @@ test('the same search finds every secret where everything is kept', async () => 
   assert.ok(files.some(place => place.startsWith('file of clickhouse')))
 })
 
-test('what cannot be as it is configured is refused before anything leaves', async () => {
+test('an impossible column policy is refused before any row is sent', async () => {
   const { nickname: _none, ...partly } = { ...columns, nickname: 'drop' }
   await using pipeline = await startPipeline(services, {
     setup: `${setup} ALTER TABLE public.people ADD COLUMN nickname text, ADD COLUMN "odd ""name" text`,

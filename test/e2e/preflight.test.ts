@@ -1,4 +1,5 @@
-// test/e2e/preflight.test: what cannot be captured is refused by name before anything is made.
+// test/e2e/preflight.test: a source that cannot be captured is refused with every reason, before
+// any object is created.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { millrace, printed } from '../support/pipelines/commands.ts'
@@ -17,8 +18,8 @@ const full = (...tables: string[]) => tables.map(table => `ALTER TABLE ${table} 
 const fine = `CREATE TABLE public.fine (id int PRIMARY KEY); ${full('public.fine')}`
 
 /**
- * Asserts that the producer ends with 2, that its message names every part, and that it left no
- * slot and no publication.
+ * Asserts that the producer ends with 2, that its message contains every part, and that it leaves
+ * no slot and no publication.
  */
 async function assertRefused(options: PipelineOptions, ...parts: readonly (string | RegExp)[]): Promise<void> {
   await using pipeline = await startPipeline(services, { ...options, start: false })
@@ -37,7 +38,7 @@ function assertNames({ producer }: Pipeline, part: string | RegExp): void {
 }
 
 for (const encoding of ['SQL_ASCII', 'LATIN1']) {
-  test(`a database in ${encoding}`, () =>
+  test(`preflight refuses a database in ${encoding}`, () =>
     assertRefused(
       { database: `ENCODING '${encoding}' LOCALE 'C' TEMPLATE template0`, setup: fine },
       encoding,
@@ -46,7 +47,7 @@ for (const encoding of ['SQL_ASCII', 'LATIN1']) {
     ))
 }
 
-test('a table without a primary key, when it is named', () =>
+test('preflight refuses a named table without a primary key', () =>
   assertRefused(
     {
       setup: `${fine} CREATE TABLE public.keyless (id int, n int); ${full('public.keyless')}`,
@@ -56,7 +57,7 @@ test('a table without a primary key, when it is named', () =>
     /primary key/i,
   ))
 
-test('replica identities that lack the old row, of tables and of partitions', () =>
+test('preflight refuses replica identities without the old row, of tables and of partitions', () =>
   assertRefused(
     {
       setup: `${fine}
@@ -79,7 +80,7 @@ const kinds = `${fine}
   CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
   CREATE FOREIGN TABLE public.a_foreign (id int) SERVER files OPTIONS (filename '/dev/null');`
 
-test('kinds of table that have no row changes of their own, when they are named', () =>
+test('preflight refuses named relations that have no row changes of their own', () =>
   assertRefused(
     { setup: kinds, tables: { 'public.a_view': {}, 'public.a_matview': {}, 'public.a_foreign': {} } },
     'public.a_view',
@@ -87,7 +88,7 @@ test('kinds of table that have no row changes of their own, when they are named'
     'public.a_foreign',
   ))
 
-test('tables whose changes are not in the WAL, or whose rows are in several tables, when they are named', () =>
+test('preflight refuses named unlogged tables and inheritance parents', () =>
   assertRefused(
     {
       tables: { 'public.unlogged': {}, 'public.child': {}, 'public.fine': {} },
@@ -98,7 +99,7 @@ test('tables whose changes are not in the WAL, or whose rows are in several tabl
     'public.fine',
   ))
 
-test('a pattern means the tables that can be captured; status and check name the others until they are left out', async () => {
+test('a pattern selects the tables that can be captured; status and check name the others until they are excluded', async () => {
   const setup = `${kinds} CREATE TEMPORARY TABLE brief (id int); CREATE UNLOGGED TABLE public.quick (id int PRIMARY KEY);
     CREATE TABLE public.keyless (id int)`
   await using pipeline = await startPipeline(services, { setup, tables: { '*.*': {} } })
@@ -133,7 +134,7 @@ test('a pattern means the tables that can be captured; status and check name the
   )
 })
 
-test('virtual generated columns, which Postgres cannot log', () =>
+test('preflight refuses virtual generated columns, which Postgres cannot log', () =>
   assertRefused(
     {
       tables: { 'public.made': {} },
@@ -144,19 +145,19 @@ test('virtual generated columns, which Postgres cannot log', () =>
     'STORED',
   ))
 
-test('a configuration that captures nothing', () =>
+test('preflight refuses a configuration that captures nothing', () =>
   assertRefused({ setup: fine, tables: { 'nowhere.*': {} } }, /no table/i))
 
-test('a partition key that is no column, or may be NULL', async () => {
+test('preflight refuses a partition key that is no column, or may be NULL', async () => {
   const setup = `CREATE TABLE public.t (id int PRIMARY KEY, n int); ${full('public.t')}`
   await assertRefused({ setup, tables: { 'public.t': { partitionKey: ['nowhere'] } } }, 'public.t', 'nowhere')
   await assertRefused({ setup, tables: { 'public.t': { partitionKey: ['n'] } } }, 'public.t', /\bn\b/, /NULL/)
 })
 
-test('a text override of a column that is not there', () =>
+test('preflight refuses a text override of a missing column', () =>
   assertRefused({ setup: fine, tables: { 'public.fine': { text: ['nowhere'] } } }, 'public.fine', 'nowhere'))
 
-test('columns whose names the tables in ClickHouse need for themselves', () =>
+test('preflight refuses columns with names that the ClickHouse tables reserve', () =>
   assertRefused(
     {
       setup: `CREATE TABLE public.reserved (id int PRIMARY KEY, _sign int, _version int, _deleted int); ${full('public.reserved')}`,

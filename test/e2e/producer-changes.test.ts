@@ -1,5 +1,5 @@
-// test/e2e/producer-changes: what stands in the topics after loads, changes and restarts, held
-// against the tables.
+// test/e2e/producer-changes: records of the topics after loads, changes and restarts, compared with
+// the tables.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { type Generation, generationsTopic } from '../../contract/generation.ts'
@@ -47,7 +47,7 @@ INSERT INTO items SELECT i, i / 3, i, 'n' || i FROM generate_series(1, 1000) i`
 
 const byOrder = { 'public.items': { partitionKey: ['order_id'] } }
 
-/** Asserts that the topic holds the table's rows and nothing goes back. */
+/** Asserts that the topic's records result in the table's rows, and that no position decreases. */
 async function assertFolds(run: CaptureRun, generation = 1): Promise<void> {
   const records = await run.records(items, generation)
   checkOrder(records)
@@ -56,7 +56,7 @@ async function assertFolds(run: CaptureRun, generation = 1): Promise<void> {
   assert.equal(JSON.stringify(folded), JSON.stringify(rows))
 }
 
-test('the initial load, every kind of change and a restart end up as the table', async () => {
+test('the records of a topic equal the table after the initial load, every kind of change and a restart', async () => {
   await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
   run.worker.start()
   await run.settle()
@@ -92,7 +92,7 @@ test('the initial load, every kind of change and a restart end up as the table',
   )
 })
 
-test('watermarks cover what they say, advance while nothing is changed, and take no time from anybody else', async () => {
+test('watermarks cover every change below them, advance while the source is idle, and delay no other change', async () => {
   await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
   run.worker.start()
   await run.settle()
@@ -128,7 +128,7 @@ test('watermarks cover what they say, advance while nothing is changed, and take
   }
 })
 
-test('a value without a counterpart stops the producer by name, at the same place after a restart', async () => {
+test('a value that ClickHouse cannot hold stops the producer by name, at the same place after a restart', async () => {
   await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
   run.worker.start()
   await run.settle()
@@ -167,7 +167,7 @@ test('a value without a counterpart stops the producer by name, at the same plac
   )
 })
 
-test('a generation that no longer fits is not streamed; a new one beside it is', async () => {
+test('a generation that no longer fits the source is not streamed; a new generation beside it is', async () => {
   await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
   run.worker.start()
   await run.settle()
@@ -209,7 +209,7 @@ test('a second producer waits until the first has ended', async () => {
   await until(() => /streaming/.test(second.log), { what: 'the second producer takes over' })
 })
 
-/** What a producer that knows nothing of generation 1 must leave as it is. */
+/** Objects that a producer without a record of generation 1 must leave alone. */
 async function heldBy(run: CaptureRun): Promise<unknown> {
   const slots = await run.sql(
     `SELECT slot_name::text, database::text, restart_lsn::text, confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '${run.name}_1'`,
@@ -228,7 +228,7 @@ async function refusedStart(run: CaptureRun): Promise<string> {
 const oneTable =
   'CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1), (2)'
 
-test('a live generation that this Kafka has no record of is named and left as it is', async () => {
+test('a live generation without a record in this Kafka is named and left alone', async () => {
   await using run = await prepareCapture(services, { setup: oneTable })
   run.worker.start()
   await run.settle()
@@ -261,7 +261,7 @@ test('a live generation that this Kafka has no record of is named and left as it
   await run.settle()
 })
 
-test('a slot of the name in another database is named and left as it is', async () => {
+test('a slot of the same name in another database is named and left alone', async () => {
   await using run = await prepareCapture(services, { setup: oneTable })
   await using other = await prepareCapture(services, { setup: oneTable })
   await other.sql(`SELECT pg_create_logical_replication_slot('${run.name}_1', 'pgoutput')`)
@@ -271,7 +271,7 @@ test('a slot of the name in another database is named and left as it is', async 
   assert.equal(await run.generations(), [])
 })
 
-test('a load that was cut off takes nothing with it that has another owner by now', async () => {
+test('the removal of a killed load leaves objects alone that have another owner by now', async () => {
   await using run = await prepareCapture(services, { setup: oneTable })
   run.worker.start()
   await run.settle()

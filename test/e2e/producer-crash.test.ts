@@ -1,5 +1,6 @@
-// test/e2e/producer-crash: kill -9 of the producer while it loads and while it streams; topics hold
-// every change once. `TEST_SEED` repeats a run.
+// test/e2e/producer-crash: kill -9 of the producer during the load and during streaming; the topics
+// hold every change once.
+// `TEST_SEED` repeats a run.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
@@ -24,8 +25,8 @@ ALTER TABLE accounts REPLICA IDENTITY FULL`
 const tables = { 'public.accounts': { partitionKey: ['branch'], partitions: 4 } }
 
 /**
- * Statements that move money between rows, move rows between partitions, and make and end rows; the
- * sum stays.
+ * Statements that move money between rows, move rows between partitions, and create and delete
+ * rows. The sum stays.
  */
 function statement(random: Random): string {
   const [a, b] = [random.integer(1, 500), random.integer(1, 500)]
@@ -45,7 +46,7 @@ async function load(client: pg.Client, random: Random, signal: AbortSignal): Pro
     const statements = Array.from({ length: random.integer(1, 6) }, () => statement(random))
     const end = random.chance(0.9) ? 'COMMIT' : 'ROLLBACK'
     await client.query(`BEGIN; ${statements.join('; ')}; ${end}`).catch((error: pg.DatabaseError) => {
-      // Two sessions met in one key, or waited for each other.
+      // Expected failures: duplicate keys and deadlocks.
       if (!['23505', '40P01'].includes(error.code ?? '')) throw error
       return client.query('ROLLBACK')
     })
@@ -60,7 +61,7 @@ async function assertFolds(run: CaptureRun, generation: number): Promise<void> {
   assert.equal(JSON.stringify(folded), JSON.stringify(rows))
 }
 
-test(`killed ${kills} times while four sessions write`, async () => {
+test(`the topics hold every change once after ${kills} kills while four sessions write`, async () => {
   const setup = `${create}; INSERT INTO accounts SELECT i, i % 20, 100, 'n' FROM generate_series(1, 400) i`
   await using run = await prepareCapture(services, { setup, tables })
   const random = new Random(seed, 'kills')
@@ -85,7 +86,7 @@ test(`killed ${kills} times while four sessions write`, async () => {
   await assertFolds(run, 1)
 })
 
-test('killed while it loads, the load is given up whole and done anew', async () => {
+test('a killed load is removed as a whole and done again', async () => {
   const setup = `${create}; INSERT INTO accounts SELECT i, i % 20, 100, repeat('n', 100) FROM generate_series(1, 150000) i`
   await using run = await prepareCapture(services, { setup, tables })
   run.worker.start()

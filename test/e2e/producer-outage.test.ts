@@ -1,5 +1,5 @@
 // test/e2e/producer-outage: the producer while Postgres or Kafka is away, and while it waits for
-// somebody else.
+// another session.
 
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'
 import { startTcpProxy } from '../support/faults/tcp-proxy.ts'
@@ -16,7 +16,7 @@ test.before(async () => {
 test.after.each(() => services.restart())
 test.after(() => services.stop())
 
-test('a host that has frozen is left for the one that has taken its place', async () => {
+test('the producer leaves a frozen host for the one that took over its address', async () => {
   const proxy = await startTcpProxy(Number(new URL(services.endpoints.postgres!).port))
   await using run = await prepareCapture(services, { setup: createNotes, port: proxy.port })
   await run.sql(`ALTER DATABASE ${run.database.name} SET wal_sender_timeout = '2s'`)
@@ -27,7 +27,7 @@ test('a host that has frozen is left for the one that has taken its place', asyn
   await proxy.close()
 })
 
-test('a producer that is asked to stop while Kafka is away obeys at once, with records pending and while it opens', async () => {
+test('the producer stops at once while Kafka is away, both with pending records and while it connects', async () => {
   await using run = await prepareCapture(services, { setup: createNotes })
   run.worker.start()
   await run.settle()
@@ -52,7 +52,7 @@ test('a producer that is asked to stop while Kafka is away obeys at once, with r
   await assertStopsAtOnce(run)
 })
 
-test('a load that waits for an open transaction says whose it is, and goes on when that has ended', async () => {
+test('a load that waits for an open transaction names its session, and continues when that transaction ends', async () => {
   await using run = await prepareCapture(services, { setup: createNotes })
   const elsewhere = await createDatabase(services.endpoints.postgres!)
   const holder = await elsewhere.connect()

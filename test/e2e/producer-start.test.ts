@@ -1,5 +1,5 @@
-// test/e2e/producer-start.test: a producer starts on a slot, topics, settings or a source that are
-// not as they were left.
+// test/e2e/producer-start.test: a producer starts on a slot, topics, settings or a source that have
+// changed since the last run.
 
 import { rename, rm } from 'node:fs/promises'
 import type { DeadLetter } from '../../contract/dead-letter.ts'
@@ -30,7 +30,7 @@ async function recordsOf(run: CaptureRun, generation = 1): Promise<TopicRow[]> {
   return run.records(await run.table('items', generation), generation)
 }
 
-/** Starts the producer, which ends by itself; gives what it says. */
+/** Starts the producer, waits until it ends by itself, and returns its output. */
 async function refusedStart(run: CaptureRun): Promise<string> {
   run.worker.start()
   assert.equal(await run.worker.untilEnd(), { code: 2, signal: null })
@@ -38,8 +38,8 @@ async function refusedStart(run: CaptureRun): Promise<string> {
 }
 
 /**
- * Loads anew beside generation 1, as every message here says, and asserts that it holds what there
- * is.
+ * Loads a generation beside generation 1, as every message here advises, and asserts that it equals
+ * the source.
  */
 async function assertLoadsAnew(run: CaptureRun): Promise<void> {
   await using fresh = run.producer('--new-generation')
@@ -51,7 +51,7 @@ async function assertLoadsAnew(run: CaptureRun): Promise<void> {
   assert.equal(JSON.stringify(folded), JSON.stringify(rows))
 }
 
-/** A producer that has captured the table, and was stopped. */
+/** A stopped producer that has captured the table. */
 async function captured(options: Partial<CaptureOptions> = {}): Promise<CaptureRun> {
   const run = await prepareCapture(services, { setup: create, ...options })
   run.worker.start()
@@ -60,7 +60,7 @@ async function captured(options: Partial<CaptureOptions> = {}): Promise<CaptureR
   return run
 }
 
-test('a gap between slot and topics is named with its ends, and nothing is captured past it', async () => {
+test('a gap between slot and topics is named with both ends, and nothing after it is captured', async () => {
   await using run = await captured()
   const broker = services.endpoints.kafka!
   const [items, watermarks] = [`${run.name}.1.public.items`, `${run.name}.1.watermarks`]
@@ -87,7 +87,7 @@ test('a gap between slot and topics is named with its ends, and nothing is captu
   await refused(/SLOT_LOST: the slot stands at .* or the last records of topic .*watermarks are gone/, slot)
 })
 
-test('whether a row fits into a record is settled when a generation begins; a new one takes the new limit', async () => {
+test('the record size limit is fixed when a generation begins; a new generation takes the new limit', async () => {
   const tables = { 'public.items': { onError: 'dead-letter' } }
   const setup = `${create}; INSERT INTO items VALUES (9000, 1, repeat('x', 18960))`
   await using run = await captured({ setup, tables, kafka: { maxRecordBytes: 20_000 } })
@@ -101,7 +101,7 @@ test('whether a row fits into a record is settled when a generation begins; a ne
   await assertLoadsAnew(run)
 })
 
-test('a source that was set back is told, also when it has grown past what was captured, and can be loaded anew', async () => {
+test('a source restored from a backup is detected, even when it has grown past the captured LSN, and can be loaded again', async () => {
   await using run = await captured()
   const [{ data_directory: data } = { data_directory: '' }] = await run.sql('SHOW data_directory')
   const copy = `${data}.copy`
@@ -120,7 +120,7 @@ test('a source that was set back is told, also when it has grown past what was c
   await services.restart()
   const back = /SOURCE_WENT_BACK: the source went back by \d+ bytes: everything before [\dA-F/]+ was captured/
   assert.match(await refusedStart(run), back)
-  // Other rows now stand where those were that it has lost.
+  // Other rows are now at the LSNs of the lost ones.
   await run.sql("INSERT INTO items SELECT i, i, 'after' FROM generate_series(1001, 3000) i")
   const other = /SOURCE_WENT_BACK: the last record is of transaction \d+ of [\dTZ:.-]+ at LSN/
   assert.match(await refusedStart(run), other)

@@ -1,5 +1,5 @@
-// test/e2e/producer-values: what avsc reads from the topics is what Postgres prints, for every type
-// and hard value.
+// test/e2e/producer-values: avsc reads from the topics what Postgres prints, for every type and
+// difficult value.
 
 import type { Column, Table } from '../../contract/table.ts'
 import { valueTypes } from '../support/fixtures/postgres-values.ts'
@@ -18,7 +18,7 @@ test.after(() => services.stop())
 
 const name = 'every_type'
 
-/** Floats in one form for both sides; everything else is left as it is printed. */
+/** Floats in one form for both sides. Every other value stays as it is printed. */
 function normalized({ columns }: Table, row: TextValues): TextValues {
   const float = ({ encoding }: Column) => encoding === 'float' || encoding === 'double'
   const number = ({ encoding }: Column, text: string) =>
@@ -26,7 +26,7 @@ function normalized({ columns }: Table, row: TextValues): TextValues {
   return Object.fromEntries(
     columns.map(column => {
       const text = row[column.name]!
-      // The one float4 whose shortest text is nearest to another float when read as a double.
+      // The only float4 whose shortest text, read as a double, is nearest to another float.
       if (text === null || !float(column) || text === '7.038531e-26') return [column.name, text]
       return [column.name, number(column, text)]
     }),
@@ -49,7 +49,7 @@ async function assertPrinted(run: CaptureRun): Promise<void> {
   }
 }
 
-test('loaded, inserted, updated and deleted, and after every reconnect and restart', async () => {
+test('values of every type are exact when loaded, inserted, updated and deleted, and after reconnects and restarts', async () => {
   const setup = [valueTypes, createWide(name), fillWide(name)].join('\n')
   await using run = await prepareCapture(services, { setup })
   run.worker.start()

@@ -1,5 +1,6 @@
-// test/e2e/property.test: whatever transactions happen, on whatever tables, both sides are equal
-// after each burst. `TEST_SEED` repeats a run.
+// test/e2e/property.test: both sides are equal after each burst of random transactions on random
+// tables.
+// `TEST_SEED` repeats a run.
 
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -33,12 +34,12 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** One session's transactions follow from the seed; how the sessions meet does not. */
+/** The seed determines each session's transactions, but not how the sessions interleave. */
 async function runBursts(pipeline: Pipeline, purpose: string, statement: (random: Random) => string): Promise<void> {
   const clients = await Promise.all(Array.from({ length: sessions }, () => pipeline.connect()))
   let committed = 0
   for (let burst = 0; burst < bursts; burst++) {
-    // Every other burst has a single session, so that its history repeats exactly.
+    // Every other burst has a single session, so its history repeats exactly.
     const active = clients.slice(0, burst % 2 === 0 ? 1 : sessions)
     await Promise.all(
       active.map(async (client, session) => {
@@ -56,7 +57,7 @@ async function runBursts(pipeline: Pipeline, purpose: string, statement: (random
 }
 
 for (let index = 0; index < schemas; index++) {
-  test(`random transactions on random tables, schema ${index}`, async () => {
+  test(`tables are equal after random transactions on random tables, schema ${index}`, async () => {
     const random = new Random(seed, `schema ${index}`)
     const tables = randomTables(random)
     const setup = tables.map(createTable).join('\n')
@@ -70,7 +71,7 @@ for (let index = 0; index < schemas; index++) {
   })
 }
 
-test('rows that change while they are loaded', async () => {
+test('tables are equal when rows change during the load', async () => {
   const random = new Random(seed, 'load')
   const tables = randomTables(random)
   await using pipeline = await startPipeline(services, {
@@ -116,7 +117,7 @@ function changeOfMany(random: Random): string {
   ])
 }
 
-test('what a table held at any past instant is in its history, though the consumer is killed meanwhile', async () => {
+test('the history has the rows of a table at any past instant, even when the consumer is killed meanwhile', async () => {
   const random = new Random(seed, 'history')
   const tables = { 'public.logged': { history: true, partitionKey: ['part'] } }
   await using pipeline = await startPipeline(services, { setup: loggedTable, tables })
@@ -136,7 +137,7 @@ test('what a table held at any past instant is in its history, though the consum
   }
 })
 
-test('random edits of orders, items, customers and territories: every table and every report', async () => {
+test('tables and reports are equal after random edits of orders, items, customers and territories', async () => {
   const random = new Random(seed, 'sales')
   const reportTimeZone = random.pick(['UTC', 'Europe/Berlin', 'America/St_Johns'])
   console.log(`reports in ${reportTimeZone}`)

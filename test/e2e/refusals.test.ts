@@ -1,6 +1,6 @@
-// test/e2e/refusals.test: values that cannot be represented are named and set aside or stopped at,
-// and nothing else is touched. Which rows are fine is said by predicates in Postgres, not by the
-// encoder.
+// test/e2e/refusals.test: values that ClickHouse cannot hold become dead letters or stop the
+// producer, and no other row is affected.
+// Predicates in Postgres decide which rows are valid, not the encoder.
 
 import { createHash } from 'node:crypto'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -20,10 +20,10 @@ interface Limited {
   readonly type: string
   readonly fine: readonly string[]
   readonly refused: readonly string[]
-  /** Holds for the values that can be represented. */
+  /** True for the values that ClickHouse can hold. */
   readonly predicate: string
   readonly reason: RegExp
-  /** What Postgres prints for a refused value, where that is not what was written. */
+  /** Postgres' text of a refused value, when it differs from the text in the test. */
   readonly printed?: (value: string) => string
 }
 
@@ -70,15 +70,15 @@ const limited: readonly Limited[] = [
 const create = ({ table, type }: Limited) =>
   `CREATE TABLE public.${table} (id int PRIMARY KEY, v ${type}, note text); ALTER TABLE public.${table} REPLICA IDENTITY FULL;`
 const setup = `CREATE DOMAIN deep AS numeric(38,10); ${limited.map(create).join(' ')}`
-/** Fine values from id 1 on, refused ones from id 101 on. */
+/** Valid values from id 1 on, refused ones from id 101 on. */
 const fill = ({ table, fine, refused }: Limited, shift = 0) =>
   [...fine.entries(), ...refused.map((value, index) => [index + 100, value] as const)].map(
     ([index, value]) => `INSERT INTO public.${table} VALUES (${index + 1 + shift}, '${value}', 'note ü ${index}');`,
   )
 
 /**
- * Asserts that ClickHouse holds exactly the rows that it can, and that the verification names
- * exactly the others.
+ * Asserts that ClickHouse holds exactly the valid rows, and that the verification names exactly the
+ * others.
  */
 async function assertRepresentable(pipeline: Pipeline, step: string): Promise<void> {
   await pipeline.settle()
@@ -100,7 +100,7 @@ async function assertRepresentable(pipeline: Pipeline, step: string): Promise<vo
   }
 }
 
-test('refused rows are dead letters with the whole row; what remains is exact through every way in and out', async () => {
+test('refused rows become dead letters with the whole row; all other rows are exact after every kind of change', async () => {
   await using pipeline = await startPipeline(services, {
     setup: setup + limited.flatMap(each => fill(each)).join(' '),
     tables: { 'public.*': { onError: 'dead-letter' } },
@@ -149,7 +149,7 @@ test('refused rows are dead letters with the whole row; what remains is exact th
   await assertRepresentable(pipeline, 'truncated and filled')
 })
 
-test('a refused row stops the producer by name, loses nothing, and goes on once the policy says so', async () => {
+test('a refused row stops the producer by name, nothing is lost, and the producer continues with another policy', async () => {
   await using pipeline = await startPipeline(services, { setup })
   await pipeline.sql(`INSERT INTO public.days VALUES (1, '2024-01-01', 'before')`)
   await pipeline.settle()
@@ -183,7 +183,7 @@ test('a refused row stops the producer by name, loses nothing, and goes on once 
   assert.is((await pipeline.deadLetters()).length, 1)
 })
 
-test('a refused row in the initial load stops it by name; after mending the load begins anew', async () => {
+test('a refused row in the initial load stops it by name; after a repair the load starts again', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `${setup} ${limited.flatMap(each => fill(each)).join(' ')}`,
     start: false,
@@ -197,7 +197,7 @@ test('a refused row in the initial load stops it by name; after mending the load
   await pipeline.assertEqual()
 })
 
-test('the same values pass exactly in columns that are carried as text', async () => {
+test('the same values arrive exactly in columns that are sent as text', async () => {
   await using pipeline = await startPipeline(services, {
     setup: setup + limited.flatMap(each => fill(each)).join(' '),
     tables: { 'public.*': { text: ['v'] } },
@@ -218,7 +218,7 @@ test('the same values pass exactly in columns that are carried as text', async (
   }
 })
 
-test('a row above the largest record is refused by name and size, or set aside without what makes it so large', async () => {
+test('a row above the record size limit is refused with its size, or becomes a dead letter without its large values', async () => {
   await using pipeline = await startPipeline(services, {
     settings: { kafka: { maxRecordBytes: 1_000_000 } },
     setup: 'CREATE TABLE public.large (id int PRIMARY KEY, body text); ALTER TABLE public.large REPLICA IDENTITY FULL',

@@ -1,5 +1,4 @@
-// test/e2e/replicate.test: a database that the project has never seen is replicated without a
-// model. The schema stands for somebody else's application.
+// test/e2e/replicate.test: an unknown database is replicated without a model.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'
@@ -14,8 +13,8 @@ test.before(async () => {
 test.after(() => services?.stop())
 
 /**
- * A clinic's appointments: partitions, composite keys, enums, domains, arrays, documents, generated
- * columns, names of all kinds.
+ * Appointments of a clinic: partitions, composite keys, enums, domains, arrays, documents,
+ * generated columns, all kinds of names.
  */
 const schema = `
 CREATE SCHEMA klinik; CREATE SCHEMA "Ärzte & Räume";
@@ -75,7 +74,7 @@ const changes = [
   `BEGIN; TRUNCATE klinik."名前💥"; INSERT INTO klinik."名前💥" ("a""b") VALUES ('neu'); COMMIT`,
 ]
 
-test('rows loaded before and changed after are equal, table by table', async () => {
+test('every table is equal after the load and after changes', async () => {
   await using pipeline = await startPipeline(services, {
     setup: schema + people,
     tables: { 'klinik.*': {}, 'Ärzte & Räume.*': {}, 'klinik.termin': { partitionKey: ['tag'], partitions: 3 } },
@@ -109,7 +108,7 @@ test('analysts read the tables under their own names, with their comments', asyn
   assert.equal(about, [{ comment: "vier Zeichen, it's padded" }])
 })
 
-test('names in ClickHouse that others have stop the consumer before it folds; once they are free, it goes on', async () => {
+test('names in ClickHouse that others own stop the consumer before it inserts; it continues once they are free', async () => {
   const setup = (note: string) => `CREATE SCHEMA crm; CREATE TABLE crm.orders (id int PRIMARY KEY, note text);
     CREATE TABLE crm.people (id int PRIMARY KEY, note text); INSERT INTO crm.orders VALUES (1, '${note}');
     ALTER TABLE crm.orders REPLICA IDENTITY FULL; ALTER TABLE crm.people REPLICA IDENTITY FULL`

@@ -1,4 +1,4 @@
-// test/e2e/reset.test: each part is destroyed by its name only, never under a running service, and
+// test/e2e/reset.test: each part is reset only by its name and never under a running service;
 // everything is equal afterwards.
 
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const source = `CREATE SCHEMA IF NOT EXISTS shop;
 CREATE TABLE shop.orders (order_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, status text NOT NULL, updated_at timestamptz);
 CREATE TABLE shop.items (item_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id int NOT NULL, price numeric(10,2) NOT NULL);
 ALTER TABLE shop.orders REPLICA IDENTITY FULL; ALTER TABLE shop.items REPLICA IDENTITY FULL;`
-/** Orders by status, and what each came to. */
+/** Orders by status, and the sum of each status. */
 const model = writeFixture({
   'source/010_shop.sql': source,
   'model.yaml': `requires: [shop.orders, shop.items]
@@ -45,7 +45,7 @@ SELECT order_id, sum(price) AS price FROM shop.items GROUP BY 1
 let services: Servers
 let pipeline: Pipeline
 
-/** One pipeline for all, since every test has to leave it consistent for the next. */
+/** All tests share one pipeline, since every test must leave it consistent for the next. */
 test.before(async () => {
   services = await shareServers(['postgres', 'kafka', 'clickhouse'])
   pipeline = await startPipeline(services, {
@@ -77,7 +77,7 @@ async function reset(part: string, name = pipeline.name): Promise<void> {
   assert.is(await millrace(pipeline, 'reset', part, '--confirm', name), 0)
 }
 
-/** Starts the services again; changes that were made meanwhile have to arrive as well. */
+/** Starts the services again. Changes made meanwhile must arrive too. */
 async function goOn(): Promise<void> {
   await pipeline.sql('UPDATE shop.orders SET updated_at = now() WHERE order_id % 3 = 0')
   await pipeline.sql('DELETE FROM shop.items WHERE item_id % 50 = 0')
@@ -90,7 +90,7 @@ async function orders(): Promise<number> {
   return Number(row!.n)
 }
 
-test('nothing is destroyed without its name, unknown, or under a running service', async () => {
+test('reset destroys nothing without a name, with an unknown name, or under a running service', async () => {
   const star = () => reset('star')
   await assert.refuses(star, 'SERVICES_RUNNING', /the producer is running/)
   await stop()
@@ -105,7 +105,7 @@ test('nothing is destroyed without its name, unknown, or under a running service
   assert.equal(await generations(), ['1 serving slot topics database'])
 })
 
-test('star is refused while a consumer folds elsewhere', async () => {
+test('reset star is refused while a consumer runs elsewhere', async () => {
   const [file, directory] = [join(pipeline.directory, 'millrace.yaml'), join(pipeline.directory, 'elsewhere')]
   await using elsewhere = new Worker('consumer', ['consumer', '--config', file, '--data', directory])
   elsewhere.start()
@@ -114,7 +114,7 @@ test('star is refused while a consumer folds elsewhere', async () => {
   await assert.refuses(() => reset('star'), 'SERVICES_RUNNING', /a consumer folds this generation/)
 })
 
-test('star: aggregates and views are built anew from the tables', async () => {
+test('reset star builds aggregates and views again from the tables', async () => {
   await fetch(`${services.endpoints.clickhouse}/?database=${pipeline.name}_1`, {
     method: 'POST',
     body: 'TRUNCATE TABLE revenue SYNC',
@@ -127,7 +127,7 @@ test('star: aggregates and views are built anew from the tables', async () => {
   await goOn()
 })
 
-test('warehouse: everything is built anew from the topics, unless they no longer hold it', async () => {
+test('reset warehouse builds everything again from the topics, unless they have lost records', async () => {
   await stop()
   await reset('warehouse')
   assert.equal(await generations(), ['1 live slot topics'])
@@ -143,7 +143,7 @@ test('warehouse: everything is built anew from the topics, unless they no longer
   await assert.refuses(() => reset('warehouse'), 'OFFSETS_MISSING', /the topic begins at offset 5/)
 })
 
-test('topics: the next start loads a new generation, and analysts see the old one until then', async () => {
+test('after reset topics the next start loads a new generation, and analysts see the old one until then', async () => {
   await reset('topics')
   assert.ok((await orders()) > 0)
   assert.equal(await generations(), ['1 dropped database'])
@@ -158,7 +158,7 @@ test('topics: the next start loads a new generation, and analysts see the old on
   assert.equal(await generations(), ['2 serving slot topics database'])
 })
 
-test('a topic of generations that was lost stops both services by name, at once and at each start, until reset topics', async () => {
+test('a lost generations topic stops both services by name, at once and at each start, until reset topics', async () => {
   const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   await admin.deleteTopics({ topics: [`${pipeline.name}.generations`] })
@@ -187,7 +187,7 @@ test('a topic of generations that was lost stops both services by name, at once 
   assert.is(await millrace(pipeline, 'generations', 'drop', '2'), 0)
 })
 
-test('source: its tables are empty, and so is everything that comes of them', async () => {
+test('reset source empties its tables and everything downstream', async () => {
   await stop()
   await pipeline.sql(`CREATE PUBLICATION ${pipeline.name}_99`)
   await assert.refuses(() => reset('source', 'shop'), 'GENERATION_UNKNOWN', /nothing was destroyed, .*_99/)
@@ -201,7 +201,7 @@ test('source: its tables are empty, and so is everything that comes of them', as
   assert.ok((await orders()) > 0)
 })
 
-test('all: as on the first day', async () => {
+test('reset all returns to the state before the first start', async () => {
   await stop()
   await reset('all')
   assert.equal(await generations(), [])

@@ -1,6 +1,6 @@
-// test/e2e/set-aside.test: what others write, and what only ClickHouse refuses, is named or set
-// aside, once, and moves nothing else. The foreign records are written by kafkajs; what a changelog
-// refuses is said by a constraint upon it.
+// test/e2e/set-aside.test: foreign records, and rows that only ClickHouse refuses, become dead
+// letters once; no other row is affected.
+// kafkajs writes the foreign records. A constraint on the changelog refuses rows.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,7 +29,7 @@ const toDeadLetters = { 'public.*': { onError: 'dead-letter' } }
 const topicOf = ({ name }: Pipeline) => `${name}.1.public.sales`
 
 /**
- * The value of a record under an unknown schema, as another team's producer writes it: its first
+ * The value of a record under an unknown schema, as another team's producer writes it. Its first
  * field is a time in µs.
  */
 function foreignAvro(): Buffer {
@@ -41,7 +41,7 @@ function foreignAvro(): Buffer {
   return Buffer.from(writer.buffer.subarray(0, writer.position))
 }
 
-/** One of each kind, for the partition of a record of ours. */
+/** One foreign record of each kind, for the partition of one of millrace's records. */
 async function foreignRecords(pipeline: Pipeline) {
   const records = await readTopic(services.endpoints.kafka!, topicOf(pipeline))
   const own = records.at(-1)!
@@ -81,7 +81,7 @@ async function rowsShown(pipeline: Pipeline): Promise<number> {
   return Number(row!.n)
 }
 
-test('each is set aside once, whatever its bytes look like, and the producer goes on from its own last record', async () => {
+test('each foreign record becomes one dead letter, whatever its bytes, and the producer continues from its own last record', async () => {
   await using pipeline = await startPipeline(services, { setup, tables: toDeadLetters })
   const { kafka } = services.endpoints
   const topic = topicOf(pipeline)
@@ -122,7 +122,7 @@ test('each is set aside once, whatever its bytes look like, and the producer goe
   assert.is(Buffer.from(letter!.record!.value!, 'base64').toString(), 'hello, this is a text')
 })
 
-test('with the policy to stop, the first one is named, what stands before it is folded, and nothing is lost', async () => {
+test('with onError: stop, the first foreign record is named, all records before it are inserted, and nothing is lost', async () => {
   await using pipeline = await startPipeline(services, { setup })
   const { kafka } = services.endpoints
   const topic = topicOf(pipeline)
@@ -152,7 +152,7 @@ test('with the policy to stop, the first one is named, what stands before it is 
   assert.equal(await letterPlaces(pipeline), [`${foreign.partition}/${ends.length}`])
 })
 
-/** Sums by code, of codes that are numbers. */
+/** Sums by code, for codes that are numbers. */
 const countsByNumber = (toNumber: string) => ({
   'model.yaml': `requires: [public.events]
 publish:
@@ -181,7 +181,7 @@ async function assertOnce(pipeline: Pipeline): Promise<void> {
   assert.is(row!.rows, row!.different)
 }
 
-test('an image that only ClickHouse refuses is set aside each time it comes, and every sum stays right', async () => {
+test('an image that only ClickHouse refuses becomes a dead letter each time it comes, and every sum stays right', async () => {
   const model = writeFixture(countsByNumber('toUInt32'))
   await using pipeline = await startPipeline(services, { setup: events, tables: toDeadLetters, settings: { model } })
   await pipeline.clickhouse("ALTER TABLE `public.events.changelog` ADD CONSTRAINT good CHECK code != '77'")
@@ -223,12 +223,12 @@ test('an image that only ClickHouse refuses is set aside each time it comes, and
     letters.some(({ what }) => /\b77\b/.test(what)),
     'no value in a message',
   )
-  // What was set aside has no row, and is not taken for lost after the kill.
+  // A dead letter has no row, and must not count as lost after the kill.
   const suspicions = pipeline.consumer.log.split('\n').filter(line => /may differ|inserted again|not fit/.test(line))
   assert.equal(suspicions, [])
 })
 
-test('with the policy to stop, it is named with its place, and nothing after it is folded until it is mended', async () => {
+test('with onError: stop, a refused image is named with its place, and nothing after it is inserted until it is repaired', async () => {
   await using pipeline = await startPipeline(services, { setup: events })
   await pipeline.clickhouse("ALTER TABLE `public.events.changelog` ADD CONSTRAINT good CHECK code != '77'")
   await pipeline.sql(
@@ -244,7 +244,7 @@ test('with the policy to stop, it is named with its place, and nothing after it 
   assert.equal(await pipeline.deadLetters(), [])
 })
 
-test('a view that cannot read a row stops by name whatever the policy; once it is mended, everything counts once', async () => {
+test('a view that cannot read a row stops the consumer by name under any policy; after a repair everything counts once', async () => {
   const model = writeFixture(countsByNumber('toUInt32'))
   await using pipeline = await startPipeline(services, { setup: events, tables: toDeadLetters, settings: { model } })
   await pipeline.sql(`BEGIN; INSERT INTO events SELECT g, g % 7, 1 FROM generate_series(1001, 1025) g;

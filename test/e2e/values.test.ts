@@ -1,5 +1,5 @@
-// test/e2e/values.test: every kind of value is in ClickHouse exactly what it is in Postgres.
-// Postgres and ClickHouse each spell their own values; nothing of the encoder is used.
+// test/e2e/values.test: every kind of value is exactly the same in ClickHouse as in Postgres.
+// Postgres and ClickHouse each print their own values; nothing of the encoder is used.
 
 import { quoteName as quote } from '../../postgres/client/quote.ts'
 import { type TypeCase, valueTypes } from '../support/fixtures/postgres-values.ts'
@@ -49,13 +49,13 @@ test('values of every type are the same by initial load, insert, update and dele
   await compare('inserted again')
 })
 
-test('a row is found again by a key of any type', async () => {
+test('a row is updated and deleted by a key of any type', async () => {
   const create = (each: TypeCase) =>
     `CREATE TABLE ${keyTable(each)} (k ${each.type} PRIMARY KEY, n int); ALTER TABLE ${keyTable(each)} REPLICA IDENTITY FULL;`
   await using pipeline = await startPipeline(services, { setup: valueTypes + keyCases.map(create).join('\n') })
   const forAll = (statement: (table: string) => string) =>
     pipeline.sql(keyCases.map(keyTable).map(statement).join(';\n'))
-  /** An index holds no more than 2,700 bytes. */
+  /** An index entry holds no more than 2,700 bytes. */
   const insert = ({ type, values }: TypeCase) =>
     values.map(
       (value, n) => `INSERT INTO public.${quote(`key ${type}`)}
@@ -70,7 +70,7 @@ test('a row is found again by a key of any type', async () => {
   await pipeline.assertEqual()
 })
 
-test('a key that is equal but spelled differently stays one row', async () => {
+test('a key that is equal but printed differently stays one row', async () => {
   await using pipeline = await startPipeline(services, {
     setup: `
       CREATE EXTENSION citext;

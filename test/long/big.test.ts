@@ -1,4 +1,5 @@
-// test/long/big.test: what is large does not make the services large.
+// test/long/big.test: large transactions, backlogs and values do not make the services' memory
+// grow.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'
@@ -16,7 +17,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-test(`a transaction of ${rows} rows`, async () => {
+test(`memory is bounded for a transaction of ${rows} rows`, async () => {
   await using pipeline = await startPipeline(services, { setup })
   await pipeline.sql(`INSERT INTO public.narrow SELECT g, g FROM generate_series(1, ${rows}) g`)
   const { tables } = await pipeline.assertEqual(180_000)
@@ -24,7 +25,7 @@ test(`a transaction of ${rows} rows`, async () => {
   assertSmall(pipeline)
 })
 
-test(`${rows} rows that wait while the services are stopped`, async () => {
+test(`memory is bounded for ${rows} rows that wait while the services are stopped`, async () => {
   await using pipeline = await startPipeline(services, { setup })
   await pipeline.producer.stop()
   await pipeline.consumer.stop()
@@ -36,7 +37,7 @@ test(`${rows} rows that wait while the services are stopped`, async () => {
   assertSmall(pipeline)
 })
 
-test('a value of 100 MB goes through whole when records may be that large', async () => {
+test('a value of 100 MB arrives whole when records may be that large', async () => {
   await using pipeline = await startPipeline(services, {
     settings: { kafka: { maxRecordBytes: 120_000_000 } },
     setup: `CREATE TABLE public.large (id int PRIMARY KEY, data bytea, body text); ALTER TABLE public.large REPLICA IDENTITY FULL`,

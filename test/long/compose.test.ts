@@ -1,6 +1,6 @@
-// test/long/compose.test: our services run as docker-compose.yml says, in the order it says, and
-// stop cleanly. The three servers are local ones; only addresses, ports and directories are
-// translated.
+// test/long/compose.test: millrace's services run as docker-compose.yml says, in its order, and
+// stop cleanly.
+// The three servers are local ones: only addresses, ports and directories are replaced.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -14,14 +14,14 @@ import { readCompose } from '../support/servers/compose.ts'
 import { Container, type Place } from '../support/servers/container.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
-// The local servers ask for no password, and ClickHouse then takes none. A short history is as good
-// as a long one here.
+// The local servers ask for no password, and ClickHouse then accepts none. A short history is
+// enough here.
 const { services: file } = readCompose({ CLICKHOUSE_PASSWORD: '', HISTORY_ORDERS: '3000' })
 const own = Object.keys(file).filter(name => file[name]!.build !== undefined)
 const started = new Map<string, Container>()
 let servers: Servers
 
-/** A wait whose failure shows what every service has written. */
+/** Like `until`; a failure shows the output of every service. */
 async function untilReady<T>(condition: () => Promise<T>, what: string, timeoutMs: number) {
   try {
     return await until(condition, { what, timeoutMs })
@@ -42,14 +42,14 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** What the Dockerfile puts into `/app`. */
+/** Files that the Dockerfile copies into `/app`. */
 async function buildImage(): Promise<string> {
   const home = writeFixture({})
   await compile(home, ['node_modules', 'model', 'package.json'])
   return home
 }
 
-/** Every name that exists in and between containers only, with what stands for it here. */
+/** Names that exist only inside and between containers, with their local replacements. */
 async function translation(home: string): Promise<Place['translate']> {
   const { postgres, kafka, clickhouse } = servers.endpoints
   const names: [RegExp, string][] = [
@@ -92,7 +92,7 @@ test.after(async () => {
   await servers?.stop()
 })
 
-test('each service starts by its own command and environment, becomes healthy, and all is equal in the end', async () => {
+test('each service starts by its own command and environment and becomes healthy; all tables are equal at the end', async () => {
   const home = await buildImage()
   const place = { home, translate: await translation(home) }
   for (const name of own) await start(name, place)

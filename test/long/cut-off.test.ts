@@ -1,5 +1,5 @@
-// test/long/cut-off: a command that destroys, cut off between any two of its steps, leaves nothing
-// that is wrong, and is finished by a further call.
+// test/long/cut-off: a destructive command that is killed between any two steps leaves nothing
+// wrong, and a second call finishes it.
 
 import { join } from 'node:path'
 import { openConnections, type PipelineConnections } from '../../cli/connections.ts'
@@ -62,7 +62,7 @@ async function stop({ producer, consumer }: Pipeline): Promise<void> {
 }
 
 /**
- * The first steps of what `plan` does, in this process; what it holds goes as if the process had
+ * Runs the first steps of `plan` in this process. Its connections then end as if the process had
  * been killed.
  */
 async function firstSteps(
@@ -90,8 +90,8 @@ async function firstSteps(
 }
 
 /**
- * Starts whatever an operator would start who does not know of the cut: it goes on right, or stops
- * by name.
+ * Starts the services as an operator would who does not know of the kill. They continue correctly,
+ * or stop by name.
  */
 async function startUnaware(pipeline: Pipeline): Promise<'went on' | 'refused'> {
   pipeline.start()
@@ -107,7 +107,7 @@ async function startUnaware(pipeline: Pipeline): Promise<'went on' | 'refused'> 
   return 'went on'
 }
 
-/** Cuts `plan` off after each of its steps, and finishes it by `args`. */
+/** Interrupts `plan` after each of its steps, and finishes it by `args`. */
 async function cutEverywhere(
   pipeline: Pipeline,
   plan: (connections: PipelineConnections) => Steps,
@@ -132,7 +132,7 @@ async function cutEverywhere(
   throw new Error(`it does not end:\n${outcomes.join('\n')}`)
 }
 
-test('reset warehouse', async () => {
+test('reset warehouse is finished by a second call', async () => {
   await using pipeline = await start()
   const plan = (connections: PipelineConnections) => destruction('warehouse', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'warehouse', '--confirm', pipeline.name] })
@@ -145,7 +145,7 @@ test('reset warehouse', async () => {
   ])
 })
 
-test('reset star', async () => {
+test('reset star is finished by a second call', async () => {
   await using pipeline = await start()
   const plan = (connections: PipelineConnections) => destruction('star', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'star', '--confirm', pipeline.name] })
@@ -156,7 +156,7 @@ test('reset star', async () => {
   )
 })
 
-test('reset topics, and generations drop of what stays', async () => {
+test('reset topics is finished by a second call, and generations drop removes the rest', async () => {
   await using pipeline = await start()
   const plan = (connections: PipelineConnections) => destruction('topics', connections)
   const outcomes = await cutEverywhere(pipeline, plan, { args: ['reset', 'topics', '--confirm', pipeline.name] })
@@ -173,7 +173,7 @@ test('reset topics, and generations drop of what stays', async () => {
   await pipeline.assertEqual()
 })
 
-test('reset all', async () => {
+test('reset all is finished by a second call', async () => {
   await using pipeline = await start()
   const plan = (connections: PipelineConnections) => destruction('all', connections)
   const args = ['reset', 'all', '--confirm', pipeline.name]

@@ -1,5 +1,5 @@
-// test/long/dbt.test: `dbt build` finds all to be true that the dbt project says of the model. That
-// it is the model's own: service/analysts.
+// test/long/dbt.test: `dbt build` confirms all tests of the dbt project.
+// service/analysts checks that the project is that of the model.
 
 import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -42,7 +42,7 @@ async function dbt(...args: string[]) {
   return { code, output, results }
 }
 
-test('comments are text for dbt, whatever stands in them', async () => {
+test('dbt takes comments as text, whatever characters they contain', async () => {
   const comment = "Hello {{ name }}, {{ env_var('CLICKHOUSE_PASSWORD') }}, {% of all, {# and {{ no more {{{%"
   const project = join(directory, 'copy')
   cpSync(dbtProject, project, { recursive: true })
@@ -72,7 +72,7 @@ test('dbt build succeeds with the rights that the guide gives: keys, references,
     assert.ok((await warehouse.as('dbt').rows(sql)).length > 0)
 })
 
-test('what is not true any more is found', async () => {
+test('dbt build finds data that contradict the project', async () => {
   const { generation, admin } = warehouse
   const replace = (view: string, select: string) =>
     admin.command(`CREATE OR REPLACE VIEW ${view} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS ${select}`)

@@ -1,5 +1,5 @@
-// test/long/existing-publication: a pipeline whose role may replicate and read, and nothing else,
-// on a publication that others made.
+// test/long/existing-publication: a pipeline with somebody else's publication, and a role that may
+// only replicate and read.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-/** The statements of the page, with names of this test's own for the role and the database. */
+/** The statements of the page, with this test's own names of the role and the database. */
 function statements(role: string, database: string): string[] {
   const page = readFileSync(join(projectRoot, 'docs/how-to/postgres-role.md'), 'utf8')
   const blocks = [...page.matchAll(/^```sql\n(.*?)^```$/gms)].map(([, text]) => text!)
@@ -37,7 +37,7 @@ CREATE TABLE sales.visits_2026 PARTITION OF sales.visits FOR VALUES IN (2026);
 CREATE TABLE sales.others (id int PRIMARY KEY, note text);
 INSERT INTO sales.orders SELECT i, i FROM generate_series(1, 100) i; INSERT INTO sales.visits SELECT i, 2026 FROM generate_series(1, 100) i`
 
-/** Everything that the role may do beyond what the page grants. */
+/** All rights of the role beyond the page's grants. */
 const excess = `
 SELECT r.what FROM pg_roles u CROSS JOIN LATERAL (
   SELECT 'attribute' WHERE u.rolsuper OR u.rolcreaterole OR u.rolcreatedb OR u.rolbypassrls
@@ -54,7 +54,7 @@ const publications = `SELECT oid, xmin, pubname, obj_description(oid, 'pg_public
   (SELECT string_agg(r.oid || ' ' || r.prrelid, ',' ORDER BY r.oid) FROM pg_publication_rel r) AS tables FROM pg_publication`
 const slots = 'SELECT slot_name FROM pg_replication_slots WHERE database = current_database()'
 
-test('the statements of the page are enough for a load, changes and their removal, and all stays as it was made', async () => {
+test('the statements of the page suffice for a load, changes and a reset, and change nothing that others own', async () => {
   const role = uniqueName('reader')
   await using pipeline = await startPipeline(services, { setup, start: false })
   const database = new URL(pipeline.psqlUrl).pathname.slice(1)
@@ -99,7 +99,7 @@ async function slotNames(run: CaptureRun): Promise<string[]> {
   return (await run.sql(`${slots} ORDER BY slot_name`)).map(({ slot_name: name }) => name!)
 }
 
-test('a slot is dropped by the id in its name; without a record it is named with the statement that drops it', async () => {
+test('a slot is dropped by the id in its name; a slot without a record is named with the statement that drops it', async () => {
   await using run = await prepareCapture(services, { setup: oneTable, publication: 'to_millrace' })
   run.worker.start()
   await run.settle()
@@ -130,7 +130,7 @@ test('a slot is dropped by the id in its name; without a record it is named with
   assert.equal(await run.sql(publications), made)
 })
 
-test('a generation goes on with the publication that it was made with and unaltered, or stops by name', async () => {
+test('a generation continues only with its own, unaltered publication; otherwise the producer stops by name', async () => {
   await using run = await prepareCapture(services, { setup: oneTable, publication: 'to_millrace' })
   run.worker.start()
   await run.settle()

@@ -1,4 +1,4 @@
-// test/long/failover: a producer at work while the address of its source goes over to a promoted
+// test/long/failover: a running producer while the address of its source moves to a promoted
 // standby.
 
 import { parseLsn } from '../../contract/position.ts'
@@ -12,9 +12,9 @@ import { copyFiles, Standby } from '../support/servers/standby.ts'
 
 const test = suite('failover', { timeoutMs: 240_000 })
 let services: Services
-/** What the producer takes for its source. */
+/** The address that the producer connects to. */
 let address: TcpProxy
-/** Through which the standby follows. */
+/** The address through which the standby replicates. */
 let link: TcpProxy
 
 test.before(async () => {
@@ -41,8 +41,8 @@ const add = (first: number, note: string) =>
   `INSERT INTO public.items SELECT i, '${note}' FROM generate_series(${first}, ${first + 99}) i`
 
 /**
- * A producer that streams from a primary, and the primary's standby, which has the producer's slot
- * as some managers of failovers keep it.
+ * A producer that streams from a primary, and the primary's standby with a copy of the slot, as
+ * some failover managers keep it.
  */
 async function startPair(): Promise<{ run: CaptureRun; standby: Standby }> {
   const run = await prepareCapture(services, { setup, port: address.port })
@@ -72,7 +72,7 @@ async function walEnd(run: CaptureRun): Promise<string> {
   return end!.lsn!
 }
 
-/** Everything committed at this server is in the topic, each change once, and nothing else is. */
+/** Asserts that the topic has every change committed at this server once, and nothing else. */
 async function assertEqual(run: CaptureRun, url: string, generation = 1): Promise<void> {
   const ask = (text: string) => withClient(url, client => query<TextValues>(client, text))
   const [end] = await ask('SELECT pg_current_wal_insert_lsn()::text AS lsn')
@@ -85,11 +85,11 @@ async function assertEqual(run: CaptureRun, url: string, generation = 1): Promis
   assert.is(JSON.stringify(rows), JSON.stringify(wanted))
 }
 
-test('a standby that has everything is waited for until it is promoted, and gone on with', async () => {
+test('the producer waits until a standby with all changes is promoted, and continues with it', async () => {
   const { run, standby } = await startPair()
   await using _run = run
   try {
-    // Its heartbeats are changes too: none is to be captured that the standby has not.
+    // Heartbeats are changes too: the producer must not capture one that the standby lacks.
     run.worker.suspend()
     await standby.caughtUp(await walEnd(run))
     await services.kill('postgres')
@@ -115,7 +115,7 @@ test('a standby that has everything is waited for until it is promoted, and gone
   }
 })
 
-test('a primary that goes on beside the promoted standby is left within two minutes', async () => {
+test('the producer leaves within two minutes a primary that still runs beside the promoted standby', async () => {
   const { run, standby } = await startPair()
   await using _run = run
   try {
@@ -131,7 +131,7 @@ test('a primary that goes on beside the promoted standby is left within two minu
   }
 })
 
-test('a standby without the last changes stops the producer by name, and can be loaded anew', async () => {
+test('a promoted standby without the last changes stops the producer by name, and can be loaded again', async () => {
   const { run, standby } = await startPair()
   await using _run = run
   try {
@@ -142,7 +142,7 @@ test('a standby without the last changes stops the producer by name, and can be 
     await services.kill('postgres')
     await standby.promote()
     const url = standby.urlOf(run.database.name)
-    // Other changes stand where those were that it has not.
+    // Other changes are at the LSNs of the missing ones.
     await withClient(url, client => query(client, add(4001, 'promoted')))
     address.target = portOf(standby.url)
     assert.equal(await run.worker.untilEnd(60_000), { code: 2, signal: null })

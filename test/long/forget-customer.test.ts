@@ -1,5 +1,6 @@
-// test/long/forget-customer.test: a customer of the shop is erased everywhere while the shop goes
-// on. Looks into the files of Kafka and ClickHouse by itself, besides what the command proves.
+// test/long/forget-customer.test: a customer of the shop is erased everywhere while the shop
+// continues.
+// The test also searches the files of Kafka and ClickHouse, beyond the command's own proof.
 
 import { createHmac } from 'node:crypto'
 import { readdirSync } from 'node:fs'
@@ -30,7 +31,7 @@ const former = [
   ...['Ǥrethe Ʒebulon', 'grethe@forget.example', '+49 555 0199', 'Forgetville'],
   ...['Ǥ*** Ʒ***', createHmac('sha256', key).update('grethe@forget.example').digest('hex')],
 ]
-/** What the policies let through. */
+/** Columns that the policies send. */
 const downstream = former.slice(3)
 
 /** Runs a command to its end. */
@@ -46,7 +47,7 @@ function jsonOf<T>(log: string): T {
   return JSON.parse(log.slice(from, log.lastIndexOf('\n---'))) as T
 }
 
-/** A shop with a customer of whom every kind of trace is downstream; gives their number. */
+/** A shop with a customer who has every kind of data downstream. Returns the customer's number. */
 async function plantCustomer(pipeline: Pipeline): Promise<string> {
   await applySchema(pipeline.psqlUrl, quietLog())
   await backfill({ url: pipeline.psqlUrl, orders: 800, years: 1, seed: 3, log: quietLog() })
@@ -78,7 +79,9 @@ async function assertDownstream(pipeline: Pipeline): Promise<void> {
   assert.ok(searchFiles(services, downstream).length > 0)
 }
 
-/** Neither the servers' contents nor their files nor what the command has left behind. */
+/**
+ * Asserts that neither the servers, nor their files, nor the command's output contain the customer.
+ */
 async function assertGone(pipeline: Pipeline): Promise<void> {
   assert.equal(await searchContents(pipeline, former), [])
   const what = 'no file holds anything of the customer'
@@ -90,7 +93,7 @@ async function assertGone(pipeline: Pipeline): Promise<void> {
   assert.equal(await pipeline.sql('SELECT pubname FROM pg_publication'), [{ pubname: name }])
 }
 
-test('a customer with orders, visits, changes and a refused row is gone everywhere, and everything else is as before', async () => {
+test('a customer with orders, visits, changes and a refused row is erased everywhere; all other data stay', async () => {
   await using pipeline = await startPipeline(services, {
     tables: { ...tables, 'shop.customers': { ...tables['shop.customers'], onError: 'dead-letter' } },
     settings: { model, hash: { key } },

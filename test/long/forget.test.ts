@@ -1,6 +1,6 @@
-// test/long/forget: a person who is forgotten by a command that is killed, wherever that is, is
-// gone once it has been called again. Looks into the files of Kafka and ClickHouse by itself,
-// besides what the command proves.
+// test/long/forget: a person is erased although the command was killed, at any step, and called
+// again.
+// The test also searches the files of Kafka and ClickHouse, beyond the command's own proof.
 
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,8 +20,8 @@ test.before(async () => {
 test.after(() => services?.stop())
 
 /**
- * What the command says just before it is killed; in the first round it waits for a lock in the
- * midst of its transaction.
+ * The command's message just before the kill. In the first round it waits for a lock inside its
+ * transaction.
  */
 const cuts = [
   undefined,
@@ -39,7 +39,7 @@ const setup = `CREATE TABLE public.people (id int PRIMARY KEY, name text, town t
   CREATE TABLE public.notes (id int PRIMARY KEY, note text); ALTER TABLE public.notes REPLICA IDENTITY FULL;
   INSERT INTO public.notes SELECT g, 'note ' || g FROM generate_series(1, 20000) g`
 
-/** Begins to forget them, and dies at what it says. */
+/** Starts the command and kills it at this message. */
 async function forgetHalf(pipeline: Pipeline, id: number, at: RegExp | undefined): Promise<void> {
   const command = pipeline.worker('producer', 'forget', 'person', String(id))
   if (at !== undefined) {
@@ -64,7 +64,7 @@ async function forgetWholly(pipeline: Pipeline, id: number): Promise<void> {
   assert.match(command.log, /nothing found/)
 }
 
-test('a command that is killed at any of its steps is finished by a further call, while all goes on', async () => {
+test('forget that is killed at any step is finished by a second call while the services run', async () => {
   await using pipeline = await startPipeline(services, {
     setup,
     settings: { model: join(projectRoot, 'test/support/fixtures/forget-model') },

@@ -1,4 +1,4 @@
-// test/long/kafka-java.test: the archive of classes that a broker leaves, and one that is damaged.
+// test/long/kafka-java.test: the class archive that a broker leaves, and a damaged archive.
 
 import {
   chmodSync,
@@ -25,7 +25,7 @@ const cache = mkdtempSync(join(tmpdir(), 'cache-'))
 const log = quietLog()
 const test = suite('classes of Kafka', { timeoutMs: 120_000 })
 
-/** Starts and stops a broker; gives whether it had mapped the archive. */
+/** Starts and stops a broker. Returns whether it mapped the archive. */
 async function useOnce(archive: string): Promise<boolean> {
   await up({ directory, log, components: ['kafka'], cache })
   const maps = readFileSync(`/proc/${readState(directory).kafka!.pid}/maps`, 'utf8')
@@ -47,7 +47,7 @@ test.after(async () => {
   for (const each of [directory, cache]) rmSync(each, { recursive: true })
 })
 
-test('the first broker leaves its classes, the next ones map them, and a dump that was cut off goes', async () => {
+test('the first broker writes the class archive, the next ones map it, and an incomplete archive is removed', async () => {
   assert.not(await useOnce('.jsa'))
   const [dump] = files()
   const archive = dump!.replace(/\.[0-9a-f]{12}$/, '')
@@ -56,7 +56,7 @@ test('the first broker leaves its classes, the next ones map them, and a dump th
   assert.equal(files(), [archive])
 })
 
-test('a broker starts without an archive that is damaged', async () => {
+test('a broker ignores a damaged archive', async () => {
   const [archive] = files()
   chmodSync(join(cache, archive!), 0o644)
   const file = openSync(join(cache, archive!), 'r+')

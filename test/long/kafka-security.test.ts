@@ -1,5 +1,5 @@
 // test/long/kafka-security: TLS with a verified certificate, logins by password and by certificate,
-// and permissions that are missing.
+// and missing permissions.
 
 import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
 import { deleteTopics, ensureTopic } from '../../kafka/client/admin.ts'
@@ -72,7 +72,7 @@ test('records are written, read and committed over TLS and a login', async () =>
   assert.equal(errors, [])
 })
 
-test('SCRAM logs in, and what its user may not do is said', async () => {
+test('SCRAM logs in, and the error names the permissions that its user lacks', async () => {
   const topic = uniqueName('forbidden')
   await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
   const other = await connect({ sasl: bob })
@@ -94,7 +94,7 @@ test('SCRAM logs in, and what its user may not do is said', async () => {
   await other.close()
 })
 
-/** What bob may do with everything whose name begins so. */
+/** Permissions of bob for everything with this name prefix. */
 async function permit(prefix: string, operations: readonly Operation[]): Promise<void> {
   const { mechanism, username, password } = alice
   const ssl = { ca: secure.ca }
@@ -119,7 +119,7 @@ async function permit(prefix: string, operations: readonly Operation[]): Promise
   await admin.disconnect()
 }
 
-test('topics and groups that a user may not delete are named beforehand, until the permission is there', async () => {
+test('topics and groups that a user may not delete are named beforehand, until the permission is granted', async () => {
   const topic = uniqueName('kept')
   await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
   const doomed = { topics: [topic], groups: [`${topic}.fold`] }
@@ -138,7 +138,7 @@ test('topics and groups that a user may not delete are named beforehand, until t
   await other.close()
 })
 
-test('a Kafka that deletes no topic is named beforehand, as nothing but a permission is elsewhere', async () => {
+test('a Kafka with delete.topic.enable=false is named beforehand', async () => {
   assert.is(await mayTopicsBeDeleted(connection), true)
   const keeping = await startSecureKafka({ 'delete.topic.enable': 'false' })
   try {
@@ -158,14 +158,14 @@ test('a Kafka that deletes no topic is named beforehand, as nothing but a permis
   }
 })
 
-test('a wrong password, an unknown certificate and no TLS are told apart', async () => {
+test('a wrong password, an unknown certificate and missing TLS give different errors', async () => {
   await assert.refuses(() => connect({ sasl: { ...alice, password: 'wrong' } }), 'KAFKA_DENIED')
   await assert.refuses(() => connect({ sasl: { ...bob, password: 'wrong' } }), 'KAFKA_DENIED')
   await assert.refuses(() => connect({ tls: true, sasl: alice }), 'KAFKA_UNREACHABLE', /certificate/)
   await assert.refuses(() => connect({ tls: false, sasl: alice }), 'KAFKA_UNREACHABLE')
 })
 
-test('what the cluster says of its brokers does not lead unencrypted to another machine', async () => {
+test('broker addresses in metadata never lead to an unencrypted connection to another machine', async () => {
   const plain = { brokers: [secure.plain], tls: false }
   const strict = await connect(plain)
   const topic = { name: uniqueName('elsewhere'), partitions: 1, replication: 1, config: {} }
@@ -176,9 +176,7 @@ test('what the cluster says of its brokers does not lead unencrypted to another 
   await strict.close()
 })
 
-/**
- * A producer as a process, with these settings of Kafka, that has brought one row into its topic.
- */
+/** A producer process with these Kafka settings, which has sent one row into its topic. */
 async function capture(kafka: object): Promise<void> {
   const setup = 'CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL'
   await using run = await prepareCapture(services, { setup, kafka: { ...kafka, partitions: 1 } })

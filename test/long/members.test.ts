@@ -1,6 +1,6 @@
 // test/long/members.test: three consumers of one generation under a hundred faults of consumers,
-// ClickHouse and Kafka, with the sales model. `TEST_FAULTS` sets how many (default 100),
-// `TEST_SEED` repeats their order and the pauses.
+// ClickHouse and Kafka, with the sales model.
+// `TEST_FAULTS` sets their number (default 100), `TEST_SEED` repeats their order and the pauses.
 
 import { backfill } from '../../generator/database/backfill.ts'
 import { Random } from '../../generator/shop/random.ts'
@@ -22,7 +22,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-test(`every change counts once after ${times} faults; aggregates that differ are named, and corrected by a member that is alone`, async () => {
+test(`every change counts once after ${times} faults; differing aggregates are named, and a single consumer corrects them`, async () => {
   await using pipeline = await prepareSalesPipeline(services, 'UTC')
   await backfill({ url: pipeline.psqlUrl, orders: 3_000, years: 1, seed, log: quietLog() })
   pipeline.start()

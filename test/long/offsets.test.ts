@@ -1,6 +1,6 @@
-// test/long/offsets.test: what is left of ClickHouse or of the offsets after an accident: exact
-// again, or a halt by name and a way out that works. One pipeline for all; each test leaves it
-// consistent for the next.
+// test/long/offsets.test: ClickHouse or offsets after an accident: exact again, or an error that
+// names them with a remedy that works.
+// All tests share one pipeline; each leaves it consistent for the next.
 
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test("offsets that Kafka's tools have moved to the beginning make no difference", async () => {
+test("offsets that Kafka's tools moved to the beginning make no difference", async () => {
   await sales.change()
   await pipeline.consumer.stop()
   await sales.addTen()
@@ -36,7 +36,7 @@ test("offsets that Kafka's tools have moved to the beginning make no difference"
   await sales.assertExact()
 })
 
-test("another program's commits stop the consumer by name, and deleting its group is the way out", async () => {
+test("another program's commits stop the consumer by name, and deleting the group is the remedy", async () => {
   await pipeline.consumer.stop()
   const connection = await connectTo(services.endpoints.kafka!)
   const member = joinGroup(connection, { groupId: sales.groupId, groups: [{ topics: [sales.topic], partitions: 2 }] })
@@ -67,13 +67,13 @@ test('an older copy of the database is brought up to date', async () => {
   await sales.assertExact()
 })
 
-test('a database that is gone is folded anew', async () => {
+test('a lost database is filled again from the topics', async () => {
   await pipeline.consumer.stop()
   await sales.command(`DROP DATABASE ${await pipeline.database()} SYNC`)
   await sales.assertExact()
 })
 
-test('a table that is dropped while the consumer runs is named, also at the next start, and a reset is the way out', async () => {
+test('a table that is dropped while the consumer runs is named, also at the next start, and a reset is the remedy', async () => {
   await sales.command(`DROP TABLE ${changelog} SYNC`)
   await pipeline.sql('UPDATE sales SET amount = amount + 1')
   assert.is((await pipeline.consumer.untilEnd()).code, 2)
@@ -89,7 +89,7 @@ test('a table that is dropped while the consumer runs is named, also at the next
   await sales.assertExact()
 })
 
-test('an aggregate that was dropped is named, and building the star anew is the way out', async () => {
+test('a dropped aggregate is named, and reset star is the remedy', async () => {
   await pipeline.consumer.stop()
   await sales.command('DROP TABLE sums SYNC')
   pipeline.consumer.start()
@@ -100,7 +100,7 @@ test('an aggregate that was dropped is named, and building the star anew is the 
   await sales.assertExact()
 })
 
-test('records that the brokers have compressed as they like stop the consumer by name, and a new generation is the way out', async () => {
+test('records that the broker compressed in another way stop the consumer by name, and a new generation is the remedy', async () => {
   /** @see https://kafka.apache.org/protocol.html (resource types) */
   const topicResource = 2
   const resource = { type: topicResource, name: sales.topic }

@@ -1,5 +1,5 @@
-// test/long/outage: Kafka and ClickHouse are away for a while. Services that nobody starts again
-// are there afterwards.
+// test/long/outage: Kafka and ClickHouse are away for a while. The services outlast it without a
+// restart.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { assert, suite, until } from '../support/harness/suite.ts'
@@ -21,7 +21,7 @@ const awayMs = 30_000
 const setup = `CREATE TABLE public.counted (id int PRIMARY KEY, n int); ALTER TABLE public.counted REPLICA IDENTITY FULL;
   INSERT INTO public.counted SELECT g, g FROM generate_series(1, 100) g`
 
-test('Kafka and then ClickHouse are away for 30 s, and `millrace start` goes on by itself', async () => {
+test('`millrace start` continues by itself after Kafka and then ClickHouse were away for 30 s', async () => {
   await using pipeline = await startPipeline(services, { setup, start: false })
   await using service = pipeline.worker('start', 'start')
   service.start()
@@ -45,7 +45,7 @@ test('Kafka and then ClickHouse are away for 30 s, and `millrace start` goes on 
   assert.equal(service.end, { code: 0, signal: null }, service.tail())
 })
 
-test('consumers outlast Kafka, and then ClickHouse with a takeover while it is away', async () => {
+test('consumers outlast an outage of Kafka, and a takeover while ClickHouse is away', async () => {
   await using pipeline = await startPipeline(services, { setup, settings: { source: { heartbeatSeconds: 1 } } })
   const ready = (status: number) => async () => (await askHealth(pipeline, 'consumer', 'readyz')).status === status
   await until(ready(200), { what: 'changes flow' })
@@ -55,7 +55,7 @@ test('consumers outlast Kafka, and then ClickHouse with a takeover while it is a
 
   await services.kill('kafka')
   await pipeline.sql('UPDATE counted SET n = n + 1')
-  // By then they have looked several times whether there is another generation.
+  // By then the consumers have checked several times for another generation.
   await until(ready(503), { what: 'changes do not flow', timeoutMs: 30_000 })
   assert.is((await askHealth(pipeline, 'consumer', 'livez')).status, 200)
   await services.restart()

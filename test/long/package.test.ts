@@ -32,20 +32,20 @@ test.after(async () => {
   rmSync(home, { recursive: true, force: true })
 })
 
-/** Runs the installed program to its end, in the folder where it is installed. */
+/** Runs the installed program to its end, in its installation folder. */
 async function millrace(...args: string[]): Promise<{ code: number; output: string }> {
   const result = await run(program, args, { cwd: home }).catch(error => error)
   return { code: result.code ?? 0, output: result.stdout + result.stderr }
 }
 
-test('without optional packages, everything that is installed has less than 15 MB', () => {
+test('an installation without optional packages is smaller than 15 MB', () => {
   const files = readdirSync(join(home, 'node_modules'), { recursive: true, encoding: 'utf8' })
   const sizes = files.map(file => statSync(join(home, 'node_modules', file))).filter(stat => stat.isFile())
   const bytes = sizes.reduce((sum, { size }) => sum + size, 0)
   assert.ok(bytes < largest, `${bytes} bytes`)
 })
 
-test('the help lists every command, and says which ones need packages that are not installed', async () => {
+test('the help lists every command, and marks those that need missing packages', async () => {
   const { code, output } = await millrace('--help')
   assert.is(code, 0, output)
   for (const command of ['check', 'start', 'producer', 'consumer', 'status', 'verify', 'reset', 'forget'])
@@ -53,7 +53,7 @@ test('the help lists every command, and says which ones need packages that are n
   assert.match(output, /^ {2}generator .*\(needs npm packages that are not installed\)$/m)
 })
 
-test('a command that needs an optional package names it and how to install it, and starts nothing', async () => {
+test('a command that needs a missing package names it with its installation, and starts nothing', async () => {
   for (const command of [
     ['demo', '--once'],
     ['generator', 'run'],
@@ -91,7 +91,7 @@ test('check and start work between given servers', async () => {
   assert.equal(await ended, [0, null])
 })
 
-test('the remedy works: the optional packages are installed where millrace is', async () => {
+test('the remedy installs the optional packages beside millrace', async () => {
   await run('npm', ['install', '--include=optional'], { cwd: home })
   const { code, output } = await millrace('generator', 'run', '--help')
   assert.is(code, 0, output)

@@ -1,5 +1,5 @@
-// test/long/producer-away: the producer while Postgres or Kafka is away or frozen, where it takes
-// its time to show.
+// test/long/producer-away: the producer while Postgres or Kafka is away or frozen, in cases that
+// take minutes.
 
 import { readState } from '../../stack/state.ts'
 import { assertStopsAtOnce, createNotes, endStream, settlesWithin, untilPending } from '../support/faults/outage.ts'
@@ -36,7 +36,7 @@ for (const [where, sent] of [
   ['while it copies a table', 'COPY (SELECT'],
   ['while it opens the stream', 'START_REPLICATION'],
 ] as const) {
-  test(`a host that freezes ${where} is left as well`, async () => {
+  test(`the producer leaves a host that freezes ${where}`, async () => {
     await using run = await prepareCapture(services, { setup: createNotes, port: proxy.port })
     await run.sql("INSERT INTO notes (text) SELECT repeat('x', 1000) FROM generate_series(1, 50000)")
     const frozen = proxy.freezeAt(sent)
@@ -48,7 +48,7 @@ for (const [where, sent] of [
   })
 }
 
-test('a producer that is asked to stop while Kafka is frozen obeys, whatever it is at', async () => {
+test('the producer stops while Kafka is frozen, whatever it does at that moment', async () => {
   await using run = await prepareCapture(services, { setup: createNotes })
   const { pid } = readState(services.directory).kafka!
   run.worker.start()
@@ -67,7 +67,7 @@ test('a producer that is asked to stop while Kafka is frozen obeys, whatever it 
   }
 })
 
-test('Postgres can be shut down while Kafka is away and the source is held back, and nothing is lost', async () => {
+test('Postgres can shut down while Kafka is away and the producer is paused, and nothing is lost', async () => {
   await using run = await prepareCapture(services, { setup: createNotes })
   run.worker.start()
   await run.settle()

@@ -1,5 +1,5 @@
-// test/long/quota.test: a quota of ClickHouse that is smaller than what preparing and recovering
-// take: everything goes on, and counts once.
+// test/long/quota.test: a ClickHouse quota that is smaller than the statements of preparation and
+// recovery: all rows arrive, and count once.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { startPipeline } from '../support/pipelines/pipeline.ts'
@@ -26,7 +26,7 @@ const setup = names
   )
   .join('')
 
-test('thirty statements in ten seconds suffice for six tables, also after a kill in the middle of a batch', async () => {
+test('a quota of thirty statements in ten seconds suffices for six tables, also after a kill inside a batch', async () => {
   await using pipeline = await startPipeline(services, { setup, start: false })
   const clickhouse = { url: services.endpoints.clickhouse, user: 'capped', password: 'x' }
   await pipeline.configure({ tables: { 'public.*': {} }, clickhouse })

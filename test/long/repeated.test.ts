@@ -1,5 +1,5 @@
-// test/long/repeated: what the everyday run does at random, or with many rows, done four times as
-// much.
+// test/long/repeated: random tests and tests with many rows, repeated four times as often as in the
+// everyday run.
 
 import { startProgram } from '../support/harness/program.ts'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -10,7 +10,7 @@ const files = [...['service/model-fold', 'e2e/crash', 'e2e/oracle', 'e2e/produce
 const test = suite('repeated', { timeoutMs: 1_800_000 })
 
 for (const file of files) {
-  test(`${file}, ${times} times as much`, async () => {
+  test(`${file} passes with ${times} times as many repetitions`, async () => {
     const { code, stdout } = await startProgram(['test/support/runner/run.ts', file], { TEST_TIMES: String(times) })
       .ended
     console.log(stdout)

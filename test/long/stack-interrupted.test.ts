@@ -1,5 +1,5 @@
-// test/long/stack-interrupted.test: what `up` finds when it was killed itself, or when the machine
-// is not as it should be.
+// test/long/stack-interrupted.test: `millrace up` after it was killed itself, or on a machine with
+// an obstacle.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -35,10 +35,10 @@ async function refusal(work: Promise<unknown>): Promise<MillraceError> {
   throw new Error(`expected a MillraceError, got ${String(error)}`)
 }
 
-test('up killed at any moment of a first start is finished by the next', async () => {
+test('up that was killed at any moment of a first start is finished by the next up', async () => {
   const directory = join(root, 'killed')
-  // Spread over checking, building directories, starting and waiting; the next run goes on where
-  // the last one ended.
+  // The kills are spread over checking, building directories, starting and waiting. The next run
+  // continues where the last one ended.
   for (const afterMs of [800, 1_100, 1_500, 2_200]) {
     const { pid, ended } = startCommand(['-d', directory, 'up'])
     await Promise.race([ended, pause(afterMs)])
@@ -62,7 +62,7 @@ test('up killed at any moment of a first start is finished by the next', async (
   assert.equal(leftovers(directory), [])
 })
 
-test('a port that somebody takes while Kafka starts is given up for another', async () => {
+test('a port that another process takes while Kafka starts is replaced by another port', async () => {
   const directory = join(root, 'overtaken')
   const starting = up({ directory, log, components: ['kafka'] })
   const chosen = () => readState(directory).kafka?.ports.client
@@ -90,7 +90,7 @@ test('a running component without a state file is replaced', async () => {
   assert.equal(leftovers(directory), [])
 })
 
-test("a postmaster.pid whose id is another process of Postgres's account does not stop it", async () => {
+test("a postmaster.pid with the id of another process of Postgres' account does not stop up", async () => {
   const directory = join(root, 'recycled')
   await up({ directory, log, components: postgresOnly })
   const data = readState(directory).postgres!.data
@@ -103,7 +103,7 @@ test("a postmaster.pid whose id is another process of Postgres's account does no
   await reset(directory, log)
 })
 
-test('a component that cannot start is explained by the end of its log', async () => {
+test('the error for a component that cannot start contains the end of its log', async () => {
   const directory = join(root, 'broken')
   await up({ directory, log, components: postgresOnly })
   await down(directory, log)
@@ -114,9 +114,9 @@ test('a component that cannot start is explained by the end of its log', async (
   await reset(directory, log)
 })
 
-// Only root runs Postgres under another account.
+// Only root starts Postgres under another account.
 if (process.getuid?.() === 0)
-  test('an account that cannot reach the directory gets its data elsewhere, and reset finds it there', async () => {
+  test('the data of Postgres are elsewhere when its account cannot reach the directory, and reset finds them', async () => {
     const closed = join(root, 'closed')
     mkdirSync(closed, { mode: 0o700 })
     const directory = join(closed, 'stack')
@@ -130,7 +130,7 @@ if (process.getuid?.() === 0)
     assert.not(existsSync(data))
   })
 
-test('missing and old Java are named with the remedy', async () => {
+test('a missing or old Java is named with the remedy', async () => {
   writeTool(join(root, 'java-11', 'bin', 'java'), 'echo \'openjdk version "11.0.2" 2019-01-15\' >&2')
   for (const [home, said] of [
     [join(root, 'nowhere'), /there is none/],
@@ -143,7 +143,7 @@ test('missing and old Java are named with the remedy', async () => {
   }
 })
 
-test('missing Maven and an unreachable repository are named with the remedy', async () => {
+test('a missing Maven or an unreachable repository is named with the remedy', async () => {
   const tools = join(root, 'tools')
   writeTool(join(tools, 'java'), 'echo \'openjdk version "17.0.1" 2021-10-19\' >&2')
   const missing = await refusedKafka({ JAVA_HOME: '', PATH: tools })
@@ -157,7 +157,7 @@ test('missing Maven and an unreachable repository are named with the remedy', as
   assert.match(unreachable.next, /mirror or proxy/)
 })
 
-/** What `up` says of Kafka on a machine with this environment and no jars. */
+/** Output of `up` about Kafka, on a machine with this environment and no jars. */
 async function refusedKafka(environment: Record<string, string>): Promise<MillraceError> {
   const saved = { ...process.env }
   Object.assign(process.env, environment)

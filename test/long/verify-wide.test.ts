@@ -1,5 +1,5 @@
-// test/long/verify-wide: a table of nearly as many columns as Postgres allows is verified like any
-// other.
+// test/long/verify-wide: a table with nearly as many columns as Postgres allows is verified like
+// any other.
 
 import { assert, suite } from '../support/harness/suite.ts'
 import { assertEqual, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
@@ -13,7 +13,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-test('1,500 columns are compared, and one wrong value among them is found', async () => {
+test('verify compares 1,500 columns and finds one wrong value among them', async () => {
   const names = Array.from(
     { length: 1_500 },
     (_, index) => `attribute_${String(index).padStart(4, '0')}_of_the_customer_x`,

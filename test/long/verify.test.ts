@@ -1,4 +1,4 @@
-// test/long/verify.test: what verification says while the source never rests, and afterwards.
+// test/long/verify.test: the verification while the source is under load, and afterwards.
 
 import { join } from 'node:path'
 import type { Verification } from '../../verify/verify.ts'
@@ -17,7 +17,7 @@ test.before(async () => {
 })
 test.after(() => services?.stop())
 
-test('tables and the reports that rest are told right; those that move are neither right nor wrong', async () => {
+test('under load, tables and unchanged reports are equal, and changing reports are undecided', async () => {
   await using pipeline = await prepareSalesPipeline(services, exampleTimeZone)
   await pipeline.sql(exampleShop)
   pipeline.start()
@@ -36,8 +36,8 @@ test('tables and the reports that rest are told right; those that move are neith
     for (const [name, { differing }] of Object.entries(result.tables)) assert.is(differing, 0, name)
     const state = (name: string) => result.reports[name]!.state
     assert.equal(['customer_retention', 'customer_cohorts', 'shipping_lag'].map(state), ['equal', 'equal', 'equal'])
-    // By chance a look may find it as it was at the snapshot; otherwise it is undecided for the one
-    // day that moves.
+    // By chance one attempt may find the report as it was at the snapshot; otherwise it is
+    // undecided for the one day that changes.
     const { keys } = result.reports.daily_sales_stats!
     assert.equal([...new Set(['2024-11-02', ...keys.map(({ key }) => key)])], ['2024-11-02'])
     assert.not.ok(Object.values(result.reports).some(report => report.state === 'different'))

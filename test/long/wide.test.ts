@@ -1,5 +1,5 @@
-// test/long/wide.test: a table of nearly as many columns as Postgres allows loads, follows, is
-// compared and read, and holds up no other.
+// test/long/wide.test: a table with nearly as many columns as Postgres allows is loaded, streamed,
+// verified and read, and delays no other table.
 
 import { join } from 'node:path'
 import { startCommand } from '../support/harness/program.ts'
@@ -48,8 +48,8 @@ async function follow(columns: number, suffix: string): Promise<void> {
   assert.is(exported.stdout.trim().split('\n').length, 50)
 }
 
-test('1,000 columns, with a history, beside a small table', () => follow(1_000, '_value_text'))
+test('a table of 1,000 columns with a history works beside a small table', () => follow(1_000, '_value_text'))
 
-test('1,500 columns with longer names, likewise', () => follow(1_500, '_of_the_customer_x'))
+test('a table of 1,500 columns with longer names works beside a small table', () => follow(1_500, '_of_the_customer_x'))
 
 test.run()
