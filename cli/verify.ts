@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import type { Failure } from '../verify/attempt.ts'
-import type { ReportComparison } from '../verify/report-verdict.ts'
+import type { ReportComparison } from '../verify/compare-reports.ts'
 import type { TableComparison } from '../verify/tables.ts'
 import { type Verification, verify } from '../verify/verify.ts'
 import { printJson, runs } from './command.ts'

@@ -20,7 +20,7 @@ export const rowsPerGain = 4
 export const mostBytes = 50e9
 
 /** The other parts together, against the largest. */
-const grown = `sum(rows) - max(rows) > greatest(${fewestRows}, max(rows) / ${rowsPerGain}) AND sum(bytes_on_disk) < ${mostBytes}`
+const hasGrown = `sum(rows) - max(rows) > greatest(${fewestRows}, max(rows) / ${rowsPerGain}) AND sum(bytes_on_disk) < ${mostBytes}`
 
 /**
  * Merges every partition of the current database that stands in several parts and has rows to lose by it. A large load leaves parts that
@@ -33,17 +33,21 @@ export async function mergeParts(clickhouse: Clickhouse, log: Log): Promise<void
 
 /** The same for partitions that have grown by more than a quarter since their largest part was written. Ends early, and silently, when aborted. */
 export async function mergeGrown(clickhouse: Clickhouse, log: Log, signal: AbortSignal): Promise<void> {
-  await mergeEach(clickhouse, `${partitionsInParts} AND ${grown}`, { log, what: 'merged what has come since', signal })
+  await mergeEach(clickhouse, `${partitionsInParts} AND ${hasGrown}`, {
+    log,
+    what: 'merged what has come since',
+    signal,
+  })
 }
 
-interface Merging {
+interface MergeOptions {
   readonly log: Log
   /** For the log, once it is done. */
   readonly what: string
   readonly signal?: AbortSignal
 }
 
-async function mergeEach(clickhouse: Clickhouse, select: string, { log, what, signal }: Merging): Promise<void> {
+async function mergeEach(clickhouse: Clickhouse, select: string, { log, what, signal }: MergeOptions): Promise<void> {
   const started = performance.now()
   const partitions = await clickhouse.rows<{ table: string; partition: string }>(`${select} ORDER BY table, partition`)
   for (const { table, partition } of partitions) {

@@ -6,7 +6,14 @@ import { MillraceError } from '../runtime/errors.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
 import type { Clickhouse } from './client.ts'
 import { quoteName, quotePath, quoteString } from './quote.ts'
-import { isStableView, objectsNamed, type Publisher, publisherMark, publisherOf, type Taken } from './stable-views.ts'
+import {
+  type ExistingObject,
+  isStableView,
+  objectsNamed,
+  type Publisher,
+  publisherMark,
+  publisherOf,
+} from './stable-views.ts'
 
 export interface PublishedView {
   /** Database and name that people use, such as `shop`.`orders`. */
@@ -46,13 +53,13 @@ const pinned = Object.entries({ ...meaning, ...pieces }).map(([name, value]) => 
  * @throws {MillraceError} NAME_TAKEN, naming everything that is in the way
  */
 export async function publish(clickhouse: Clickhouse, { generation, views, publisher }: Publication): Promise<void> {
-  const definition = await definitions(clickhouse, generation, publisher)
+  const definition = await viewDefinitions(clickhouse, generation, publisher)
   const { databases, names } = await checkNames(clickhouse, views, publisher)
   const missing = [...new Set(views.map(view => view.database))].filter(name => !databases.has(name))
   await sideBySide(missing, name => clickhouse.command(`CREATE DATABASE IF NOT EXISTS ${quoteName(name)}`))
   const create = (name: Name, source: string) => `CREATE VIEW ${pathOf(name)} ${definition(source)}`
   const found = views.filter(view => names.has(pathOf(view)))
-  const same = await standing(
+  const same = await unchangedViews(
     clickhouse,
     found.map(view => create(view, view.source)),
   )
@@ -65,14 +72,14 @@ export async function publish(clickhouse: Clickhouse, { generation, views, publi
     }
     await clickhouse.command(create(staged, stable.source))
     if (!names.has(pathOf(stable)) && (await rename(clickhouse, staged, stable))) return
-    await swap(clickhouse, { staged, stable })
+    await exchangeNames(clickhouse, { staged, stable })
     exchanged.push({ staged, stable })
   })
-  await removeFormer(clickhouse, exchanged, publisher)
+  await dropReplaced(clickhouse, exchanged, publisher)
 }
 
 /** Those of the views that are as their statements would make them. */
-async function standing(clickhouse: Clickhouse, statements: readonly string[]): Promise<Set<string>> {
+async function unchangedViews(clickhouse: Clickhouse, statements: readonly string[]): Promise<Set<string>> {
   if (statements.length === 0) return new Set()
   const rows = await clickhouse.rows<Name>(
     `SELECT database, name FROM system.tables WHERE engine = 'View' AND formatQuerySingleLine(create_table_query) IN
@@ -87,8 +94,8 @@ export async function checkNames(
   views: readonly PublishedView[],
   publisher: Publisher,
 ): Promise<{ databases: Set<string>; names: Set<string> }> {
-  const databases = await lookAtDatabases(clickhouse, views)
-  await tidy(clickhouse, views, publisher)
+  const databases = await findViewDatabases(clickhouse, views)
+  await removeLeftovers(clickhouse, views, publisher)
   const found = await objectsNamed(clickhouse, views)
   const others = found.filter(each => !isStableView(each, publisher))
   if (others.length > 0) throw nameTaken(others)
@@ -120,12 +127,12 @@ interface Exchange {
   readonly stable: Name
 }
 
-async function swap(clickhouse: Clickhouse, { staged, stable }: Exchange): Promise<void> {
+async function exchangeNames(clickhouse: Clickhouse, { staged, stable }: Exchange): Promise<void> {
   await clickhouse.command(`EXCHANGE TABLES ${pathOf(staged)} AND ${pathOf(stable)}`)
 }
 
 /** What the exchanges have put under the staged names goes, unless it is of others: then it gets its name back. */
-async function removeFormer(
+async function dropReplaced(
   clickhouse: Clickhouse,
   exchanged: readonly Exchange[],
   publisher: Publisher,
@@ -137,7 +144,7 @@ async function removeFormer(
     const found = former.get(pathOf(exchange.staged))
     return found === undefined || isStableView(found, publisher) ? [] : [{ exchange, found }]
   })
-  await sideBySide(others, ({ exchange }) => swap(clickhouse, exchange))
+  await sideBySide(others, ({ exchange }) => exchangeNames(clickhouse, exchange))
   await sideBySide(staged, name => clickhouse.command(`DROP VIEW IF EXISTS ${pathOf(name)} SYNC`))
   if (others.length > 0)
     throw nameTaken(others.map(({ exchange, found }) => ({ ...found, name: exchange.stable.name })))
@@ -147,9 +154,13 @@ async function removeFormer(
 const leftBehindSeconds = 600
 
 /** What a crash has left under a name that was meant for a moment: a view of ours goes, anything else gets its name back. */
-async function tidy(clickhouse: Clickhouse, views: readonly PublishedView[], publisher: Publisher): Promise<void> {
+async function removeLeftovers(
+  clickhouse: Clickhouse,
+  views: readonly PublishedView[],
+  publisher: Publisher,
+): Promise<void> {
   const databases = [...new Set(views.map(({ database }) => database))]
-  const staged = await clickhouse.rows<Taken & { age: string }>(
+  const staged = await clickhouse.rows<ExistingObject & { age: string }>(
     `SELECT database, name, engine, as_select, toString(dateDiff('second', metadata_modification_time, now())) AS age
 FROM system.tables WHERE database IN {databases:Array(String)} AND startsWith(name, {prefix:String})`,
     { databases, prefix: stagedPrefix },
@@ -159,22 +170,22 @@ FROM system.tables WHERE database IN {databases:Array(String)} AND startsWith(na
     if (isStableView(each, publisher)) {
       if (Number(each.age) > leftBehindSeconds) await clickhouse.command(`DROP VIEW IF EXISTS ${pathOf(each)} SYNC`)
     } else if ((await objectsNamed(clickhouse, [stable])).some(other => isStableView(other, publisher))) {
-      await swap(clickhouse, { staged: each, stable })
-      await removeFormer(clickhouse, [{ staged: each, stable }], publisher)
+      await exchangeNames(clickhouse, { staged: each, stable })
+      await dropReplaced(clickhouse, [{ staged: each, stable }], publisher)
     }
   }
 }
 
 /** Engines that hold views and can exchange them. The last is that of `default` in the embedded server. */
-const fitting: ReadonlySet<string> = new Set(['Atomic', 'Replicated', 'Shared', 'Overlay'])
+const viewEngines: ReadonlySet<string> = new Set(['Atomic', 'Replicated', 'Shared', 'Overlay'])
 
 /** Those that are there. @throws {MillraceError} NAME_TAKEN for one that cannot hold views */
-async function lookAtDatabases(clickhouse: Clickhouse, views: readonly PublishedView[]): Promise<Set<string>> {
+async function findViewDatabases(clickhouse: Clickhouse, views: readonly PublishedView[]): Promise<Set<string>> {
   const found = await clickhouse.rows<{ name: string; engine: string }>(
     'SELECT name, engine FROM system.databases WHERE name IN {databases:Array(String)} ORDER BY name',
     { databases: [...new Set(views.map(({ database }) => database))] },
   )
-  const unfit = found.filter(({ engine }) => !fitting.has(engine))
+  const unfit = found.filter(({ engine }) => !viewEngines.has(engine))
   if (unfit.length === 0) return new Set(found.map(({ name }) => name))
   const list = unfit.map(({ name, engine }) => `database ${name}, whose engine ${engine} holds no views`)
   throw new MillraceError('NAME_TAKEN', {
@@ -184,7 +195,7 @@ async function lookAtDatabases(clickhouse: Clickhouse, views: readonly Published
   })
 }
 
-function nameTaken(others: readonly Taken[]): MillraceError {
+function nameTaken(others: readonly ExistingObject[]): MillraceError {
   const found = others.map(other => `${other.database}.${other.name}, ${describeKind(other)}`)
   const renames = others
     .filter(other => publisherOf(other) === undefined)
@@ -207,7 +218,7 @@ function nameTaken(others: readonly Taken[]): MillraceError {
   })
 }
 
-function describeKind(taken: Taken): string {
+function describeKind(taken: ExistingObject): string {
   const { engine } = taken
   const publisher = publisherOf(taken)
   if (publisher !== undefined) return `a stable view of another ${publisher}`
@@ -217,7 +228,7 @@ function describeKind(taken: Taken): string {
 }
 
 /** Gives, by name in the generation's database, what follows a view's name in CREATE VIEW: columns and comments as the source has them. */
-async function definitions(clickhouse: Clickhouse, database: string, publisher: Publisher) {
+async function viewDefinitions(clickhouse: Clickhouse, database: string, publisher: Publisher) {
   const [tables, columns] = await Promise.all([
     clickhouse.rows<{ name: string; comment: string; user: string }>(
       'SELECT name, comment, currentUser() AS user FROM system.tables WHERE database = {database:String}',

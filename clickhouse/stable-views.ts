@@ -9,7 +9,7 @@ export interface Publisher {
   readonly kafkaCluster: string
 }
 
-export interface Taken {
+export interface ExistingObject {
   readonly database: string
   readonly name: string
   readonly engine: string
@@ -27,9 +27,9 @@ export interface StableView {
 export async function objectsNamed(
   clickhouse: Clickhouse,
   names: readonly { readonly database: string; readonly name: string }[],
-): Promise<Taken[]> {
+): Promise<ExistingObject[]> {
   const wanted = new Set(names.map(({ database, name }) => quotePath(database, name)))
-  const rows = await clickhouse.rows<Taken>(
+  const rows = await clickhouse.rows<ExistingObject>(
     'SELECT database, name, engine, as_select FROM system.tables WHERE database IN {databases:Array(String)} ORDER BY database, name',
     { databases: [...new Set(names.map(({ database }) => database))] },
   )
@@ -45,13 +45,13 @@ export function publisherMark({ pipeline, kafkaCluster }: Publisher): string {
 }
 
 /** Which pipeline has published the view, in words; undefined for what none has. */
-export function publisherOf({ engine, as_select }: Pick<Taken, 'engine' | 'as_select'>): string | undefined {
+export function publisherOf({ engine, as_select }: Pick<ExistingObject, 'engine' | 'as_select'>): string | undefined {
   if (engine !== 'View') return undefined
   return /log_comment = 'stable view of millrace: (pipeline \S+, Kafka cluster [^']+)'$/.exec(as_select)?.[1]
 }
 
 export function isStableView(
-  { engine, as_select }: Pick<Taken, 'engine' | 'as_select'>,
+  { engine, as_select }: Pick<ExistingObject, 'engine' | 'as_select'>,
   publisher: Publisher,
 ): boolean {
   return engine === 'View' && as_select.endsWith(`log_comment = ${quoteString(publisherMark(publisher))}`)
@@ -63,7 +63,7 @@ export async function findStableViews(
   { pipeline, kafkaCluster }: Pick<Publisher, 'pipeline'> & Partial<Publisher>,
 ): Promise<StableView[]> {
   const mark = publisherMark({ pipeline, kafkaCluster: '' })
-  const rows = await clickhouse.rows<Taken>(
+  const rows = await clickhouse.rows<ExistingObject>(
     `SELECT database, name, engine, as_select FROM system.tables WHERE engine = 'View' AND position(as_select, {mark:String}) > 0`,
     { mark },
   )

@@ -7,7 +7,7 @@ import { fewestRows, mostBytes, rowsPerGain } from './merge.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** Which tombstones are old, and which parts have come to rest. */
-export interface Bounds {
+export interface TombstoneBounds {
   /** LSN. Tombstones of changes from here on are kept. */
   readonly below: string
   /** By the clock of ClickHouse, text of a DateTime in UTC. Parts that were written since are left alone. */
@@ -44,7 +44,7 @@ ORDER BY table, partition`
  */
 export async function removeTombstones(
   clickhouse: Clickhouse,
-  bounds: Bounds,
+  bounds: TombstoneBounds,
   { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<void> {
   const parts = await clickhouse.rows<FirstPart>(firstParts, { writtenBefore: bounds.writtenBefore })
@@ -59,7 +59,7 @@ export async function removeTombstones(
 async function removeFrom(
   clickhouse: Clickhouse,
   { table, key, partition, part, rows }: FirstPart,
-  { below }: Bounds,
+  { below }: TombstoneBounds,
   log: Log,
 ): Promise<void> {
   const started = performance.now()

@@ -1,4 +1,4 @@
-// consumer/generation: which generation to fold.
+// consumer/generation: which generation the consumer reads, and when it changes to another one.
 
 import { type Generation, generationsTopic } from '../contract/generation.ts'
 import type { KafkaConnection } from '../kafka/client/cluster.ts'
@@ -10,7 +10,7 @@ import { retry } from '../runtime/retry.ts'
 import { sleep } from '../runtime/wait.ts'
 
 const askEveryMs = 200
-/** Brokers may deny a topic for a moment when they have only just started. */
+/** A broker that has just started may not know a topic for a moment. */
 const missingToleranceMs = 30_000
 
 export interface GenerationSource {
@@ -20,7 +20,10 @@ export interface GenerationSource {
   readonly log: Log
 }
 
-/** The newest generation that is live, or else being loaded; waits until Kafka answers and the producer has begun one. */
+/**
+ * The newest live generation, else the newest loading one. Waits for Kafka and for the first
+ * generation.
+ */
 export async function waitForGeneration(source: GenerationSource, signal: AbortSignal): Promise<Generation> {
   for (let asked = 0; ; asked++) {
     const generation = await newest(source, signal)
@@ -31,8 +34,10 @@ export async function waitForGeneration(source: GenerationSource, signal: AbortS
 }
 
 /**
- * Resolves when another generation should be folded instead; never while `current` stands, nor while Kafka does not answer.
- * @throws {MillraceError} GENERATION_UNKNOWN when the topic of generations was lost, or made anew
+ * Resolves with a newer generation that the consumer must change to. Does not resolve while
+ * `current` is the newest, nor while Kafka does not answer.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the topic of generations was deleted, or deleted
+ *   and created again
  */
 export async function untilReplaced(
   source: GenerationSource,
@@ -45,31 +50,32 @@ export async function untilReplaced(
     if (generations !== undefined) seenAt = performance.now()
     const isGone = performance.now() - seenAt > missingToleranceMs
     const own = generations?.find(({ number }) => number === current.number)
-    if (isGone || (generations !== undefined && own?.id !== current.id)) throw recordLost(source, current)
+    if (isGone || (generations !== undefined && own?.id !== current.id)) throw generationLost(source, current)
     const generation = newestGeneration(generations ?? [])
     if (generation !== undefined && generation.number !== current.number) return generation
     await sleep(askEveryMs * 10, signal)
   }
 }
 
-function recordLost({ pipeline }: GenerationSource, { number, id }: Generation): MillraceError {
+function generationLost({ pipeline }: GenerationSource, { number, id }: Generation): MillraceError {
   return new MillraceError('GENERATION_UNKNOWN', {
-    what: `the record of generation ${number}, id ${id}, which is being folded, is no longer there, or is of another generation`,
+    what: `the record of generation ${number}, id ${id}, which this consumer reads, is gone, or belongs to another generation`,
     where: `topic ${generationsTopic(pipeline)}`,
-    next: 'restore the topic, or run millrace reset topics, after which everything is loaded anew into another database',
+    next: 'restore the topic, or run millrace reset topics; everything is then loaded again, into another database',
   })
 }
 
 /**
- * Whether the fold of a generation failed because its load was given up: its topics go first, then it is marked as abandoned.
- * Pauses for a moment while that is under way.
+ * Whether the consumer failed because the producer abandoned the load of the generation. The
+ * producer first deletes the topics, and then marks the generation as abandoned. Pauses briefly
+ * between the two.
  */
-export async function wasGivenUp(
+export async function wasAbandoned(
   source: GenerationSource,
   { number }: Generation,
   { error, signal }: { error: unknown; signal: AbortSignal },
 ): Promise<boolean> {
-  const generations = await known(source, signal)
+  const generations = await listGenerations(source, signal)
   const state = generations.find(generation => generation.number === number)?.state
   if (state === 'abandoned') return true
   if (state !== 'loading' || !(error instanceof MillraceError) || error.code !== 'TOPIC_MISSING') return false
@@ -78,15 +84,15 @@ export async function wasGivenUp(
 }
 
 async function newest(source: GenerationSource, signal: AbortSignal): Promise<Generation | undefined> {
-  return newestGeneration(await known(source, signal))
+  return newestGeneration(await listGenerations(source, signal))
 }
 
-/** All generations that there are; none before the first. */
-export async function known(source: GenerationSource, signal: AbortSignal): Promise<Generation[]> {
+/** All generations; an empty list before the first one. */
+export async function listGenerations(source: GenerationSource, signal: AbortSignal): Promise<Generation[]> {
   return (await readKnown(source, signal)) ?? []
 }
 
-/** Undefined when there is no topic of them. Asks again for as long as Kafka is away. */
+/** Undefined without a topic of generations. Retries while Kafka does not answer. */
 function readKnown(
   { connection, fetcher, pipeline, log }: GenerationSource,
   signal: AbortSignal,

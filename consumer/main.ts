@@ -1,4 +1,4 @@
-// consumer/main: puts the consumer together: one generation at a time, from its topics to its warehouse.
+// consumer/main: starts and stops the parts of the consumer, for one generation at a time.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { findDatabases } from '../clickhouse/generation-databases.ts'
@@ -21,19 +21,19 @@ import type { Log } from '../runtime/log.ts'
 import { Failures, retry } from '../runtime/retry.ts'
 import { announce, withdraw } from '../runtime/service-discovery.ts'
 import type { ConsumerContext } from './assignment/assignment.ts'
-import { Others } from './assignment/group-progress.ts'
+import { GroupProgress } from './assignment/group-progress.ts'
 import { reassigned } from './assignment/open-batches.ts'
-import { type GenerationSource, known, untilReplaced, waitForGeneration, wasGivenUp } from './generation.ts'
+import { type GenerationSource, listGenerations, untilReplaced, waitForGeneration, wasAbandoned } from './generation.ts'
 import { openDeadLetters, toDeadLetters } from './insert/dead-letter.ts'
 import { Freshness } from './insert/freshness.ts'
 import type { Inserter } from './insert/insert.ts'
-import { runFold } from './run.ts'
+import { consume } from './run.ts'
 import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf, whyNothingFlows } from './status.ts'
-import { checkBelonging, elsewhere } from './warehouse/belonging.ts'
-import { keepMerged } from './warehouse/merge-schedule.ts'
+import { scheduleMerges } from './warehouse/merge-schedule.ts'
+import { otherClusterHint, requireOwnDatabases } from './warehouse/own-databases.ts'
 import { requireAllRows } from './warehouse/probe.ts'
-import { restarted, serverLifetime } from './warehouse/server-run.ts'
+import { restarted, serverRunId } from './warehouse/server-run.ts'
 import { hasWatermark, WatermarkFollower } from './warehouse/watermark.ts'
 
 export interface ConsumerOptions {
@@ -44,13 +44,16 @@ export interface ConsumerOptions {
   readonly lifecycle: Lifecycle
 }
 
-/** Folds until asked to stop. @throws {MillraceError} whatever needs an operator */
+/**
+ * Inserts changes until asked to stop. @throws {MillraceError} for every error that needs an
+ * operator
+ */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { config, log, lifecycle } = options
   const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
   const failures = new Failures()
   let status: () => ConsumerStatus = () => ({ ...emptyStatus, lastError: failures.last })
-  let stopsFlow: () => string | undefined = () => 'no generation is folded yet'
+  let stopsFlow: () => string | undefined = () => 'the consumer reads no generation yet'
   const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const pulse = new Pulse()
   const http = await serve({
@@ -71,17 +74,17 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const fetcher = openFetcher(connection)
   const source: GenerationSource = { connection, fetcher, pipeline: config.name, log }
   while (!lifecycle.signal.aborted) {
-    await pulse.during(refuseStrangers({ ...options, failures }, source))
+    await pulse.during(checkDatabases({ ...options, failures }, source))
     const generation = await pulse.during(waitForGeneration(source, lifecycle.signal))
     const started = (context: ConsumerContext) => {
       status = () => statusOf(context)
       stopsFlow = () => whyNothingFlows(context, limitMs)
     }
     try {
-      await foldGeneration({ ...options, connection, schemas, model, source, pulse, failures, generation }, started)
+      await consumeGeneration({ ...options, connection, schemas, model, source, pulse, failures, generation }, started)
     } catch (error) {
-      if (!(await wasGivenUp(source, generation, { error, signal: lifecycle.signal }))) throw error
-      log.warn('the load of this generation was given up', { generation: generation.number })
+      if (!(await wasAbandoned(source, generation, { error, signal: lifecycle.signal }))) throw error
+      log.warn('the producer abandoned the load of this generation', { generation: generation.number })
     }
   }
 }
@@ -96,10 +99,13 @@ interface GenerationParts extends ConsumerOptions {
   readonly generation: Generation
 }
 
-/** Folds one generation until asked to stop, or until another takes its place, be it while this one is still being set up. */
-async function foldGeneration(parts: GenerationParts, onStart: (context: ConsumerContext) => void): Promise<void> {
+/**
+ * Inserts the changes of one generation until asked to stop, or until a newer generation replaces
+ * it, even during setup.
+ */
+async function consumeGeneration(parts: GenerationParts, onStart: (context: ConsumerContext) => void): Promise<void> {
   const { generation, source, log, lifecycle } = parts
-  log.info('folding', { generation: generation.number, tables: generation.tables.length })
+  log.info('consuming', { generation: generation.number, tables: generation.tables.length })
   const replaced = new AbortController()
   const signal = AbortSignal.any([lifecycle.signal, replaced.signal])
   let lost: unknown
@@ -112,9 +118,9 @@ async function foldGeneration(parts: GenerationParts, onStart: (context: Consume
   )
   const disposables = new Disposables()
   try {
-    const context = await parts.pulse.during(openLoop(parts, signal, disposables))
+    const context = await parts.pulse.during(openContext(parts, signal, disposables))
     onStart(context)
-    await runFold(context, signal)
+    await consume(context, signal)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
@@ -125,8 +131,12 @@ async function foldGeneration(parts: GenerationParts, onStart: (context: Consume
   if (lost instanceof MillraceError) throw lost
 }
 
-/** Asks again for as long as ClickHouse is away. @throws {MillraceError} GENERATION_UNKNOWN, GENERATION_CHANGED */
-async function refuseStrangers(
+/**
+ * Checks that the generations in Kafka and the databases in ClickHouse belong together. Retries
+ * while ClickHouse does not answer.
+ * @throws {MillraceError} GENERATION_UNKNOWN, GENERATION_CHANGED
+ */
+async function checkDatabases(
   { config, clickhouse, log, lifecycle, failures }: ConsumerOptions & Pick<GenerationParts, 'failures'>,
   source: GenerationSource,
 ): Promise<void> {
@@ -135,18 +145,18 @@ async function refuseStrangers(
   try {
     const find = () => findDatabases(bare, pipeline)
     const databases = await retry(find, { what: 'look for databases', signal: lifecycle.signal, log, failures })
-    const generations = await known(source, lifecycle.signal)
+    const generations = await listGenerations(source, lifecycle.signal)
     const belonging = { pipeline, kafkaCluster: source.connection.clusterId, generations, databases }
-    checkBelonging(belonging)
-    const doubt = elsewhere(belonging)
+    requireOwnDatabases(belonging)
+    const doubt = otherClusterHint(belonging)
     if (doubt !== undefined) log.warn(doubt)
   } finally {
     await bare.close()
   }
 }
 
-/** What it has opened is among the disposables also when it fails later. */
-async function openLoop(
+/** `disposables` also contains what was opened before a failure. */
+async function openContext(
   parts: GenerationParts,
   signal: AbortSignal,
   disposables: Disposables,
@@ -167,24 +177,24 @@ async function openLoop(
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
   disposables.opened('group', () => membership.leave())
   const { database, tables } = warehouse
-  disposables.opened('upkeep', keepUp(parts, database, membership))
+  disposables.opened('merges', startMerging(parts, database, membership))
   const requireOwnership = () => {
     if (!membership.stillOwner()) throw reassigned()
   }
   const stillHolds = async (bare: Clickhouse) => {
     parts.pulse.beat()
     requireOwnership()
-    if (inserter.server !== undefined && (await serverLifetime(bare)) !== inserter.server) throw restarted()
+    if (inserter.server !== undefined && (await serverRunId(bare)) !== inserter.server) throw restarted()
   }
   const clickhouse = withinQuota(warehouse.clickhouse, { signal, log, failures, stillHolds })
   const inserter: Inserter = {
     clickhouse,
     database,
-    setAside: toDeadLetters(letters, log),
+    onRefused: toDeadLetters(letters, log),
     requireOwnership,
     server: undefined,
   }
-  const makeKnown = async () => {
+  const publishViews = async () => {
     await requireAllRows(clickhouse)
     if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
     await publishWarehouse(warehouse, model)
@@ -198,17 +208,17 @@ async function openLoop(
     fetcher,
     reader,
     writer: { inserter, tables, model, freshness: new Freshness(), log, failures, uncertainty: undefined },
-    watermarks: new WatermarkFollower(clickhouse, generation, makeKnown),
+    watermarks: new WatermarkFollower(clickhouse, generation, publishViews),
     watermarksTopic: watermarksTopic(config.name, generation.number),
-    others: new Others({ generation, membership }),
+    groupProgress: new GroupProgress({ generation, membership }),
   }
 }
 
-/** By the member that has the first partition. */
-function keepUp({ clickhouse, log, generation }: GenerationParts, database: string, membership: Membership) {
+/** Merges run in the member that owns the first partition. */
+function startMerging({ clickhouse, log, generation }: GenerationParts, database: string, membership: Membership) {
   const first = generation.tables[0]?.topic
   const isOurs = () => membership.partitions.some(({ topic, partition }) => topic === first && partition === 0)
-  return keepMerged(connectClickhouse({ ...clickhouse, database }), { log, isOurs })
+  return scheduleMerges(connectClickhouse({ ...clickhouse, database }), { log, isOurs })
 }
 
 function groupsOf({ tables }: Generation): TopicGroup[] {

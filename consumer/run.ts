@@ -1,55 +1,61 @@
-// consumer/run: the one loop from topics to ClickHouse.
-// Each turn commits "done so far, and this next" before it inserts.
+// consumer/run: the loop from topics to ClickHouse.
+// Each turn commits the progress and the next batches before it inserts them.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { announce } from './assignment/announce.ts'
 import type { AssignmentState, ConsumerContext } from './assignment/assignment.ts'
+import { BackgroundWork } from './assignment/background.ts'
 import { collect, fetchNext } from './assignment/collect.ts'
 import { GroupInserts } from './assignment/group-inserts.ts'
-import { resumeAssignment } from './assignment/takeover.ts'
-import { Watch } from './assignment/watch.ts'
-import { foldBatch, type LastRecords, learnSchemas, recoverBatch } from './insert/apply.ts'
+import { resumeAssignment } from './assignment/resume.ts'
+import { applyBatch, type LastRecords, learnSchemas, recoverBatch } from './insert/apply.ts'
 import { type Batch, cutBatches } from './records/batch.ts'
-import { partitionKey } from './records/partition-key.ts'
-import { countRecords } from './records/slice.ts'
-import { restarted, serverLifetime } from './warehouse/server-run.ts'
+import { countRecords, partitionKey } from './records/slice.ts'
+import { restarted, serverRunId } from './warehouse/server-run.ts'
 import { markUncertain } from './warehouse/uncertain.ts'
 
-/** Records of a turn from which on there is taken to be a backlog. */
+/** A turn with this many records means that there is a backlog. */
 const backlogRecords = 10_000
-/** How long a turn waits for inserts, and with a backlog, when the next records are there already. */
-const patienceMs = 1_000
-const backlogPatienceMs = 10_000
-/** How long the last commit may take. Without it the next owner finds batches open and completes them. */
+/** How long a turn waits for its inserts, without a backlog and with one. */
+const insertWaitMs = 1_000
+const backlogWaitMs = 10_000
+/**
+ * Time limit of the last commit. If it fails, the next owner finds open batches and completes them.
+ */
 const lastCommitMs = 3_000
 
 /**
- * Inserts until aborted. Losing the partitions ends an assignment, not the loop.
- * @throws {MillraceError} OFFSETS_MISSING, RECORD_UNREADABLE, CLICKHOUSE_FAILED, WAREHOUSE_DAMAGED: all need an operator
+ * Inserts until aborted. The loss of partitions ends an assignment, not the loop.
+ * @throws {MillraceError} OFFSETS_MISSING, RECORD_UNREADABLE, CLICKHOUSE_FAILED, WAREHOUSE_DAMAGED:
+ *   all need an operator
  */
-export async function runFold(context: ConsumerContext, signal: AbortSignal): Promise<void> {
+export async function consume(context: ConsumerContext, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const assignment = await context.pulse.during(context.membership.awaitAssignment(signal))
     if (signal.aborted) return
     try {
       const assigned = await context.pulse.during(resumeAssignment(context, assignment, signal))
-      await fold(context, assigned, signal)
+      await consumeAssignment(context, assigned, signal)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof MillraceError) || error.code !== 'FENCED') throw error
-      context.writer.log.info('taking over anew', { reason: error.message })
+      context.writer.log.info('waiting for a new assignment', { reason: error.message })
     }
   }
 }
 
-async function fold(context: ConsumerContext, assigned: AssignmentState, signal: AbortSignal): Promise<void> {
+async function consumeAssignment(
+  context: ConsumerContext,
+  assigned: AssignmentState,
+  signal: AbortSignal,
+): Promise<void> {
   const over = new AbortController()
   const ended = AbortSignal.any([signal, over.signal])
   const inserts = new GroupInserts((batch, fallBehind) =>
-    foldUntilKnown(context, assigned, { batch, fallBehind }, ended),
+    applyUntilKnown(context, assigned, { batch, fallBehind }, ended),
   )
-  const watch = new Watch(context, assigned, { inserts, signal: ended })
+  const watch = new BackgroundWork(context, assigned, { inserts, signal: ended })
   try {
     let next: ReturnType<typeof fetchNext> | undefined
     while (!signal.aborted && context.membership.generationId === assigned.assignment) {
@@ -61,14 +67,15 @@ async function fold(context: ConsumerContext, assigned: AssignmentState, signal:
       const slices = collect(context, assigned, inserts, fetched)
       const batches = cutBatches(slices, context.writer.tables)
       await announce(context, assigned, batches)
-      advance(assigned, batches)
-      // While there is a backlog, the next records are fetched during the insert; otherwise after it, so that they are as new as can be.
+      advanceFetch(assigned, batches)
+      // With a backlog, the next records are fetched during the insert. Without one, they are
+      // fetched after it, so that a batch has the newest records.
       next = countRecords(slices) < backlogRecords ? undefined : fetchNext(context, assigned, inserts, signal)
       next?.catch(() => {})
       inserts.start(batches)
-      await inserts.settle(next === undefined ? patienceMs : backlogPatienceMs)
+      await inserts.settle(next === undefined ? insertWaitMs : backlogWaitMs)
       inserts.check()
-      watch.turn()
+      watch.start()
     }
   } finally {
     over.abort()
@@ -78,61 +85,64 @@ async function fold(context: ConsumerContext, assigned: AssignmentState, signal:
   }
 }
 
-/** Also after a revocation or a failure, so that the next owner finds nothing open. */
+/** Also after a revocation or a failure, so that the next owner finds no open batch. */
 async function commitLast(context: ConsumerContext, assigned: AssignmentState): Promise<void> {
   await announce(context, assigned, [], AbortSignal.timeout(lastCommitMs)).catch(error => {
-    context.writer.log.debug('what was done last is not committed', { reason: String(error) })
+    context.writer.log.debug('the last progress is not committed', { reason: String(error) })
   })
 }
 
-function advance(assigned: AssignmentState, batches: readonly Batch[]): void {
-  for (const { topic, partition, end, reached } of batches.flatMap(({ slices }) => slices)) {
+function advanceFetch(assigned: AssignmentState, batches: readonly Batch[]): void {
+  for (const { topic, partition, end, lastPosition } of batches.flatMap(({ slices }) => slices)) {
     const owned = assigned.owned.get(partitionKey(topic, partition))!
     owned.fetchFrom = end
-    owned.reached = reached
+    owned.lastPosition = lastPosition
   }
 }
 
-interface Attempting {
+interface BatchAttempt {
   readonly batch: Batch
   fallBehind(): void
 }
 
-/** A failed insert has an unknown outcome, so every further attempt looks first. Gives up only when the assignment is over. */
-async function foldUntilKnown(
+/**
+ * Inserts a batch. The outcome of a failed insert is unknown, so each further attempt first looks
+ * at what ClickHouse holds. Ends without success only when the assignment is over.
+ */
+async function applyUntilKnown(
   context: ConsumerContext,
   assigned: AssignmentState,
-  { batch, fallBehind }: Attempting,
+  { batch, fallBehind }: BatchAttempt,
   signal: AbortSignal,
 ): Promise<void> {
   const { writer, pulse } = context
   const attempt = async (count: number) => {
     pulse.beat()
     writer.inserter.requireOwnership()
-    if (count === 1) return foldBatch(writer, batch)
+    if (count === 1) return applyBatch(writer, batch)
     fallBehind()
-    const server = await serverLifetime(writer.inserter.clickhouse)
+    const server = await serverRunId(writer.inserter.clickhouse)
     if (server !== assigned.server) throw restarted()
     const { certain, lasts } = await recoverBatch(writer, batch, { server, sameServer: true, isPast: false })
     if (!certain) await markUncertain(writer, 'an insert had failed in part')
     return lasts
   }
-  markDone(
+  markInserted(
     assigned,
     batch,
     await retry(attempt, {
-      ...{ what: 'fold a batch', signal, log: writer.log, failures: writer.failures },
+      ...{ what: 'insert a batch', signal, log: writer.log, failures: writer.failures },
       ...{ firstMs: 50, longestMs: 5000 },
     }),
   )
 }
 
-function markDone(assigned: AssignmentState, { slices }: Batch, lasts: LastRecords): void {
-  for (const { topic, partition, end: offset, reached } of slices) {
+function markInserted(assigned: AssignmentState, { slices }: Batch, lasts: LastRecords): void {
+  for (const { topic, partition, end: offset, lastPosition } of slices) {
     const key = partitionKey(topic, partition)
     const owned = assigned.owned.get(key)!
-    owned.last = lasts.get(key) ?? owned.last
-    owned.progress = { ...owned.progress, offset, reached, last: owned.last?.offset ?? -1 }
-    owned.isNews = true
+    owned.lastRow = lasts.get(key) ?? owned.lastRow
+    owned.progress = { ...owned.progress, offset, lastPosition, lastOffset: owned.lastRow?.offset ?? -1 }
+    owned.isUncommitted = true
   }
 }

@@ -1,4 +1,4 @@
-// consumer/setup: a generation's database, tables, model and stable views.
+// consumer/setup: creates a generation's database with its tables, the model and the stable views.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
@@ -19,11 +19,11 @@ import { type Config, tableOptions } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { RetryOptions } from '../runtime/retry.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
-import { foldQueries } from './insert/insert.ts'
-import { type FoldOptions, loadFoldTables, type TargetTable } from './records/tables.ts'
+import { insertQueryPrefix } from './insert/insert.ts'
+import { loadTargetTables, type TargetTable, type TargetTableOptions } from './records/tables.ts'
 import { Objects, rebuildAdvice } from './warehouse/objects.ts'
 import { probe, probeStatements, requireOneServer } from './warehouse/probe.ts'
-import { lifetimeStatement } from './warehouse/server-run.ts'
+import { serverRunStatement } from './warehouse/server-run.ts'
 import { uncertainStatement } from './warehouse/uncertain.ts'
 import { watermarkStatements } from './warehouse/watermark.ts'
 
@@ -35,15 +35,19 @@ export interface Warehouse {
   readonly tables: ReadonlyMap<string, TargetTable>
 }
 
-const starAdvice = 'build the aggregates anew: stop the consumers, run millrace reset star, and start them again'
-
-/** A table of the generation that the configuration no longer names is folded all the same. */
-const leftOut: FoldOptions = { onError: 'stop', history: false }
+const starAdvice = 'rebuild the aggregates: stop the consumers, run millrace reset star, and start them again'
 
 /**
- * Creates what is not there yet; running it again changes nothing. The connection's current database is the generation's.
- * @throws {MillraceError} GENERATION_UNKNOWN when the database is of another one; WAREHOUSE_UNFINISHED when a reset of it was cut off;
- *   CLICKHOUSE_UNFIT, WAREHOUSE_DAMAGED
+ * Options of a table of the generation that the configuration no longer names. It is inserted all
+ * the same.
+ */
+const unconfigured: TargetTableOptions = { onError: 'stop', history: false }
+
+/**
+ * Creates missing objects. Running it again changes nothing. The connection's current database is
+ * the generation's.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the database belongs to another generation;
+ *   WAREHOUSE_UNFINISHED when a reset of it was cut off; CLICKHOUSE_UNFIT, WAREHOUSE_DAMAGED
  */
 export async function openWarehouse(parts: {
   config: Config
@@ -51,23 +55,30 @@ export async function openWarehouse(parts: {
   generation: Generation
   schemas: SchemaStore
   model: Model | undefined
-  /** Each statement is tried again until it passes; without it, the first failure is thrown. */
+  /** Retries each statement until it passes. Without this option, the first failure is thrown. */
   retries?: Omit<RetryOptions, 'what'>
-  /** What the caller does to the database, and may have been cut off at before. */
+  /**
+   * What the caller does to the database. An earlier attempt of the same may have been interrupted.
+   */
   during?: Being
 }): Promise<Warehouse> {
   const { config, generation, schemas, model, during } = parts
   const database = generationDatabase(config.name, generation.number)
-  const settings = await lookAt(parts.clickhouse)
+  const settings = await settingsFor(parts.clickhouse)
   const outside = connectClickhouse({ ...parts.clickhouse, settings })
   await claimDatabase(outside, config.name, generation, during).finally(() => outside.close())
-  const connected = connectClickhouse({ ...parts.clickhouse, database, settings, queryPrefix: foldQueries(database) })
+  const connected = connectClickhouse({
+    ...parts.clickhouse,
+    database,
+    settings,
+    queryPrefix: insertQueryPrefix(database),
+  })
   const clickhouse = parts.retries === undefined ? connected : withRetries(connected, parts.retries)
-  const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? leftOut
-  const loaded = await loadFoldTables(generation.tables, schemas, optionsOf)
+  const optionsOf = (schema: string, table: string) => tableOptions(config, schema, table) ?? unconfigured
+  const loaded = await loadTargetTables(generation.tables, schemas, optionsOf)
   const tables = new Map(loaded.map(table => [table.topic, table]))
   const objects = await Objects.read(clickhouse)
-  const engine = [...watermarkStatements, lifetimeStatement, uncertainStatement, capturedStatement, ...probeStatements]
+  const engine = [...watermarkStatements, serverRunStatement, uncertainStatement, capturedStatement, ...probeStatements]
   const ofTables = [...tables.values()].map(({ table }) => tableStatements(table))
   await objects.make([engine, ...ofTables], rebuildAdvice)
   await probe(clickhouse)
@@ -83,27 +94,29 @@ export async function openWarehouse(parts: {
   return { clickhouse: connected, publisher, database, tables }
 }
 
-/** @returns settings for every further connection */
-async function lookAt(options: { url: string; user: string; password: string }): Promise<ClickHouseSettings> {
+/** Checks that one server answers. @returns settings for all further connections */
+async function settingsFor(options: { url: string; user: string; password: string }): Promise<ClickHouseSettings> {
   const bare = connectClickhouse(options)
-  const look = async () => {
+  const ask = async () => {
     await requireOneServer(bare)
     return pinnedSettings(bare)
   }
-  return look().finally(() => bare.close())
+  return ask().finally(() => bare.close())
 }
 
 /**
- * Looks whether the stable names are free or ours already, which is better known before a long load than after it.
- * @throws {MillraceError} CONFIG_INVALID when two views would have one name; NAME_TAKEN when something else has it
+ * Checks that each stable name is free or shows a view of this pipeline. Called before a long load,
+ * so that a conflict is reported early.
+ * @throws {MillraceError} CONFIG_INVALID when two views would have one name; NAME_TAKEN when
+ *   something else has it
  */
 export async function checkStableNames(warehouse: Warehouse, model: Model | undefined): Promise<void> {
   await checkNames(warehouse.clickhouse, stableViews(warehouse, model), warehouse.publisher)
 }
 
 /**
- * Points the stable names at this generation: each table under its own schema and name, its history beside it, and what the model
- * publishes.
+ * Points the stable names at this generation: each table under its own schema and name, its
+ * history, and the views that the model publishes.
  * @throws {MillraceError} CONFIG_INVALID, NAME_TAKEN
  */
 export async function publishWarehouse(warehouse: Warehouse, model: Model | undefined): Promise<void> {
@@ -132,7 +145,10 @@ function isSameName(one: PublishedView, other: PublishedView): boolean {
   return one.database === other.database && one.name === other.name
 }
 
-/** What was captured and how, so that a verification needs ClickHouse and the source, and nothing between. */
+/**
+ * The captured tables and their columns. With this table, a verification needs only ClickHouse and
+ * the source.
+ */
 const capturedStatement = `CREATE TABLE IF NOT EXISTS captured (
   topic String, value_schema String COMMENT 'Avro schema of the records, which carries the table in it'
 ) ENGINE = ReplacingMergeTree ORDER BY topic COMMENT 'Tables of this generation'`

@@ -1,5 +1,5 @@
-// consumer/status: what the consumer says about itself at GET /status.
-// The shape that `millrace status` and the demo read.
+// consumer/status: the answer of the consumer to GET /status.
+// `millrace status` and the demo read this shape.
 
 import { tableName } from '../contract/table.ts'
 import type { Failure } from '../runtime/retry.ts'
@@ -8,21 +8,24 @@ import type { FreshnessSummary } from './insert/freshness.ts'
 import type { Uncertainty } from './warehouse/uncertain.ts'
 
 export interface ConsumerStatus {
-  /** 0 until the producer has begun one. */
+  /** Number; 0 until the producer has begun the first generation. */
   readonly generation: number
   readonly database: string
-  /** The newest watermark that is visible; undefined until the initial load has been folded. */
+  /** The newest watermark that is visible; undefined until the initial load is visible. */
   readonly watermark: { readonly lsn: number; readonly commitTimeUs: number } | undefined
   /** The newest watermark known. */
   readonly newest: { readonly lsn: number; readonly commitTimeUs: number } | undefined
   /** Commit → visible in ms over the last minute; undefined when nothing changed. */
   readonly freshness: FreshnessSummary | undefined
-  /** Records folded since the process started, and of these by table, with those set aside. */
+  /**
+   * Records inserted since the process started: all, and by table with the number of dead letters
+   * (`setAside`).
+   */
   readonly changes: number
   readonly tables: Readonly<Record<string, { readonly folded: number; readonly setAside: number }>>
   /** Set while aggregates may differ from the tables. */
   readonly uncertain: Uncertainty | undefined
-  /** Why something is tried again at the moment; undefined when nothing fails. */
+  /** Why millrace retries something at the moment; undefined when nothing fails. */
   readonly lastError: Failure | undefined
 }
 
@@ -46,16 +49,19 @@ export function statusOf({ generation, writer, watermarks }: ConsumerContext): C
     watermark: watermarks.visible,
     newest: watermarks.newest,
     freshness: writer.freshness.summary(),
-    changes: tables.reduce((sum, { folded }) => sum + folded, 0),
+    changes: tables.reduce((sum, { inserted }) => sum + inserted, 0),
     tables: Object.fromEntries(
-      tables.map(({ table, folded, deadLetters }) => [tableName(table), { folded, setAside: deadLetters }]),
+      tables.map(({ table, inserted, deadLetters }) => [tableName(table), { folded: inserted, setAside: deadLetters }]),
     ),
     uncertain: writer.uncertainty,
     lastError: writer.failures.last,
   }
 }
 
-/** Why changes do not become visible at the moment; undefined when they do. A heartbeat of the source is one. */
+/**
+ * Why no change becomes visible at the moment; undefined when changes do. A heartbeat of the source
+ * counts as a change.
+ */
 export function whyNothingFlows({ watermarks }: ConsumerContext, limitMs: number): string | undefined {
   if (watermarks.visible === undefined) return 'nothing of this generation has become visible in ClickHouse yet'
   const idleMs = performance.now() - watermarks.writtenAt

@@ -51,7 +51,7 @@ export async function describeModel(
   const columns = await clickhouse.rows<ColumnRow>(
     'SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() ORDER BY table, position',
   )
-  const captured = new Map(tables.flatMap(table => madeOf(table).map(name => [name, table] as const)))
+  const captured = new Map(tables.flatMap(table => objectNames(table).map(name => [name, table] as const)))
   const steps = new Map<string, Lineage[]>()
   for (const { name, engine, as_select, create_table_query } of objects) {
     if (as_select === '' || captured.has(name)) continue
@@ -59,7 +59,7 @@ export async function describeModel(
     if (!captured.has(target))
       steps.set(target, [...(steps.get(target) ?? []), await readLineage(clickhouse, as_select)])
   }
-  const sources = new Sources(captured, steps)
+  const sources = new ColumnSources(captured, steps)
   const described = objects
     .filter(({ name, engine }) => engine !== 'MaterializedView' && (captured.has(name) || steps.has(name)))
     .map(({ name, engine, comment }): DescribedObject => {
@@ -76,7 +76,7 @@ export async function describeModel(
 }
 
 /** Names of all that the engine makes of a table. */
-function madeOf(table: Table): string[] {
+function objectNames(table: Table): string[] {
   const made = [changelogName, currentName, versionsName, historyName].map(name => name(table))
   return [storageName(table.schema, table.name), ...made]
 }
@@ -88,7 +88,7 @@ function targetOf(statement: string): string {
 }
 
 /** Follows columns back through the model to the source. */
-class Sources {
+class ColumnSources {
   readonly #captured: ReadonlyMap<string, Table>
   readonly #steps: ReadonlyMap<string, readonly Lineage[]>
 
@@ -105,17 +105,17 @@ class Sources {
       return isOwn ? [`${tableName(table)}.${column}`] : []
     }
     const origins = (this.#steps.get(object) ?? []).flatMap(step => step.columns.get(column) ?? [])
-    return [...new Set(origins.flatMap(origin => this.of(bare(origin.table), origin.column)))].sort()
+    return [...new Set(origins.flatMap(origin => this.of(withoutDatabase(origin.table), origin.column)))].sort()
   }
 
   reads(object: string): string[] {
-    const read = (this.#steps.get(object) ?? []).flatMap(step => step.reads.map(bare))
+    const read = (this.#steps.get(object) ?? []).flatMap(step => step.reads.map(withoutDatabase))
     const names = read.map(name => (this.#captured.has(name) ? tableName(this.#captured.get(name)!) : name))
     return [...new Set(names)].filter(name => name !== object).sort()
   }
 }
 
 /** A name of the query tree without its database. */
-function bare(table: string): string {
+function withoutDatabase(table: string): string {
   return table.slice(table.indexOf('.') + 1)
 }

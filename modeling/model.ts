@@ -46,7 +46,7 @@ export function loadModel(directory: string, timeZone: string): Model {
     const manifest = manifestSchema.parse(parse(readFileSync(join(directory, 'model.yaml'), 'utf8')))
     const files = readdirSync(join(directory, 'clickhouse')).filter(file => file.endsWith('.sql'))
     const read = (file: string) => fill(readFileSync(join(directory, 'clickhouse', file), 'utf8'))
-    const statements = files.sort().flatMap(file => splitStatements(read(file)).map(repeatable))
+    const statements = files.sort().flatMap(file => splitStatements(read(file)).map(withIfNotExists))
     return {
       directory,
       requires: manifest.requires,
@@ -102,7 +102,7 @@ function selectOf(view: string, statements: readonly string[]): string {
 }
 
 /** A consumer that was killed while it applied the model applies it again. */
-function repeatable(statement: string): string {
+function withIfNotExists(statement: string): string {
   return statement.replace(/^CREATE (TABLE|MATERIALIZED VIEW|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
 }
 

@@ -17,11 +17,11 @@ export async function reconcile(
   const corrected = new Map<string, number>()
   for (const [table, select] of model.recompute) {
     const difference = differenceSelect(overCurrentState(select), table, await columnsOf(clickhouse, table))
-    const [row] = await clickhouse.rows<{ n: string }>(`SELECT count() AS n FROM (${difference})`, {}, unaliased)
+    const [row] = await clickhouse.rows<{ n: string }>(`SELECT count() AS n FROM (${difference})`, {}, allowUnaliased)
     const count = Number(row?.n ?? 0)
     if (count === 0 || !mayCorrect()) continue
     await clickhouse.command(`INSERT INTO ${quoteName(table)} ${difference}`, {
-      ...unaliased,
+      ...allowUnaliased,
       async_insert: 0,
       insert_deduplicate: 0,
     })
@@ -31,7 +31,7 @@ export async function reconcile(
 }
 
 /** A view names its changelog without an alias; what takes the changelog's place must do without one too. */
-const unaliased = { joined_subquery_requires_alias: 0 } as const
+const allowUnaliased = { joined_subquery_requires_alias: 0 } as const
 
 /** A changelog that holds nothing but one insert of every live row is the current state with a sign. */
 function overCurrentState(select: string): string {

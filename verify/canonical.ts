@@ -4,7 +4,7 @@
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
 import { quoteName as quotePostgres } from '../postgres/client/quote.ts'
-import { asLeft } from './policies.ts'
+import { applyPolicy } from './policies.ts'
 
 /** SQL expressions over one row, in both dialects. */
 export interface RowSql {
@@ -55,7 +55,7 @@ function clickhousePiece(column: Column): string {
 }
 
 function postgresText(column: Column): string {
-  return asLeft(plainPostgresText(column), column)
+  return applyPolicy(plainPostgresText(column), column)
 }
 
 function plainPostgresText(column: Column): string {

@@ -11,7 +11,7 @@ import { readRows } from './reading.ts'
 import type { Total } from './rows.ts'
 import { namesOf } from './sides.ts'
 
-export interface Place {
+export interface ChangelogAtLsn {
   readonly clickhouse: Clickhouse
   readonly table: Table
   /** Everything below it is visible, so all figures below it stand still while changes flow. */
@@ -35,7 +35,7 @@ interface PartitionRow {
  * @param current the rows of the current state as of the same LSN
  * @throws {MillraceError} CLICKHOUSE_*
  */
-export async function checkChangelog(place: Place, current: Total): Promise<string[]> {
+export async function checkChangelog(place: ChangelogAtLsn, current: Total): Promise<string[]> {
   const partitions = await sumPartitions(place)
   const total = (name: 'rows' | 'sum' | 'repeated' | 'truncated') =>
     partitions.reduce((sum, partition) => sum + BigInt(partition[name]), 0n)
@@ -62,7 +62,7 @@ export async function checkChangelog(place: Place, current: Total): Promise<stri
 }
 
 /** A truncate has an image for each row at one offset; any other offset has one image of each sign. */
-function sumPartitions({ clickhouse, table, lsn }: Place): Promise<PartitionRow[]> {
+function sumPartitions({ clickhouse, table, lsn }: ChangelogAtLsn): Promise<PartitionRow[]> {
   const d = unusedName(namesOf(table), 'd')
   const marks = `_sign > 0 OR _op IN ('d', 't')`
   return readRows<PartitionRow>(
@@ -85,7 +85,7 @@ function versionDigest(digest: string, deleted: string): string {
 
 const inOrder = { optimize_aggregation_in_order: 1 } as const
 
-async function repeatedTruncates({ clickhouse, table, lsn }: Place): Promise<bigint> {
+async function repeatedTruncates({ clickhouse, table, lsn }: ChangelogAtLsn): Promise<bigint> {
   const key = table.key.map(quoteName).join(', ')
   const n = unusedName(namesOf(table), 'n')
   const [row] = await readRows<{ repeated: string }>(
@@ -98,7 +98,7 @@ WHERE _op = 't' AND _lsn < ${lsn} GROUP BY _partition, _offset, _sign, ${key} HA
   return BigInt(row?.repeated ?? 0)
 }
 
-async function example({ clickhouse, table, lsn }: Place): Promise<string> {
+async function example({ clickhouse, table, lsn }: ChangelogAtLsn): Promise<string> {
   const [row] = await readRows<{ p: number; o: string }>(
     clickhouse,
     `SELECT _partition AS p, toString(_offset) AS o FROM ${quoteName(changelogName(table))} WHERE _lsn < ${lsn} AND _op != 't'
@@ -110,7 +110,7 @@ GROUP BY _partition, _offset, _sign HAVING count() > 1 ORDER BY _partition, _off
 }
 
 /** Every version that the changelog tells of stands in the table behind `schema.table.history`, and no other. */
-async function checkHistory(place: Place, partitions: readonly PartitionRow[]): Promise<string[]> {
+async function checkHistory(place: ChangelogAtLsn, partitions: readonly PartitionRow[]): Promise<string[]> {
   const { clickhouse, table, lsn } = place
   const [kept] = await readRows(
     clickhouse,
@@ -133,7 +133,7 @@ FROM (SELECT ${versionDigest(clickhouseRow(table).digest, '_deleted')} AS ${d} F
  * The highest LSN that ClickHouse holds anything of. Above where the source's own log ends now, it is of another database cluster, or of a
  * time that was undone by a restore.
  */
-export async function highestLsn({ clickhouse, table }: Omit<Place, 'lsn'>): Promise<number> {
+export async function highestLsn({ clickhouse, table }: Omit<ChangelogAtLsn, 'lsn'>): Promise<number> {
   const [row] = await readRows<{ lsn: string }>(
     clickhouse,
     `SELECT toString(greatest((SELECT max(_lsn) FROM ${quoteName(changelogName(table))}),

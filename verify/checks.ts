@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type Table, tableName } from '../contract/table.ts'
 import type { Model } from '../modeling/model.ts'
 import { MillraceError } from '../runtime/errors.ts'
-import { asLeft } from './policies.ts'
+import { applyPolicy } from './policies.ts'
 
 export interface ReportCheck {
   /** Of the published view and of the file. */
@@ -56,7 +56,7 @@ export function withPolicies(checks: readonly ReportCheck[], tables: readonly Ta
     const columns = captured.get(`${schema}.${table}`)?.columns
     if (columns === undefined) return `${table}.${name}`
     const column = columns.find(each => each.name === name)
-    return column === undefined ? 'NULL' : asLeft(`${table}.${name}`, column)
+    return column === undefined ? 'NULL' : applyPolicy(`${table}.${name}`, column)
   }
   return checks.map(check => ({ ...check, sql: check.sql.replace(/\{(\w+)\.(\w+)\.(\w+)\}/g, fill) }))
 }

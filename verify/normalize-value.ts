@@ -5,9 +5,9 @@ import pg from 'pg'
 
 const { builtins } = pg.types
 
-export type Kind = 'number' | 'float' | 'boolean' | 'time' | 'date' | 'text'
+export type ValueKind = 'number' | 'float' | 'boolean' | 'time' | 'date' | 'text'
 
-const kinds: ReadonlyMap<number, Kind> = new Map<number, Kind>([
+const kinds: ReadonlyMap<number, ValueKind> = new Map<number, ValueKind>([
   [builtins.INT2, 'number'],
   [builtins.INT4, 'number'],
   [builtins.INT8, 'number'],
@@ -30,7 +30,7 @@ const booleans: Readonly<Record<string, string>> = {
 }
 
 /** How values of a Postgres type (its OID) are compared; types that are not listed as their text. */
-export function kindOf(oid: number): Kind {
+export function kindOf(oid: number): ValueKind {
   return kinds.get(oid) ?? 'text'
 }
 
@@ -38,18 +38,18 @@ export function kindOf(oid: number): Kind {
  * Numbers by value, times in UTC without trailing zeros; text in quotes, so that none looks like anything else, NULL included.
  * @param value what Postgres prints in a session of ours, or ClickHouse's JSON with times in the ISO format
  */
-export function spell(kind: Kind, value: unknown): string {
+export function normalize(kind: ValueKind, value: unknown): string {
   if (value === null || value === undefined) return 'NULL'
   const text = String(value)
   switch (kind) {
     case 'number':
-      return spellNumber(text)
+      return normalizeNumber(text)
     case 'float':
       return String(Number(text.replace(/^(-?)inf$/, '$1Infinity')))
     case 'boolean':
       return booleans[text] ?? text
     case 'time':
-      return spellTime(text)
+      return normalizeTime(text)
     case 'date':
       return text
     case 'text':
@@ -58,7 +58,7 @@ export function spell(kind: Kind, value: unknown): string {
 }
 
 /** Exact, at any length: `007.50` is `7.5`, and `-0.00` is `0`. */
-function spellNumber(text: string): string {
+function normalizeNumber(text: string): string {
   const parts = /^(-?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(text)
   if (parts === null || text === '') return text
   const [, sign, whole, fraction] = parts
@@ -67,7 +67,7 @@ function spellNumber(text: string): string {
 }
 
 /** Postgres prints `2025-01-31 10:00:00.5+00`, ClickHouse `2025-01-31T10:00:00.500000Z`. */
-function spellTime(text: string): string {
+function normalizeTime(text: string): string {
   const [, day, time, fraction = ''] = /^(\S+)[ T]([\d:]+)(?:\.(\d*?)0*)?(?:\+00|Z)?$/.exec(text) ?? [undefined, text]
   return time === undefined ? text : `${day}T${time}${fraction && `.${fraction}`}Z`
 }

@@ -12,7 +12,7 @@ const settings = { id: 'millrace.hash_id', inner: 'millrace.hash_inner', outer: 
 const blockBytes = 64
 
 /** SQL of a column's text as it left: unchanged, masked or hashed. */
-export function asLeft(text: string, { policy }: Pick<Column, 'policy'>): string {
+export function applyPolicy(text: string, { policy }: Pick<Column, 'policy'>): string {
   if (policy === 'mask') return masked(text)
   return policy === 'hash' ? hashed(text) : text
 }
@@ -34,7 +34,7 @@ function hashed(text: string): string {
  * Lets the session compute the hashes of a table, if it has any.
  * @throws {MillraceError} HASH_KEY when it was loaded with another key
  */
-export async function giveKey(client: Client, table: Table, key: () => HashKey): Promise<void> {
+export async function setHashKey(client: Client, table: Table, key: () => HashKey): Promise<void> {
   if (table.hashKey === undefined) return
   const { id, name, secret } = key()
   if (name !== table.hashKey) throw otherKey(table, name)

@@ -7,7 +7,7 @@ import type { Client } from '../postgres/client/client.ts'
 import { postgresFailure } from '../postgres/client/errors.ts'
 import { quoteString } from '../postgres/client/quote.ts'
 import type { ReportCheck } from './checks.ts'
-import { type Kind, kindOf, spell } from './normalize-value.ts'
+import { kindOf, normalize, type ValueKind } from './normalize-value.ts'
 import { readRows } from './reading.ts'
 
 export interface DifferingRow {
@@ -18,7 +18,7 @@ export interface DifferingRow {
   readonly columns?: Readonly<Record<string, readonly [postgres: string, clickhouse: string]>>
 }
 
-export interface Look {
+export interface ReportReading {
   /** Rows that Postgres computes. */
   readonly rows: number
   /** By the text of the key. */
@@ -44,7 +44,7 @@ export async function compareReport(parts: {
   postgres: Client
   clickhouse: Clickhouse
   check: ReportCheck
-}): Promise<Look> {
+}): Promise<ReportReading> {
   const { postgres, clickhouse, check } = parts
   const shown = await readRows<Row>(
     clickhouse,
@@ -77,7 +77,7 @@ async function selectText(postgres: Client, text: string, view: string): Promise
 
 interface Spelling {
   readonly key: readonly string[]
-  readonly kinds: ReadonlyMap<string, Kind>
+  readonly kinds: ReadonlyMap<string, ValueKind>
 }
 
 function differingRows(expected: Side, actual: Side, spelling: Spelling): Map<string, DifferingRow> {
@@ -99,7 +99,7 @@ type ByKey = ReadonlyMap<string, readonly Spelled[]>
 
 function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }: Spelling): ByKey {
   const spelled = new Map<string, Spelled[]>()
-  const spellOf = (row: Row, name: string) => spell(kinds.get(name) ?? 'text', row[name])
+  const spellOf = (row: Row, name: string) => normalize(kinds.get(name) ?? 'text', row[name])
   for (const row of rows) {
     const own = key.map(name => spellOf(row, name)).join(', ')
     const values = columns.map(name => (name in row ? spellOf(row, name) : 'no such column'))

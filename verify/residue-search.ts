@@ -13,7 +13,7 @@ import { readRange } from '../kafka/consumer/read-range.ts'
 import type { RecordSet } from '../kafka/protocol/record-batch.ts'
 
 /** Something to look for, and how to name it without repeating it. */
-export interface Needle {
+export interface SearchText {
   readonly label: string
   readonly text: string
 }
@@ -24,35 +24,35 @@ export interface OwnRow {
   readonly table: string
   /** Column → text. */
   readonly key: Readonly<Record<string, string>>
-  readonly columns: Readonly<Record<string, Needle>>
+  readonly columns: Readonly<Record<string, SearchText>>
 }
 
-export interface Find {
+export interface SearchMatch {
   /** Topic or table. */
   readonly place: string
   readonly label: string
   readonly count: number
 }
 
-export interface Search {
+export interface SearchResult {
   /** Topics or tables. */
   readonly places: number
   /** Records or rows. */
   readonly looked: number
-  readonly finds: readonly Find[]
+  readonly finds: readonly SearchMatch[]
 }
 
 /** Keys and values of all records of all topics that start so, up to where they end now. @throws {MillraceError}; the signal's reason */
 export async function searchTopics(
   { kafka, fetcher, signal }: { kafka: KafkaConnection; fetcher: Fetcher; signal: AbortSignal },
   prefix: string,
-  needles: readonly Needle[],
-): Promise<Search> {
+  needles: readonly SearchText[],
+): Promise<SearchResult> {
   const forms = needles.flatMap(({ label, text }) =>
     [...new Set([text, JSON.stringify(text).slice(1, -1)])].map(form => ({ label, bytes: Buffer.from(form) })),
   )
   const topics = await listTopics(kafka, prefix)
-  const finds = new Map<string, Find>()
+  const finds = new Map<string, SearchMatch>()
   let looked = 0
   for (const topic of topics) {
     const [ranges] = await fetcher.ranges([topic], signal)
@@ -67,7 +67,7 @@ export async function searchTopics(
   return { places: topics.length, looked, finds: [...finds.values()] }
 }
 
-function count(finds: Map<string, Find>, place: string, label: string): void {
+function count(finds: Map<string, SearchMatch>, place: string, label: string): void {
   const id = `${place}\n${label}`
   finds.set(id, { place, label, count: (finds.get(id)?.count ?? 0) + 1 })
 }
@@ -100,9 +100,9 @@ function heldRecord(value: Buffer): { key?: string | null; value?: string | null
 export async function searchDatabases(
   clickhouse: Clickhouse,
   databases: readonly string[],
-  { needles, ownRows }: { needles: readonly Needle[]; ownRows: readonly OwnRow[] },
-): Promise<Search> {
-  const finds: Find[] = []
+  { needles, ownRows }: { needles: readonly SearchText[]; ownRows: readonly OwnRow[] },
+): Promise<SearchResult> {
+  const finds: SearchMatch[] = []
   let places = 0
   let looked = 0
   for (const database of databases) {
@@ -158,8 +158,8 @@ const unlogged = { log_queries: 0 } as const
 
 async function searchTable(
   { clickhouse, search, database, table, columns }: TablePlace,
-  needles: readonly Needle[],
-): Promise<{ rows: number; finds: Find[] }> {
+  needles: readonly SearchText[],
+): Promise<{ rows: number; finds: SearchMatch[] }> {
   const texts = [...columns]
     .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
     .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
@@ -187,9 +187,9 @@ function compare(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
-async function searchOwnRows(place: TablePlace, ownRows: readonly OwnRow[]): Promise<Find[]> {
+async function searchOwnRows(place: TablePlace, ownRows: readonly OwnRow[]): Promise<SearchMatch[]> {
   const { clickhouse, search, database, table, columns } = place
-  const finds: Find[] = []
+  const finds: SearchMatch[] = []
   for (const { schema, table: name, key, columns: own } of ownRows) {
     if (!table.startsWith(`${storageName(schema, name)}.`) || !Object.keys(key).every(column => columns.has(column)))
       continue

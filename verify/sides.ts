@@ -1,11 +1,11 @@
 // verify/sides: one table in either database, as sums over ranges of keys and as single keys.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { quoteString, unusedName } from '../clickhouse/quote.ts'
+import { changelogName, currentName } from '../clickhouse/ddl.ts'
+import { quoteName, quoteString, unusedName } from '../clickhouse/quote.ts'
 import type { Table } from '../contract/table.ts'
 import { type Client, query } from '../postgres/client/client.ts'
 import { quoteTable } from '../postgres/client/quote.ts'
-import { asOfSelect } from './asof.ts'
 import { clickhouseRow, keyRange, postgresRow } from './canonical.ts'
 import { readRows } from './reading.ts'
 
@@ -76,4 +76,22 @@ export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number
     ranges: (digits, within) => select(keyRange.clickhouse(k, digits), within),
     keys: within => select(k, within),
   }
+}
+
+/**
+ * A SELECT of all captured columns. Keys untouched since the LSN come from the current state, which is thereby checked; the few others
+ * from their last image before it in the changelog.
+ */
+function asOfSelect(table: Table, lsn: number): string {
+  const own = table.columns.map(column => quoteName(column.name)).join(', ')
+  const key = table.key.map(quoteName).join(', ')
+  const log = quoteName(changelogName(table))
+  return `SELECT ${own} FROM ${quoteName(currentName(table))} FINAL
+WHERE _version < bitShiftLeft(toUInt128(${lsn}), 64)
+UNION ALL
+SELECT ${own} FROM (
+  SELECT ${own}, _sign FROM ${log}
+  WHERE _lsn < ${lsn} AND (${key}) IN (SELECT ${key} FROM ${log} WHERE _lsn >= ${lsn})
+  ORDER BY _version DESC, _sign DESC LIMIT 1 BY ${key}
+) WHERE _sign = 1`
 }

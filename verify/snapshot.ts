@@ -21,7 +21,7 @@ export interface SourceSnapshot {
   close(): Promise<void>
 }
 
-export interface Waiting {
+export interface SnapshotOptions {
   readonly log: Log
   readonly signal: AbortSignal
   /** How long the transactions of others may take to end; default a minute. */
@@ -34,7 +34,7 @@ export interface Waiting {
  * @see https://www.postgresql.org/docs/current/protocol-replication.html (CREATE_REPLICATION_SLOT, SNAPSHOT 'export')
  * @throws {MillraceError} POSTGRES_*; TIMED_OUT while another transaction stays open; the signal's reason
  */
-export async function openSnapshot(url: string, waiting: Waiting): Promise<SourceSnapshot> {
+export async function openSnapshot(url: string, waiting: SnapshotOptions): Promise<SourceSnapshot> {
   const slot = await createTemporarySlot(url, waiting)
   try {
     const client = await connect(url, { signal: waiting.signal })
@@ -53,7 +53,7 @@ const firstPauseMs = 2_000
 
 async function createTemporarySlot(
   url: string,
-  { log, signal, limitMs = defaultLimitMs }: Waiting,
+  { log, signal, limitMs = defaultLimitMs }: SnapshotOptions,
 ): Promise<ExportedSnapshot> {
   const name = `millrace_verify_${randomBytes(6).toString('hex')}`
   const late = AbortSignal.timeout(limitMs)

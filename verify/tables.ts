@@ -6,7 +6,7 @@ import type { Client } from '../postgres/client/client.ts'
 import { walInsertLsn } from '../postgres/replication/history.ts'
 import type { Config } from '../runtime/config/config.ts'
 import { attempt, type Failure, isFailure } from './attempt.ts'
-import { checkChangelog, fromTheFuture, highestLsn, type Place } from './changelog.ts'
+import { type ChangelogAtLsn, checkChangelog, fromTheFuture, highestLsn } from './changelog.ts'
 import { type ComparedRows, compareRows, type RowComparison, total } from './rows.ts'
 import { clickhouseSide, countRows, emptySide, postgresSide, type Side } from './sides.ts'
 import type { SourceSnapshot } from './snapshot.ts'
@@ -25,7 +25,7 @@ export interface TableComparison extends RowComparison {
   readonly failures: readonly Failure[]
 }
 
-interface Moment {
+interface CompareOptions {
   readonly warehouse: OpenedWarehouse
   readonly snapshot: SourceSnapshot
   readonly source: Source
@@ -41,7 +41,7 @@ interface Moment {
  * @throws {MillraceError} *_UNREACHABLE; the signal's reason
  */
 export async function compareTables(
-  moment: Omit<Moment, 'source'>,
+  moment: Omit<CompareOptions, 'source'>,
 ): Promise<{ tables: Record<string, TableComparison>; uncaptured: readonly string[] }> {
   const captured = moment.warehouse.tables
   const source = await readSource(moment.snapshot.client, moment.config, captured)
@@ -50,15 +50,15 @@ export async function compareTables(
   return { tables, uncaptured: source.uncaptured }
 }
 
-async function compareTable(moment: Moment, table: Table): Promise<TableComparison> {
-  const first = await lookAt(moment, table)
+async function compareTable(moment: CompareOptions, table: Table): Promise<TableComparison> {
+  const first = await compareOnce(moment, table)
   // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
-  return first.state === 'different' ? lookAt(moment, table) : first
+  return first.state === 'different' ? compareOnce(moment, table) : first
 }
 
 const nothingCompared: RowComparison = { postgres: 0, clickhouse: 0, differing: 0, exact: false, keys: [] }
 
-async function lookAt(moment: Moment, captured: Table): Promise<TableComparison> {
+async function compareOnce(moment: CompareOptions, captured: Table): Promise<TableComparison> {
   const { snapshot, source, config, misnamed, signal } = moment
   const { clickhouse, objects } = moment.warehouse
   const { client, lsn } = snapshot
@@ -97,7 +97,7 @@ async function countSides(client: Client, table: Table, right: Side): Promise<Co
   return { comparison: { ...nothingCompared, postgres, clickhouse: clickhouse.rows }, clickhouse }
 }
 
-async function checkEnd(client: Client, place: Place): Promise<string[]> {
+async function checkEnd(client: Client, place: ChangelogAtLsn): Promise<string[]> {
   const highest = await highestLsn(place)
   return fromTheFuture(highest, await walInsertLsn(client))
 }

@@ -8,9 +8,8 @@ import { loadHashKey } from '../runtime/config/hash-key.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { loadChecks, type ReportCheck, uncheckedViews, withPolicies } from './checks.ts'
-import { compareReports } from './looks.ts'
-import { giveKey } from './policies.ts'
-import type { ReportComparison } from './report-verdict.ts'
+import { compareReports, type ReportComparison } from './compare-reports.ts'
+import { setHashKey } from './policies.ts'
 import { openSnapshot, type SourceSnapshot } from './snapshot.ts'
 import { checkStableNames } from './stable-names.ts'
 import { compareTables, type TableComparison } from './tables.ts'
@@ -118,7 +117,7 @@ async function withSnapshot<Result>(
   const snapshot = await openSnapshot(services.postgres, { log, signal })
   try {
     for (const table of warehouse.tables) {
-      await giveKey(snapshot.client, table, () => loadHashKey(config, { make: false }))
+      await setHashKey(snapshot.client, table, () => loadHashKey(config, { make: false }))
     }
     await untilVisible(warehouse, snapshot.lsn, { log, signal })
     return await work(snapshot)

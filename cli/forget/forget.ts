@@ -10,7 +10,7 @@ import { loadHashKey } from '../../runtime/config/hash-key.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { carryOut } from '../../runtime/steps.ts'
-import { type Find, type Search, searchDatabases, searchTopics } from '../../verify/residue-search.ts'
+import { type SearchMatch, type SearchResult, searchDatabases, searchTopics } from '../../verify/residue-search.ts'
 import { sameConfiguration } from '../child-process.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
 import { knownGenerations, openConnections, type PipelineConnections } from '../connections.ts'
@@ -34,9 +34,9 @@ export interface Proof {
   /** What was looked for, by name; the values themselves are not repeated. */
   readonly sought: readonly string[]
   readonly tooShort: readonly string[]
-  readonly topics: Omit<Search, 'finds'>
-  readonly tables: Omit<Search, 'finds'>
-  readonly finds: readonly Find[]
+  readonly topics: Omit<SearchResult, 'finds'>
+  readonly tables: Omit<SearchResult, 'finds'>
+  readonly finds: readonly SearchMatch[]
 }
 
 export function forgetCommand(program: Command): void {

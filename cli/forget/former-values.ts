@@ -3,12 +3,12 @@
 import { type Column, type Table, tableName } from '../../contract/table.ts'
 import { hashOf, maskOf } from '../../producer/capture/column-policy.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
-import type { Needle, OwnRow } from '../../verify/residue-search.ts'
+import type { OwnRow, SearchText } from '../../verify/residue-search.ts'
 import type { FormerRow } from './erase-person.ts'
 
 export interface Forms {
   /** Must be nowhere. */
-  readonly needles: readonly Needle[]
+  readonly needles: readonly SearchText[]
   /** Masks and values that leave as they are belong to many people, so they must only be gone from the person's own rows. */
   readonly ownRows: readonly OwnRow[]
   /** Values that are too short to be told from chance, by name. */
@@ -28,7 +28,7 @@ interface FormerValue {
 
 /** @param hashKey asked for when a column is hashed */
 export function formsOf(rows: readonly FormerRow[], tables: readonly Table[], hashKey: () => HashKey): Forms {
-  const needles: Needle[] = []
+  const needles: SearchText[] = []
   const ownRows: OwnRow[] = []
   const tooShort: string[] = []
   for (const [index, row] of rows.entries()) {
@@ -65,7 +65,7 @@ function ownRow(table: Table, values: readonly FormerValue[]): OwnRow | undefine
     table.key.flatMap(name => values.filter(({ column }) => column?.name === name).map(({ text }) => [name, text])),
   )
   if (Object.keys(key).length < table.key.length) return undefined
-  const columns = values.flatMap(({ label, text, column }): [string, Needle][] => {
+  const columns = values.flatMap(({ label, text, column }): [string, SearchText][] => {
     if (column === undefined || column.encoding !== 'string' || table.key.includes(column.name)) return []
     if (column.policy === 'mask')
       return [[column.name, { label: `${label}, masked`, text: maskOf(Buffer.from(text)).toString() }]]

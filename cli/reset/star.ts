@@ -6,7 +6,7 @@ import { findDatabases, markDatabase } from '../../clickhouse/generation-databas
 import { quoteName } from '../../clickhouse/quote.ts'
 import { openWarehouse, publishWarehouse } from '../../consumer/setup.ts'
 import { forgetObjects } from '../../consumer/warehouse/objects.ts'
-import { endLifetime } from '../../consumer/warehouse/server-run.ts'
+import { forgetServerRun } from '../../consumer/warehouse/server-run.ts'
 import { engineTables } from '../../consumer/warehouse/watermark.ts'
 import { consumerGroup, type Generation } from '../../contract/generation.ts'
 import { newestGeneration } from '../../kafka/generations-topic.ts'
@@ -47,7 +47,7 @@ export async function* rebuildStar(connections: PipelineConnections): Steps {
     const database = { name, owner: { pipeline: config.name, ...generation } }
     await markDatabase(clickhouse, database, 'rebuilt')
     yield `database ${name} is marked as being rebuilt`
-    await endLifetime(bare.clickhouse)
+    await forgetServerRun(bare.clickhouse)
     await forgetObjects(bare.clickhouse, name => isOfTable(name, own))
     for (const { name, engine } of objects) {
       const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'

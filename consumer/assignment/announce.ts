@@ -1,13 +1,15 @@
-// consumer/assignment/announce: what is done and what comes next, committed before it is begun.
+// consumer/assignment/announce: commits the progress of the partitions, and the batches that are
+// inserted next.
 
 import type { OffsetCommit } from '../../kafka/group/coordinator.ts'
 import { type Batch, mostPartitions } from '../records/batch.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { type AssignmentState, type ConsumerContext, commitOf, type Owned } from './assignment.ts'
+import { partitionKey } from '../records/slice.ts'
+import { type AssignmentState, type ConsumerContext, commitOf, type OwnedPartition } from './assignment.ts'
 
 /**
- * For each partition of the batches where it starts and how far it will go, and for every other how far it is, if that is news. A commit is
- * atomic and takes a limited number of partitions; those of a batch stand in the same one.
+ * Commits for each partition of the batches its progress and the intent to insert up to an offset,
+ * and for each other partition its progress, if that is not committed yet. A commit is atomic and
+ * takes a limited number of partitions. All partitions of a batch are in the same commit.
  */
 export async function announce(
   { membership }: Pick<ConsumerContext, 'membership'>,
@@ -17,19 +19,19 @@ export async function announce(
 ): Promise<void> {
   const intents = batches.map(batch => intentsOf(assigned, batch))
   const announced = new Set(intents.flat().map(({ owned }) => owned))
-  const news = [...assigned.owned.values()].filter(owned => owned.isNews && !announced.has(owned))
-  const done = news.map(owned => [{ owned, commit: commitOf(owned.progress, assigned.assignment) }])
+  const uncommitted = [...assigned.owned.values()].filter(owned => owned.isUncommitted && !announced.has(owned))
+  const done = uncommitted.map(owned => [{ owned, commit: commitOf(owned.progress, assigned.assignment) }])
   for (const part of packed([...intents, ...done])) {
     await membership.commit(
       part.map(({ commit }) => commit),
       signal,
     )
-    for (const { owned } of part) owned.isNews = false
+    for (const { owned } of part) owned.isUncommitted = false
   }
 }
 
 interface Pending {
-  readonly owned: Owned
+  readonly owned: OwnedPartition
   readonly commit: OffsetCommit
 }
 

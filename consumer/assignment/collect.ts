@@ -1,20 +1,23 @@
-// consumer/assignment/collect: the records of a turn.
+// consumer/assignment/collect: fetches the records of one turn of the loop and cuts them into
+// slices.
 
 import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { firstSlice, type Slice } from '../records/slice.ts'
+import { firstSlice, partitionKey, type Slice } from '../records/slice.ts'
 import type { AssignmentState, ConsumerContext } from './assignment.ts'
 import type { GroupInserts } from './group-inserts.ts'
 
-/** Bytes per fetch: bounds the memory of a batch, as this one is held while the next is being fetched. */
+/** Bytes per fetch. They bound memory: one batch is inserted while the next one is fetched. */
 const limits = { minBytes: 1, maxBytes: 12 * 1024 * 1024 }
 const busyWaitMs = 100
-/** Records end the wait. A broker looks at every partition at its beginning and at its end, so that short waits keep it busy. */
+/**
+ * A new record ends the wait. A broker checks every partition when a wait begins and when it ends,
+ * so short waits cost the broker CPU time.
+ */
 const idleWaitMs = 500
 const partitionBytes = 3 * 1024 * 1024
 const watermarkBytes = 64 * 1024
 
-/** What follows in the partitions whose groups are not late. */
+/** Fetches the next records of the partitions whose groups are not late. */
 export async function fetchNext(
   context: ConsumerContext,
   assigned: AssignmentState,
@@ -31,16 +34,24 @@ export async function fetchNext(
   }
   const maxWaitMs = isIdle(context, assigned, inserts) ? idleWaitMs : busyWaitMs
   const fetched = await fetcher.fetch(positions, { ...limits, maxWaitMs }, signal)
-  // Of thousands of partitions, few have any news.
+  // Of thousands of partitions, few have new records.
   return fetched.filter(({ records, fromOffset }) => records.nextOffset > fromOffset)
 }
 
-/** Whether a turn without records would do nothing: no commit, no watermark, and no group that has waited for its batches to end. */
+/**
+ * Whether a turn without records would do nothing: no commit, no watermark, and no batch of a group
+ * in progress.
+ */
 function isIdle({ watermarks }: ConsumerContext, { owned }: AssignmentState, inserts: GroupInserts): boolean {
-  return watermarks.pending === 0 && !inserts.isAnyBusy && ![...owned.values()].some(({ isNews }) => isNews)
+  return (
+    watermarks.pending === 0 && !inserts.isAnyBusy && ![...owned.values()].some(({ isUncommitted }) => isUncommitted)
+  )
 }
 
-/** The slices of this turn; watermarks go to their follower. What was fetched ahead of a group that is still busy is fetched again later. */
+/**
+ * The slices of this turn. Watermarks go to their follower. Records of a group that is still busy
+ * are dropped here, and fetched again later.
+ */
 export function collect(
   context: ConsumerContext,
   assigned: AssignmentState,
@@ -57,11 +68,11 @@ export function collect(
     const table = context.writer.tables.get(part.topic)!
     if (inserts.isBusy(table.group)) continue
     const owned = assigned.owned.get(partitionKey(part.topic, part.partition))!
-    const slice = firstSlice(part, table, owned.reached)
+    const slice = firstSlice(part, table, owned.lastPosition)
     reportRepeated(context, part, slice?.from ?? part.records.count)
     if (slice !== undefined) slices.push(slice)
     else {
-      // Offsets without records, such as the marker of somebody's transaction, hold nothing to fold.
+      // Some offsets have no record, such as the markers of another program's transaction.
       owned.fetchFrom = Math.max(owned.fetchFrom, part.records.nextOffset)
       owned.progress = { ...owned.progress, offset: owned.fetchFrom }
     }
@@ -69,7 +80,10 @@ export function collect(
   return slices
 }
 
-/** What somebody else writes into the topic of watermarks harms nobody; in a table's topic its policy decides. */
+/**
+ * Foreign records in the topic of watermarks do no harm. In a table's topic, the table's `onError`
+ * decides.
+ */
 function reportForeign({ writer }: ConsumerContext, { topic, fromOffset }: FetchedPartition, records: number): void {
   if (records === 0) return
   writer.log.warn('somebody else writes to a topic of this pipeline', { topic, partition: 0, fromOffset, records })

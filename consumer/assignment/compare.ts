@@ -1,36 +1,36 @@
-// consumer/assignment/compare: committed offsets against what the changelogs hold, which is what counts.
-// Runs at each takeover, before anything is folded.
+// consumer/assignment/compare: compares committed offsets with the changelogs in ClickHouse. The
+// changelogs decide.
+// Runs at each new assignment, before any insert.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { currentName } from '../../clickhouse/ddl.ts'
 import { quoteName } from '../../clickhouse/quote.ts'
 import { readRange } from '../../kafka/consumer/read-range.ts'
 import { type BatchWriter, learnSchemas } from '../insert/apply.ts'
-import { type Gap, type LastRow, readGaps, readLast, readTails, type Tail } from '../insert/changelog.ts'
-import { insertSlices, setAsideRefused } from '../insert/insert.ts'
+import { type Gap, type HeldRecords, type LastRow, readGaps, readHeldRecords, readLast } from '../insert/changelog.ts'
+import { insertSlices, refuseUnstorable } from '../insert/insert.ts'
 import { restoreDerived, restoreTombstones } from '../insert/recover.ts'
 import { requireNothingBefore } from '../insert/truncate.ts'
 import type { Progress } from '../records/insert-intent.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { countRecords, ownRuns, type Slice, slicesBelow } from '../records/slice.ts'
+import { countRecords, ownRuns, partitionKey, type Slice, slicesBelow } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 import { markUncertain } from '../warehouse/uncertain.ts'
 import type { ConsumerContext, PartitionProgress } from './assignment.ts'
 import { confirmRecords } from './confirm.ts'
 
-/** Where a partition stands by its changelog. */
-export interface Compared {
+/** The progress of a partition according to its changelog. */
+export interface ComparedPartition {
   readonly progress: PartitionProgress
   /** The last record in the changelog. */
   readonly last: LastRow | undefined
-  /** How that differs from what was committed; undefined when it does not. */
-  readonly odd: string | undefined
-  /** Aggregates may differ from the tables for it. */
+  /** How the changelog differs from the committed offset; undefined when it does not. */
+  readonly mismatch: string | undefined
+  /** Aggregates may differ from the tables because of the mismatch. */
   readonly isUncertain: boolean
 }
 
-interface Occasion {
-  /** The present run of ClickHouse. */
+interface CompareOptions {
+  /** The present run of the ClickHouse server. */
   readonly server: string
   readonly signal: AbortSignal
 }
@@ -38,100 +38,117 @@ interface Occasion {
 interface Found {
   readonly progress: Progress
   readonly table: TargetTable
-  readonly tail: Tail | undefined
+  readonly held: HeldRecords | undefined
   readonly last: LastRow | undefined
 }
 
 /**
- * Where each of the partitions, in which no batch is open, is to go on. Offsets that were deleted or moved, in Kafka or by hand, make no
- * difference: the changelog tells. What it has lost of its last minute, with the power of its host, is inserted again, and what it has lost
- * of its end, as an older copy of it has, is folded again.
- * @throws {MillraceError} OFFSETS_MISSING when a topic does not hold what was folded, or no longer what must be folded again;
- *   WAREHOUSE_DAMAGED for what cannot be made good
+ * Finds where each partition continues. No batch of the partitions may be open. The changelog
+ * decides, so an offset that was deleted or moved, in Kafka or by hand, does not matter. The
+ * consumer inserts rows again that ClickHouse lost when its host lost power, which are at most a
+ * minute old. An older copy of a changelog lacks its newest rows, so the consumer continues at the
+ * end of that copy.
+ * @throws {MillraceError} OFFSETS_MISSING when a topic lacks records that ClickHouse holds, or
+ *   records that must be inserted again; WAREHOUSE_DAMAGED for a loss that cannot be repaired
  */
 export async function compareOffsets(
   context: ConsumerContext,
   progress: readonly Progress[],
-  occasion: Occasion,
-): Promise<Compared[]> {
+  occasion: CompareOptions,
+): Promise<ComparedPartition[]> {
   const { clickhouse } = context.writer.inserter
   const places = progress.map(each => {
     const { topic, partition } = each
-    return { table: context.writer.tables.get(topic)!, partition, from: firstToLookAt(each) }
+    return { table: context.writer.tables.get(topic)!, partition, from: firstToCompare(each) }
   })
-  const tails = await readTails(clickhouse, places)
+  const heldRecords = await readHeldRecords(clickhouse, places)
   const found: Found[] = []
   for (const [index, each] of progress.entries()) {
     const { table, partition, from } = places[index]!
-    const tail = tails.get(partitionKey(each.topic, partition))
-    const last = tail?.last ?? (from === 0 ? undefined : await readLast(clickhouse, table.table, { partition }))
-    found.push({ progress: each, table, tail, last })
+    const held = heldRecords.get(partitionKey(each.topic, partition))
+    const last = held?.last ?? (from === 0 ? undefined : await readLast(clickhouse, table.table, { partition }))
+    found.push({ progress: each, table, held, last })
   }
-  const folded = found.flatMap(({ progress: { topic, partition }, last }) => (last ? [{ topic, partition, last }] : []))
-  await confirmRecords(context.reader, folded, occasion.signal)
-  const standings: Compared[] = []
+  const inserted = found.flatMap(({ progress: { topic, partition }, last }) =>
+    last ? [{ topic, partition, last }] : [],
+  )
+  await confirmRecords(context.reader, inserted, occasion.signal)
+  const compared: ComparedPartition[] = []
   for (const each of found)
-    standings.push(isAsCommitted(each) ? asCommitted(each) : await lookInto(context, each, occasion))
-  return standings
+    compared.push(isAsCommitted(each) ? asCommitted(each) : await repair(context, each, occasion))
+  return compared
 }
 
-/** Everything below was there a minute before the commit; of what nobody has committed for us nothing is known. */
-function firstToLookAt({ assignment, floor, last }: Progress): number {
-  return assignment === -1 ? 0 : Math.max(0, Math.min(floor, last))
+/**
+ * Rows below this offset were in ClickHouse for a minute before the commit, so they are on its
+ * disk. Without a commit by millrace nothing is known, and the comparison begins at 0.
+ */
+function firstToCompare({ assignment, floor, lastOffset }: Progress): number {
+  return assignment === -1 ? 0 : Math.max(0, Math.min(floor, lastOffset))
 }
 
-function isAsCommitted({ progress, tail }: Found): boolean {
-  if (progress.assignment === -1) return tail === undefined && progress.offset === 0
-  if (progress.last === -1) return tail === undefined
-  const { offset } = tail?.last ?? { offset: -1 }
-  return offset === progress.last && offset < progress.offset && tail!.held === offset - firstToLookAt(progress) + 1
+function isAsCommitted({ progress, held }: Found): boolean {
+  if (progress.assignment === -1) return held === undefined && progress.offset === 0
+  if (progress.lastOffset === -1) return held === undefined
+  const { offset } = held?.last ?? { offset: -1 }
+  return (
+    offset === progress.lastOffset && offset < progress.offset && held!.count === offset - firstToCompare(progress) + 1
+  )
 }
 
 function asCommitted({
-  progress: { topic, partition, offset, reached, last: lastOffset, floor },
+  progress: { topic, partition, offset, lastPosition, lastOffset, floor },
   last,
-}: Found): Compared {
+}: Found): ComparedPartition {
   return {
-    progress: { topic, partition, offset, reached, last: lastOffset, floor },
+    progress: { topic, partition, offset, lastPosition, lastOffset, floor },
     last,
-    odd: undefined,
+    mismatch: undefined,
     isUncertain: false,
   }
 }
 
-async function lookInto(context: ConsumerContext, found: Found, { server, signal }: Occasion): Promise<Compared> {
+async function repair(
+  context: ConsumerContext,
+  found: Found,
+  { server, signal }: CompareOptions,
+): Promise<ComparedPartition> {
   const { progress, table, last } = found
   const { clickhouse } = context.writer.inserter
   const { topic, partition } = progress
-  const from = firstToLookAt(progress)
+  const from = firstToCompare(progress)
   const to = last?.offset ?? 0
   const gaps = from < to ? await readGaps(clickhouse, table.table, { partition, from, to }) : []
   if (gaps[0] !== undefined) await restoreTombstones(context.writer.inserter, table, { partition, end: gaps[0].end })
   for (const gap of gaps) {
     await fill(context, { topic, partition, table, server, gap }, signal)
   }
-  const isKept = progress.assignment !== -1 && (last?.offset ?? -1) === progress.last && progress.last < progress.offset
+  const isKept =
+    progress.assignment !== -1 && (last?.offset ?? -1) === progress.lastOffset && progress.lastOffset < progress.offset
   if (isKept) return asCommitted(found)
   const applied = await afterLast(clickhouse, found)
   const isUncertain = last !== undefined || (await isInCurrent(clickhouse, table, partition))
-  return { progress: applied, last, odd: describe(found), isUncertain }
+  return { progress: applied, last, mismatch: describe(found), isUncertain }
 }
 
-function describe({ progress: { assignment, last: expected }, last }: Found): string {
-  if (assignment === -1) return 'its offset was deleted, or moved by another program'
+function describe({ progress: { assignment, lastOffset: expected }, last }: Found): string {
+  if (assignment === -1) return 'the offset was deleted, or moved by another program'
   return (last?.offset ?? -1) > expected
     ? 'ClickHouse holds more than was committed'
-    : 'ClickHouse has lost records that were folded'
+    : 'ClickHouse has lost records that were inserted'
 }
 
-/** A TRUNCATE is carried out again, as it may have been cut off: that adds what is missing. */
+/**
+ * A TRUNCATE at the end is applied again, because it may be incomplete. Applying it again adds only
+ * missing rows.
+ */
 async function afterLast(
   clickhouse: Clickhouse,
   { progress: { topic, partition }, table, last }: Found,
 ): Promise<PartitionProgress> {
   const before = last?.isTruncate ? await readLast(clickhouse, table.table, { partition, below: last.offset }) : last
   const offset = last === undefined ? 0 : last.isTruncate ? last.offset : last.offset + 1
-  return { topic, partition, offset, reached: before?.position, last: before?.offset ?? -1, floor: offset }
+  return { topic, partition, offset, lastPosition: before?.position, lastOffset: before?.offset ?? -1, floor: offset }
 }
 
 async function isInCurrent(clickhouse: Clickhouse, { table }: TargetTable, partition: number): Promise<boolean> {
@@ -141,7 +158,7 @@ async function isInCurrent(clickhouse: Clickhouse, { table }: TargetTable, parti
   return rows.length > 0
 }
 
-interface Filling {
+interface GapToFill {
   readonly topic: string
   readonly partition: number
   readonly table: TargetTable
@@ -149,8 +166,8 @@ interface Filling {
   readonly gap: Gap
 }
 
-/** Inserts what is in the topic and ought to be in the changelog. */
-async function fill(context: ConsumerContext, filling: Filling, signal: AbortSignal): Promise<void> {
+/** Inserts the records of the topic that the changelog lacks. */
+async function fill(context: ConsumerContext, filling: GapToFill, signal: AbortSignal): Promise<void> {
   const { topic, partition, table, server, gap } = filling
   const { writer, reader } = context
   let { start: fromOffset, before } = gap
@@ -159,7 +176,7 @@ async function fill(context: ConsumerContext, filling: Filling, signal: AbortSig
     fromOffset = records.nextOffset
     await learnSchemas(writer, [fetched], signal)
     for (const slice of slicesBelow(fetched, table.envelope, { end: gap.end, before })) {
-      before = slice.reached
+      before = slice.lastPosition
       if (slice.truncate)
         await requireNothingBefore(writer.inserter.clickhouse, table.table, { partition, offset: slice.end - 1 })
       else await insertAgain(writer, { table, slice, server })
@@ -171,7 +188,7 @@ async function insertAgain(
   writer: BatchWriter,
   { table, slice, server }: { table: TargetTable; slice: Slice; server: string },
 ): Promise<void> {
-  const own = await setAsideRefused(writer.inserter, table, ownRuns(slice))
+  const own = await refuseUnstorable(writer.inserter, table, ownRuns(slice))
   if (own.length === 0) return
   await markUncertain(writer, `ClickHouse had lost records of ${table.topic}`)
   const inserted = await insertSlices(writer.inserter, table, own, server)

@@ -1,4 +1,5 @@
-// consumer/assignment/confirm: whether the topics still hold the records that were folded.
+// consumer/assignment/confirm: checks that the topics still hold the last records that are in
+// ClickHouse.
 
 import { readPosition } from '../../contract/head.ts'
 import { comparePositions, formatLsn } from '../../contract/position.ts'
@@ -6,9 +7,9 @@ import type { FetchedPartition, Fetcher } from '../../kafka/consumer/fetcher.ts'
 import { fetchRange } from '../../kafka/consumer/read-range.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { LastRow } from '../insert/changelog.ts'
-import { partitionKey } from '../records/partition-key.ts'
+import { partitionKey } from '../records/slice.ts'
 
-/** A record that was folded: where it stood, and its position. */
+/** An inserted record: its offset, and its position in the source. */
 export interface Confirmed {
   readonly topic: string
   readonly partition: number
@@ -19,15 +20,15 @@ const limits = { maxWaitMs: 100, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
 const partitionBytes = 512 * 1024
 
 /**
- * Reads each of the records again. Those that have been deleted since, because their time was over, are not looked for.
- * @throws {MillraceError} OFFSETS_MISSING when another record stands there, or none
+ * Reads each of the records again. Records that Kafka's retention has deleted are skipped.
+ * @throws {MillraceError} OFFSETS_MISSING when the offset has another record, or none
  */
 export async function confirmRecords(
   fetcher: Fetcher,
-  folded: readonly Confirmed[],
+  inserted: readonly Confirmed[],
   signal: AbortSignal,
 ): Promise<void> {
-  const left = new Map(folded.map(record => [partitionKey(record.topic, record.partition), record]))
+  const left = new Map(inserted.map(record => [partitionKey(record.topic, record.partition), record]))
   const compare = (fetched: FetchedPartition) => {
     const key = partitionKey(fetched.topic, fetched.partition)
     const record = left.get(key)
@@ -40,7 +41,7 @@ export async function confirmRecords(
       return { topic, partition, offset, maxBytes: partitionBytes }
     })
     if (positions.length > 0) for (const fetched of await fetcher.fetch(positions, limits, signal)) compare(fetched)
-    // The answer has room for a part of them, and a leader may have been away.
+    // One answer may lack records: it has a limit of bytes, and a leader may have been unreachable.
     for (const { topic, partition, last } of [...left.values()]) {
       compare(await fetchRange(fetcher, { topic, partition, start: last.offset, end: last.offset + 1 }, signal))
     }
@@ -50,11 +51,11 @@ export async function confirmRecords(
 function requireSame({ records }: FetchedPartition, { topic, partition, last: { offset, position } }: Confirmed): void {
   const found = records.offsets[0] === offset ? positionOf(records) : undefined
   if (found !== undefined && comparePositions(found, position) === 0) return
-  const other = found === undefined ? 'no record of ours' : `the change ${formatLsn(found.lsn)}/${found.ordinal}`
+  const other = found === undefined ? 'no record of millrace' : `the change ${formatLsn(found.lsn)}/${found.ordinal}`
   throw new MillraceError('OFFSETS_MISSING', {
-    what: `the last record that was folded is the change ${formatLsn(position.lsn)}/${position.ordinal}, and where it stood the topic now holds ${other}`,
+    what: `the last record that was inserted is the change ${formatLsn(position.lsn)}/${position.ordinal}, and at its offset the topic now holds ${other}`,
     where: `topic ${topic}, partition ${partition}, offset ${offset}`,
-    next: 'the topic was made anew, or the brokers have lost records; start a new generation: millrace producer --new-generation',
+    next: 'the topic was deleted and created again, or the brokers have lost records; start a new generation: millrace producer --new-generation',
   })
 }
 
@@ -66,7 +67,7 @@ function positionOf({ buffer, valueStarts, valueEnds }: FetchedPartition['record
   }
 }
 
-/** Tries again without the records that lie before the beginning of their topics, for as long as there are such. */
+/** Repeats the work without the records whose offsets Kafka has deleted. */
 async function withoutDeleted(
   fetcher: Fetcher,
   left: Map<string, Confirmed>,

@@ -1,21 +1,24 @@
-// consumer/assignment/group-inserts: batches that are being inserted, each group's for itself, so that one that is slow or fails holds up no other.
+// consumer/assignment/group-inserts: the running inserts of each group of tables. A slow or failing
+// group delays no other.
 
 import { endsWithin } from '../../runtime/wait.ts'
 import type { Batch } from '../records/batch.ts'
 
-/** Inserts a batch; calls `fallBehind` when that will take a while. */
+/** Inserts a batch. Calls `fallBehind` when the insert has failed and is tried again. */
 export type Work = (batch: Batch, fallBehind: () => void) => Promise<void>
 
 interface GroupInsert {
   readonly ended: Promise<void>
-  /** It has ended, or is late. */
+  /** Resolves when the batches have ended or are late. */
   readonly settled: Promise<void>
-  /** What its records lie in. */
+  /** Memory of the records. */
   readonly buffers: ReadonlySet<ArrayBufferLike>
   isLate: boolean
 }
 
-/** Bytes of records that are being inserted, above which no more are fetched. */
+/**
+ * While the records that are being inserted take more bytes than this, the loop fetches no more.
+ */
 const mostBytes = 48 * 1024 * 1024
 
 export class GroupInserts {
@@ -27,7 +30,10 @@ export class GroupInserts {
     this.#work = work
   }
 
-  /** Of groups that are not busy. The batches of one group are worked on one after the other. */
+  /**
+   * Starts batches of groups that are not busy. The batches of one group are inserted one after the
+   * other.
+   */
   start(batches: readonly Batch[]): void {
     const groups = new Map<string, Batch[]>()
     for (const batch of batches) groups.set(batch.group, [...(groups.get(batch.group) ?? []), batch])
@@ -44,31 +50,34 @@ export class GroupInserts {
     return this.#inserts.has(group)
   }
 
-  /** Whether the group is busy and was not waited for. */
+  /** Whether the group is busy and the loop no longer waits for it. */
   isLate(group: string): boolean {
     return this.#inserts.get(group)?.isLate ?? false
   }
 
-  /** Waits for the batches started last. Those that take longer are late: nothing more of their groups is fetched until they end. */
-  async settle(patienceMs: number): Promise<void> {
+  /**
+   * Waits up to `limitMs` for the batches that were started last. After that time their groups are
+   * late: the loop fetches no records of a late group.
+   */
+  async settle(limitMs: number): Promise<void> {
     const inserts = [...this.#inserts.values()].filter(({ isLate }) => !isLate)
     if (inserts.length === 0) return
-    await endsWithin(Promise.all(inserts.map(({ settled }) => settled)), patienceMs)
+    await endsWithin(Promise.all(inserts.map(({ settled }) => settled)), limitMs)
     for (const insert of inserts) insert.isLate = true
   }
 
-  /** Waits until there is room for more records. */
+  /** Waits until more records may be fetched. */
   async room(): Promise<void> {
     while (this.#inserts.size > 0 && this.#bytes() > mostBytes)
       await Promise.race([...this.#inserts.values()].map(({ ended }) => ended))
   }
 
-  /** Waits for all of them. */
+  /** Waits for all inserts. */
   async end(): Promise<void> {
     await Promise.all([...this.#inserts.values()].map(({ ended }) => ended))
   }
 
-  /** @throws what the first batch that failed for good has failed with */
+  /** @throws the error of the first batch that failed for good */
   check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
   }

@@ -1,13 +1,13 @@
-// consumer/assignment/group-progress: how far the members of the group have come, by their commits.
+// consumer/assignment/group-progress: the committed progress of all members of the group.
 
 import type { Generation } from '../../contract/generation.ts'
 import type { Membership } from '../../kafka/group/group.ts'
 import { type Progress, readMetadata } from '../records/insert-intent.ts'
-import { partitionKey } from '../records/partition-key.ts'
+import { partitionKey } from '../records/slice.ts'
 
-/** Commits are asked for at most so often: they only hold back the watermark, not the data. */
+/** Pause between two requests for commits. Only the watermark waits for them, not the rows. */
 const askEveryMs = 250
-/** So many partitions take their time to be told. */
+/** With many partitions, the pause grows with the size of the answer. */
 const partitionsPerMs = 8
 
 interface Group {
@@ -15,7 +15,7 @@ interface Group {
   readonly membership: Pick<Membership, 'committed'>
 }
 
-/** Of all partitions, owned or not, in the order of the generation. */
+/** The progress of all partitions, owned or not, in the order of the generation's tables. */
 export async function readProgress({ generation, membership }: Group): Promise<Progress[]> {
   const all = generation.tables.flatMap(({ topic, partitions }) =>
     Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
@@ -29,8 +29,8 @@ export async function readProgress({ generation, membership }: Group): Promise<P
   }))
 }
 
-/** The partitions that other members fold. */
-export class Others {
+/** The progress of the partitions that other members own. */
+export class GroupProgress {
   readonly #group: Group
   readonly #partitions: number
   #known: ReadonlyMap<string, number> = new Map()
@@ -43,8 +43,8 @@ export class Others {
   }
 
   /**
-   * First offset that is not done, by partition key. What a member has not committed in this assignment is left out: it may yet find that
-   * ClickHouse holds less.
+   * By partition key, the first offset that is not in ClickHouse yet. A partition without a commit
+   * in this assignment is left out, because its owner may still find that ClickHouse holds less.
    */
   async offsets(assigned: { assignment: number; owned: { size: number } }): Promise<ReadonlyMap<string, number>> {
     const { assignment, owned } = assigned

@@ -1,4 +1,5 @@
-// consumer/insert/apply: one batch into ClickHouse, and again if nobody knows whether it arrived.
+// consumer/insert/apply: inserts one batch into ClickHouse, or completes a batch that may be there
+// in part.
 
 import { readPosition } from '../../contract/head.ts'
 import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
@@ -6,13 +7,12 @@ import type { Model } from '../../modeling/model.ts'
 import type { Log } from '../../runtime/log.ts'
 import { type Failures, retry } from '../../runtime/retry.ts'
 import type { Batch } from '../records/batch.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { countRecords, inOrder, ownRuns, type Slice } from '../records/slice.ts'
+import { countRecords, inOrder, ownRuns, partitionKey, type Slice } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 import type { Uncertainty } from '../warehouse/uncertain.ts'
 import { holdsAny, type LastRow, readLast } from './changelog.ts'
 import type { Freshness } from './freshness.ts'
-import { type Inserter, insertSlices, setAsideForeign } from './insert.ts'
+import { type Inserter, insertSlices, refuseForeign } from './insert.ts'
 import { type RecoveryContext, recoverSlices, waitForRunningInserts } from './recover.ts'
 
 export interface BatchWriter {
@@ -22,11 +22,13 @@ export interface BatchWriter {
   readonly freshness: Freshness
   readonly log: Log
   readonly failures: Failures
-  /** As it stands in ClickHouse, now and then looked up. */
+  /** As ClickHouse holds it, read periodically. */
   uncertainty: Uncertainty | undefined
 }
 
-/** To be called before records are cut into slices, so that their tables know them from others'. */
+/**
+ * Call before records are cut into slices. The tables then recognize their own records by schema.
+ */
 export async function learnSchemas(
   { tables, log, failures }: BatchWriter,
   fetched: readonly FetchedPartition[],
@@ -41,28 +43,32 @@ export async function learnSchemas(
 /** A batch's part of one table. */
 type TableSlices = readonly [TargetTable, readonly Slice[]]
 
-/** By partition key, the last record that has rows in the changelog; nothing for a partition of which none of the batch has. */
+/**
+ * By partition key, the batch's last record that has rows in the changelog. A partition without
+ * such a record has no entry.
+ */
 export type LastRecords = ReadonlyMap<string, LastRecord>
 
 type LastRecord = Pick<LastRow, 'offset' | 'position'>
 
 /**
- * Inserts a batch, table after table: each insert is a signed delta against the state of the group's other tables at that moment, so
- * nothing else may fold the same partitions of the group meanwhile.
+ * Inserts a batch, table after table. Views compute each insert against the current state of the
+ * group's other tables. So nothing else may insert into the same partitions of the group meanwhile.
  */
-export async function foldBatch(writer: BatchWriter, batch: Batch): Promise<LastRecords> {
+export async function applyBatch(writer: BatchWriter, batch: Batch): Promise<LastRecords> {
   const { inserter, freshness } = writer
   const lasts = new Map<string, LastRecord>()
   for (const [table, own] of tablesOf(writer, batch)) {
-    await setAsideForeign(inserter, table, own)
+    await refuseForeign(inserter, table, own)
     const inserted = await insertSlices(inserter, table, own.flatMap(ownRuns))
-    table.folded += countRecords(inserted)
+    table.inserted += countRecords(inserted)
     freshness.observe(inserted)
     for (const slice of inserted) {
-      // A TRUNCATE of an empty partition has none.
+      // A TRUNCATE of an empty partition has no rows.
       const last = slice.truncate ? await readLast(inserter.clickhouse, table.table, below(slice)) : lastOf(slice)
       const key = partitionKey(slice.topic, slice.partition)
-      // The images that remain of records whose others were refused come last, whatever their offsets.
+      // An update of which ClickHouse refused one image is inserted last, with the other image,
+      // whatever its offset.
       if (last !== undefined && last.offset > (lasts.get(key)?.offset ?? -1)) lasts.set(key, last)
     }
   }
@@ -79,8 +85,9 @@ function lastOf({ records: { buffer, offsets, valueStarts, valueEnds }, to }: Sl
 }
 
 /**
- * The same for a batch that may have arrived in part.
- * @returns also whether the aggregates are certain: when they are not, they may miss or double the batch
+ * Completes a batch that may be in ClickHouse in part.
+ * @returns also whether the aggregates are certain; otherwise they may lack the batch or count it
+ *   twice
  */
 export async function recoverBatch(
   writer: BatchWriter,
@@ -91,11 +98,11 @@ export async function recoverBatch(
   await waitForRunningInserts(inserter)
   const tables = tablesOf(writer, batch)
   const isPast = recovery.isPast || (await isBehindAny(inserter, tables))
-  const begin = recovery.sameServer && !isPast ? await lastReached(inserter, tables) : 0
+  const begin = recovery.sameServer && !isPast ? await lastStarted(inserter, tables) : 0
   let certain = true
   const lasts = new Map<string, LastRecord>()
   for (const [place, [table, slices]] of tables.entries()) {
-    await setAsideForeign(inserter, table, slices)
+    await refuseForeign(inserter, table, slices)
     const own = slices.flatMap(ownRuns)
     if (place >= begin) {
       const complete = await recoverSlices(inserter, table, own, { ...recovery, isPast })
@@ -110,7 +117,10 @@ export async function recoverBatch(
   return { certain, lasts }
 }
 
-/** Whether a changelog holds records that come after the batch: these are inserted only when all of it has been. */
+/**
+ * Whether a changelog holds records after the batch. Such records are inserted only after the whole
+ * batch.
+ */
 async function isBehindAny({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<boolean> {
   for (const [{ table }, behind] of tables) {
     if (await holdsAny(clickhouse, table, { slices: [], behind })) return true
@@ -119,10 +129,11 @@ async function isBehindAny({ clickhouse }: Inserter, tables: readonly TableSlice
 }
 
 /**
- * Place of the last table of a group that any of the batch has reached; 0 when none has. The tables before it were inserted whole, or it
- * would not have been begun; to send them again would fold them against the state that this batch has made since.
+ * Place of the last table of the group that holds a row of the batch; 0 when none does. The tables
+ * before it were inserted as a whole. Sending them again would compute their views against a state
+ * that already contains the batch.
  */
-async function lastReached({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<number> {
+async function lastStarted({ clickhouse }: Inserter, tables: readonly TableSlices[]): Promise<number> {
   for (let place = tables.length - 1; place > 0; place--) {
     const [{ table }, slices] = tables[place]!
     if (await holdsAny(clickhouse, table, { slices })) return place
@@ -130,7 +141,10 @@ async function lastReached({ clickhouse }: Inserter, tables: readonly TableSlice
   return 0
 }
 
-/** The order of a group's tables is always the same, so that whoever completes a batch goes the way of the first attempt. */
+/**
+ * The order of a group's tables never changes, so a completed batch is inserted in the order of its
+ * first attempt.
+ */
 function tablesOf({ tables }: BatchWriter, { slices }: Batch): TableSlices[] {
   const byTable = new Map<TargetTable, Slice[]>()
   for (const slice of slices) {

@@ -1,13 +1,12 @@
 // consumer/insert/changelog: which offsets the changelogs in ClickHouse hold.
-// Reads only; the primary key makes every question cheap.
+// Only reads. Every query uses the primary key.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName } from '../../clickhouse/ddl.ts'
 import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import type { Position } from '../../contract/position.ts'
 import type { Table } from '../../contract/table.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import type { Slice } from '../records/slice.ts'
+import { partitionKey, type Slice } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 
 /** The last record that a changelog holds of a partition. */
@@ -17,10 +16,10 @@ export interface LastRow {
   readonly isTruncate: boolean
 }
 
-/** What a changelog holds of a partition from an offset on. */
-export interface Tail {
+/** The records of a partition that a changelog holds from an offset on. */
+export interface HeldRecords {
   /** Number of offsets. */
-  readonly held: number
+  readonly count: number
   readonly last: LastRow
 }
 
@@ -31,16 +30,16 @@ export interface Gap {
   readonly before: Position | undefined
 }
 
-interface Place {
+interface ReadFrom {
   readonly table: TargetTable
   readonly partition: number
   readonly from: number
 }
 
-/** Statements stay well below `max_query_size`, which is 256 KB by default. */
+/** Characters per statement, well below `max_query_size`, which is 256 KB by default. */
 const mostText = 100_000
 
-interface TailRow {
+interface HeldRow {
   readonly topic: string
   readonly partition: number
   readonly held: string
@@ -50,8 +49,11 @@ interface TailRow {
   readonly op: string
 }
 
-/** By partition key; nothing for a partition that holds nothing from there on. */
-export async function readTails(clickhouse: Clickhouse, places: readonly Place[]): Promise<Map<string, Tail>> {
+/** By partition key. A partition without records from its offset on has no entry. */
+export async function readHeldRecords(
+  clickhouse: Clickhouse,
+  places: readonly ReadFrom[],
+): Promise<Map<string, HeldRecords>> {
   const byTable = new Map<TargetTable, string[]>()
   for (const { table, partition, from } of places) {
     byTable.set(table, [...(byTable.get(table) ?? []), `(_partition = ${partition} AND _offset >= ${from})`])
@@ -64,13 +66,13 @@ export async function readTails(clickhouse: Clickhouse, places: readonly Place[]
   max(_offset) AS offset, argMax(_lsn, _offset) AS lsn, argMax(_ordinal, _offset) AS ordinal, argMax(_op, _offset) AS op
 FROM ${quoteName(changelogName(table))} WHERE ${ranges.join(' OR ')} GROUP BY _partition`,
   )
-  const tails = new Map<string, Tail>()
+  const held = new Map<string, HeldRecords>()
   for (const sql of joined(selects)) {
-    for (const row of await clickhouse.rows<TailRow>(sql)) {
-      tails.set(partitionKey(row.topic, row.partition), { held: Number(row.held), last: lastRow(row) })
+    for (const row of await clickhouse.rows<HeldRow>(sql)) {
+      held.set(partitionKey(row.topic, row.partition), { count: Number(row.held), last: lastRow(row) })
     }
   }
-  return tails
+  return held
 }
 
 function joined(selects: readonly string[]): string[] {
@@ -83,7 +85,7 @@ function joined(selects: readonly string[]): string[] {
   return statements
 }
 
-function lastRow({ offset, lsn, ordinal, op }: Omit<TailRow, 'topic' | 'partition' | 'held'>): LastRow {
+function lastRow({ offset, lsn, ordinal, op }: Omit<HeldRow, 'topic' | 'partition' | 'held'>): LastRow {
   return { offset: Number(offset), position: { lsn: Number(lsn), ordinal: Number(ordinal) }, isTruncate: op === 't' }
 }
 
@@ -93,7 +95,7 @@ export async function readLast(
   table: Table,
   { partition, below = Number.MAX_SAFE_INTEGER }: { partition: number; below?: number },
 ): Promise<LastRow | undefined> {
-  const [row] = await clickhouse.rows<Omit<TailRow, 'topic' | 'partition' | 'held'>>(
+  const [row] = await clickhouse.rows<Omit<HeldRow, 'topic' | 'partition' | 'held'>>(
     `SELECT _offset AS offset, _lsn AS lsn, _ordinal AS ordinal, _op AS op FROM ${quoteName(changelogName(table))}
 WHERE _partition = ${partition} AND _offset < ${below} ORDER BY _partition DESC, _offset DESC LIMIT 1`,
   )
@@ -125,8 +127,11 @@ export async function readGaps(
   })
 }
 
-/** By partition key, which of the slices' offsets are there; truncates are not looked for. */
-export async function readHeld(
+/**
+ * By partition number, the offsets of the slices that the changelog holds. TRUNCATE records are not
+ * included.
+ */
+export async function readHeldOffsets(
   clickhouse: Clickhouse,
   table: Table,
   slices: readonly Slice[],
@@ -142,7 +147,9 @@ export async function readHeld(
   return held
 }
 
-/** Whether there is any row of the slices or, in `behind`, of what follows them in their partitions. */
+/**
+ * Whether the changelog holds any row of `slices`, or any row after the end of a slice of `behind`.
+ */
 export async function holdsAny(
   clickhouse: Clickhouse,
   table: Table,
@@ -159,7 +166,7 @@ export async function holdsAny(
   return rows.length > 0
 }
 
-/** Condition for the changelog's rows of slices. */
+/** SQL condition for the changelog's rows of the slices. */
 export function rangesOf(slices: readonly Pick<Slice, 'partition' | 'start' | 'end'>[]): string {
   const ranges = slices.map(
     ({ partition, start, end }) => `(_partition = ${partition} AND _offset >= ${start} AND _offset < ${end})`,

@@ -1,4 +1,5 @@
-// consumer/insert/dead-letter: records that cannot be folded, set aside whole and once, or brought to a halt at.
+// consumer/insert/dead-letter: writes records that cannot be inserted to the dead-letter topic,
+// each whole and once.
 
 import { type DeadLetter, deadLetterPartitions, recordLetterKey } from '../../contract/dead-letter.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
@@ -9,13 +10,13 @@ import { type IdempotentProducer, openProducer } from '../../kafka/producer/idem
 import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { TargetTable } from '../records/tables.ts'
-import type { Refused, SetAside } from './insert.ts'
+import type { Refused, RefusedHandler } from './insert.ts'
 
 type RecordLetter = DeadLetter & Required<Pick<DeadLetter, 'record'>>
 
-/** Room for what Kafka puts around a record. */
+/** Bytes for the headers that Kafka adds to a record and its batch. */
 const batchMargin = 4096
-/** Letters on their way, in bytes; more wait. */
+/** Bytes of unacknowledged letters. Above this, further letters wait. */
 const mostPending = 8 * 1024 * 1024
 const partition = deadLetterPartitions.consumer
 
@@ -25,25 +26,28 @@ export interface DeadLettersOptions {
   readonly signal: AbortSignal
 }
 
-/** @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic; the signal's reason */
+/**
+ * @throws {MillraceError} TOPIC_MISSING when the producer has not made the topic; the signal's
+ *   reason
+ */
 export async function openDeadLetters(options: DeadLettersOptions): Promise<DeadLetters> {
   const [limit] = await largestBatches(options.connection, [options.topic])
-  return new DeadLetters(options, await openLetterSink(options), limit! - batchMargin)
+  return new DeadLetters(options, await openLetterProducer(options), limit! - batchMargin)
 }
 
-/** Fails for good with its first error; whoever writes next opens another. */
-interface LetterSink {
-  readonly sink: IdempotentProducer
+/** Its first error is final. The next write opens a new one. */
+interface LetterProducer {
+  readonly producer: IdempotentProducer
   failure?: MillraceError
 }
 
-async function openLetterSink({ connection, topic, signal }: DeadLettersOptions): Promise<LetterSink> {
+async function openLetterProducer({ connection, topic, signal }: DeadLettersOptions): Promise<LetterProducer> {
   const topics = [{ name: topic, partitions: Object.keys(deadLetterPartitions).length, shared: true }]
   const onError = (error: MillraceError) => {
     opened.failure = error
   }
-  const opened: LetterSink = {
-    sink: await openProducer(connection, { topics, compression: 'none', onDurable: () => {}, signal, onError }),
+  const opened: LetterProducer = {
+    producer: await openProducer(connection, { topics, compression: 'none', onDurable: () => {}, signal, onError }),
   }
   return opened
 }
@@ -52,14 +56,14 @@ export class DeadLetters {
   readonly #options: DeadLettersOptions
   readonly #fetcher
   readonly #limit: number
-  /** Keys of the letters that are there. */
+  /** Keys of the letters in the topic. */
   readonly #known = new Set<string>()
   #readTo = 0
-  #letters: LetterSink
-  /** One writes at a time. */
+  #letters: LetterProducer
+  /** Writes run one after the other. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(options: DeadLettersOptions, letters: LetterSink, limit: number) {
+  constructor(options: DeadLettersOptions, letters: LetterProducer, limit: number) {
     this.#options = options
     this.#letters = letters
     this.#limit = limit
@@ -67,9 +71,10 @@ export class DeadLetters {
   }
 
   /**
-   * Writes the letters that are not there yet. An attempt before this one, or another consumer's, may have written some: each letter names
-   * its record in its key, so this is seen by looking.
-   * @throws {MillraceError} the sink's failure; the same call again then goes on
+   * Writes the letters that the topic lacks. An earlier attempt, or another consumer, may have
+   * written some. The key of a letter identifies its record, so the topic shows which letters
+   * exist.
+   * @throws {MillraceError} the Kafka producer's failure. The same call can be repeated
    */
   write(letters: readonly RecordLetter[]): Promise<void> {
     const written = this.#last.then(() => this.#write(letters))
@@ -79,25 +84,25 @@ export class DeadLetters {
 
   async close(): Promise<void> {
     this.#fetcher.close()
-    await this.#letters.sink.close()
+    await this.#letters.producer.close()
   }
 
   async #write(letters: readonly RecordLetter[]): Promise<void> {
     if (this.#letters.failure !== undefined) {
-      await this.#letters.sink.close()
-      this.#letters = await openLetterSink(this.#options)
+      await this.#letters.producer.close()
+      this.#letters = await openLetterProducer(this.#options)
     }
     await this.#catchUp()
-    const { sink } = this.#letters
+    const { producer } = this.#letters
     for (const letter of letters) {
       const key = recordLetterKey(letter.record)
       if (this.#known.has(key)) continue
       const head = Buffer.from(key)
       const source = Buffer.concat([head, Buffer.from(JSON.stringify(fitted(letter, this.#limit - head.length)))])
-      sink.append(0, partition, source, 0, head.length, head.length, source.length)
-      await sink.drained(mostPending)
+      producer.append(0, partition, source, 0, head.length, head.length, source.length)
+      await producer.drained(mostPending)
     }
-    await sink.flush()
+    await producer.flush()
   }
 
   async #catchUp(): Promise<void> {
@@ -115,7 +120,7 @@ export class DeadLetters {
   }
 }
 
-/** The letter as it is, or with as much of the record as fits into so many bytes. */
+/** The letter, with the record cut if necessary so that the letter fits into `limit` bytes. */
 function fitted(letter: RecordLetter, limit: number): RecordLetter {
   const { record } = letter
   const base64Bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0)
@@ -128,8 +133,11 @@ function fitted(letter: RecordLetter, limit: number): RecordLetter {
   return { ...letter, record: { ...record, key: cut(record.key), value: cut(record.value), cutAfter: groups * 3 } }
 }
 
-/** By the table's policy: `stop` throws with the first record's place, `divert` resolves once all records are safe. */
-export function toDeadLetters(letters: DeadLetters, log: Log): SetAside {
+/**
+ * By the table's `onError`: `stop` throws the first record's error. `dead-letter` resolves when all
+ * letters are durable.
+ */
+export function toDeadLetters(letters: DeadLetters, log: Log): RefusedHandler {
   return async (table, refused) => {
     const [first] = refused
     if (first === undefined) return

@@ -1,5 +1,5 @@
-// consumer/insert/freshness: how old changes are when they become visible.
-// Measured from the source's commit time, so both clocks must agree.
+// consumer/insert/freshness: the age of changes when they become visible.
+// The age begins at the source's commit time, so the clocks of both hosts must agree.
 
 import { readHead } from '../../contract/head.ts'
 import { countRecords, type Slice } from '../records/slice.ts'
@@ -11,10 +11,13 @@ export interface FreshnessSummary {
   readonly changes: number
 }
 
-/** Records looked at per batch; more would cost time on the path that is being measured. */
+/** Records sampled per batch. More samples would slow down the inserts that are measured. */
 const samplesPerBatch = 256
 const seconds = 60
-/** Up to here each millisecond is counted apart, from here on 64 steps for each doubling: within 1.6 % of the time. */
+/**
+ * Below 128 ms, each millisecond has its own counter. Above, each doubling has 64 counters, so an
+ * age is exact to 1.6 %.
+ */
 const exactMs = 128
 const steps = 64
 const mostMs = 2 ** 31 - 1
@@ -27,7 +30,10 @@ interface Second {
   max: number
 }
 
-/** Commit → visible, in milliseconds, of changes folded in the last minute. Snapshot rows do not count. Its size does not depend on their number. */
+/**
+ * Commit → visible, in milliseconds, of the changes of the last minute. Rows of the initial load do
+ * not count. The memory does not depend on the number of changes.
+ */
 export class Freshness {
   readonly #seconds: Second[] = Array.from({ length: seconds }, () => ({
     at: Number.NEGATIVE_INFINITY,
@@ -50,7 +56,7 @@ export class Freshness {
     }
   }
 
-  /** Undefined while nothing was folded in the last minute. */
+  /** Undefined when no change became visible in the last minute. */
   summary(now = Date.now()): FreshnessSummary | undefined {
     const current = Math.floor(now / 1000)
     const recent = this.#seconds.filter(({ at }) => at > current - seconds)
@@ -77,7 +83,9 @@ export class Freshness {
   }
 }
 
-/** Whether the counts up to a place, taken one after the other, exceed a number. */
+/**
+ * A predicate that adds up the counts it is called with, and is true when the sum exceeds `number`.
+ */
 function reaches(number: number): (count: number) => boolean {
   let sum = 0
   return count => {
@@ -92,7 +100,7 @@ function placeOf(ms: number): number {
   return exactMs + doubling * steps + Math.floor(ms / (exactMs / steps) / 2 ** doubling) - steps
 }
 
-/** The age that a place begins with. */
+/** The smallest age of a counter, in ms. */
 function msAt(place: number): number {
   if (place < exactMs) return place
   const doubling = Math.floor((place - exactMs) / steps)

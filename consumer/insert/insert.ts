@@ -1,4 +1,5 @@
-// consumer/insert/insert: the records of one table's slices into its changelog, each exactly once.
+// consumer/insert/insert: inserts the records of one table's slices into its changelog, each
+// exactly once.
 
 import { createHash } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -11,40 +12,51 @@ import type { Image } from '../records/images.ts'
 import { sendRecords } from '../records/send.ts'
 import { countRecords, type Slice } from '../records/slice.ts'
 import type { RecordFormat, TargetTable } from '../records/tables.ts'
-import { isolate, mostRefused, notTheRecords } from './isolate.ts'
+import { isolate, mostRefused, tooManyRefused } from './isolate.ts'
 import { requireUnpassed, retractAll } from './truncate.ts'
 import { viewFailure } from './view-failure.ts'
 
-/** A slice of one record, and why it, or one image of it, cannot be inserted. */
+/** A slice of one record, and why the record, or one image of it, cannot be inserted. */
 export interface Refused {
   readonly record: Slice
   readonly image?: Image
   readonly error: MillraceError
 }
 
-/** Sets records of a table aside; resolves when they are durable, each of them once. Throws when the table's policy is to stop. */
-export type SetAside = (table: TargetTable, refused: readonly Refused[]) => Promise<void>
+/**
+ * Writes records of a table to the dead-letter topic. Resolves when they are durable, each once.
+ * Throws when the table's `onError` is `stop`.
+ */
+export type RefusedHandler = (table: TargetTable, refused: readonly Refused[]) => Promise<void>
 
 export interface Inserter {
   /** Its statements' query ids begin with `foldQueries` of the database. */
   readonly clickhouse: Clickhouse
-  /** Generation's database: part of every token, so that a rebuild beside it never collides. */
+  /**
+   * The generation's database. It is part of every token, so tokens of a rebuilt database are
+   * different.
+   */
   readonly database: string
-  readonly setAside: SetAside
-  /** Asked right before each insert: somebody else may have the partitions by now. @throws {MillraceError} FENCED */
+  readonly onRefused: RefusedHandler
+  /**
+   * Called right before each insert. @throws {MillraceError} FENCED when another member may own the
+   * partitions
+   */
   requireOwnership(): void
-  /** The run of ClickHouse that what is being done counts on; undefined before it is known. */
+  /**
+   * The run of the ClickHouse server that the current work requires; undefined before it is known.
+   */
   server: string | undefined
 }
 
-/** Beginning of the query ids of whoever folds into a generation's database. */
-export function foldQueries(database: string): string {
+/** Prefix of the query ids of all inserts into a generation's database. */
+export function insertQueryPrefix(database: string): string {
   return `fold-${database}-`
 }
 
-/** Sets aside what the slices hold besides records of the table. */
-export async function setAsideForeign(
-  { setAside }: Inserter,
+/** Handles the records of the slices that millrace did not write for the table. */
+export async function refuseForeign(
+  { onRefused }: Inserter,
   table: TargetTable,
   slices: readonly Slice[],
 ): Promise<void> {
@@ -54,30 +66,32 @@ export async function setAsideForeign(
       error: foreignRecord(table, slice.partition, { offset: slice.records.offsets[index]!, why }),
     })),
   )
-  if (refused.length > 0) await setAside(table, refused)
+  if (refused.length > 0) await onRefused(table, refused)
 }
 
 /**
- * Sets aside what the table cannot store, before any of the slices is inserted: records that are not there for that are not missing.
- * @returns what it can store of the slices, in which there is no truncate
+ * Handles the records that the table cannot store, before any of the slices is inserted. Recovery
+ * then does not take these records for lost ones. The slices contain no TRUNCATE.
+ * @returns the records that the table can store
  */
-export async function setAsideRefused(
-  { clickhouse, setAside }: Inserter,
+export async function refuseUnstorable(
+  { clickhouse, onRefused }: Inserter,
   table: TargetTable,
   slices: readonly Slice[],
 ): Promise<Slice[]> {
   const storable: Slice[] = []
   for (const [format, part] of byFormat(table, slices)) {
     const isolated = await isolate({ clickhouse, table, format, slices: part })
-    if (isolated !== undefined) await setAside(table, isolated.refused)
+    if (isolated !== undefined) await onRefused(table, isolated.refused)
     storable.push(...(isolated?.rest ?? part))
   }
   return storable
 }
 
 /**
- * Slices of one table with records of ours only, truncates included. Their order is part of the token: see `inOrder`.
- * @returns what was inserted of them
+ * Inserts slices of one table, TRUNCATE records included. The slices contain no foreign records.
+ * Their order is part of the token: see `inOrder`.
+ * @returns the inserted slices
  */
 export async function insertSlices(
   inserter: Inserter,
@@ -97,7 +111,7 @@ export async function insertSlices(
   return inserted
 }
 
-/** Records of each schema apart, because a container has one. */
+/** The slices by schema, because an Avro file has one schema. */
 function byFormat(table: TargetTable, slices: readonly Slice[]): Map<RecordFormat, Slice[]> {
   const parts = new Map<RecordFormat, Slice[]>()
   for (const slice of slices) {
@@ -122,11 +136,15 @@ function schemaIdAt({ records }: Slice, index: number): number {
 interface Target {
   readonly table: TargetTable
   readonly format: RecordFormat
-  /** Distinguishes a repetition after a token was lost; empty for the first. */
+  /** Distinguishes the tokens of a repetition; empty for the first attempt. */
   readonly attempt: string
 }
 
-/** Inserts the slices whole, or without what ClickHouse cannot store, which is set aside. @returns what was inserted */
+/**
+ * Inserts the slices. Records that ClickHouse cannot store become dead letters, and the others are
+ * inserted.
+ * @returns the inserted slices
+ */
 async function insertOrIsolate(
   inserter: Inserter,
   target: Target,
@@ -145,8 +163,8 @@ async function insertOrIsolate(
     if (isolated === undefined) throw await viewFailure(insert, error)
     const { refused, rest } = isolated
     table.refusedInARow += refused.length
-    if (table.refusedInARow > mostRefused) throw notTheRecords(error)
-    if (refused.length > 0) await inserter.setAside(table, refused)
+    if (table.refusedInARow > mostRefused) throw tooManyRefused(error)
+    if (refused.length > 0) await inserter.onRefused(table, refused)
     return rest.length === 0 ? [] : insertOrIsolate(inserter, target, rest)
   }
 }
@@ -171,7 +189,7 @@ async function truncate(inserter: Inserter, { table }: TargetTable, slice: Slice
   await retractAll(inserter.clickhouse, table, record)
 }
 
-/** A function of the records alone: whoever repeats the insert names it alike. */
+/** Depends on the records alone, so every repetition of the insert has the same token. */
 function tokenOf(database: string, topic: string, slices: readonly Slice[]): string {
   const ranges = slices.map(
     ({ partition, records, from, to, image = '' }) =>
@@ -186,6 +204,6 @@ function foreignRecord(table: TargetTable, partition: number, { offset, why }: {
   return new MillraceError('RECORD_UNREADABLE', {
     what: `the record was not written by millrace for ${tableName(table.table)}: ${why}`,
     where: `topic ${table.topic}, partition ${partition}, offset ${offset}`,
-    next: `find out who else writes to this topic, and stop that; tables.${tableName(table.table)}.onError: dead-letter moves such records to the dead-letter topic`,
+    next: `find the program that writes to this topic, and stop it; tables.${tableName(table.table)}.onError: dead-letter moves such records to the dead-letter topic`,
   })
 }

@@ -1,8 +1,9 @@
-// consumer/insert/isolate: what of a refused insert ClickHouse cannot store, told without storing anything.
+// consumer/insert/isolate: finds the records of a refused insert that ClickHouse cannot store,
+// without storing anything.
 
 import { tableName } from '../../contract/table.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { halfOf, type Image, imagesOf } from '../records/images.ts'
+import { type Image, imageRecord, imagesOf } from '../records/images.ts'
 import { countRecords, type Slice, withoutOffsets } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 import { findRefused, type Trial, type TriedInsert, withTrial } from './trial.ts'
@@ -16,19 +17,19 @@ interface RefusedImage {
 
 export interface Isolated {
   readonly refused: readonly RefusedImage[]
-  /** What remains of the slices: other records, and the other images of these. */
+  /** The rest of the slices: other records, and the other images of the refused records. */
   readonly rest: readonly Slice[]
 }
 
-/** So many records may be at fault themselves, one after the other; when it is more, something else is. */
+/** With more refused records in a row than this, the records are not the cause. */
 export const mostRefused = 20
 
 /**
- * Tries the insert on the bare table, whole and in halves, so that nothing is stored twice whatever is found. Whether an image can be
- * stored depends on the image alone. So what was set aside when it came to be is set aside again when it ceases to be, and no sum is wrong
- * for it.
- * @returns undefined when the table can store all of it
- * @throws {MillraceError} CLICKHOUSE_FAILED when too much is refused for the records to be at fault
+ * Tries the insert on a copy of the table that stores nothing, as a whole and in halves. Whether
+ * ClickHouse can store an image depends on the image alone. So the −1 of an image is refused
+ * exactly when its +1 was refused, and no sum becomes wrong.
+ * @returns undefined when the table can store all records
+ * @throws {MillraceError} CLICKHOUSE_FAILED when ClickHouse refuses too many records
  */
 export async function isolate(insert: TriedInsert): Promise<Isolated | undefined> {
   return withTrial(insert, async trial => {
@@ -37,7 +38,7 @@ export async function isolate(insert: TriedInsert): Promise<Isolated | undefined
     const records = await findRefused(trial, insert.slices, mostRefused)
     const isAll = records.length === countRecords(insert.slices)
     if (records.length === 0 || records.length > mostRefused || (isAll && (await trial.fails([])) !== undefined))
-      throw notTheRecords(error)
+      throw tooManyRefused(error)
     return byImages(trial, insert, records)
   })
 }
@@ -49,7 +50,7 @@ async function byImages(trial: Trial, { table, slices }: TriedInsert, records: r
   for (const record of records) {
     const images = imagesOf(record, envelope)
     for (const image of images) {
-      const alone = images.length === 1 ? record : halfOf(record, image, envelope)
+      const alone = images.length === 1 ? record : imageRecord(record, image, envelope)
       const error = await trial.fails([alone])
       if (error === undefined) halves.push(alone)
       else refused.push({ record, image, error: refusedImage(table, { record, image, error }) })
@@ -66,16 +67,16 @@ function refusedImage({ topic, table }: TargetTable, { record, image, error }: R
   return new MillraceError('CLICKHOUSE_REFUSED', {
     what: `${image === 'before' ? 'the old row' : 'the new row'} of the record: ${error.message}`,
     where: `topic ${topic}, partition ${partition}, offset ${records.offsets[from]}`,
-    next: `mend what the message names in ClickHouse; tables.${tableName(table)}.onError: dead-letter moves such rows to the dead-letter topic`,
+    next: `correct what the message names in ClickHouse; tables.${tableName(table)}.onError: dead-letter moves such rows to the dead-letter topic`,
     cause: error,
   })
 }
 
-export function notTheRecords(error: MillraceError): MillraceError {
+export function tooManyRefused(error: MillraceError): MillraceError {
   return new MillraceError('CLICKHOUSE_FAILED', {
-    what: `ClickHouse refuses so much of a table that its records are hardly at fault: ${error.message}`,
+    what: `ClickHouse refuses too many records of a table, so the records are not the cause: ${error.message}`,
     ...(error.where === undefined ? {} : { where: error.where }),
-    next: 'look whether the changelog that the statement names was changed by hand, or whether this version of ClickHouse is one that millrace supports; mend that and start again, nothing was set aside',
+    next: 'look whether the changelog that the statement names was changed by hand, or whether millrace supports this version of ClickHouse; correct that and start again; no dead letter was written',
     cause: error,
   })
 }

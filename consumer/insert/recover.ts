@@ -1,5 +1,6 @@
-// consumer/insert/recover: a batch whose insertion was cut off, or whose outcome nobody saw, brought to its end.
-// Tokens are trusted only while the server runs.
+// consumer/insert/recover: completes a batch whose insert was interrupted or has an unknown
+// outcome.
+// Deduplication tokens are reliable only within one run of the ClickHouse server.
 
 import { changelogName, currentName, currentSelect, tokenWindow } from '../../clickhouse/ddl.ts'
 import { restoreVersions } from '../../clickhouse/history.ts'
@@ -8,29 +9,41 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { sleep } from '../../runtime/wait.ts'
 import { countRecords, type Slice, withoutOffsets } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
-import { holdsAny, rangesOf, readHeld } from './changelog.ts'
-import { foldQueries, type Inserter, insertSlices, setAsideRefused } from './insert.ts'
+import { holdsAny, rangesOf, readHeldOffsets } from './changelog.ts'
+import { type Inserter, insertQueryPrefix, insertSlices, refuseUnstorable } from './insert.ts'
 
 /** What is known of a batch that may have arrived in part. */
 export interface RecoveryContext {
   /** The present run of the ClickHouse server. */
   readonly server: string
-  /** It is the run that the batch was announced to, so ClickHouse knows what it has inserted. */
+  /**
+   * The batch was announced to the same run, so ClickHouse still knows the tokens of its inserts.
+   */
   readonly sameServer: boolean
-  /** Partitions of it have left it behind, or later records of them stand in a changelog: it was inserted whole. */
+  /**
+   * A partition was committed past the batch, or a changelog holds later records: the whole batch
+   * was inserted.
+   */
   readonly isPast: boolean
 }
 
 /**
- * Makes the changelog hold every record of the slices once, and current state and history everything that the changelog does. What it lacks
- * is told by looking, never by a token alone.
+ * Afterwards the changelog holds every record of the slices once, and current state and history
+ * hold everything that the changelog holds. Missing records are found by reading the changelog,
+ * never by a token alone.
  *
- * A server that has not been restarted since knows by the tokens what each table has. If the changelog has all of it, everything is sent
- * again, so that each view takes what it lacks, provided that nothing was folded since that this table's views read. Otherwise only what is
- * missing is sent: a restarted server may have forgotten a token whose rows it holds, and remember one whose rows it lost. The tokens of that
- * name the run of the server, so that two who do this at once send the same, and what a former run remembers does not count.
+ * If the server has not been restarted since the batch was announced, every table still knows the
+ * tokens. Then all records are sent again, under the same token. Tables that have them ignore them,
+ * and views that lack them take them. This is allowed only if nothing was inserted since that the
+ * views of this table read.
  *
- * @returns whether the aggregates are certain too; otherwise they may miss or double the batch
+ * Otherwise only missing records are sent. A restarted server may have forgotten the token of rows
+ * that it holds, and may know the token of rows that it lost. The new tokens contain the id of the
+ * server's run. So two members that recover the batch at once send the same tokens, and tokens of a
+ * former run do not matter.
+ *
+ * @returns whether the aggregates are certain too; otherwise they may lack the batch or count it
+ *   twice
  */
 export async function recoverSlices(
   inserter: Inserter,
@@ -41,7 +54,7 @@ export async function recoverSlices(
   if (isPast) for (const slice of slices) await restoreTombstones(inserter, table, slice)
   const records = slices.filter(({ truncate }) => !truncate)
   const absent = await missingFrom(inserter, table, records)
-  const missing = isAll(absent, records) ? absent : await setAsideRefused(inserter, table, absent)
+  const missing = isAll(absent, records) ? absent : await refuseUnstorable(inserter, table, absent)
   const isWhole = missing.length === 0
   const tokensHold =
     sameServer && !isPast && (isWhole ? await isRemembered(inserter, table, records) : isAll(missing, records))
@@ -51,7 +64,7 @@ export async function recoverSlices(
   const truncates = isPast ? [] : slices.filter(({ truncate }) => truncate)
   const begun = truncates.length > 0 && (await holdsAny(inserter.clickhouse, table.table, { slices: truncates }))
   await insertSlices(inserter, table, truncates)
-  // What was set aside is not among what was sent.
+  // Refused records are not in `sent`, so they do not count as lost.
   const lost = await missingFrom(inserter, table, sent)
   if (lost.length > 0) await insertSlices(inserter, table, lost, `${server} again`)
   for (const slice of slices) await restoreDerived(inserter, table, slice)
@@ -65,13 +78,15 @@ function isAll(parts: readonly Slice[], slices: readonly Slice[]): boolean {
 
 /** Parts of the slices whose offsets the changelog does not hold. */
 async function missingFrom(inserter: Inserter, { table }: TargetTable, slices: readonly Slice[]): Promise<Slice[]> {
-  const held = await readHeld(inserter.clickhouse, table, slices)
+  const held = await readHeldOffsets(inserter.clickhouse, table, slices)
   return slices.flatMap(slice => withoutOffsets(slice, held.get(slice.partition) ?? new Set()))
 }
 
 /**
- * Whether the rows came with one insert whose token every table still knows. Rows of several inserts had tokens of their own. Each insert
- * has the next number, and a table remembers the tokens of so many parts: an insert makes one in each partition that it reaches.
+ * Whether one insert wrote the rows, and every table still knows its token. Rows of several inserts
+ * have several tokens. A table remembers the tokens of its last `tokenWindow` parts. An insert
+ * makes one part in each partition of the table that it writes to, and block numbers count the
+ * inserts.
  */
 async function isRemembered(inserter: Inserter, { table }: TargetTable, slices: readonly Slice[]): Promise<boolean> {
   if (slices.length === 0) return true
@@ -88,7 +103,10 @@ WHERE ${rangesOf(slices)}`,
   return row?.inserts === '1' && Number(row.since) < tokenWindow / 2
 }
 
-/** Current state and history of the slice again. Versions make this idempotent: a row that is there already is the same row. */
+/**
+ * Inserts the slice into current state and history again. Idempotent: an existing row has the same
+ * key and version.
+ */
 export async function restoreDerived(inserter: Inserter, { table, history }: TargetTable, slice: Slice): Promise<void> {
   const range = ` AND ${rangesOf([slice])}`
   await restore(inserter, `INSERT INTO ${quoteName(currentName(table))}\n${currentSelect(table, range)}`)
@@ -96,8 +114,9 @@ export async function restoreDerived(inserter: Inserter, { table, history }: Tar
 }
 
 /**
- * Markers of the keys that later records of the partition have deleted, in the current state again: old ones are removed from it. To be
- * done before older records, or images, are inserted again, which would bring those keys back.
+ * Inserts the tombstones of keys that later records of the partition delete. Old tombstones have
+ * been removed from the current state. Call this before older records are inserted again, because
+ * these would bring the keys back.
  */
 export async function restoreTombstones(
   inserter: Inserter,
@@ -112,13 +131,13 @@ async function restore({ clickhouse }: Inserter, sql: string): Promise<void> {
   await clickhouse.command(sql, { async_insert: 0, insert_deduplicate: 0 })
 }
 
-/** Waited for so long before the log says what is waited for; the caller tries again. */
+/** Time limit of one wait. Then the log names the inserts, and the caller retries. */
 const mostWaitMs = 10_000
 
 /**
- * Waits for the inserts into the generation that are running now. One whose client is gone runs on; looking for its rows before it ends
- * would see neither state, and what is then inserted or corrected would stand beside it.
- * @throws {MillraceError} CLICKHOUSE_BUSY (retriable) when they take long
+ * Waits for running inserts into the generation. An insert continues after its client has gone. Its
+ * rows cannot be looked up before it ends, and recovery would insert them a second time.
+ * @throws {MillraceError} CLICKHOUSE_BUSY (retriable) when they take longer than `mostWaitMs`
  */
 export async function waitForRunningInserts({
   clickhouse,
@@ -127,7 +146,7 @@ export async function waitForRunningInserts({
   const running = async () => {
     const rows = await clickhouse.rows<{ query_id: string }>(
       "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND startsWith(query_id, {prefix:String})",
-      { prefix: foldQueries(database) },
+      { prefix: insertQueryPrefix(database) },
     )
     return rows.map(row => row.query_id)
   }
@@ -138,7 +157,7 @@ export async function waitForRunningInserts({
       throw new MillraceError('CLICKHOUSE_BUSY', {
         what: `${left.length} inserts of a client that may be gone still run after ${mostWaitMs / 1000} s`,
         where: `database ${database}, query ids ${left.join(', ')}`,
-        next: 'wait, or look in system.processes at what holds them up; KILL QUERY ends one, and what it lacks is inserted again',
+        next: 'wait, or look in system.processes for the cause; KILL QUERY ends such an insert, and millrace inserts the missing rows again',
       })
     }
     await sleep(20)

@@ -1,5 +1,6 @@
-// consumer/insert/trial: an insert tried on a copy of the changelog that keeps nothing, with no view behind it or with one.
-// Nothing of a trial is left, and nothing of it counts.
+// consumer/insert/trial: tries an insert on a copy of the changelog with the engine Null, which
+// stores nothing.
+// The copy has no materialized view, or a copy of one.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -12,7 +13,10 @@ import { countRecords, halve, type Slice } from '../records/slice.ts'
 import type { RecordFormat, TargetTable } from '../records/tables.ts'
 
 export interface Trial {
-  /** Why the slices cannot be inserted; undefined when they can. @throws {MillraceError} for everything that is not about their values */
+  /**
+   * Why ClickHouse refuses the slices; undefined when it does not. @throws {MillraceError} for
+   * errors that no value causes
+   */
   fails(slices: readonly Slice[]): Promise<MillraceError | undefined>
 }
 
@@ -27,7 +31,10 @@ export interface TriedInsert extends Target {
 }
 
 interface TrialOf extends Target {
-  /** SELECT of a materialized view over the changelog, in ClickHouse's own spelling; undefined for the table alone. */
+  /**
+   * SELECT of a materialized view over the changelog, as ClickHouse prints it; undefined for the
+   * table alone.
+   */
   readonly view?: string
 }
 
@@ -36,7 +43,8 @@ export async function withTrial<T>(
   work: (trial: Trial) => Promise<T>,
 ): Promise<T> {
   const { schema, name } = table.table
-  // It goes with its table if this process is killed: nobody reads it, and nothing is in it.
+  // If this process is killed, the empty copy remains until the database is dropped. Nothing reads
+  // it.
   const trial = `${storageName(schema, name)}.trial.${randomUUID().slice(0, 8)}`
   const changelog = quoteName(changelogName(table.table))
   const statement = insertStatement(table.table, trial)
@@ -63,7 +71,7 @@ export async function withTrial<T>(
   }
 }
 
-/** Slices of one record each that fail alone; stops looking beyond `most`. */
+/** The refused records as slices of one record each. Stops after finding more than `most`. */
 export async function findRefused(trial: Trial, slices: readonly Slice[], most: number): Promise<Slice[]> {
   if ((await trial.fails(slices)) === undefined) return []
   if (countRecords(slices) === 1) return [...slices]

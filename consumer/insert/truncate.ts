@@ -1,4 +1,4 @@
-// consumer/insert/truncate: a TRUNCATE as retractions of every live row of its partition.
+// consumer/insert/truncate: applies a TRUNCATE: a −1 image for every live row of its partition.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -17,15 +17,20 @@ export interface TruncateRecord {
   readonly head: Head
 }
 
-/** Rows and bytes of one block: what the views make of it, many cells of each row, must fit into a user's memory. */
+/**
+ * Rows and bytes of one block. Views make many rows of each row, and all of them must fit into a
+ * user's memory limit.
+ */
 const block = { rows: '100000', bytes: '268435456' }
 
 /**
- * Inserts a −1 image for each row of the partition that is live now and older than the TRUNCATE, block by block. Running it again, at
- * whatever time, adds only what is missing: keys that this record has already retracted are left out.
+ * Inserts a −1 image for each row of the partition that is live and older than the TRUNCATE, block
+ * by block. Running it again adds only missing images: keys that this record has already retracted
+ * are left out.
  */
 export async function retractAll(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
-  // What is missing is told by looking. The blocks of an attempt that was cut off must not pass for those of this one.
+  // A new token for each attempt: the statement itself selects the missing images, and its blocks
+  // must not be taken for blocks of an interrupted attempt.
   await clickhouse.command(truncateStatement(table, record), {
     ...insertSettings(randomUUID(), Number.POSITIVE_INFINITY),
     max_block_size: block.rows,
@@ -49,8 +54,9 @@ WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionAt(head
 }
 
 /**
- * The current state tells which rows a TRUNCATE retracts, so it must not hold changes that came later. It does when the changelog has lost
- * rows that the current state still has, and is folded again.
+ * The rows that a TRUNCATE retracts are read from the current state, so it must not contain later
+ * changes. It does when the changelog has lost rows that the current state still has, and these are
+ * inserted again.
  * @throws {MillraceError} WAREHOUSE_DAMAGED
  */
 export async function requireUnpassed(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
@@ -60,14 +66,15 @@ export async function requireUnpassed(clickhouse: Clickhouse, table: Table, reco
   )
   if (later.length === 0) return
   throw new MillraceError('WAREHOUSE_DAMAGED', {
-    what: `${changelogName(table)} has lost rows that ${currentName(table)} still has, and a TRUNCATE is among what would be folded again`,
+    what: `${changelogName(table)} has lost rows that ${currentName(table)} still has, and a TRUNCATE is among the records to insert again`,
     where: `partition ${partition}, offset ${offset}`,
     next: rebuildAdvice,
   })
 }
 
 /**
- * A TRUNCATE that has no rows in the changelog, though later records have, was one of an empty partition.
+ * A TRUNCATE without rows in the changelog is correct if the partition was empty. Called when later
+ * records have rows.
  * @throws {MillraceError} WAREHOUSE_DAMAGED when rows were live before it
  */
 export async function requireNothingBefore(
@@ -81,7 +88,7 @@ GROUP BY ${table.key.map(quoteName).join(', ')} HAVING sum(_sign) > 0 LIMIT 1`,
   )
   if (live.length === 0) return
   throw new MillraceError('WAREHOUSE_DAMAGED', {
-    what: `${changelogName(table)} has lost what a TRUNCATE had retracted`,
+    what: `${changelogName(table)} has lost the images that a TRUNCATE had inserted`,
     where: `partition ${partition}, offset ${offset}`,
     next: rebuildAdvice,
   })

@@ -1,15 +1,16 @@
-// consumer/insert/view-failure: which view fails on which record.
+// consumer/insert/view-failure: finds the view that fails, and the record that it fails on.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Slice } from '../records/slice.ts'
 import { findRefused, type TriedInsert, withTrial } from './trial.ts'
 
-/** As ClickHouse names views in messages; the view behind the table itself comes last. */
+/** How ClickHouse names views in messages. The view that reads the table itself is the last one. */
 const viewInMessage = /while pushing to view (?:`((?:\\.|[^`\\])*)`|([^\s.`]+))\.(?:`((?:\\.|[^`\\])*)`|([^\s.`]+))/g
 
 /**
- * What the table can store stays in the changelog, where later attempts see it. A record is never set aside for a view: the table would
- * have to be without it too, and every view that can read it.
+ * The error for a failing view. Rows that the table can store stay in the changelog, where later
+ * attempts find them. A failing view never makes a record a dead letter: the record would then be
+ * missing in the table and in all other views.
  */
 export async function viewFailure(insert: TriedInsert, error: MillraceError): Promise<MillraceError> {
   const { slices, table } = insert
@@ -23,7 +24,7 @@ export async function viewFailure(insert: TriedInsert, error: MillraceError): Pr
   return new MillraceError('VIEW_FAILED', {
     what: `${first ? `the view ${first.database}.${first.name}` : 'a view of the model'} fails on ${record ? 'a record' : 'records'} that ${table.topic} holds: ${error.message}`,
     where: (record ? [record] : slices).map(slice => placeOf(table.topic, slice)).join('; '),
-    next: 'mend the view in the model so that it takes every value, then build anew what the model makes: millrace reset star; nothing is lost, and nothing is counted twice',
+    next: 'correct the view in the model so that it accepts every value, then rebuild the tables of the model: millrace reset star; nothing is lost, and nothing is counted twice',
     cause: error,
   })
 }
@@ -34,7 +35,10 @@ function placeOf(topic: string, { partition, records, from, to }: Slice): string
   return `topic ${topic}, partition ${partition}, ${first === last ? `offset ${first}` : `one of the offsets ${first} to ${last}`}`
 }
 
-/** The first record that the view fails on, tried alone; undefined when that is not to be seen, as with a view behind another. */
+/**
+ * The first record that the view fails on alone; undefined when no record does, such as for a view
+ * behind another view.
+ */
 async function failingRecord(
   insert: TriedInsert,
   view: { readonly database: string; readonly name: string },

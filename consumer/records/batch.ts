@@ -1,21 +1,31 @@
-// consumer/records/batch: what is inserted together, and completed together by whoever finds it open.
+// consumer/records/batch: the records that are inserted together, and completed together after a
+// crash.
 // Pure.
 
 import { batchName } from './insert-intent.ts'
 import type { Slice } from './slice.ts'
 import type { TargetTable } from './tables.ts'
 
-/** Slices of one group. Its partitions are announced in one commit, so either all of them carry the intent or none does. */
+/**
+ * Slices of one group. One commit announces all its partitions, so either all of them have the
+ * intent or none has.
+ */
 export interface Batch {
   readonly name: string
   readonly group: string
   readonly slices: readonly Slice[]
 }
 
-/** A commit takes about 250 bytes of each partition, and the brokers' log of commits takes 1 MB at once by default. */
+/**
+ * Partitions per commit. Each takes about 250 bytes, and the brokers' topic of offsets takes 1 MB
+ * per batch by default.
+ */
 export const mostPartitions = 2_000
 
-/** By group; a group with more partitions than one commit takes is cut by their numbers, as same-numbered partitions belong together. */
+/**
+ * One batch per group. A group with more partitions than one commit takes is divided by partition
+ * numbers, because partitions of the same number belong together.
+ */
 export function cutBatches(slices: readonly Slice[], tables: ReadonlyMap<string, Pick<TargetTable, 'group'>>): Batch[] {
   const groups = new Map<string, Slice[]>()
   for (const slice of slices) {

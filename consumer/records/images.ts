@@ -1,4 +1,4 @@
-// consumer/records/images: one image of a record as a record of its own.
+// consumer/records/images: turns one image of an update into a record of its own.
 // Pure.
 
 import type { Envelope } from '../../contract/envelope.ts'
@@ -9,7 +9,7 @@ export type Image = 'before' | 'after'
 const nullBranch = Buffer.from([0])
 const valueBranch = Buffer.from([2])
 
-/** The images of a slice of one record of ours, in the order in which they are inserted. */
+/** The images of the record of a slice of one, in the order of their insertion. */
 export function imagesOf({ records, from }: Slice, envelope: Envelope): Image[] {
   const { buffer, keyStarts, keyEnds, valueStarts, valueEnds } = records
   envelope.read(buffer, keyStarts[from]!, keyEnds[from]!, valueStarts[from]!, valueEnds[from]!)
@@ -19,14 +19,17 @@ export function imagesOf({ records, from }: Slice, envelope: Envelope): Image[] 
   return images
 }
 
-/** Of an update, the delete of its old row or the create of its new one, at the same offset and position. */
-export function halfOf(slice: Slice, image: Image, envelope: Envelope): Slice {
+/**
+ * One half of an update: the delete of the old row or the create of the new row, at the same offset
+ * and position.
+ */
+export function imageRecord(slice: Slice, image: Image, envelope: Envelope): Slice {
   const { records, from } = slice
   const { buffer, keyStarts, keyEnds, valueStarts } = records
   imagesOf(slice, envelope)
   const { opAt, beforeStart, beforeEnd, afterStart, afterEnd } = envelope
   const start = valueStarts[from]!
-  // The mark of the old row stands right before it.
+  // The byte before the old row is the branch of its union.
   const head = Buffer.from(buffer.subarray(start, beforeStart - 1))
   head[opAt - start] = (image === 'before' ? 'd' : 'c').charCodeAt(0)
   const key = buffer.subarray(keyStarts[from], keyEnds[from])

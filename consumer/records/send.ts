@@ -1,4 +1,4 @@
-// consumer/records/send: the records of slices as the data of one insert.
+// consumer/records/send: sends the records of slices as the data of one INSERT.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import type { AvroContainer } from '../../clickhouse/avro-file.ts'
@@ -6,7 +6,10 @@ import type { Clickhouse } from '../../clickhouse/client.ts'
 import { wireHeaderBytes } from '../../contract/wire.ts'
 import type { Slice } from './slice.ts'
 
-/** @throws {MillraceError} CLICKHOUSE_REFUSED when a value cannot be stored, and whatever else ClickHouse says */
+/**
+ * @throws {MillraceError} CLICKHOUSE_REFUSED when ClickHouse cannot store a value; other
+ *   CLICKHOUSE_*
+ */
 export async function sendRecords(
   clickhouse: Clickhouse,
   container: AvroContainer,

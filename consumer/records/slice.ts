@@ -1,4 +1,4 @@
-// consumer/records/slice: which records a batch consists of.
+// consumer/records/slice: cuts the fetched records of a partition into the slices of a batch.
 // Pure.
 
 import type { Envelope } from '../../contract/envelope.ts'
@@ -7,9 +7,9 @@ import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
 import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 
 /**
- * Records `from` (inclusive) to `to` (exclusive) of one fetched partition. They are all the records in the offset range
- * [start, end) but those at its beginning that repeat what stands before it, so the range and the position reached before it,
- * written down as an intent, are enough to read the same records again.
+ * Records `from` (inclusive) to `to` (exclusive) of one fetched partition. They are all records of
+ * the offset range [start, end), except repetitions at its beginning. So the range and the last
+ * position before it identify the records. An intent contains both.
  */
 export interface Slice {
   readonly topic: string
@@ -19,28 +19,34 @@ export interface Slice {
   readonly records: RecordSet
   readonly from: number
   readonly to: number
-  /** A TRUNCATE record; it always stands alone in its slice. */
+  /** The record is a TRUNCATE. Such a slice has one record. */
   readonly truncate: boolean
-  /** Records between `from` and `to` that millrace did not write for this table, by index: why. They are set aside, not inserted. */
+  /**
+   * Records between `from` and `to` that millrace did not write for this table: index → reason.
+   * They are not inserted.
+   */
   readonly foreign: ReadonlyMap<number, string>
-  /** Set where the one record is only this image of an update. */
+  /** Set when the only record is this image of an update. */
   readonly image?: 'before' | 'after'
-  /** Position of the last record of ours; undefined when none stands before its end. */
-  readonly reached: Position | undefined
+  /** Position of the last record of millrace before `end`; undefined without one. */
+  readonly lastPosition: Position | undefined
 }
 
-/** What is asked of the table that a topic belongs to. */
-export interface Reading {
+/** The properties of a table that slices depend on. */
+export interface SliceRules {
   readonly envelope: Envelope
-  /** Whether a foreign record stops the table: then everything before it is a slice of its own, and is folded. */
+  /**
+   * Whether a foreign record stops the table. Then the records before it are a slice of their own,
+   * and are inserted.
+   */
   readonly stopsAtForeign: boolean
 }
 
-/** Up to where, and after what. */
+/** The end of a cut, and the position before it. */
 interface Bounds {
-  /** Position of the last record of ours before what was fetched. */
+  /** Position of the last record of millrace before the fetched records. */
   readonly before: Position | undefined
-  /** No record from this offset on. */
+  /** Records from this offset on are left out. */
   readonly end: number
   /** Index of the first record; 0 by default. */
   readonly at?: number
@@ -49,33 +55,47 @@ interface Bounds {
 const none: ReadonlyMap<number, string> = new Map()
 
 /**
- * The first slice of a fetched partition: up to its end, to the next truncate or to the next repetition, or a truncate alone.
- * @param before position of the last record before what was fetched
+ * The first slice of a fetched partition. It ends at the end of the fetched records, before the
+ * next TRUNCATE or before the next repetition. A TRUNCATE at the beginning is a slice of its own.
+ * @param before position of the last record before the fetched ones
  */
-export function firstSlice(fetched: FetchedPartition, reading: Reading, before?: Position): Slice | undefined {
+export function firstSlice(fetched: FetchedPartition, reading: SliceRules, before?: Position): Slice | undefined {
   return cut(fetched, reading, { before, end: Number.POSITIVE_INFINITY })
 }
 
-/** The offset range from where was fetched to `end`; undefined when not all of it is there yet. */
+/**
+ * All fetched records below `end` as one slice; undefined when some of them are not fetched yet.
+ */
 export function sliceOfRange(
   fetched: FetchedPartition,
-  { envelope }: Reading,
+  { envelope }: SliceRules,
   { end, before }: Bounds,
 ): Slice | undefined {
   const { topic, partition, records, fromOffset: start } = fetched
   if (records.count === 0 || records.offsets[records.count - 1]! + 1 < end) return undefined
-  // Whether foreign records stop the table may have been changed since the range was written down.
+  // The table's `onError` may have changed since the intent was committed, so foreign records do
+  // not cut the range.
   const slice = cut(fetched, { envelope, stopsAtForeign: false }, { end, before })
-  const empty = { topic, partition, start, records, from: 0, to: 0, truncate: false, foreign: none, reached: before }
+  const empty = {
+    topic,
+    partition,
+    start,
+    records,
+    from: 0,
+    to: 0,
+    truncate: false,
+    foreign: none,
+    lastPosition: before,
+  }
   return { ...(slice ?? empty), end }
 }
 
 /**
- * Positions only grow within a partition. A record of ours whose position does not is a repetition: a producer that was killed had it on
- * its way, and the broker appended it only after the next producer had looked where the topic ends. A record that is not ours has no
- * position, whatever its bytes look like.
+ * Positions only grow within a partition. A record with a lower or equal position is a repetition:
+ * a killed producer had sent it, and the broker appended it after the next producer had read the
+ * end of the topic. A foreign record has no position, whatever its bytes are.
  */
-function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, { before, end, at = 0 }: Bounds) {
+function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: SliceRules, { before, end, at = 0 }: Bounds) {
   const { topic, partition, records, fromOffset: start } = fetched
   const { count, buffer, offsets, keyStarts, keyEnds, valueStarts, valueEnds } = records
   const foreign = new Map<number, string>()
@@ -100,31 +120,31 @@ function cut(fetched: FetchedPartition, { envelope, stopsAtForeign }: Reading, {
     if (from === -1) from = to
   }
   if (from === -1) return undefined
-  const reached = lsn === -1 ? undefined : { lsn, ordinal }
-  return { topic, partition, start, end: offsets[to - 1]! + 1, records, from, to, truncate, foreign, reached }
+  const lastPosition = lsn === -1 ? undefined : { lsn, ordinal }
+  return { topic, partition, start, end: offsets[to - 1]! + 1, records, from, to, truncate, foreign, lastPosition }
 }
 
-/** The records below `end`, in as many slices as it takes. */
+/** All records below `end`, as consecutive slices. */
 export function* slicesBelow(fetched: FetchedPartition, envelope: Envelope, bounds: Bounds): Generator<Slice> {
   const reading = { envelope, stopsAtForeign: false }
   for (let { before, at = 0 } = bounds; ; ) {
     const slice = cut(fetched, reading, { ...bounds, before, at })
     if (slice === undefined) return
     yield slice
-    before = slice.reached
+    before = slice.lastPosition
     at = slice.to
   }
 }
 
 /**
- * A topic's slices by partition, in whatever order they were fetched: a fetch begins with another partition each time, and who completes
- * a batch must send the same bytes under the same token.
+ * A topic's slices in order of their partitions. A fetch begins with another partition each time,
+ * but a member that completes a batch must send the same bytes under the same token.
  */
 export function inOrder(slices: readonly Slice[]): Slice[] {
   return slices.toSorted((a, b) => a.partition - b.partition)
 }
 
-/** Two halves of a list of slices by number of records; a list of one record cannot be halved. */
+/** Two halves of a list of slices by number of records. The list has at least two records. */
 export function halve(slices: readonly Slice[]): [Slice[], Slice[]] {
   const total = countRecords(slices)
   let left = Math.floor(total / 2)
@@ -138,7 +158,7 @@ export function halve(slices: readonly Slice[]): [Slice[], Slice[]] {
   return halves
 }
 
-/** Runs of the slice's records that are ours. */
+/** Runs of the slice's records that millrace wrote. */
 export function ownRuns(slice: Slice): Slice[] {
   return runs(slice, index => !slice.foreign.has(index)).map(run => ({ ...run, foreign: none }))
 }
@@ -161,4 +181,9 @@ function runs(slice: Slice, isWanted: (index: number) => boolean): Slice[] {
 
 export function countRecords(slices: readonly Slice[]): number {
   return slices.reduce((sum, slice) => sum + slice.to - slice.from, 0)
+}
+
+/** One text for a partition of a topic, as a key of maps. */
+export function partitionKey(topic: string, partition: number): string {
+  return `${topic}/${partition}`
 }

@@ -1,5 +1,5 @@
-// consumer/records/tables: the captured tables as this consumer folds them.
-// A table's shape comes from the schema of its topic, never from Postgres.
+// consumer/records/tables: the captured tables as targets of inserts.
+// The columns of a table come from the schema of its topic, never from Postgres.
 
 import { AvroContainer } from '../../clickhouse/avro-file.ts'
 import { insertStatement } from '../../clickhouse/insert.ts'
@@ -12,17 +12,17 @@ import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 import type { RegisteredSchema, SchemaStore } from '../../kafka/registry/schema-store.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
-/** What it takes to insert records written with one schema. */
+/** The Avro file and the statement for records of one schema. */
 export interface RecordFormat {
   readonly container: AvroContainer
   readonly statement: string
 }
 
-/** Registries give out signed 32-bit numbers, and some fail when they are asked for others. */
+/** Registries assign signed 32-bit ids, and some fail when asked for larger ones. */
 const largestSchemaId = 2 ** 31 - 1
 
-/** What the configuration says of a table that matters here. */
-export interface FoldOptions {
+/** The options of a table that the consumer reads from the configuration. */
+export interface TargetTableOptions {
   readonly onError: 'stop' | 'dead-letter'
   readonly history: boolean
 }
@@ -33,24 +33,24 @@ export class TargetTable {
   readonly topic: string
   readonly partitions: number
   readonly group: string
-  /** In the generation's list of tables. */
+  /** Index in the generation's list of tables. */
   readonly place: number
   readonly table: Table
   readonly onError: 'stop' | 'dead-letter'
-  /** Whether every version of its rows is kept, besides the last. */
+  /** Whether every version of its rows is kept. */
   readonly history: boolean
-  /** Reads its records; knows the schemas that `learn` has looked up. */
+  /** Reads the table's records. It knows the schemas that `learn` has looked up. */
   readonly envelope: Envelope
   /** Records inserted since the process started. */
-  folded = 0
-  /** Images that ClickHouse has refused since it took a record of this table. */
+  inserted = 0
+  /** Images that ClickHouse has refused since it last accepted a record of this table. */
   refusedInARow = 0
-  /** Records set aside since the process started. */
+  /** Dead letters written since the process started. */
   deadLetters = 0
   readonly #schemas: SchemaStore
   readonly #formats = new Map<number, RecordFormat | undefined>()
 
-  constructor(about: PlacedTable, parts: { table: Table; options: FoldOptions; schemas: SchemaStore }) {
+  constructor(about: PlacedTable, parts: { table: Table; options: TargetTableOptions; schemas: SchemaStore }) {
     this.topic = about.topic
     this.partitions = about.partitions
     this.group = about.group
@@ -66,7 +66,10 @@ export class TargetTable {
     return this.onError === 'stop'
   }
 
-  /** Looks up the schema ids that the records name, so that the envelope knows which of them are this table's. */
+  /**
+   * Looks up the schema ids of the records, so that the envelope recognizes the table's own
+   * records.
+   */
   async learn({ count, buffer, valueStarts, valueEnds }: RecordSet): Promise<void> {
     let last: number | undefined
     for (let index = 0; index < count; index++) {
@@ -77,12 +80,12 @@ export class TargetTable {
     }
   }
 
-  /** How to insert records of a schema that the envelope knows. */
+  /** Format of a schema that `learn` has found to be the table's. */
   format(schemaId: number): RecordFormat {
     return this.#formats.get(schemaId)!
   }
 
-  /** Undefined when there is no such schema, or it is not one that a generation's records of this table have: that never changes. */
+  /** Undefined when the schema does not exist, or is not of this table. Both never change. */
   async #load(schemaId: number): Promise<RecordFormat | undefined> {
     const json = schemaId > largestSchemaId ? undefined : await this.#schemas.byId(schemaId)
     const table = json === undefined ? undefined : tryParse(json)
@@ -91,11 +94,14 @@ export class TargetTable {
   }
 }
 
-/** Of one generation, in their order. @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED */
-export async function loadFoldTables(
+/**
+ * The tables of one generation, in order. @throws {MillraceError} SCHEMA_MISSING,
+ * GENERATION_CHANGED
+ */
+export async function loadTargetTables(
   tables: readonly GenerationTable[],
   schemas: SchemaStore,
-  optionsOf: (schema: string, table: string) => FoldOptions,
+  optionsOf: (schema: string, table: string) => TargetTableOptions,
 ): Promise<TargetTable[]> {
   const shapes = await newestShapes(tables, schemas)
   return tables.map((about, place) => {
@@ -106,7 +112,8 @@ export async function loadFoldTables(
 
 /**
  * Each table as the newest schema of its topic describes it.
- * @throws {MillraceError} SCHEMA_MISSING when the producer has not registered one; GENERATION_CHANGED when somebody else has registered another
+ * @throws {MillraceError} SCHEMA_MISSING when the producer has registered none; GENERATION_CHANGED
+ *   when another program has registered one
  */
 export async function newestShapes(tables: readonly GenerationTable[], schemas: SchemaStore): Promise<Table[]> {
   const latest = await schemas.latestOf(tables.map(({ topic }) => subjectOf(topic)))
@@ -130,11 +137,11 @@ function describedBy(latest: RegisteredSchema | undefined, { topic, schema, tabl
   throw new MillraceError('GENERATION_CHANGED', {
     what: `version ${latest.version} of subject ${subject}, the newest, ${isOf}`,
     where: `topic ${topic}, schema ${latest.id}`,
-    next: 'delete that version in the schema registry, or load everything anew, under other subjects: millrace producer --new-generation',
+    next: 'delete that version in the schema registry, or load everything again, under other subjects: millrace producer --new-generation',
   })
 }
 
-/** All that its records depend on. */
+/** The parts of a table that its records depend on. */
 function shapeOf({ schema, name, columns, key, partitionKey }: Table): string {
   return JSON.stringify([schema, name, columns.map(({ comment: _, ...column }) => column), key, partitionKey])
 }

@@ -1,5 +1,5 @@
-// consumer/warehouse/merge-schedule: while changes flow, what they leave in parts is merged now and then, and old tombstones are removed.
-// Beside the fold, which never waits for it.
+// consumer/warehouse/merge-schedule: periodically merges small parts and removes old tombstones.
+// Runs beside the inserts, which never wait for it.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { mergeGrown } from '../../clickhouse/merge.ts'
@@ -8,46 +8,47 @@ import type { Log } from '../../runtime/log.ts'
 import { readWatermark, type WrittenWatermark } from './watermark.ts'
 
 const minute = 60_000
-/** Longer than any statement runs on whose client is gone. */
+/** Longer than any statement continues after its client has gone. */
 const hour = 60 * minute
 
-export interface Upkeep {
+export interface MergeScheduleOptions {
   readonly log: Log
-  /** Whether it is this member of the group that looks: one is enough. */
+  /** Whether this member of the group runs the merges. One member does. */
   isOurs(): boolean
   readonly everyMs?: number
-  /** How long a tombstone has been visible before it is removed; at most twice as long. */
+  /** A tombstone is removed after it has been visible for one to two times this time. */
   readonly tombstoneMs?: number
 }
 
 /** Everything below its LSN was visible at that time, by `performance.now`. */
-interface Mark {
+interface SeenWatermark {
   readonly lsn: string
   readonly at: number
 }
 
 /**
- * Looks every minute, once the load is visible: until then nobody reads, and what it leaves is merged at its end. `clickhouse` is its own
- * connection, closed by the function that is returned: a merge that runs then goes on in the server.
+ * Runs every minute after the initial load has become visible. The parts of the load are merged at
+ * its end. `clickhouse` is a connection of its own. The returned function closes it, and a running
+ * merge then continues in the server.
  */
-export function keepMerged(clickhouse: Clickhouse, upkeep: Upkeep): () => Promise<void> {
+export function scheduleMerges(clickhouse: Clickhouse, upkeep: MergeScheduleOptions): () => Promise<void> {
   const { log, isOurs, everyMs = minute, tombstoneMs = hour } = upkeep
   const stopped = new AbortController()
   const { signal } = stopped
   let running: Promise<void> | undefined
-  let mark: Mark | undefined
-  const look = async () => {
+  let seen: SeenWatermark | undefined
+  const run = async () => {
     const watermark = isOurs() ? await readWatermark(clickhouse) : undefined
     if (watermark === undefined) return
     const now = performance.now()
-    if (mark === undefined || now - mark.at > tombstoneMs) {
-      if (mark !== undefined) await removeTombstones(clickhouse, boundsOf(mark, watermark), { log, signal })
-      mark = { lsn: watermark.lsn, at: now }
+    if (seen === undefined || now - seen.at > tombstoneMs) {
+      if (seen !== undefined) await removeTombstones(clickhouse, boundsOf(seen, watermark), { log, signal })
+      seen = { lsn: watermark.lsn, at: now }
     }
     await mergeGrown(clickhouse, log, signal)
   }
   const timer = setInterval(() => {
-    running ??= look()
+    running ??= run()
       .catch(error => {
         if (!signal.aborted) log.warn('could not look for parts to merge', { reason: String(error) })
       })
@@ -64,9 +65,9 @@ export function keepMerged(clickhouse: Clickhouse, upkeep: Upkeep): () => Promis
 }
 
 /**
- * A watermark is written only while nobody takes partitions over. A part that is older than one holds nothing that a takeover has put
- * back and still counts on.
+ * A watermark is written only while no member compares a new assignment. So a part that is older
+ * than a watermark contains no tombstones that such a comparison has restored and still needs.
  */
-function boundsOf({ lsn }: Mark, { writtenAt }: WrittenWatermark) {
+function boundsOf({ lsn }: SeenWatermark, { writtenAt }: WrittenWatermark) {
   return { below: lsn, writtenBefore: writtenAt }
 }

@@ -1,4 +1,5 @@
-// consumer/warehouse/objects: the tables and views that a generation's database is to hold: made once, and missed when they are gone.
+// consumer/warehouse/objects: creates each table and view of a generation's database once, and
+// reports missing ones.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
@@ -9,13 +10,14 @@ const madeStatement = `CREATE TABLE IF NOT EXISTS made (name String) ENGINE = Me
 COMMENT 'Tables and views that millrace has made here: one of these that is not there was dropped by somebody else'`
 
 export const rebuildAdvice =
-  'build the database anew from the topics: stop the consumers, run millrace reset warehouse, and start them again'
+  'rebuild the database from the topics: stop the consumers, run millrace reset warehouse, and start them again'
 
 const creation = /^CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS (`(?:[^`\\]|\\.)*`|[^\s(]+)/m
+
 interface Wanted {
   readonly name: string
   readonly sql: string
-  /** What it holds is lost with it; any other can be made again as it was. */
+  /** The object has rows, which are lost with it. Other objects can be created again. */
   readonly isPrecious: boolean
 }
 
@@ -30,10 +32,11 @@ export class Objects {
     this.#there = new Set(there)
   }
 
-  /** As they are in the session's database. */
+  /** Reads the objects of the session's database. */
   static async read(clickhouse: Clickhouse): Promise<Objects> {
     await clickhouse.command(madeStatement)
-    // In this order: another consumer may be making them, and notes them afterwards.
+    // In this order, because another consumer may create objects at the same time, and records them
+    // afterwards.
     const made = await clickhouse.rows<{ name: string }>('SELECT name FROM made')
     const there = await clickhouse.rows<{ name: string }>(
       'SELECT name FROM system.tables WHERE database = currentDatabase()',
@@ -46,9 +49,10 @@ export class Objects {
   }
 
   /**
-   * Runs the statements that have not been run yet, those of a list one after the other, the lists side by side.
-   * @param advice what to do when a table is gone
-   * @throws {MillraceError} WAREHOUSE_DAMAGED when a table was made before and is not there
+   * Runs the statements whose objects do not exist yet. The statements of one list run one after
+   * the other, the lists in parallel.
+   * @param advice for the operator, when a table is gone
+   * @throws {MillraceError} WAREHOUSE_DAMAGED when a table was created before and is gone
    */
   async make(lists: readonly (readonly string[])[], advice: string): Promise<void> {
     const wanted = lists.map(list => list.map(toWanted))
@@ -71,7 +75,10 @@ export class Objects {
   }
 }
 
-/** All but those that are kept are about to be dropped, or have been, and are not to be missed. */
+/**
+ * Removes the record of all objects except the kept ones, so that a later start does not report
+ * them missing.
+ */
 export async function forgetObjects(clickhouse: Clickhouse, isKept: (name: string) => boolean): Promise<void> {
   const rows = await clickhouse.rows<{ name: string }>('SELECT DISTINCT name FROM made')
   const names = rows.map(({ name }) => name).filter(name => !isKept(name))
@@ -81,7 +88,7 @@ export async function forgetObjects(clickhouse: Clickhouse, isKept: (name: strin
   })
 }
 
-/** Statements of a model that create nothing have no name, and are run each time. */
+/** A statement of a model that creates nothing has no name, and runs at each start. */
 function toWanted(sql: string): Wanted {
   const [, kind, name = ''] = creation.exec(sql) ?? []
   const isPrecious = kind === 'TABLE' || kind === 'MATERIALIZED VIEW'

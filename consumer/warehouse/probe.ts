@@ -1,4 +1,5 @@
-// consumer/warehouse/probe: whether this server, and this user of it, count every change once; asked before anything is folded.
+// consumer/warehouse/probe: checks, before any insert, that this server and this user count every
+// change once.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -9,7 +10,7 @@ import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { sideBySide } from '../../runtime/side-by-side.ts'
 
-/** A table with a view of sums behind it. Each start of a consumer leaves a few rows there. */
+/** A table, and a view that sums its rows. Each start of a consumer inserts a few rows. */
 export const probeStatements: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS probe (start UUID, id Int32, _sign Int8) ENGINE = MergeTree ORDER BY (start, id)
 SETTINGS ${tokenSettings} COMMENT 'Rows of each start of a consumer, inserted twice under one token'`,
@@ -21,11 +22,15 @@ SELECT start, toInt64(sum(_sign)) AS images FROM probe GROUP BY start`,
 export const probeTables: readonly string[] = ['probe', 'probe_sums', 'probe_fold']
 
 const rows = 3
-/** So many requests at once meet more than one server, if there are several. */
+/**
+ * Parallel requests. If several servers share the address, these requests reach more than one of
+ * them.
+ */
 const requests = 6
 
 /**
- * Each request has a connection of its own. To be asked before anything is made: what one server has, the others miss.
+ * Each request has a connection of its own. Called before any object is created, because other
+ * servers would lack it.
  * @throws {MillraceError} CLICKHOUSE_UNFIT when more than one server answers
  */
 export async function requireOneServer(clickhouse: Clickhouse): Promise<void> {
@@ -39,27 +44,33 @@ export async function requireOneServer(clickhouse: Clickhouse): Promise<void> {
   const servers = new Map(answers.map(({ id, place }) => [`${id} ${place}`, place]))
   if (servers.size === 1) return
   throw new MillraceError('CLICKHOUSE_UNFIT', {
-    what: `${servers.size} servers answer at one address: ${[...servers.values()].join(', ')}; each has tables of its own`,
+    what: `${servers.size} servers answer at one address: ${[...servers.values()].join(', ')}; each has its own tables`,
     where: clickhouse.url,
-    next: 'name a single one of them in clickhouse.url, then start again; nothing was folded',
+    next: 'name one of them in clickhouse.url, then start again; nothing was inserted',
   })
 }
 
-/** @throws {MillraceError} CLICKHOUSE_UNFIT when this server, or this user, would not count each change once */
+/**
+ * @throws {MillraceError} CLICKHOUSE_UNFIT when this server, or this user, would not count each
+ *   change once
+ */
 export async function probe(clickhouse: Clickhouse): Promise<void> {
   await sideBySide([requireOwnEngine, requireAllRows, requireOnce], ask => ask(clickhouse))
 }
 
-/** A cluster may make tables of another engine than it is asked for. They forget tokens, or answer before all replicas know of an insert. */
+/**
+ * A cluster may create tables of another engine than the statement names. Such tables forget
+ * tokens, or acknowledge an insert before all replicas know it.
+ */
 async function requireOwnEngine(clickhouse: Clickhouse): Promise<void> {
   const [found] = await clickhouse.rows<{ engine: string }>(
     "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'probe'",
   )
   if (found?.engine === 'MergeTree') return
   throw new MillraceError('CLICKHOUSE_UNFIT', {
-    what: `a table was to be of the engine MergeTree, and is of the engine ${found?.engine}, as a cluster makes it: changes would not be counted once`,
+    what: `a table was created with the engine MergeTree, and has the engine ${found?.engine}, as in a cluster: changes would not be counted once`,
     where: `${clickhouse.url}, table probe`,
-    next: 'name a server in clickhouse.url that is no part of a cluster, then start again; nothing was folded',
+    next: 'name a server in clickhouse.url that does not belong to a cluster, then start again; nothing was inserted',
   })
 }
 
@@ -78,22 +89,23 @@ async function requireOnce(clickhouse: Clickhouse): Promise<void> {
   const { table, view } = found!
   if (Number(table) === rows && Number(view) === rows) return
   throw new MillraceError('CLICKHOUSE_UNFIT', {
-    what: `${rows} rows were inserted, and once more under the same token: the table shows ${table}, a view behind it ${view}`,
+    what: `${rows} rows were inserted twice under one token: the table shows ${table}, a view behind it ${view}`,
     where: `${clickhouse.url}, tables probe and probe_sums`,
-    next: 'look whether something between millrace and ClickHouse drops settings of statements, as proxies do; otherwise take a version of ClickHouse that knows an insert by its token; then start again; nothing was folded',
+    next: 'check whether a proxy between millrace and ClickHouse drops settings of statements; otherwise use a version of ClickHouse that deduplicates inserts by token; then start again; nothing was inserted',
   })
 }
 
 /**
- * A row policy may stand on any table of the generation, and would hide rows from what folds. The list of policies tells; a user who may not
- * read it is told by ClickHouse's plan of a query, once there is something to read.
+ * A row policy on a table of the generation would hide rows from the consumer. The list of policies
+ * shows it. For a user who may not read the list, the plan of a query shows it, once the table has
+ * rows.
  * @throws {MillraceError} CLICKHOUSE_UNFIT
  */
 export async function requireAllRows(clickhouse: Clickhouse): Promise<void> {
   const hidden = await filteredTables(clickhouse)
   if (hidden.length === 0) return
   throw new MillraceError('CLICKHOUSE_UNFIT', {
-    what: `a row policy hides rows from this user in ${hidden.join(', ')}: what is folded would miss them`,
+    what: `a row policy hides rows from this user in ${hidden.join(', ')}: inserts and sums would lack them`,
     where: clickhouse.url,
     next: 'take this user out of the policy (SHOW ROW POLICIES lists them), then start again',
   })
@@ -109,18 +121,19 @@ interface Policy {
 async function filteredTables(clickhouse: Clickhouse): Promise<string[]> {
   const policies = await policiesOf(clickhouse)
   if (policies === undefined) return filteredByPlan(clickhouse)
-  // A permissive policy that shows all rows outweighs the other permissive ones of its table.
+  // A permissive policy that shows all rows overrides the other permissive policies of its table.
   const open = new Set(policies.filter(p => p.applies && p.showsAll && !p.isRestrictive).map(({ name }) => name))
   const isOpen = (name: string) => open.has(name) || open.has(everyTable)
   const hidden = policies.filter(p => p.applies && !p.showsAll && (p.isRestrictive || !isOpen(p.name)))
   if (hidden.length > 0) return [...new Set(hidden.map(({ name }) => name))]
-  // What a policy for others means for this user is a setting of the server's, which statements cannot read.
+  // A setting of the server decides what a policy for other users means for this one. Statements
+  // cannot read it.
   return policies.every(({ name }) => isOpen(name)) ? [] : filteredByPlan(clickhouse)
 }
 
 const everyTable = '*'
 
-/** Of tables of this database, or of all of them; undefined when this user may not list policies. */
+/** The policies of tables of this database; undefined when this user may not list policies. */
 async function policiesOf(clickhouse: Clickhouse): Promise<Policy[] | undefined> {
   const self = 'arrayConcat([currentUser()], enabledRoles())'
   try {

@@ -1,4 +1,5 @@
-// consumer/warehouse/uncertain: that aggregates may differ from the tables, kept in ClickHouse until they have been computed anew.
+// consumer/warehouse/uncertain: a mark in ClickHouse that aggregates may differ from the tables,
+// until they are corrected.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { quoteString } from '../../clickhouse/quote.ts'
@@ -24,10 +25,10 @@ interface Marking {
   readonly log: Log
 }
 
-/** Writes down that aggregates may miss or double something, if there are any. */
+/** Records that aggregates may lack rows or count rows twice, if the model has aggregates. */
 export async function markUncertain({ inserter: { clickhouse }, model, log }: Marking, reason: string): Promise<void> {
   if (model === undefined) return
-  log.warn('aggregates may differ from the tables until they are computed anew', { reason })
+  log.warn('aggregates may differ from the tables until they are corrected', { reason })
   await clickhouse.command(`INSERT INTO uncertain (reason) VALUES (${quoteString(reason)})`, { async_insert: 0 })
 }
 
@@ -39,8 +40,9 @@ export async function readUncertainty(clickhouse: Clickhouse): Promise<Uncertain
 }
 
 /**
- * Computes the aggregates anew and corrects them by the difference. Nothing may fold meanwhile.
- * @param isAlone whether nobody else has begun to: asked before and after, and the mark stays when somebody has
+ * Recomputes the aggregates and inserts the differences. Nothing else may insert meanwhile.
+ * @param isAlone whether no other member has begun to insert: called before and after. Otherwise
+ *   the mark stays
  */
 export async function makeCertain(
   clickhouse: Clickhouse,

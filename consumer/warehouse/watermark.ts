@@ -1,4 +1,5 @@
-// consumer/warehouse/watermark: up to which LSN and commit time everything is visible in ClickHouse.
+// consumer/warehouse/watermark: writes the LSN and the commit time below which everything is
+// visible in ClickHouse.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { type Generation, type GenerationTable, parseWatermark, type Watermark } from '../../contract/generation.ts'
@@ -8,7 +9,7 @@ import { probeTables } from './probe.ts'
 /** First offset of a partition that is not yet visible. */
 export type VisibleOffset = (topic: string, partition: number) => number
 
-/** One row is enough; the newest wins. Analysts read the view. */
+/** The newest row counts. Analysts read the view `freshness`. */
 export const watermarkStatements = [
   `CREATE TABLE IF NOT EXISTS watermark (
   lsn UInt64 COMMENT 'every change committed before this LSN is visible',
@@ -32,17 +33,20 @@ export const engineTables: readonly string[] = [
   ...probeTables,
 ]
 
-/** Watermarks are written at most so often while changes flow, because each is an insert that the changes would wait for. */
+/**
+ * Pause between two watermarks, because each is an insert that competes with the inserts of
+ * changes.
+ */
 const writeEveryMs = 100
 
-/** As it stands in ClickHouse. */
+/** A watermark as ClickHouse holds it. */
 export interface WrittenWatermark {
   readonly lsn: string
-  /** By the clock of ClickHouse, the second, text of a DateTime in UTC. */
+  /** By the clock of ClickHouse, to the second: text of a DateTime in UTC. */
   readonly writtenAt: string
 }
 
-/** The newest; nothing while nothing of the generation has ever been visible. */
+/** The newest watermark; undefined until the initial load has become visible. */
 export async function readWatermark(clickhouse: Clickhouse): Promise<WrittenWatermark | undefined> {
   const [row] = await clickhouse.rows<WrittenWatermark>(
     'SELECT toString(lsn) AS lsn, toString(toDateTime(visible_at)) AS writtenAt FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1',
@@ -50,12 +54,14 @@ export async function readWatermark(clickhouse: Clickhouse): Promise<WrittenWate
   return row
 }
 
-/** Whether anything of the generation has ever been visible. */
+/** Whether the initial load has become visible. */
 export async function hasWatermark(clickhouse: Clickhouse): Promise<boolean> {
   return (await readWatermark(clickhouse)) !== undefined
 }
 
-/** Whether all is visible that the watermark covers: of each partition, every record before the offset that it names. */
+/**
+ * Whether every record that the watermark covers is visible. It names an offset of each partition.
+ */
 export function isCovered(
   { offsets }: Pick<Watermark, 'offsets'>,
   tables: readonly Pick<GenerationTable, 'topic'>[],
@@ -66,20 +72,26 @@ export function isCovered(
   )
 }
 
-/** So many are kept; of more, every other one is left out, which only makes the visible one a little older. */
+/**
+ * Pending watermarks. Above this number, every other one is dropped, which makes the visible one a
+ * little older.
+ */
 const mostPending = 256
 
-/** Holds watermarks back until everything they cover has been folded. */
+/** Writes a watermark to ClickHouse when every record that it covers is visible there. */
 export class WatermarkFollower {
   readonly #clickhouse: Clickhouse
   readonly #generation: Generation
   readonly #beforeFirst: () => Promise<void>
   #pending: Watermark[] = []
-  /** When the last one became visible, by `performance.now`. */
+  /** When the last watermark was written, by `performance.now`. */
   writtenAt = Number.NEGATIVE_INFINITY
   #visible: Watermark | undefined
 
-  /** @param beforeFirst makes the generation's views known; done before a watermark says that there is something to see */
+  /**
+   * @param beforeFirst publishes the generation's views. Called before the first watermark is
+   *   written
+   */
   constructor(clickhouse: Clickhouse, generation: Generation, beforeFirst: () => Promise<void>) {
     this.#clickhouse = clickhouse
     this.#generation = generation
@@ -91,7 +103,7 @@ export class WatermarkFollower {
     return this.#visible
   }
 
-  /** Watermarks that are known and not visible. */
+  /** Number of watermarks that are known and not visible. */
   get pending(): number {
     return this.#pending.length
   }
@@ -101,12 +113,12 @@ export class WatermarkFollower {
     return this.#pending.at(-1) ?? this.#visible
   }
 
-  /** Nothing is visible any more until it has been folded again. */
+  /** ClickHouse has lost rows: no watermark is visible until they are inserted again. */
   forget(): void {
     this.#visible = undefined
   }
 
-  /** @returns how many of the records are no watermarks of this generation, and were left out */
+  /** @returns the number of records that are no watermarks of this generation. They are ignored */
   add({ count, buffer, valueStarts, valueEnds }: RecordSet): number {
     let foreign = 0
     for (let index = 0; index < count; index++) {
@@ -119,13 +131,18 @@ export class WatermarkFollower {
     return foreign
   }
 
-  /** A consumer that is hours behind meets 20 of them a second, each with an offset of every partition. The newest is always kept. */
+  /**
+   * A consumer that is hours behind reads 20 watermarks for each second of the source, each with an
+   * offset per partition. The newest is always kept.
+   */
   #keep(watermark: Watermark): void {
     if (this.#pending.length >= mostPending) this.#pending = this.#pending.filter((_, index) => index % 2 === 0)
     this.#pending.push(watermark)
   }
 
-  /** Writes down the newest pending watermark that is covered, if one is and the last one is old enough. */
+  /**
+   * Writes the newest pending watermark whose records are visible, at most every `writeEveryMs`.
+   */
   async advance(visible: VisibleOffset): Promise<void> {
     if (performance.now() - this.writtenAt < writeEveryMs) return
     const index = this.#pending.findLastIndex(watermark => isCovered(watermark, this.#generation.tables, visible))

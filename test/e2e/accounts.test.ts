@@ -42,7 +42,7 @@ test('a ClickHouse user with too few rights, or a readonly one, ends the consume
   for (const [name, parts] of [
     ['reader', readonly],
     ['looker', readonly],
-    ['final', ['CLICKHOUSE_UNFIT', 'final = 1', 'with final = 0', 'nothing was folded']],
+    ['final', ['CLICKHOUSE_UNFIT', 'final = 1', 'with final = 0', 'nothing was inserted']],
   ] as const) {
     const clickhouse = { url: services.endpoints.clickhouse, user: name, password: 'x' }
     await pipeline.configure({ tables: { 'public.*': {} }, clickhouse })

@@ -64,7 +64,7 @@ test('parts that ClickHouse lost in a power failure are inserted again from the 
   await sales.command('ALTER TABLE `public.sales.current` DELETE WHERE _deleted = 1 SETTINGS mutations_sync = 1')
   await sales.assertExact()
   assert.match(pipeline.consumer.log, /records that ClickHouse had lost are inserted again/)
-  assert.match(pipeline.consumer.log, /ClickHouse has lost records that were folded/)
+  assert.match(pipeline.consumer.log, /ClickHouse has lost records that were inserted/)
 })
 
 test('a topic that was created again is named, however many records it holds', async () => {
@@ -87,7 +87,7 @@ test('a topic that was created again is named, however many records it holds', a
   assert.is((await pipeline.consumer.untilEnd()).code, 2)
   assert.match(
     pipeline.consumer.tail(),
-    /OFFSETS_MISSING: the last record that was folded is the change .*, and where it stood the topic now holds/,
+    /OFFSETS_MISSING: the last record that was inserted is the change .*, and at its offset the topic now holds/,
   )
 })
 

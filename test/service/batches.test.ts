@@ -95,7 +95,7 @@ async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c')
 
 const inserter = (): Inserter => ({
   ...{ clickhouse, database: 'batches', server: 'this', requireOwnership: () => {} },
-  setAside: async () => {},
+  onRefused: async () => {},
 })
 
 async function tryOut(notes: readonly string[]) {
@@ -156,7 +156,7 @@ test('up to twenty records that a table cannot store are set aside, more of them
     isolated!.refused.map(({ record: { records, from } }) => records.offsets[from]),
     Array.from({ length: 20 }, (_, index) => 3 * index),
   )
-  await assert.refuses(() => tryOut([...notes(20), 'too long']), 'CLICKHOUSE_FAILED', /its records are hardly at fault/)
+  await assert.refuses(() => tryOut([...notes(20), 'too long']), 'CLICKHOUSE_FAILED', /the records are not the cause/)
 })
 
 test.run()

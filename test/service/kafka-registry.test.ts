@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Kafka, logLevel } from 'kafkajs'
-import { loadFoldTables } from '../../consumer/records/tables.ts'
+import { loadTargetTables } from '../../consumer/records/tables.ts'
 import { type Generation, generationFormat, generationsTopic, generationTopics } from '../../contract/generation.ts'
 import { valueSchema } from '../../contract/schema.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
@@ -75,7 +75,7 @@ test('a newest schema that is not of the topic is named, and is of no concern on
   const store = await openSchemaStore(connection, undefined)
   const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't' }
   const subject = `${about.topic}-value`
-  const load = async () => (await loadFoldTables([about], store, () => ({ onError: 'stop', history: false })))[0]!
+  const load = async () => (await loadTargetTables([about], store, () => ({ onError: 'stop', history: false })))[0]!
   const id = { name: 'id', pgType: 'integer', encoding: 'int', nullable: false } as const
   const own = { schema: 'public', name: 't', columns: [id], key: ['id'], partitionKey: ['id'] }
   await assert.refuses(load, 'SCHEMA_MISSING')

@@ -6,8 +6,8 @@ import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { tableStatements } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { mergeParts } from '../../clickhouse/merge.ts'
-import { type Bounds, removeTombstones } from '../../clickhouse/tombstones.ts'
-import { keepMerged } from '../../consumer/warehouse/merge-schedule.ts'
+import { removeTombstones, type TombstoneBounds } from '../../clickhouse/tombstones.ts'
+import { scheduleMerges } from '../../consumer/warehouse/merge-schedule.ts'
 import { watermarkStatements } from '../../consumer/warehouse/watermark.ts'
 import type { Table } from '../../contract/table.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -93,7 +93,7 @@ SETTINGS ${neverByItself}`)
   let isOurs = false
   const tenLooks = () => pause(10 * looksEveryMs)
   const account = { url: own.url, user: 'default', password: '' }
-  const stop = keepMerged(connectClickhouse({ ...account, database }), {
+  const stop = scheduleMerges(connectClickhouse({ ...account, database }), {
     log: quietLog(),
     isOurs: () => isOurs,
     everyMs: looksEveryMs,
@@ -172,7 +172,7 @@ test('tombstones that are visible for long are removed in passing, and an insert
     )
   await makeVisible(4)
   const account = { url: own.url, user: 'default', password: '' }
-  const stop = keepMerged(connectClickhouse({ ...account, database }), {
+  const stop = scheduleMerges(connectClickhouse({ ...account, database }), {
     ...{ log: quietLog(), isOurs: () => true, everyMs: 20, tombstoneMs: 200 },
   })
   await until(async () => (await held())[0]! < 300_000, { what: 'tombstones are removed' })
@@ -188,7 +188,7 @@ test('tombstones that are visible for long are removed in passing, and an insert
 test('tombstones stay while an older image stands in another part, while they or their part are new, and where they are few', async () => {
   const { own, insert, merge, held } = await visitsWarehouse()
   const options = { log: quietLog(), signal: new AbortController().signal }
-  const remove = async (bounds: Partial<Bounds> = {}) => {
+  const remove = async (bounds: Partial<TombstoneBounds> = {}) => {
     await removeTombstones(own, { below: '10', writtenBefore: '2100-01-01 00:00:00', ...bounds }, options)
     return (await held())[1]
   }

@@ -4,10 +4,10 @@
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { currentSelect, tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
-import { foldQueries } from '../../consumer/insert/insert.ts'
+import { insertQueryPrefix } from '../../consumer/insert/insert.ts'
 import { waitForRunningInserts } from '../../consumer/insert/recover.ts'
 import { retractAll } from '../../consumer/insert/truncate.ts'
-import { lifetimeStatement, serverLifetime } from '../../consumer/warehouse/server-run.ts'
+import { serverRunId, serverRunStatement } from '../../consumer/warehouse/server-run.ts'
 import type { Encoding } from '../../contract/table.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
 import { createWarehouse } from '../support/servers/clickhouse.ts'
@@ -26,7 +26,7 @@ let clickhouse: Clickhouse
 test.before(async () => {
   services = await shareServers(['clickhouse'])
   database = uniqueName('repeated')
-  clickhouse = await createWarehouse(services, database, { queryPrefix: foldQueries(database) })
+  clickhouse = await createWarehouse(services, database, { queryPrefix: insertQueryPrefix(database) })
   const settings = `SETTINGS ${tokenSettings}`
   for (const sql of [
     `CREATE TABLE changelog (id Int64) ENGINE = MergeTree ORDER BY id ${settings}`,
@@ -146,7 +146,7 @@ FROM \`public.much.changelog\``,
 })
 
 test('a server that is restarted right after its run was named is named again', async () => {
-  await clickhouse.command(lifetimeStatement)
+  await clickhouse.command(serverRunStatement)
   let restarts = 1
   const restarted: Clickhouse = {
     ...clickhouse,
@@ -156,9 +156,9 @@ test('a server that is restarted right after its run was named is named again', 
       if (restarts-- > 0) await clickhouse.command('TRUNCATE TABLE server_lifetime')
     },
   }
-  const named = await serverLifetime(restarted)
+  const named = await serverRunId(restarted)
   assert.match(named, /^[0-9a-f-]{36}$/)
-  assert.is(await serverLifetime(clickhouse), named)
+  assert.is(await serverRunId(clickhouse), named)
 })
 
 test.run()

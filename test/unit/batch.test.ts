@@ -97,7 +97,7 @@ test('a batch that was left open is read again, record by record, from what was 
       fc.pre(announced !== undefined)
       const { topic, partition, start, end } = announced
       const text = writeMetadata(
-        { reached, last: -1, floor: 0, assignment: 1 },
+        { lastPosition: reached, lastOffset: -1, floor: 0, assignment: 1 },
         { end, batch: batchName([announced]), server },
       )
 
@@ -112,7 +112,7 @@ test('a batch that was left open is read again, record by record, from what was 
       const grown = [...samples, ...later.map(sample => ({ ...sample, offset: sample.offset + last }))]
       const resumed = sliceOfRange(fetchedRecords(grown, range!.start), reading, {
         end: range!.end,
-        before: range!.reached,
+        before: range!.lastPosition,
       })
       assert.equal(contentOf(resumed!), contentOf(announced))
     }),
@@ -123,7 +123,7 @@ test('batch after batch, every change is in exactly one, in the order of the par
   fc.assert(
     fc.property(records, samples => {
       const taken: number[] = []
-      let position = { offset: 5, reached: undefined as Slice['reached'] }
+      let position = { offset: 5, reached: undefined as Slice['lastPosition'] }
       for (;;) {
         const left = samples.filter(({ offset }) => offset >= position.offset)
         const slice = firstSlice(fetchedRecords(left, position.offset), reading, position.reached)
@@ -132,7 +132,7 @@ test('batch after batch, every change is in exactly one, in the order of the par
         for (let index = slice.from; index < slice.to; index++) {
           if (!slice.foreign.has(index)) taken.push(slice.records.offsets[index]!)
         }
-        position = { offset: slice.end, reached: slice.reached }
+        position = { offset: slice.end, reached: slice.lastPosition }
       }
       // A record is a change unless others wrote it, or it does not stand after all changes before
       // it.

@@ -37,7 +37,16 @@ test('no batch has more partitions than one commit takes, and partitions of one 
     return [name, new TargetTable(about, { table, schemas, options: { onError: 'stop', history: false } })] as const
   })
   const records = recordSetOf([Buffer.alloc(8)])
-  const about = { start: 0, end: 1, records, from: 0, to: 1, truncate: false, foreign: new Map(), reached: undefined }
+  const about = {
+    start: 0,
+    end: 1,
+    records,
+    from: 0,
+    to: 1,
+    truncate: false,
+    foreign: new Map(),
+    lastPosition: undefined,
+  }
   const slices: Slice[] = tables.flatMap(([topic]) =>
     Array.from({ length: 1_500 }, (_, partition) => ({ topic, partition, ...about })),
   )

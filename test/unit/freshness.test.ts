@@ -20,7 +20,7 @@ function sliceOf(commits: readonly number[], snapshot = false): Slice {
   })
   const count = commits.length
   const about = { topic: 't', partition: 0, start: 0, end: count, truncate: false, foreign: new Map() }
-  return { ...about, records: recordSetOf(values), from: 0, to: count, reached: undefined }
+  return { ...about, records: recordSetOf(values), from: 0, to: count, lastPosition: undefined }
 }
 
 const now = 1_800_000_000_000

@@ -1,7 +1,7 @@
 // test/unit/images.test: one image of an update as a record of its own.
 // What a record holds is said by avsc.
 
-import { halfOf, imagesOf } from '../../consumer/records/images.ts'
+import { imageRecord, imagesOf } from '../../consumer/records/images.ts'
 import type { Slice } from '../../consumer/records/slice.ts'
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { Encoder } from '../../contract/encode.ts'
@@ -40,7 +40,7 @@ test('each half of an update has its position and key, and is a record of ours',
     valueEnds: Int32Array.of(valueEnd),
     nextOffset: 13,
   }
-  const about = { topic: 't', partition: 0, start: 12, end: 13, truncate: false, reached: { lsn: 77, ordinal: 4 } }
+  const about = { topic: 't', partition: 0, start: 12, end: 13, truncate: false, lastPosition: { lsn: 77, ordinal: 4 } }
   const slice: Slice = { ...about, records, from: 0, to: 1, foreign: new Map() }
   const envelope = new Envelope(table, id => id === 2)
   assert.equal(imagesOf(slice, envelope), ['before', 'after'])
@@ -48,7 +48,7 @@ test('each half of an update has its position and key, and is a record of ours',
     ['before', 'd', { note: null, id: '9' }, null],
     ['after', 'c', null, { note: 'new', id: '9' }],
   ] as const) {
-    const half = halfOf(slice, image, envelope)
+    const half = imageRecord(slice, image, envelope)
     assert.equal(imagesOf(half, envelope), [image])
     const { buffer, keyStarts, keyEnds, valueStarts, valueEnds, offsets } = half.records
     assert.is(envelope.read(buffer, keyStarts[0]!, keyEnds[0]!, valueStarts[0]!, valueEnds[0]!), undefined)

@@ -97,7 +97,8 @@ function fetchedLsns(...lsns: number[]) {
 const at = (lsn: number) => ({ lsn, ordinal: 0 })
 
 test('records that repeat what stands before them are left out, and end a slice', () => {
-  const runs = (slice: Slice | undefined) => slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn]
+  const runs = (slice: Slice | undefined) =>
+    slice && [slice.start, slice.from, slice.to, slice.end, slice.lastPosition?.lsn]
   assert.equal(runs(first(fetchedLsns(5, 6, 7), at(4))), [10, 0, 3, 13, 7])
   assert.equal(runs(first(fetchedLsns(5, 6, 7), at(6))), [10, 2, 3, 13, 7])
   assert.equal(runs(first(fetchedLsns(5, 6, 5, 6, 7), at(4))), [10, 0, 2, 12, 6])
@@ -112,7 +113,7 @@ test('a foreign record has no position, whatever its bytes say, and is told apar
     foreign(15, 3),
   ])
   const about = (slice: Slice | undefined) =>
-    slice && [slice.start, slice.from, slice.to, slice.end, slice.reached?.lsn, [...slice.foreign.keys()]]
+    slice && [slice.start, slice.from, slice.to, slice.end, slice.lastPosition?.lsn, [...slice.foreign.keys()]]
   assert.equal(about(firstSlice(records, deadLettering, at(4))), [10, 0, 4, 14, 6, [1, 2]])
   assert.equal(
     ownRuns(firstSlice(records, deadLettering, at(4))!).map(({ from, to }) => [from, to]),
@@ -157,15 +158,15 @@ test('what is present is left out, in runs', () => {
 test('an intent survives being written and read; foreign metadata is refused by name', () => {
   const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
   const intent = { end: 9, batch, server }
-  const reached = { lsn: 2 ** 53 - 1, ordinal: 7 }
+  const lastPosition = { lsn: 2 ** 53 - 1, ordinal: 7 }
   for (const standing of [
-    { reached, last: 2 ** 53 - 2, floor: 17, assignment: 3 },
-    { reached: undefined, last: -1, floor: 0, assignment: 2 ** 31 - 1 },
+    { lastPosition, lastOffset: 2 ** 53 - 2, floor: 17, assignment: 3 },
+    { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: 2 ** 31 - 1 },
   ]) {
     assert.equal(readMetadata(writeMetadata(standing, intent), 'here'), { ...standing, intent })
     assert.equal(readMetadata(writeMetadata(standing), 'here'), { ...standing, intent: undefined })
   }
-  const none = { reached: undefined, last: -1, floor: 0, assignment: -1, intent: undefined }
+  const none = { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: -1, intent: undefined }
   assert.equal(readMetadata('', 'here'), none)
   assert.throws(() => readMetadata('somebody else', 'here'), /metadata that this version cannot read/)
 })
@@ -178,7 +179,7 @@ test('the name of a batch does not depend on the order of its ranges, and on not
 })
 
 test('open batches gather the partitions that still carry their name', () => {
-  const standing = { reached: undefined, last: -1, floor: 0, assignment: 1 }
+  const standing = { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: 1 }
   const whole = batchName([
     { topic: 't', partition: 0, start: 3, end: 9 },
     { topic: 'u', partition: 0, start: 1, end: 2 },

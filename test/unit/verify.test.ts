@@ -4,8 +4,8 @@
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import type { Column, Table } from '../../contract/table.ts'
 import { loadChecks, uncheckedViews, withPolicies } from '../../verify/checks.ts'
-import { spell } from '../../verify/normalize-value.ts'
-import { type ReportComparison, ReportVerdict } from '../../verify/report-verdict.ts'
+import { type ReportComparison, ReportVerdict } from '../../verify/compare-reports.ts'
+import { normalize } from '../../verify/normalize-value.ts'
 import type { DifferingRow } from '../../verify/reports.ts'
 import type { Verification } from '../../verify/verify.ts'
 import { writeFixture } from '../support/harness/program.ts'
@@ -19,36 +19,37 @@ const look = (...keys: string[]) => ({
 })
 
 test('numbers are equal by their value, exactly', () => {
-  const same = (...texts: unknown[]) => assert.is(new Set(texts.map(text => spell('number', text))).size, 1, `${texts}`)
+  const same = (...texts: unknown[]) =>
+    assert.is(new Set(texts.map(text => normalize('number', text))).size, 1, `${texts}`)
   same('0.1000', '0.1', '00.10', 0.1)
   same('5', '5.00', 5, '5.')
   same('0', '0.00', '-0.00', 0)
   same('100', '100.0', 100)
   same('-12.30', '-12.3')
-  assert.is(spell('number', '12345678901234567890.10'), '12345678901234567890.1')
-  assert.is.not(spell('number', '9007199254740993'), spell('number', '9007199254740992'))
-  assert.is.not(spell('number', '0.01'), spell('number', '0.001'))
+  assert.is(normalize('number', '12345678901234567890.10'), '12345678901234567890.1')
+  assert.is.not(normalize('number', '9007199254740993'), normalize('number', '9007199254740992'))
+  assert.is.not(normalize('number', '0.01'), normalize('number', '0.001'))
 })
 
 test('times, booleans and floats are equal however they are printed', () => {
-  assert.is(spell('time', '2025-01-31 10:00:00.5+00'), spell('time', '2025-01-31T10:00:00.500000Z'))
-  assert.is(spell('time', '2025-01-31 10:00:00'), spell('time', '2025-01-31T10:00:00Z'))
-  assert.is.not(spell('time', '2025-01-31 10:00:00'), spell('time', '2025-01-31 10:00:01'))
+  assert.is(normalize('time', '2025-01-31 10:00:00.5+00'), normalize('time', '2025-01-31T10:00:00.500000Z'))
+  assert.is(normalize('time', '2025-01-31 10:00:00'), normalize('time', '2025-01-31T10:00:00Z'))
+  assert.is.not(normalize('time', '2025-01-31 10:00:00'), normalize('time', '2025-01-31 10:00:01'))
   assert.equal(
-    ['t', true, 1, 'f', false, 0].map(value => spell('boolean', value)),
+    ['t', true, 1, 'f', false, 0].map(value => normalize('boolean', value)),
     [...['true', 'true', 'true'], ...['false', 'false', 'false']],
   )
-  assert.is.not(spell('boolean', 'f'), spell('boolean', 2))
-  assert.is(spell('float', '1e-07'), spell('float', 1e-7))
-  assert.is(spell('float', '-Infinity'), spell('float', '-inf'))
+  assert.is.not(normalize('boolean', 'f'), normalize('boolean', 2))
+  assert.is(normalize('float', '1e-07'), normalize('float', 1e-7))
+  assert.is(normalize('float', '-Infinity'), normalize('float', '-inf'))
 })
 
 test('no text looks like NULL or like a number', () => {
-  assert.is(spell('text', null), 'NULL')
-  assert.is(spell('text', 'NULL'), "'NULL'")
-  assert.is(spell('text', null), spell('number', undefined))
-  assert.is.not(spell('text', '5.00'), spell('text', '5'))
-  assert.is(spell('text', "it's, 'x"), "'it''s, ''x'")
+  assert.is(normalize('text', null), 'NULL')
+  assert.is(normalize('text', 'NULL'), "'NULL'")
+  assert.is(normalize('text', null), normalize('number', undefined))
+  assert.is.not(normalize('text', '5.00'), normalize('text', '5'))
+  assert.is(normalize('text', "it's, 'x"), "'it''s, ''x'")
 })
 
 test('a difference counts only where the source was at rest', () => {

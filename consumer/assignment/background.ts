@@ -1,26 +1,30 @@
-// consumer/assignment/watch: what is looked at beside the folding: the watermark, the run of ClickHouse, and whether the topics are still the same.
+// consumer/assignment/background: work beside the inserts: writes watermarks, and checks for a
+// restart of ClickHouse.
 
 import { retry } from '../../runtime/retry.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { restarted, serverLifetime } from '../warehouse/server-run.ts'
+import { partitionKey } from '../records/slice.ts'
+import { restarted, serverRunId } from '../warehouse/server-run.ts'
 import { readUncertainty } from '../warehouse/uncertain.ts'
 import type { AssignmentState, ConsumerContext } from './assignment.ts'
 import { confirmRecords } from './confirm.ts'
 import type { GroupInserts } from './group-inserts.ts'
 
-const lookEveryMs = 5_000
-/** Linux writes what was written to files to its disk within about 35 seconds. */
+const checkEveryMs = 5_000
+/** Linux writes changed pages of files to the disk within about 35 seconds. */
 const onDiskMs = 60_000
-/** Kafka forgets offsets that nobody commits, by default after seven days without a member in the group. */
+/**
+ * Kafka deletes offsets that are not committed again, by default after seven days without a member
+ * in the group.
+ */
 const commitEveryMs = 3_600_000
 
-export class Watch {
+export class BackgroundWork {
   readonly #context: ConsumerContext
   readonly #assigned: AssignmentState
   readonly #inserts: GroupInserts
   readonly #signal: AbortSignal
-  #lookedAt = performance.now()
-  #markedAt = performance.now()
+  #checkedAt = performance.now()
+  #floorsAt = performance.now()
   #committedAt = performance.now()
   #interruptions: number
   readonly #running = new Map<string, Promise<void>>()
@@ -38,22 +42,28 @@ export class Watch {
     this.#interruptions = context.fetcher.interruptions
   }
 
-  /** After each turn. Nothing of it is waited for. @throws what an earlier look has thrown */
-  turn(): void {
+  /**
+   * Called after each turn of the loop. Does not wait for the work. @throws the error of earlier
+   * work
+   */
+  start(): void {
     if (this.#failure !== undefined) throw this.#failure.error
     this.#inBackground('watermark', () => this.#advanceWatermark())
-    if (performance.now() - this.#lookedAt < lookEveryMs) return
-    this.#lookedAt = performance.now()
-    this.#inBackground('server', () => this.#look())
+    if (performance.now() - this.#checkedAt < checkEveryMs) return
+    this.#checkedAt = performance.now()
+    this.#inBackground('server', () => this.#checkServer())
   }
 
-  /** After a fetch that was interrupted: brokers that come back may have lost records. @throws {MillraceError} OFFSETS_MISSING */
+  /**
+   * Called after each fetch. After an interrupted one, the brokers may have lost records. @throws
+   * {MillraceError} OFFSETS_MISSING
+   */
   async confirm(): Promise<void> {
     const { fetcher, reader } = this.#context
     if (fetcher.interruptions === this.#interruptions) return
     this.#interruptions = fetcher.interruptions
-    const known = [...this.#assigned.owned.values()].flatMap(({ topic, partition, last }) =>
-      last === undefined ? [] : [{ topic, partition, last }],
+    const known = [...this.#assigned.owned.values()].flatMap(({ topic, partition, lastRow }) =>
+      lastRow === undefined ? [] : [{ topic, partition, last: lastRow }],
     )
     await confirmRecords(reader, known, this.#signal)
   }
@@ -72,48 +82,51 @@ export class Watch {
     this.#running.set(name, running)
   }
 
-  /** What is being inserted is not visible yet; what others own is known from their commits. */
+  /**
+   * Rows that are being inserted are not visible yet. The progress of other members is known from
+   * their commits.
+   */
   async #advanceWatermark(): Promise<void> {
-    const { others, watermarks, writer } = this.#context
+    const { groupProgress, watermarks, writer } = this.#context
     const { owned } = this.#assigned
-    const folded = new Map([...owned].map(([key, each]) => [key, each.progress.offset]))
-    const theirs = await others.offsets(this.#assigned)
+    const ours = new Map([...owned].map(([key, each]) => [key, each.progress.offset]))
+    const theirs = await groupProgress.offsets(this.#assigned)
     const visible = (topic: string, partition: number) => {
       const key = partitionKey(topic, partition)
-      return folded.get(key) ?? theirs.get(key) ?? -1
+      return ours.get(key) ?? theirs.get(key) ?? -1
     }
     const { log, failures } = writer
     await retry(() => watermarks.advance(visible), { what: 'write a watermark', signal: this.#signal, log, failures })
   }
 
   /** @throws {MillraceError} FENCED after a restart of ClickHouse */
-  async #look(): Promise<void> {
+  async #checkServer(): Promise<void> {
     const { writer } = this.#context
     const { inserter, log, failures } = writer
     const { clickhouse } = inserter
-    const ask = async () => {
-      if ((await serverLifetime(clickhouse)) !== this.#assigned.server) throw restarted()
+    const check = async () => {
+      if ((await serverRunId(clickhouse)) !== this.#assigned.server) throw restarted()
       writer.uncertainty = await readUncertainty(clickhouse)
     }
-    await retry(ask, { what: 'look at ClickHouse', signal: this.#signal, log, failures })
+    await retry(check, { what: 'look at ClickHouse', signal: this.#signal, log, failures })
     const now = performance.now()
-    if (now - this.#markedAt > onDiskMs) this.#raiseFloors(now)
+    if (now - this.#floorsAt > onDiskMs) this.#raiseFloors(now)
     if (now - this.#committedAt > commitEveryMs) this.#renewCommits(now)
   }
 
   #raiseFloors(now: number): void {
-    this.#markedAt = now
+    this.#floorsAt = now
     for (const each of this.#assigned.owned.values()) {
-      each.progress = { ...each.progress, floor: each.mark }
-      each.mark = each.progress.offset
+      each.progress = { ...each.progress, floor: each.nextFloor }
+      each.nextFloor = each.progress.offset
     }
   }
 
-  /** Not of what is being inserted: that would take back what was announced. */
+  /** Not for partitions with a running insert: the commit would remove the intent. */
   #renewCommits(now: number): void {
     this.#committedAt = now
     for (const each of this.#assigned.owned.values()) {
-      if (!this.#inserts.isBusy(this.#context.writer.tables.get(each.topic)!.group)) each.isNews = true
+      if (!this.#inserts.isBusy(this.#context.writer.tables.get(each.topic)!.group)) each.isUncommitted = true
     }
   }
 }

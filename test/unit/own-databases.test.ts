@@ -1,11 +1,10 @@
-// test/unit/belonging.test: records and databases that do not belong together are named before
-// anything is folded.
+// test/unit/own-databases.test: records and databases that do not belong together are reported.
 
-import { checkBelonging, elsewhere } from '../../consumer/warehouse/belonging.ts'
+import { otherClusterHint, requireOwnDatabases } from '../../consumer/warehouse/own-databases.ts'
 import { type Generation, generationFormat } from '../../contract/generation.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
-const test = suite('belonging')
+const test = suite('own databases')
 
 function generation(number: number, more: Partial<Generation> = {}): Generation {
   const about = { format: generationFormat, number, id: `id${number}`, state: 'live', slot: `shop_${number}` } as const
@@ -19,7 +18,7 @@ function database(number: number, more: Partial<Generation> = {}) {
 }
 
 const check = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
-  checkBelonging({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
+  requireOwnDatabases({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
 
 test('databases of recorded generations, gone or not, belong here, and those of others are not asked about', () => {
   check([], [])
@@ -45,11 +44,11 @@ test('records that another Kafka cluster has written are not gone on from', asyn
   check([generation(1, { kafkaCluster: 'K9', state: 'dropped' })], [])
 })
 
-test('a Kafka without generations is doubted where a database was folded from another one', () => {
+test('a Kafka without generations is doubted where a database was loaded from another one', () => {
   const doubt = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
-    elsewhere({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
+    otherClusterHint({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
   const moved = database(1, { kafkaCluster: 'K2' })
-  assert.match(doubt([], [moved])!, 'database shop_1 was folded from the cluster K2; is kafka.brokers right?')
+  assert.match(doubt([], [moved])!, 'database shop_1 was loaded from the cluster K2; is kafka.brokers right?')
   assert.equal(
     [doubt([generation(1)], [moved]), doubt([], [database(1)]), doubt([], [])],
     [undefined, undefined, undefined],

@@ -1,19 +1,20 @@
-// consumer/assignment/takeover: from a new assignment to known positions.
+// consumer/assignment/resume: finds where each partition of a new assignment continues.
 
 import { retry } from '../../runtime/retry.ts'
 import type { BatchWriter } from '../insert/apply.ts'
 import type { Progress } from '../records/insert-intent.ts'
-import { partitionKey } from '../records/partition-key.ts'
-import { serverLifetime } from '../warehouse/server-run.ts'
+import { partitionKey } from '../records/slice.ts'
+import { serverRunId } from '../warehouse/server-run.ts'
 import { makeCertain, markUncertain, readUncertainty } from '../warehouse/uncertain.ts'
 import { announce } from './announce.ts'
-import type { AssignmentState, ConsumerContext, Owned } from './assignment.ts'
-import { type Compared, compareOffsets } from './compare.ts'
+import type { AssignmentState, ConsumerContext, OwnedPartition } from './assignment.ts'
+import { type ComparedPartition, compareOffsets } from './compare.ts'
 import { reassigned, settleBatches } from './open-batches.ts'
 
 /**
- * Completes what was left open, compares the committed offsets with ClickHouse and with the topics, and commits where each partition stands,
- * so that the others know that this member has looked at it.
+ * Completes open batches, compares the committed offsets with ClickHouse and with the topics, and
+ * commits the progress of each partition. The commit tells the other members that this member has
+ * compared the partition.
  * @throws {MillraceError} FENCED when the assignment is over; OFFSETS_MISSING, WAREHOUSE_DAMAGED
  */
 export async function resumeAssignment(
@@ -24,9 +25,9 @@ export async function resumeAssignment(
   const { writer, membership } = context
   const started = performance.now()
   const attempt = async () => {
-    await nameRun(writer)
+    await readServerRun(writer)
     const progress = await settleBatches(context, assignment, signal)
-    const server = await nameRun(writer)
+    const server = await readServerRun(writer)
     const compared = await compareOffsets(context, progress, { server, signal })
     await report(context, progress, compared)
     if (membership.generationId !== assignment) throw reassigned()
@@ -43,47 +44,59 @@ export async function resumeAssignment(
   return retry(attempt, { what: 'take over partitions', signal, log: writer.log, failures: writer.failures })
 }
 
-/** From here on, everything counts on this run of ClickHouse. */
-async function nameRun({ inserter }: Pick<BatchWriter, 'inserter'>): Promise<string> {
+/** The run of the ClickHouse server that all later statements require. */
+async function readServerRun({ inserter }: Pick<BatchWriter, 'inserter'>): Promise<string> {
   inserter.server = undefined
-  const server = await serverLifetime(inserter.clickhouse)
+  const server = await serverRunId(inserter.clickhouse)
   inserter.server = server
   return server
 }
 
-function ownedOf({ progress, last }: Compared): Owned {
-  const { topic, partition, offset, reached } = progress
-  return { topic, partition, progress, last, fetchFrom: offset, reached, isNews: true, mark: offset }
+function ownedOf({ progress, last }: ComparedPartition): OwnedPartition {
+  const { topic, partition, offset, lastPosition } = progress
+  return {
+    topic,
+    partition,
+    progress,
+    lastRow: last,
+    fetchFrom: offset,
+    lastPosition,
+    isUncommitted: true,
+    nextFloor: offset,
+  }
 }
 
 async function report(
   { writer, watermarks }: ConsumerContext,
   progress: readonly Progress[],
-  compared: readonly Compared[],
+  compared: readonly ComparedPartition[],
 ): Promise<void> {
   let isShort = false
-  for (const [index, { progress: applied, odd }] of compared.entries()) {
+  for (const [index, { progress: applied, mismatch }] of compared.entries()) {
     const { topic, partition, offset: committed } = progress[index]!
-    if (odd === undefined) continue
-    writer.log.warn('the committed offset does not fit what ClickHouse holds', {
+    if (mismatch === undefined) continue
+    writer.log.warn('the committed offset does not match ClickHouse', {
       topic,
       partition,
       committed,
-      goesOnAt: applied.offset,
-      reason: odd,
+      continuesAt: applied.offset,
+      reason: mismatch,
     })
     isShort ||= applied.offset < committed
   }
-  // What it says is not visible any more.
+  // The written watermark covers rows that ClickHouse has lost.
   if (isShort) {
     await writer.inserter.clickhouse.command('TRUNCATE TABLE watermark')
     watermarks.forget()
   }
   const uncertain = compared.find(({ isUncertain }) => isUncertain)
-  if (uncertain !== undefined) await markUncertain(writer, `${uncertain.progress.topic}: ${uncertain.odd}`)
+  if (uncertain !== undefined) await markUncertain(writer, `${uncertain.progress.topic}: ${uncertain.mismatch}`)
 }
 
-/** As soon as nobody else folds; until then status names it. */
+/**
+ * Only while this member is alone in the group. Until then `millrace status` says that aggregates
+ * are uncertain.
+ */
 async function correctAggregates({ writer, membership }: ConsumerContext, assignment: number): Promise<void> {
   const { inserter, model, log } = writer
   const isAlone = () => membership.soleMember && membership.generationId === assignment
@@ -93,7 +106,7 @@ async function correctAggregates({ writer, membership }: ConsumerContext, assign
   writer.uncertainty = await readUncertainty(inserter.clickhouse)
 }
 
-/** Only the newest watermark matters: each covers all before it. */
+/** The newest watermark is enough, because it covers all earlier ones. */
 async function lastWatermark({
   reader,
   watermarksTopic,
