@@ -2,6 +2,7 @@
 // The outer record is {partition, offset, record}, where record is the producer's value byte for byte.
 
 import { randomBytes } from 'node:crypto'
+import { copyBytes, lengthAndText, longestVarint, varintBytes, withRoom, writeVarint } from '../contract/bytes.ts'
 
 const firstBytes = 16 * 1024
 const keptBytes = 256 * 1024
@@ -26,10 +27,10 @@ export class AvroContainer {
     this.#header = Buffer.concat([
       magic,
       long(2),
-      text('avro.schema'),
-      text(schema),
-      text('avro.codec'),
-      text('null'),
+      lengthAndText('avro.schema'),
+      lengthAndText(schema),
+      lengthAndText('avro.codec'),
+      lengthAndText('null'),
       long(0),
       this.#sync,
     ])
@@ -41,10 +42,10 @@ export class AvroContainer {
   }
 
   append(partition: number, offset: number, source: Buffer, start: number, end: number): void {
-    this.#reserve(20 + end - start)
-    this.#length = writeLong(this.#body, this.#length, partition)
-    this.#length = writeLong(this.#body, this.#length, offset)
-    this.#length += source.copy(this.#body, this.#length, start, end)
+    const body = withRoom(this.#body, this.#length, 2 * longestVarint + end - start)
+    this.#body = body
+    const at = writeVarint(body, offset, writeVarint(body, partition, this.#length))
+    this.#length = copyBytes(source, start, end, body, at)
     this.#count++
   }
 
@@ -59,33 +60,10 @@ export class AvroContainer {
     this.#count = 0
     if (this.#body.length > keptBytes) this.#body = Buffer.allocUnsafe(firstBytes)
   }
-
-  #reserve(bytes: number): void {
-    const needed = this.#length + bytes
-    if (needed <= this.#body.length) return
-    const larger = Buffer.allocUnsafe(Math.max(needed, this.#body.length * 2))
-    this.#body.copy(larger, 0, 0, this.#length)
-    this.#body = larger
-  }
-}
-
-/** Zig-zag varint of a non-negative safe integer. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
-function writeLong(target: Buffer, at: number, value: number): number {
-  let rest = value * 2
-  while (rest >= 0x80) {
-    target[at++] = (rest % 0x80) | 0x80
-    rest = Math.floor(rest / 0x80)
-  }
-  target[at++] = rest
-  return at
 }
 
 function long(value: number): Buffer {
-  const bytes = Buffer.alloc(10)
-  return bytes.subarray(0, writeLong(bytes, 0, value))
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value)
-  return Buffer.concat([long(bytes.length), bytes])
+  const bytes = Buffer.allocUnsafe(varintBytes(value))
+  writeVarint(bytes, value, 0)
+  return bytes
 }

@@ -1,20 +1,21 @@
 // contract/encode: a row in Postgres' text form as the key and value of a Kafka record.
 // One pass from bytes to bytes; no string and no object per column.
 
-import { AvroWriter, longestVarint } from './avro-writer.ts'
+import type { AvroWriter } from './avro-writer.ts'
+import { columnKinds, lengthAndText, longestVarint } from './bytes.ts'
 import { decimalWriter } from './encode-decimal.ts'
 import { writeDouble, writeFloat, writeInteger } from './encode-number.ts'
 import { writeBoolean, writeHex } from './encode-other.ts'
 import { writeDate, writeTimestamp } from './encode-temporal.ts'
+import { wireHeaderBytes, writeWireHeader } from './head.ts'
 import { Refusal } from './refusal.ts'
 import type { Column, Encoding, Table } from './table.ts'
-import { wireHeaderBytes, writeWireHeader } from './wire.ts'
 
 /** A row of text values as they lie in a message: column i is `buffer[starts[i]..ends[i])`. */
 export interface TextRow {
   readonly buffer: Buffer
   readonly count: number
-  /** `n` for NULL, `t` for text, as ASCII codes. */
+  /** Of `columnKinds`; the encoder takes NULL and text. */
   readonly kinds: ArrayLike<number>
   readonly starts: ArrayLike<number>
   readonly ends: ArrayLike<number>
@@ -44,7 +45,6 @@ export interface EncoderOptions {
 
 type ValueWriter = (writer: AvroWriter, text: Buffer, start: number, end: number) => void
 
-const nullKind = 0x6e
 const writeText: ValueWriter = (writer, text, start, end) => writer.bytes(text, start, end)
 
 const valueWriters: Record<Exclude<Encoding, 'decimal'>, ValueWriter> = {
@@ -88,7 +88,7 @@ export class Encoder {
     this.columns = table.columns
     this.valueWriters = table.columns.map(valueWriter)
     this.keyColumns = table.key.map(name => table.columns.findIndex(column => column.name === name))
-    this.names = Buffer.concat([table.schema, table.name].map(avroString))
+    this.names = Buffer.concat([table.schema, table.name].map(lengthAndText))
   }
 
   /**
@@ -144,7 +144,7 @@ export class Encoder {
     const start = writer.position
     for (let index = 0; index < columns.length; index++) {
       const nullable = columns[index]!.nullable
-      if (row.kinds[index] !== nullKind) {
+      if (row.kinds[index] !== columnKinds.null) {
         if (nullable) writer.byte(2)
         this.writeValue(row, index)
       } else if (nullable) writer.byte(0)
@@ -171,13 +171,6 @@ export class Encoder {
 
 function valueWriter(column: Column): ValueWriter {
   return column.encoding === 'decimal' ? decimalWriter(column.scale!) : valueWriters[column.encoding]
-}
-
-function avroString(text: string): Buffer {
-  const writer = new AvroWriter()
-  const bytes = Buffer.from(text)
-  writer.bytes(bytes, 0, bytes.length)
-  return writer.buffer.subarray(0, writer.position)
 }
 
 function refuseIn(refusal: Refusal, column: Column): Refusal {

@@ -1,10 +1,11 @@
 // contract/envelope: the records of one table as they stand in its topic, and what is none of them.
 // Walks every byte of key and value without decoding a value, so that nothing half right passes.
 
+import { lengthAndText } from './bytes.ts'
 import type { Change } from './encode.ts'
+import { readSchemaId, wireHeaderBytes } from './head.ts'
 import type { Position } from './position.ts'
 import type { Encoding, Table } from './table.ts'
-import { readSchemaId, wireHeaderBytes } from './wire.ts'
 
 /** Whether a value was written with a schema of the table. */
 export type KnowsSchema = (id: number) => boolean
@@ -184,12 +185,4 @@ export class Envelope implements Position {
     this.at = at
     return value <= Number.MAX_SAFE_INTEGER ? value : -1
   }
-}
-
-function lengthAndText(text: string): Buffer {
-  const bytes = Buffer.from(text)
-  const length: number[] = []
-  let rest = bytes.length * 2
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) length.push((rest % 0x80) | 0x80)
-  return Buffer.from([...length, rest, ...bytes])
 }

@@ -1,8 +1,25 @@
-// contract/head: the first fields of a record's value, read without decoding the rest.
-// valueSchema puts them first for this.
+// contract/head: the bytes before every Avro body, and the first fields of a record's value, read without decoding the rest.
+// valueSchema puts these fields first for this.
 
+import { VarintReader } from './bytes.ts'
 import type { Position } from './position.ts'
-import { wireHeaderBytes } from './wire.ts'
+
+/**
+ * Magic byte 0 and a big-endian schema id.
+ * @see https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+ */
+export const wireHeaderBytes = 5
+
+export function writeWireHeader(target: Buffer, at: number, schemaId: number): number {
+  target[at] = 0
+  target.writeUInt32BE(schemaId, at + 1)
+  return at + wireHeaderBytes
+}
+
+/** The schema id at the start of a value, or −1 when the bytes do not have the wire format. */
+export function readSchemaId(source: Buffer, start: number, end: number): number {
+  return end - start >= wireHeaderBytes && source[start] === 0 ? source.readUInt32BE(start + 1) : -1
+}
 
 export interface Head extends Position {
   readonly transaction: number
@@ -14,36 +31,27 @@ export interface Head extends Position {
 
 /**
  * Position, transaction id, commit time and snapshot mark of the value that starts at `start`, wire header included.
- * @throws {RangeError} when the bytes end early or a number lies beyond 2^53
+ * @throws {RangeError} when the bytes end early, or a number is negative or exceeds 2^53
  */
 export function readHead(value: Buffer, start: number, end: number): Head {
-  const cursor = { at: start + wireHeaderBytes }
-  const lsn = readLong(value, cursor, end)
-  const ordinal = readLong(value, cursor, end)
-  const transaction = readLong(value, cursor, end)
-  const commitTimeUs = readLong(value, cursor, end)
-  if (cursor.at >= end) throw new RangeError('the value ends inside its position')
-  return { lsn, ordinal, transaction, commitTimeUs, snapshot: value[cursor.at] === 1 }
+  const reader = new VarintReader(value, start + wireHeaderBytes)
+  const lsn = readNatural(reader, end)
+  const ordinal = readNatural(reader, end)
+  const transaction = readNatural(reader, end)
+  const commitTimeUs = readNatural(reader, end)
+  if (reader.at >= end) throw new RangeError('the value ends inside its position')
+  return { lsn, ordinal, transaction, commitTimeUs, snapshot: value[reader.at] === 1 }
 }
 
 /** Only the position of the value, as `readHead` reads it. */
 export function readPosition(value: Buffer, start: number, end: number): Position {
-  const cursor = { at: start + wireHeaderBytes }
-  return { lsn: readLong(value, cursor, end), ordinal: readLong(value, cursor, end) }
+  const reader = new VarintReader(value, start + wireHeaderBytes)
+  return { lsn: readNatural(reader, end), ordinal: readNatural(reader, end) }
 }
 
-/** Zig-zag varint; all four numbers are non-negative. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
-function readLong(source: Buffer, cursor: { at: number }, end: number): number {
-  let value = 0
-  let factor = 1
-  for (;;) {
-    if (cursor.at >= end) throw new RangeError('the value ends inside its position')
-    const byte = source[cursor.at++]!
-    value += (byte & 0x7f) * factor
-    if (byte < 0x80) break
-    factor *= 0x80
-  }
-  if (value % 2 !== 0 || value / 2 > Number.MAX_SAFE_INTEGER)
-    throw new RangeError('the value does not start with a position')
-  return value / 2
+function readNatural(reader: VarintReader, end: number): number {
+  const value = reader.next()
+  if (reader.at > end) throw new RangeError('the value ends inside its position')
+  if (value < 0) throw new RangeError('the value does not start with a position')
+  return value
 }

@@ -3,7 +3,7 @@
 import type { ClickHouseSettings } from '@clickhouse/client'
 import type { AvroContainer } from '../../clickhouse/avro-file.ts'
 import type { Clickhouse } from '../../clickhouse/client.ts'
-import { wireHeaderBytes } from '../../contract/wire.ts'
+import { wireHeaderBytes } from '../../contract/head.ts'
 import type { Slice } from './slice.ts'
 
 /**

@@ -1,9 +1,9 @@
 // kafka/producer/batch-builder: records appended one by one into a record batch (format 2), without an object per record.
 
 import { gzipSync } from 'node:zlib'
+import { copyBytes, longestVarint, varintBytes, withRoom, writeVarint } from '../../contract/bytes.ts'
 import { crc32c } from '../protocol/crc32c.ts'
 import { batchLayout, gzipAttribute } from '../protocol/record-batch.ts'
-import { longestVarint, varintBytes, writeVarint } from '../protocol/varint.ts'
 import { writeInt64 } from '../protocol/wire.ts'
 
 export type Compression = 'none' | 'gzip'
@@ -23,7 +23,6 @@ export function recordBytesAtMost(keyAndValueBytes: number): number {
   return recordOverhead + keyAndValueBytes
 }
 
-const shortCopy = 96
 /** Level 6, the default, is five times slower for a tenth less. */
 const gzipLevel = 1
 
@@ -66,8 +65,9 @@ export class BatchBuilder {
       this.#baseTimestamp = timestampMs
       this.#maxTimestamp = timestampMs
     } else if (timestampMs > this.#maxTimestamp) this.#maxTimestamp = timestampMs
-    this.#reserve(recordOverhead + Math.max(keyBytes, 0) + Math.max(valueBytes, 0))
-    const target = this.#buffer
+    const room = recordOverhead + Math.max(keyBytes, 0) + Math.max(valueBytes, 0)
+    const target = withRoom(this.#buffer, this.#end, room)
+    this.#buffer = target
     const timestampDelta = timestampMs - this.#baseTimestamp
     const body = bodyBytes(timestampDelta, this.#count, keyBytes, valueBytes)
     let at = writeVarint(target, body, this.#end)
@@ -75,9 +75,9 @@ export class BatchBuilder {
     at = writeVarint(target, timestampDelta, at)
     at = writeVarint(target, this.#count, at)
     at = writeVarint(target, keyBytes, at)
-    at = copyRange(source, keyStart, keyBytes, target, at)
+    if (keyBytes > 0) at = copyBytes(source, keyStart, keyEnd, target, at)
     at = writeVarint(target, valueBytes, at)
-    at = copyRange(source, valueStart, valueBytes, target, at)
+    if (valueBytes > 0) at = copyBytes(source, valueStart, valueEnd, target, at)
     target[at++] = 0
     this.#end = at
     this.#count += 1
@@ -116,25 +116,9 @@ export class BatchBuilder {
     const records = this.#buffer.subarray(batchLayout.records, this.#end)
     return Buffer.concat([header, compression === 'gzip' ? gzipSync(records, { level: gzipLevel }) : records])
   }
-
-  #reserve(bytes: number): void {
-    const needed = this.#end + bytes
-    if (needed <= this.#buffer.length) return
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2))
-    this.#buffer.copy(grown, 0, 0, this.#end)
-    this.#buffer = grown
-  }
 }
 
 function bodyBytes(timestampDelta: number, offsetDelta: number, keyBytes: number, valueBytes: number): number {
   const lengths = varintBytes(keyBytes) + Math.max(keyBytes, 0) + varintBytes(valueBytes) + Math.max(valueBytes, 0)
   return 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta) + lengths + 1
-}
-
-/** A loop beats the call into native code for short ranges. */
-function copyRange(source: Buffer, start: number, bytes: number, target: Buffer, at: number): number {
-  if (bytes <= 0) return at
-  if (bytes > shortCopy) source.copy(target, at, start, start + bytes)
-  else for (let i = 0; i < bytes; i += 1) target[at + i] = source[start + i]!
-  return at + bytes
 }

@@ -1,9 +1,9 @@
 // kafka/protocol/record-batch: fetched record batches (format 2) as columns of positions in their buffer.
 
 import { gunzipSync } from 'node:zlib'
+import { VarintReader } from '../../contract/bytes.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { crc32c } from './crc32c.ts'
-import { VarintReader } from './varint.ts'
 import { readInt64 } from './wire.ts'
 
 /** Positions of the header's fields. @see https://kafka.apache.org/documentation/#recordbatch */

@@ -1,5 +1,7 @@
 // kafka/protocol/wire: the primitive types of Kafka's protocol, written to and read from buffers.
 
+import { withRoom } from '../../contract/bytes.ts'
+
 /** Grows as it is written. @see https://kafka.apache.org/protocol.html#protocol_types */
 export class WireWriter {
   #buffer: Buffer
@@ -67,12 +69,8 @@ export class WireWriter {
 
   #reserve(bytes: number): number {
     const at = this.#length
+    this.#buffer = withRoom(this.#buffer, at, bytes)
     this.#length += bytes
-    if (this.#length > this.#buffer.length) {
-      const grown = Buffer.allocUnsafe(Math.max(this.#length, this.#buffer.length * 2))
-      this.#buffer.copy(grown, 0, 0, at)
-      this.#buffer = grown
-    }
     return at
   }
 }

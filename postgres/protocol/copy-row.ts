@@ -1,8 +1,9 @@
 // postgres/protocol/copy-row: one row of COPY's text format as a tuple, undone in place.
 // No strings: bytes that were escaped are moved together where they lie.
 
+import { columnKinds } from '../../contract/bytes.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { columnKinds, type Tuple } from './tuple.ts'
+import type { Tuple } from './tuple.ts'
 
 const tab = 0x09
 const newline = 0x0a

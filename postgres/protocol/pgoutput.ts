@@ -1,8 +1,9 @@
 // postgres/protocol/pgoutput: decoder of pgoutput's protocol 1, straight from bytes.
 // No object per column and no parsing of values.
 
+import { columnKinds } from '../../contract/bytes.ts'
 import { MessageReader } from './message-reader.ts'
-import { columnKinds, Tuple } from './tuple.ts'
+import { Tuple } from './tuple.ts'
 
 interface RelationColumn {
   readonly name: string

@@ -1,13 +1,7 @@
 // postgres/protocol/tuple: one row's columns as ranges of the buffer they arrived in.
 // Reused from row to row, so that a row costs no object and no string.
 
-/** What a column of a tuple is: the letters pgoutput uses, as ASCII codes. */
-export const columnKinds = {
-  null: 0x6e,
-  /** A TOASTed value that the update did not touch and that was not sent. */
-  unchanged: 0x75,
-  text: 0x74,
-} as const
+import { columnKinds } from '../../contract/bytes.ts'
 
 /**
  * Column i is `buffer[starts[i]..ends[i])` when `kinds[i]` says text. Valid only during the call it is handed to: the next

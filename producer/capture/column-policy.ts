@@ -2,6 +2,7 @@
 // Tables without a policy have no masker and pay nothing.
 
 import { createHmac } from 'node:crypto'
+import { columnKinds, withRoom } from '../../contract/bytes.ts'
 import type { TextRow } from '../../contract/encode.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
 
@@ -16,7 +17,6 @@ export interface GateOptions {
   readonly hashKey?: HashKey | undefined
 }
 
-const textKind = 0x74
 const leastBytes = 4096
 /** A word of one byte becomes four. */
 const mostMaskGrowth = 4
@@ -66,7 +66,7 @@ export class RowMasker {
       const end = ends[place]!
       outcome.kinds[column] = kinds[place]!
       outcome.starts[column] = at
-      if (kinds[place] !== textKind) {
+      if (kinds[place] !== columnKinds.text) {
         outcome.ends[column] = at
         continue
       }
@@ -85,7 +85,7 @@ export class RowMasker {
     let bytes = 0
     for (let column = 0; column < places.length; column++) {
       const place = places[column]!
-      if (kinds[place] !== textKind) continue
+      if (kinds[place] !== columnKinds.text) continue
       const text = ends[place]! - starts[place]!
       bytes += policies[column] === 'keep' ? text : text * mostMaskGrowth + mostHashBytes
     }
@@ -94,7 +94,7 @@ export class RowMasker {
 }
 
 class MaskedRow implements TextRow {
-  buffer = Buffer.allocUnsafeSlow(leastBytes)
+  buffer: Buffer = Buffer.allocUnsafeSlow(leastBytes)
   readonly count: number
   readonly kinds: Uint8Array
   readonly starts: Int32Array
@@ -108,7 +108,7 @@ class MaskedRow implements TextRow {
   }
 
   reserve(bytes: number): void {
-    if (bytes > this.buffer.length) this.buffer = Buffer.allocUnsafeSlow(Math.max(bytes, this.buffer.length * 2))
+    this.buffer = withRoom(this.buffer, 0, bytes)
   }
 }
 

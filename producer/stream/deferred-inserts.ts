@@ -1,10 +1,10 @@
 // producer/stream/deferred-inserts: rows that came to be in a transaction, held back until its end where two may share a key meanwhile.
 
+import { columnKinds } from '../../contract/bytes.ts'
 import type { TextRow } from '../../contract/encode.ts'
 import { type Table, tableName } from '../../contract/table.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
-const textKind = 0x74
 /** Kind and length of a column, before its bytes. */
 const headBytes = 5
 /** Of all tables together. */
@@ -75,7 +75,7 @@ export class DeferredInserts {
 function pack({ buffer, count, kinds, starts, ends }: TextRow): string {
   const parts: Buffer[] = []
   for (let column = 0; column < count; column++) {
-    const isText = kinds[column] === textKind
+    const isText = kinds[column] === columnKinds.text
     const bytes = isText ? buffer.subarray(starts[column], ends[column]) : buffer.subarray(0, 0)
     const head = Buffer.allocUnsafe(headBytes)
     head[0] = kinds[column]!

@@ -1,6 +1,7 @@
 // producer/stream/router: the stream's messages as records with positions, in the sink.
 // Only masked rows reach this file.
 
+import { columnKinds } from '../../contract/bytes.ts'
 import type { Change, TextRow } from '../../contract/encode.ts'
 import { Refusal } from '../../contract/refusal.ts'
 import { tableName } from '../../contract/table.ts'
@@ -37,8 +38,6 @@ interface Route {
   readonly writer: TableWriter
   readonly masker: RowMasker | undefined
 }
-
-const unchangedKind = 0x75
 
 /**
  * Gives every change of the stream its position: the commit LSN and twice its number in the transaction, so that an update
@@ -253,7 +252,7 @@ export class Router implements ChangeReceiver {
 }
 
 function hasUnchanged(row: Tuple): boolean {
-  for (let column = 0; column < row.count; column++) if (row.kinds[column] === unchangedKind) return true
+  for (let column = 0; column < row.count; column++) if (row.kinds[column] === columnKinds.unchanged) return true
   return false
 }
 

@@ -1,6 +1,7 @@
 // producer/write/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
 
 import { createHash } from 'node:crypto'
+import { columnKinds } from '../../contract/bytes.ts'
 import { type DeadLetter, deadLetterPartitions } from '../../contract/dead-letter.ts'
 import type { Change, TextRow } from '../../contract/encode.ts'
 import { comparePositions, formatLsn, type Position } from '../../contract/position.ts'
@@ -11,8 +12,6 @@ import { entryName } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
 import type { RecordSink } from './table-writer.ts'
-
-const nullKind = 0x6e
 
 /** One image of a change, refused. */
 export interface RefusedImage {
@@ -166,5 +165,7 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter:
 }
 
 function textOf(row: TextRow, column: number): string | null {
-  return row.kinds[column] === nullKind ? null : row.buffer.toString('utf8', row.starts[column], row.ends[column])
+  return row.kinds[column] === columnKinds.null
+    ? null
+    : row.buffer.toString('utf8', row.starts[column], row.ends[column])
 }

@@ -2,10 +2,10 @@
 // trimmed.
 
 import fc from 'fast-check'
+import { VarintReader, varintBytes, writeVarint } from '../../contract/bytes.ts'
 import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
 import { crc32c } from '../../kafka/protocol/crc32c.ts'
 import { batchLayout, decodeBatches, type RecordSet } from '../../kafka/protocol/record-batch.ts'
-import { VarintReader, varintBytes, writeVarint } from '../../kafka/protocol/varint.ts'
 import { writeInt64 } from '../../kafka/protocol/wire.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 

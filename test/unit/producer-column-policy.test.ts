@@ -4,6 +4,7 @@
 import { createHmac } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import fc from 'fast-check'
+import { columnKinds } from '../../contract/bytes.ts'
 import type { TextRow } from '../../contract/encode.ts'
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { hashOf, maskOf, RowMasker } from '../../producer/capture/column-policy.ts'
@@ -19,7 +20,7 @@ const hashKey = createHashKey('k1', 'x'.repeat(32))
 
 function values({ buffer, count, kinds, starts, ends }: TextRow): (string | null)[] {
   return Array.from({ length: count }, (_, at) =>
-    kinds[at] === 0x6e ? null : buffer.toString('utf8', starts[at], ends[at]),
+    kinds[at] === columnKinds.null ? null : buffer.toString('utf8', starts[at], ends[at]),
   )
 }
 
