@@ -5,7 +5,7 @@ import { tableName } from '../../contract/table.ts'
 import type { DescribedColumn, DescribedObject } from '../../modeling/describe.ts'
 import type { Model } from '../../modeling/model.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
-import type { ForeignKey } from '../../postgres/catalog/foreign-keys.ts'
+import type { ForeignKey } from '../../postgres/catalog/keys.ts'
 import { type Config, tableOptions } from '../../runtime/config/config.ts'
 
 export interface ModelParts {

@@ -1,4 +1,4 @@
-// postgres/preflight/rights: the role of a connection, and the statements that let a role read a table.
+// postgres/preflight/rights: what the role may do, and the statements that let it read a table or drop slots and publications.
 
 import type { Named } from '../catalog/catalog.ts'
 import { type Client, query } from '../client/client.ts'
@@ -16,4 +16,45 @@ export function grantsToRead(table: Named, role: string): string[] {
     `GRANT USAGE ON SCHEMA ${quoteName(table.schema)} TO ${role}`,
     `GRANT SELECT ON ${quoteTable(table)} TO ${role}`,
   ]
+}
+
+/** A sentence for each reason with the way out; none when all of them, as far as they are there, could be dropped now. */
+export async function whatKeepsInPostgres(
+  client: Client,
+  { slots, publications }: { readonly slots: readonly string[]; readonly publications: readonly string[] },
+): Promise<string[]> {
+  const found = await query(
+    client,
+    `SELECT FROM pg_replication_slots
+     WHERE slot_name = ANY ($1) AND database = current_database()`,
+    [slots],
+  )
+  const owned = await query<{ name: string; owner: string }>(
+    client,
+    `SELECT pubname AS name, pubowner::regrole::text AS owner FROM pg_publication
+     WHERE pubname = ANY ($1) AND NOT pg_has_role(pubowner, 'USAGE') ORDER BY pubname`,
+    [publications],
+  )
+  const { name, replicates, standby } = await readRole(client)
+  const role = quoteName(name)
+  return [
+    ...(standby ? ['this Postgres is a standby; set source.url to the primary server'] : []),
+    ...owned.map(
+      ({ name, owner }) => `publication ${name} belongs to another role of Postgres; run GRANT ${owner} TO ${role}`,
+    ),
+    ...(found.length === 0 || replicates
+      ? []
+      : [`the role of Postgres may drop no slot; have a superuser run ALTER ROLE ${role} REPLICATION`]),
+  ]
+}
+
+/** `replicates`: a superuser, a role with REPLICATION, or one of those that managed services have for it. */
+export async function readRole(client: Client): Promise<{ name: string; replicates: boolean; standby: boolean }> {
+  const [role] = await query<{ name: string; replicates: boolean; standby: boolean }>(
+    client,
+    `SELECT rolname AS name, pg_is_in_recovery() AS standby, rolreplication OR rolsuper OR EXISTS (
+       SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'MEMBER')) AS replicates
+     FROM pg_roles WHERE rolname = current_user`,
+  )
+  return role!
 }

@@ -1,11 +1,13 @@
-// postgres/preflight/server-checks: what the server and the role must allow.
+// postgres/preflight/server-checks: the checks of the server, the role and the replication connection.
 
+import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, query } from '../client/client.ts'
 import { quoteName } from '../client/quote.ts'
+import { identify } from '../replication/history.ts'
 import { serverVersion } from '../replication/publication.ts'
 import { slotState, slotsOfServer } from '../replication/slot.ts'
-import type { CheckDefinition, Finding } from './check.ts'
-import { readRole } from './drop-rights.ts'
+import type { Check, CheckDefinition, Finding } from './check.ts'
+import { readRole } from './rights.ts'
 
 const oldestVersion = 140_000
 
@@ -123,4 +125,16 @@ async function enough(client: Client, countUsed: string, limitName: string, need
   const found = `${row!.used} of ${limit} in use`
   if (needed === 0 || row!.used + needed <= limit) return { state: 'pass', found }
   return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
+}
+
+/** Opens one: pg_hba.conf, a pooler, or a lack of WAL senders may refuse it although everything else is right. */
+export async function checkReplication(url: string, signal: AbortSignal): Promise<Check> {
+  const about = { name: 'replication connection', why: 'changes come over one, which the server treats unlike others' }
+  try {
+    return { ...about, state: 'pass', found: `opened to system/database ${(await identify(url, signal)).source}` }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof MillraceError)) throw error
+    return { ...about, state: 'fail', found: error.message, fix: error.next }
+  }
 }

@@ -7,7 +7,7 @@ import { type Table, tableName } from '../../contract/table.ts'
 import type { SchemaStore } from '../../kafka/registry/registry.ts'
 import type { CapturedTable } from './captured-table.ts'
 import { unclassifiedError } from './column-classification.ts'
-import { generationChanged } from './generation-changed.ts'
+import { generationChanged } from './source.ts'
 
 export interface RegisteredTable {
   readonly captured: CapturedTable

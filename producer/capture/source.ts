@@ -1,9 +1,9 @@
-// producer/capture/source: the database as it is now: whether it can be captured, and what of it is.
+// producer/capture/source: the database as it is now: whether it can be captured, and which tables and columns of it.
 
 import type { Generation } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
-import { findDeferrableKeys } from '../../postgres/catalog/deferrable-keys.ts'
+import { findDeferrableKeys } from '../../postgres/catalog/keys.ts'
 import { type Client, withClient } from '../../postgres/client/client.ts'
 import type { Check } from '../../postgres/preflight/check.ts'
 import { preflight, preflightResume } from '../../postgres/preflight/preflight.ts'
@@ -96,5 +96,14 @@ function judge(checks: readonly Check[], log: Log): void {
     what: failed.map(({ name, found, why }) => `${name}: ${found} (${why})`).join('\n  '),
     where: 'the source database',
     next: `${failed.map(({ fix }) => fix).join('; ')}${mendable}`,
+  })
+}
+
+/** @param what plain sentence: what was and what is */
+export function generationChanged(what: string, where: string): MillraceError {
+  return new MillraceError('GENERATION_CHANGED', {
+    what,
+    where,
+    next: 'change it back, or start a new generation beside this one: millrace producer --new-generation',
   })
 }

@@ -7,7 +7,7 @@ import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
 import type { PublicationFacts, TableFacts, Xid } from '../../postgres/catalog/facts.ts'
 import { orAborted } from '../../runtime/wait.ts'
-import { generationChanged } from '../capture/generation-changed.ts'
+import { generationChanged } from '../capture/source.ts'
 import type { ProducerContext } from '../context.ts'
 
 /** Of a table; the key is its topic. */

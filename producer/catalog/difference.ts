@@ -1,6 +1,7 @@
-// producer/catalog/difference: what may have become of a captured table, and what follows from it.
+// producer/catalog/difference: how a captured table can differ from what was recorded of it, and the errors that say so.
 
-import type { MemberFacts } from '../../postgres/catalog/facts.ts'
+import type { MemberFacts, PublicationFacts } from '../../postgres/catalog/facts.ts'
+import { MillraceError } from '../../runtime/errors.ts'
 
 export interface Difference {
   /**
@@ -29,3 +30,53 @@ export interface Doubt {
 export const wrong = (what: string): Difference => ({ effect: 'wrong', what })
 export const over = (what: string): Difference => ({ effect: 'over', what })
 export const ahead = (what: string): Difference => ({ effect: 'ahead', what })
+
+export interface Found {
+  /** `schema.name`, as it was captured. */
+  readonly table: string
+  readonly differences: readonly Difference[]
+}
+
+const shownTables = 20
+
+/** What cannot be told any more is not told by changing it back. */
+const loadAnew =
+  'changing it back does not tell what was not told; load what there is now beside this generation: millrace producer --new-generation'
+
+/** @throws {MillraceError} SCHEMA_CHANGED, or GENERATION_CHANGED where the tables themselves are as they were */
+export function mismatch(found: readonly Found[]): MillraceError {
+  const lines = found.map(({ table, differences }) => `${table}: ${sentences(differences)}`)
+  const more = lines.length - shownTables
+  if (more > 0) lines.splice(shownTables, more, `and ${more} more tables`)
+  const isOfPublication = found.every(({ differences }) => differences.every(each => each.isOfPublication === true))
+  const [first] = found
+  return new MillraceError(isOfPublication ? 'GENERATION_CHANGED' : 'SCHEMA_CHANGED', {
+    what: lines.join('\n  '),
+    where: found.length === 1 ? `table ${first!.table}` : `${found.length} tables`,
+    next: loadAnew,
+  })
+}
+
+/** Several partitions may have the same to tell. */
+function sentences(differences: readonly Difference[]): string {
+  return [...new Set(differences.map(({ what }) => what))].join(' ')
+}
+
+/** @throws {MillraceError} PUBLICATION_MISSING, GENERATION_CHANGED when it does not send what it did when the generation began */
+export function requireSamePublication(name: string, was: PublicationFacts, is: PublicationFacts | undefined): void {
+  const where = `publication ${name}`
+  if (is?.oid !== was.oid) {
+    const what = is
+      ? 'the publication was dropped and made again. Changes in between are lost.'
+      : 'the publication was dropped or renamed. Changes since then are not sent.'
+    throw new MillraceError('PUBLICATION_MISSING', { what, where, next: loadAnew })
+  }
+  if (is.lacking.length > 0) {
+    const what = `the publication was altered: it no longer sends inserts, updates, deletes and truncates, all of them through the root. It lacks: ${is.lacking.join(', ')}.`
+    throw new MillraceError('GENERATION_CHANGED', { what, where, next: loadAnew })
+  }
+  if (is.written !== was.written && is.owner === was.owner) {
+    const what = 'the publication was altered, and altered back. Changes in between may be lost.'
+    throw new MillraceError('GENERATION_CHANGED', { what, where, next: loadAnew })
+  }
+}

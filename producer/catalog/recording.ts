@@ -1,4 +1,4 @@
-// producer/catalog/recording: the catalog of tables that are about to be loaded, as their generation will remember it.
+// producer/catalog/recording: what a generation remembers of the catalog: before its load, and after a change that does no harm.
 
 import { tableName } from '../../contract/table.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
@@ -22,22 +22,22 @@ export async function recordCatalog(
   const facts = await readFacts(client, oids, { version, publication: publication.oid })
   const tables = sources.map(source => {
     const found = facts.get(source.oid)
-    if (found === undefined || spellFacts(found) !== spellSource(source)) throw changedMeanwhile(tableName(source))
+    if (found === undefined || shapeOfFacts(found) !== shapeOfSource(source)) throw changedMeanwhile(tableName(source))
     return { source, facts: found, seen, truncatedAt: 0 }
   })
   return { publication, tables }
 }
 
-function spellSource(source: SourceTable): string {
-  return spell(source, source.key)
+function shapeOfSource(source: SourceTable): string {
+  return shapeOf(source, source.key)
 }
 
-function spellFacts(facts: TableFacts): string {
+function shapeOfFacts(facts: TableFacts): string {
   const nameOf = (wanted: number) => facts.columns.find(({ number }) => number === wanted)?.name
-  return spell(facts, facts.key?.columns.map(nameOf) ?? [])
+  return shapeOf(facts, facts.key?.columns.map(nameOf) ?? [])
 }
 
-function spell({ schema, name, columns }: SourceTable | TableFacts, key: readonly (string | undefined)[]): string {
+function shapeOf({ schema, name, columns }: SourceTable | TableFacts, key: readonly (string | undefined)[]): string {
   const shapes = columns.map(({ number, name: column, typeOid, typeModifier }) => [
     number,
     column,
@@ -53,4 +53,23 @@ function changedMeanwhile(what: string): MillraceError {
     where: what,
     next: 'nothing was lost; the initial load begins again',
   })
+}
+
+/** What the stream itself will stop at stays as it was captured: the columns' names, types and NOT NULL. */
+export function acceptFacts(was: TableFacts, is: TableFacts): TableFacts {
+  const columns = was.columns.map(column => {
+    const now = is.columns.find(({ number }) => number === column.number)
+    return now ? { ...column, written: now.written } : column
+  })
+  return { ...is, schema: was.schema, name: was.name, columns }
+}
+
+/** TRUNCATE gives an ordinary table another file every time, which the stream tells; that alone is not worth a record. */
+export function isWorthRecording(was: TableFacts, is: TableFacts): boolean {
+  return asText(was) !== asText(is)
+}
+
+function asText(facts: TableFacts): string {
+  if (facts.kind === 'p') return JSON.stringify(facts)
+  return JSON.stringify({ ...facts, members: facts.members.map(member => ({ ...member, file: 0 })) })
 }

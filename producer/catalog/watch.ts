@@ -19,12 +19,11 @@ import type { CapturedTable } from '../capture/captured-table.ts'
 import { reportHeldBack } from '../capture/column-classification.ts'
 import type { ProducerContext } from '../context.ts'
 import type { TableWriter } from '../write/table-writer.ts'
-import { acceptFacts, isWorthRecording } from './accepted.ts'
 import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
 import { compareFacts } from './compare.ts'
-import { type Difference, over } from './difference.ts'
+import { type Difference, type Found, mismatch, over, requireSamePublication } from './difference.ts'
 import { isDispelled, unreadable } from './doubts.ts'
-import { type Found, mismatch, requireSamePublication } from './mismatch.ts'
+import { acceptFacts, isWorthRecording } from './recording.ts'
 
 const lookEveryMs = 5_000
 /** So that looking takes a twentieth of one connection at most, however many tables there are: 1,000 take 0.2 s. */

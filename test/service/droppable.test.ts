@@ -4,7 +4,7 @@
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'
 import { connect, disconnect } from '../../postgres/client/client.ts'
-import { whatKeepsInPostgres } from '../../postgres/preflight/drop-rights.ts'
+import { whatKeepsInPostgres } from '../../postgres/preflight/rights.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 import { createWarehouse } from '../support/servers/clickhouse.ts'
 import { createDatabase, uniqueName } from '../support/servers/postgres.ts'

@@ -3,12 +3,11 @@
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
-import { acceptFacts } from '../../producer/catalog/accepted.ts'
 import type { Catalog } from '../../producer/catalog/catalog.ts'
 import { compareFacts } from '../../producer/catalog/compare.ts'
 import type { Difference } from '../../producer/catalog/difference.ts'
 import { isDispelled } from '../../producer/catalog/doubts.ts'
-import { recordCatalog } from '../../producer/catalog/recording.ts'
+import { acceptFacts, recordCatalog } from '../../producer/catalog/recording.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'

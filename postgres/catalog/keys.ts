@@ -1,6 +1,20 @@
-// postgres/catalog/foreign-keys: which tables of the database refer to which.
+// postgres/catalog/keys: which primary keys are deferrable, and which tables refer to which.
 
 import { type Client, query } from '../client/client.ts'
+
+/**
+ * Those of the tables, by oid, whose primary key is DEFERRABLE: rows may swap keys, or meet in one before the other leaves.
+ * @throws {MillraceError} POSTGRES_*
+ * @see https://www.postgresql.org/docs/current/sql-set-constraints.html
+ */
+export async function findDeferrableKeys(client: Client, tables: readonly number[]): Promise<Set<number>> {
+  const rows = await query<{ oid: number }>(
+    client,
+    'SELECT indrelid AS oid FROM pg_index WHERE indisprimary AND NOT indimmediate AND indrelid = ANY ($1)',
+    [tables],
+  )
+  return new Set(rows.map(({ oid }) => oid))
+}
 
 export interface ForeignKey {
   readonly schema: string
