@@ -7,7 +7,7 @@ import { openFetcher } from '../kafka/consumer/fetcher.ts'
 import { hasGenerations, readGenerations } from '../kafka/generations-topic.ts'
 import { openSchemaStore } from '../kafka/registry/registry.ts'
 import type { ProducerContext } from '../producer/context.ts'
-import { Progress } from '../producer/progress.ts'
+import { ProducerProgress } from '../producer/progress.ts'
 import type { CommandContext } from './command.ts'
 import { everything, openServices, type Services } from './servers.ts'
 
@@ -28,7 +28,7 @@ export async function openConnections({ config, log, lifecycle }: CommandContext
   const clickhouse = connectClickhouse(services.clickhouse)
   lifecycle.opened('clickhouse', () => clickhouse.close())
   const parts = { config, url: services.postgres, kafka, fetcher, schemas, log, signal: lifecycle.signal }
-  return { ...parts, progress: new Progress(), services, clickhouse }
+  return { ...parts, progress: new ProducerProgress(), services, clickhouse }
 }
 
 /** By number; none before the producer has begun one. */

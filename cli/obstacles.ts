@@ -5,7 +5,7 @@ import { consumerGroup, type Generation, generationTopics, publicationName } fro
 import { whatKeepsInKafka } from '../kafka/group/permissions.ts'
 import { withClient } from '../postgres/client/client.ts'
 import { whatKeepsInPostgres } from '../postgres/preflight/rights.ts'
-import { holdGeneration } from '../producer/generation/cleanup.ts'
+import { lockGeneration } from '../producer/generation/cleanup.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { PipelineConnections } from './connections.ts'
 
@@ -41,5 +41,5 @@ export async function refuseIfKept(connections: PipelineConnections, doomed: Doo
       next: 'do what each line says, then run the command again',
     })
   }
-  for (const generation of generations) await holdGeneration(connections, generation).then(lock => lock.release())
+  for (const generation of generations) await lockGeneration(connections, generation).then(lock => lock.release())
 }

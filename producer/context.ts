@@ -5,7 +5,7 @@ import type { Fetcher } from '../kafka/consumer/fetcher.ts'
 import type { SchemaStore } from '../kafka/registry/registry.ts'
 import type { Config } from '../runtime/config/config.ts'
 import type { Log } from '../runtime/log.ts'
-import type { Progress } from './progress.ts'
+import type { ProducerProgress } from './progress.ts'
 
 export interface ProducerContext {
   readonly config: Config
@@ -14,7 +14,7 @@ export interface ProducerContext {
   readonly kafka: KafkaConnection
   readonly fetcher: Fetcher
   readonly schemas: SchemaStore
-  readonly progress: Progress
+  readonly progress: ProducerProgress
   readonly log: Log
   readonly signal: AbortSignal
 }

@@ -12,7 +12,7 @@ import type { Lifecycle } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { retry } from '../runtime/retry.ts'
 import { announce, withdraw } from '../runtime/service-discovery.ts'
-import { Progress } from './progress.ts'
+import { ProducerProgress } from './progress.ts'
 import { runCapture } from './run.ts'
 
 export interface ProducerOptions {
@@ -30,7 +30,7 @@ export interface ProducerOptions {
 export async function runProducer(options: ProducerOptions): Promise<void> {
   const { config, postgres, log, lifecycle } = options
   const { signal } = lifecycle
-  const progress = new Progress()
+  const progress = new ProducerProgress()
   const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const http = await serve({
     host: config.http.host,

@@ -43,7 +43,7 @@ export interface ProducerStatus {
 }
 
 /** What is open at the moment. */
-export interface Work {
+export interface OpenWork {
   readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
   received(): number
@@ -59,14 +59,14 @@ interface Counts {
 
 const rateWindowMs = 2_000
 
-export class Progress {
+export class ProducerProgress {
   readonly pulse = new Pulse()
   phase: Phase = 'starting'
   generation = 0
   slot = ''
   waitingFor: string | undefined
   notCaptured: ProducerStatus['notCaptured'] = {}
-  #work: Work | undefined
+  #work: OpenWork | undefined
   /** When the last watermark of the stream under way became durable. */
   #flowedAt: number | undefined
   #lastError: ProducerStatus['lastError']
@@ -78,7 +78,7 @@ export class Progress {
   readonly #warnings = new Map<string, readonly string[]>()
   #sample = { at: performance.now(), records: 0, perSecond: 0 }
 
-  begin(phase: Phase, work: Work): void {
+  begin(phase: Phase, work: OpenWork): void {
     this.end()
     this.phase = phase
     this.#work = work
@@ -99,14 +99,14 @@ export class Progress {
   }
 
   /** @returns those of the columns that are news */
-  heldBack(table: string, columns: readonly string[]): string[] {
+  withheld(table: string, columns: readonly string[]): string[] {
     const known = this.#heldBack.get(table) ?? []
     if (columns.length > 0) this.#heldBack.set(table, [...new Set([...known, ...columns])])
     return columns.filter(column => !known.includes(column))
   }
 
   /** A change has been passed over. @returns whether it is the first of the table */
-  foreign(table: string): boolean {
+  uncaptured(table: string): boolean {
     const count = this.#foreign.get(table) ?? 0
     this.#foreign.set(table, count + 1)
     return count === 0

@@ -4,10 +4,10 @@ import { describeTransaction, endingStatement } from '../postgres/client/blockin
 import type { OnBlocked } from '../postgres/client/waiting.ts'
 import type { Log } from '../runtime/log.ts'
 import { Reminder } from '../runtime/reminder.ts'
-import type { Progress } from './progress.ts'
+import type { ProducerProgress } from './progress.ts'
 
 /** @param doing what waits, as in "making the slot" */
-export function reportBlocked({ log, progress }: { log: Log; progress: Progress }, doing: string): OnBlocked {
+export function reportBlocked({ log, progress }: { log: Log; progress: ProducerProgress }, doing: string): OnBlocked {
   const reminder = new Reminder()
   return by => {
     progress.pulse.beat()

@@ -110,14 +110,14 @@ function describe(row: TableRow): SourceTable {
   const { oid, schema, name, kind, key, replicaIdentity, partitions } = row
   const columns = row.columns.map(column => ({
     ...column,
-    generated: generations[column.generated],
+    generated: generatedColumnKinds[column.generated],
     comment: column.comment ?? undefined,
   }))
   const parts = { oid, schema, name, kind, columns, key, replicaIdentity, partitions }
   return { ...parts, comment: row.comment ?? undefined, unsupported: whyUnsupported(row) }
 }
 
-const generations: Readonly<Record<string, 'stored' | 'virtual'>> = { s: 'stored', v: 'virtual' }
+const generatedColumnKinds: Readonly<Record<string, 'stored' | 'virtual'>> = { s: 'stored', v: 'virtual' }
 
 const unsupportedKinds: Readonly<Record<string, string>> = {
   v: 'it is a view, which has no changes of its own; capture the tables it reads',
@@ -135,7 +135,7 @@ function whyUnsupported(row: TableRow): string | undefined {
     return 'it inherits from another table, so that its rows are also rows of that one; use declarative partitioning'
   if (row.inherited)
     return 'other tables inherit from it, so that its rows are in several tables; use declarative partitioning'
-  const virtual = row.columns.find(({ generated }) => generations[generated] === 'virtual')
+  const virtual = row.columns.find(({ generated }) => generatedColumnKinds[generated] === 'virtual')
   // Publishing it would break the application: https://www.postgresql.org/docs/current/logical-replication-publication.html
   if (virtual) {
     return `its column ${virtual.name} is a virtual generated column, and once published with REPLICA IDENTITY FULL Postgres refuses every UPDATE and DELETE of the table; make the column STORED`

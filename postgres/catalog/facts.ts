@@ -121,7 +121,7 @@ export async function readMoment(client: Client, publication: string): Promise<M
   return { version: row!.version, seen: row!.seen, publication: row!.publication ?? undefined }
 }
 
-export interface Place {
+export interface FactsScope {
   readonly version: number
   /** Oid of the publication. */
   readonly publication: number
@@ -131,9 +131,9 @@ export interface Place {
 export async function readDigests(
   client: Client,
   tables: readonly number[],
-  place: Place,
+  scope: FactsScope,
 ): Promise<Map<number, string>> {
-  const rows = await inSlices<{ digest: string }>(client, digestQuery(place.version), tables, place)
+  const rows = await inSlices<{ digest: string }>(client, digestQuery(scope.version), tables, scope)
   return new Map(rows.map(({ oid, digest }) => [Number(oid), digest]))
 }
 
@@ -141,9 +141,9 @@ export async function readDigests(
 export async function readFacts(
   client: Client,
   tables: readonly number[],
-  place: Place,
+  scope: FactsScope,
 ): Promise<Map<number, TableFacts>> {
-  const rows = await inSlices<{ facts: string }>(client, factsQuery(place.version), tables, place)
+  const rows = await inSlices<{ facts: string }>(client, factsQuery(scope.version), tables, scope)
   return new Map(rows.map(({ oid, facts }) => [Number(oid), parseFacts(JSON.parse(facts) as FactsRow)]))
 }
 
@@ -151,7 +151,7 @@ async function inSlices<Row extends object>(
   client: Client,
   text: string,
   tables: readonly number[],
-  { publication }: Place,
+  { publication }: FactsScope,
 ): Promise<(Row & { oid: string })[]> {
   const rows: (Row & { oid: string })[] = []
   for (let at = 0; at < tables.length; at += slice) {

@@ -16,7 +16,7 @@ interface ReadinessRow {
   readonly wal_sender_timeout: string
 }
 
-export interface StreamPlace {
+export interface StreamTarget {
   readonly slot: string
   readonly publication: string
   /** What the stream goes on from; undefined where it does not matter. */
@@ -37,8 +37,8 @@ const beginAnew =
  * none of them, and a slot that stands too far is obeyed in silence.
  * @throws {MillraceError} GENERATION_CHANGED, SOURCE_WENT_BACK, SLOT_LOST, PUBLICATION_MISSING
  */
-export async function checkReadiness(client: Client, place: StreamPlace): Promise<Readiness> {
-  const { slot, publication, captured } = place
+export async function checkReadiness(client: Client, target: StreamTarget): Promise<Readiness> {
+  const { slot, publication, captured } = target
   const { timeline } = captured ? await checkHistory(client, captured) : await identifySystem(client)
   const [found] = await query<ReadinessRow>(
     client,

@@ -71,12 +71,12 @@ export function unclassifiedError(
 }
 
 /** Says once, and from then on in the status, that columns of a personal table are held back while the rest goes on. */
-export function reportHeldBack(
+export function reportWithheld(
   { progress, log }: Pick<ProducerContext, 'progress' | 'log'>,
   table: string,
   columns: readonly string[],
 ): void {
-  for (const column of progress.heldBack(table, columns)) {
+  for (const column of progress.withheld(table, columns)) {
     log.warn('a column is held back, because its table is personal and nobody has classified it', {
       table,
       column,

@@ -9,9 +9,9 @@ import type { HashKey } from '../../runtime/config/hash-key.ts'
 /** How a column passes; what does not pass is not listed. */
 export type ColumnPolicy = 'keep' | 'mask' | 'hash'
 
-export interface GateOptions {
-  /** Of each column downstream, its place in the source's row. */
-  readonly places: readonly number[]
+export interface MaskerOptions {
+  /** Of each column downstream, its index in the source's row. */
+  readonly sourceIndexes: readonly number[]
   readonly policies: readonly ColumnPolicy[]
   /** Needed where a column is hashed. */
   readonly hashKey?: HashKey | undefined
@@ -31,20 +31,20 @@ const asterisk = 0x2a
 export class RowMasker {
   readonly #before: MaskedRow
   readonly #after: MaskedRow
-  readonly #options: GateOptions
+  readonly #options: MaskerOptions
 
-  constructor(options: GateOptions) {
+  constructor(options: MaskerOptions) {
     this.#options = options
-    this.#before = new MaskedRow(options.places.length)
-    this.#after = new MaskedRow(options.places.length)
+    this.#before = new MaskedRow(options.sourceIndexes.length)
+    this.#after = new MaskedRow(options.sourceIndexes.length)
   }
 
   before(row: TextRow): TextRow {
-    return this.#pass(row, this.#before)
+    return this.#mask(row, this.#before)
   }
 
   after(row: TextRow): TextRow {
-    return this.#pass(row, this.#after)
+    return this.#mask(row, this.#after)
   }
 
   /** Whether the two images of an update came out alike: what has changed stays behind, and so does the update. */
@@ -55,38 +55,38 @@ export class RowMasker {
     return a.buffer.compare(b.buffer, 0, end, 0, end) === 0
   }
 
-  #pass(row: TextRow, outcome: MaskedRow): TextRow {
-    const { places, policies, hashKey } = this.#options
+  #mask(row: TextRow, masked: MaskedRow): TextRow {
+    const { sourceIndexes, policies, hashKey } = this.#options
     const { buffer, kinds, starts, ends } = row
-    outcome.reserve(this.#roomFor(row))
+    masked.reserve(this.#roomFor(row))
     let at = 0
-    for (let column = 0; column < places.length; column++) {
-      const place = places[column]!
-      const start = starts[place]!
-      const end = ends[place]!
-      outcome.kinds[column] = kinds[place]!
-      outcome.starts[column] = at
-      if (kinds[place] !== columnKinds.text) {
-        outcome.ends[column] = at
+    for (let column = 0; column < sourceIndexes.length; column++) {
+      const index = sourceIndexes[column]!
+      const start = starts[index]!
+      const end = ends[index]!
+      masked.kinds[column] = kinds[index]!
+      masked.starts[column] = at
+      if (kinds[index] !== columnKinds.text) {
+        masked.ends[column] = at
         continue
       }
       const policy = policies[column]!
-      if (policy === 'keep') at += buffer.copy(outcome.buffer, at, start, end)
-      else if (policy === 'mask') at = writeMask(outcome.buffer, at, buffer.subarray(start, end))
-      else at += outcome.buffer.write(hashOf(hashKey!, buffer.subarray(start, end)), at, 'latin1')
-      outcome.ends[column] = at
+      if (policy === 'keep') at += buffer.copy(masked.buffer, at, start, end)
+      else if (policy === 'mask') at = writeMask(masked.buffer, at, buffer.subarray(start, end))
+      else at += masked.buffer.write(hashOf(hashKey!, buffer.subarray(start, end)), at, 'latin1')
+      masked.ends[column] = at
     }
-    return outcome
+    return masked
   }
 
   /** An upper bound of the row's bytes once it has passed. */
   #roomFor({ kinds, starts, ends }: TextRow): number {
-    const { places, policies } = this.#options
+    const { sourceIndexes, policies } = this.#options
     let bytes = 0
-    for (let column = 0; column < places.length; column++) {
-      const place = places[column]!
-      if (kinds[place] !== columnKinds.text) continue
-      const text = ends[place]! - starts[place]!
+    for (let column = 0; column < sourceIndexes.length; column++) {
+      const index = sourceIndexes[column]!
+      if (kinds[index] !== columnKinds.text) continue
+      const text = ends[index]! - starts[index]!
       bytes += policies[column] === 'keep' ? text : text * mostMaskGrowth + mostHashBytes
     }
     return bytes

@@ -28,37 +28,37 @@ export interface Catalog {
   readonly tables: readonly CatalogRecord[]
 }
 
-type Place = Pick<ProducerContext, 'config' | 'kafka' | 'fetcher' | 'signal'>
+type CatalogContext = Pick<ProducerContext, 'config' | 'kafka' | 'fetcher' | 'signal'>
 
 const publicationKey = 'publication'
 
 /** Resolves once everything is durable. Only who holds the generation's lock writes. */
 export async function writeCatalog(
-  place: Place,
+  context: CatalogContext,
   generation: Generation,
   { publication, tables }: Catalog,
 ): Promise<void> {
   const records = tables.map((record, index) => [generation.tables[index]!.topic, record] as const)
-  await write(place, generation, [[publicationKey, publication], ...records])
+  await write(context, generation, [[publicationKey, publication], ...records])
 }
 
 /** Some of the tables, by the names of their topics. Resolves once they are durable. */
 export function updateCatalog(
-  place: Place,
+  context: CatalogContext,
   generation: Generation,
   records: ReadonlyMap<string, CatalogRecord>,
 ): Promise<void> {
-  return write(place, generation, [...records])
+  return write(context, generation, [...records])
 }
 
 async function write(
-  { kafka, config, signal }: Place,
+  { kafka, config, signal }: CatalogContext,
   { number }: Generation,
   records: readonly (readonly [string, object])[],
 ): Promise<void> {
   if (records.length === 0) return
   const topics = [{ name: catalogTopic(config.name, number), partitions: 1 }]
-  const sink = await openProducer(kafka, {
+  const kafkaProducer = await openProducer(kafka, {
     topics,
     compression: 'gzip',
     onDurable: () => {},
@@ -69,17 +69,17 @@ async function write(
     for (const [name, record] of records) {
       const key = Buffer.from(name)
       const bytes = Buffer.concat([key, Buffer.from(JSON.stringify(record))])
-      sink.append(0, 0, bytes, 0, key.length, key.length, bytes.length)
+      kafkaProducer.append(0, 0, bytes, 0, key.length, key.length, bytes.length)
     }
-    await orAborted(sink.flush(), signal)
+    await orAborted(kafkaProducer.flush(), signal)
   } finally {
-    await sink.close()
+    await kafkaProducer.close()
   }
 }
 
 /** @throws {MillraceError} GENERATION_CHANGED when a table is missing */
 export async function readCatalog(
-  { config, fetcher, signal }: Place,
+  { config, fetcher, signal }: CatalogContext,
   { number, tables }: Generation,
 ): Promise<Catalog> {
   const values = await readCompacted(fetcher, catalogTopic(config.name, number), signal)

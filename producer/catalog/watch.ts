@@ -4,7 +4,7 @@ import { type Generation, publicationOf } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
 import type { Named } from '../../postgres/catalog/catalog.ts'
 import {
-  type Place,
+  type FactsScope,
   readDigests,
   readFacts,
   readMoment,
@@ -16,7 +16,7 @@ import type { PeriodicTask } from '../../postgres/client/periodic.ts'
 import { walInsertLsn } from '../../postgres/replication/history.ts'
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
-import { reportHeldBack } from '../capture/column-classification.ts'
+import { reportWithheld } from '../capture/column-classification.ts'
 import type { ProducerContext } from '../context.ts'
 import type { TableWriter } from '../write/table-writer.ts'
 import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
@@ -161,10 +161,10 @@ export class Watch {
   }
 
   /** Tables whose facts are not those that were compared last, or have not been found right since. */
-  async #changed(client: Client, place: Place, seen: Xid): Promise<ChangedTable[]> {
+  async #changed(client: Client, scope: FactsScope, seen: Xid): Promise<ChangedTable[]> {
     const oids = this.#tables.map(({ captured }) => captured.oid)
     const truncatedAt = new Map(this.#tables.map(table => [table, this.#truncatedAt(table)]))
-    const digests = await readDigests(client, oids, place)
+    const digests = await readDigests(client, oids, scope)
     const isSame = ({ digest, over, captured }: WatchedTable) =>
       digest !== undefined && over === undefined && digest === digests.get(captured.oid)
     for (const table of this.#tables) if (isSame(table)) table.record = { ...table.record, seen }
@@ -172,7 +172,7 @@ export class Watch {
     const facts = await readFacts(
       client,
       tables.map(({ captured }) => captured.oid),
-      place,
+      scope,
     )
     return tables.map(table => {
       const { oid } = table.captured
@@ -196,7 +196,7 @@ export class Watch {
       else if (!answer) found.push(doubt.otherwise)
     }
     table.digest = digest
-    if (outlook.personal) reportHeldBack(this.#context, table.name, added)
+    if (outlook.personal) reportWithheld(this.#context, table.name, added)
     const warnings = found.filter(({ effect }) => effect === 'ahead').map(({ what }) => what)
     for (const what of this.#context.progress.warned(table.name, warnings)) {
       this.#context.log.warn(`a captured table was altered: ${what}`, { table: table.name })

@@ -16,14 +16,15 @@ import type { ProducerContext } from '../context.ts'
 import { type Lock, lockName, takeLock } from './lock.ts'
 
 /** What it takes to remove a generation, also outside a producer. */
-export type Place = Pick<ProducerContext, 'config' | 'url' | 'kafka' | 'log'> & Partial<Pick<ProducerContext, 'signal'>>
+export type CleanupContext = Pick<ProducerContext, 'config' | 'url' | 'kafka' | 'log'> &
+  Partial<Pick<ProducerContext, 'signal'>>
 
 /**
  * Drops a generation's slot, its own publication and its topics; what is not there is no error. The record that names them has to say already
  * that they go. A publication that others made stays.
  */
-export async function removeGeneration(place: Place, generation: Generation): Promise<void> {
-  const { config, url, kafka, log, signal } = place
+export async function removeGeneration(context: CleanupContext, generation: Generation): Promise<void> {
+  const { config, url, kafka, log, signal } = context
   const { source } = await identify(url, signal)
   const inPostgres = async (client: Client) => {
     const whose =
@@ -67,8 +68,8 @@ const farewellMs = 10_000
  * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it; SLOT_ACTIVE while anybody reads
  *   its slot
  */
-export async function holdGeneration(place: Place, generation: Generation): Promise<Lock> {
-  const { config, kafka, url, log, signal = new AbortController().signal } = place
+export async function lockGeneration(context: CleanupContext, generation: Generation): Promise<Lock> {
+  const { config, kafka, url, log, signal = new AbortController().signal } = context
   const { slot, number } = generation
   const lock = await takeLock(url, lockName(config.name, number), signal)
   try {
@@ -98,10 +99,10 @@ function slotRead(slot: string): MillraceError {
  * nobody takes up what is half removed; the topics come last, since `millrace generations` lists a generation for as long as there are any.
  * @throws {MillraceError} as `holdGeneration`
  */
-export async function* dropGeneration(place: Place, generation: Generation): Steps {
-  const { config, kafka, signal } = place
+export async function* dropGeneration(context: CleanupContext, generation: Generation): Steps {
+  const { config, kafka, signal } = context
   const { number, state } = generation
-  const lock = await holdGeneration(place, generation)
+  const lock = await lockGeneration(context, generation)
   try {
     // One that is gone already may be removed only in part: a call before was cut off.
     if (state !== 'abandoned' && state !== 'dropped') {
@@ -110,7 +111,7 @@ export async function* dropGeneration(place: Place, generation: Generation): Ste
     }
     await deleteGroup(kafka, consumerGroup(config.name, number))
     yield `the consumer group of generation ${number} is gone`
-    await removeGeneration(place, generation)
+    await removeGeneration(context, generation)
     const { publication } = generation
     yield publication === undefined
       ? `slot, publication and topics of generation ${number} are gone`
@@ -137,7 +138,10 @@ export async function abandon(context: ProducerContext, generation: Generation):
   }
 }
 
-export async function writeAbandoned({ config, kafka, log, signal }: Place, generation: Generation): Promise<void> {
+export async function writeAbandoned(
+  { config, kafka, log, signal }: CleanupContext,
+  generation: Generation,
+): Promise<void> {
   await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' }, signal)
   log.warn('a load was cut off; its slot and topics are removed', {
     generation: generation.number,

@@ -203,9 +203,9 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
   } catch (error) {
     // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
     const undo = async () => {
-      const place = { ...context, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
-      await removeGeneration(place, announced)
-      await writeAbandoned(place, announced)
+      const cleanup = { ...context, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
+      await removeGeneration(cleanup, announced)
+      await writeAbandoned(cleanup, announced)
     }
     await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
     throw error

@@ -13,7 +13,7 @@ import { orAborted } from '../../runtime/wait.ts'
 import type { RowMasker } from '../capture/column-policy.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
 import type { ProducerContext } from '../context.ts'
-import type { Progress } from '../progress.ts'
+import type { ProducerProgress } from '../progress.ts'
 import { reportBlocked } from '../waits.ts'
 import { openTopicWriters, type TopicWriters } from '../write/topic-writers.ts'
 
@@ -54,7 +54,7 @@ export async function loadTables(
       received: () => consistentPoint,
       durable: () => 0,
       commitTimeUs: () => commitTimeUs,
-      pendingBytes: () => topics.sink.pendingBytes,
+      pendingBytes: () => topics.kafkaProducer.pendingBytes,
     })
     await copyTables({
       url,
@@ -72,17 +72,17 @@ export async function loadTables(
     })
     await snapshot.release()
     snapshot = undefined
-    await progress.pulse.during(orAborted(topics.sink.flush(), signal))
+    await progress.pulse.during(orAborted(topics.kafkaProducer.flush(), signal))
     return { lsn: consistentPoint, commitTimeUs, timeline: generation.timeline, ...topics.ends() }
   } finally {
     progress.end()
     await snapshot?.release()
-    await topics.sink.close()
+    await topics.kafkaProducer.close()
   }
 }
 
 /** Whatever is read is progress; a wait for Kafka is not to be cut short. */
-function pressureOf({ backPressure }: TopicWriters, { pulse }: Progress): Promise<void> | undefined {
+function pressureOf({ backPressure }: TopicWriters, { pulse }: ProducerProgress): Promise<void> | undefined {
   pulse.beat()
   return backPressure.pressure && pulse.during(backPressure.pressure)
 }

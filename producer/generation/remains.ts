@@ -33,7 +33,7 @@ export interface Remains {
   readonly groups: readonly number[]
 }
 
-type Place = Pick<ProducerContext, 'config' | 'url' | 'kafka'>
+type RemainsContext = Pick<ProducerContext, 'config' | 'url' | 'kafka'>
 
 export interface Knowledge {
   /** All that this Kafka knows of. */
@@ -43,7 +43,7 @@ export interface Knowledge {
 }
 
 /** Of generations of any number, since all of them tell the same: this Kafka is another one, or has lost its topic of generations. */
-export async function findRemains({ config, url, kafka }: Place, knowledge: Knowledge): Promise<Remains> {
+export async function findRemains({ config, url, kafka }: RemainsContext, knowledge: Knowledge): Promise<Remains> {
   const { generations, identity } = knowledge
   const known = new Map(generations.map(generation => [generation.number, generation]))
   const [system] = identity.split('/')
@@ -86,7 +86,10 @@ function isOfGeneration<T extends { readonly number: number | undefined }>(found
 }
 
 /** A group that this user may not look at is not seen; the consumer meets it. */
-async function findGroups({ config, kafka }: Omit<Place, 'url'>, numbers: readonly number[]): Promise<number[]> {
+async function findGroups(
+  { config, kafka }: Omit<RemainsContext, 'url'>,
+  numbers: readonly number[],
+): Promise<number[]> {
   const found: number[] = []
   for (const number of numbers) {
     const members = await groupMembers(kafka, consumerGroup(config.name, number)).catch(error => {
@@ -101,16 +104,16 @@ async function findGroups({ config, kafka }: Omit<Place, 'url'>, numbers: readon
 /** Whether `millrace reset topics` may remove it: its mark names this pipeline, this Kafka and this database. */
 export function isOurs(
   owner: Owner | undefined,
-  { config, kafka }: Pick<Place, 'config' | 'kafka'>,
+  { config, kafka }: Pick<RemainsContext, 'config' | 'kafka'>,
   identity: string,
 ): boolean {
   return owner?.pipeline === config.name && owner.kafkaCluster === kafka.clusterId && owner.source === identity
 }
 
 /** @throws {MillraceError} GENERATION_UNKNOWN, naming all of it, when there is anything */
-export async function refuseRemains(place: Place, knowledge: Knowledge): Promise<void> {
-  const { slots, publications, topics, groups } = await findRemains(place, knowledge)
-  const { config, kafka } = place
+export async function refuseRemains(context: RemainsContext, knowledge: Knowledge): Promise<void> {
+  const { slots, publications, topics, groups } = await findRemains(context, knowledge)
+  const { config, kafka } = context
   const numbers = [...new Set(topics.map(({ number }) => number))]
   const found = [
     ...slots.map(({ name, database }) => `replication slot ${name} of the database ${database}`),
@@ -126,7 +129,7 @@ export async function refuseRemains(place: Place, knowledge: Knowledge): Promise
   ]
   if (found.length === 0) return
   const ours = new Set(
-    publications.filter(({ owner }) => isOurs(owner, place, knowledge.identity)).map(({ name }) => name),
+    publications.filter(({ owner }) => isOurs(owner, context, knowledge.identity)).map(({ name }) => name),
   )
   const foreign = [
     ...slots
@@ -149,12 +152,12 @@ export async function refuseRemains(place: Place, knowledge: Knowledge): Promise
  * Writes down what is ours, or stands in this Kafka, as dropped: so that it can be removed, and its numbers are not used again.
  * @returns the records
  */
-export async function adoptRemains(place: Place, knowledge: Knowledge): Promise<Generation[]> {
-  const { config, kafka } = place
-  const { publications, topics, groups } = await findRemains(place, knowledge)
+export async function adoptRemains(context: RemainsContext, knowledge: Knowledge): Promise<Generation[]> {
+  const { config, kafka } = context
+  const { publications, topics, groups } = await findRemains(context, knowledge)
   const owners = new Map(
     publications
-      .filter(({ owner }) => isOurs(owner, place, knowledge.identity))
+      .filter(({ owner }) => isOurs(owner, context, knowledge.identity))
       .map(({ number, owner }) => [number, owner!]),
   )
   const numbers = new Set([...owners.keys(), ...topics.map(({ number }) => number), ...groups])

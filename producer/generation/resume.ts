@@ -9,7 +9,7 @@ import { type TableOptions, tableOptions } from '../../runtime/config/config.ts'
 import { loadHashKey } from '../../runtime/config/hash-key.ts'
 import { orAborted } from '../../runtime/wait.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
-import { hashesAnything, reportHeldBack } from '../capture/column-classification.ts'
+import { hashesAnything, reportWithheld } from '../capture/column-classification.ts'
 import { findRegistered, type RegisteredTable } from '../capture/schemas.ts'
 import { checkToResume, generationChanged } from '../capture/source.ts'
 import { captureTables } from '../capture/tables.ts'
@@ -36,7 +36,7 @@ export async function resumeTables(context: ProducerContext, generation: Generat
       await checkToResume(context, client, generation)
       const captured = await recapture(context, { client, generation, catalog })
       const tables = await orAborted(findRegistered(schemas, generation.tables, captured), signal)
-      for (const { table, guard } of captured) reportHeldBack(context, tableName(table), guard?.unclassified ?? [])
+      for (const { table, guard } of captured) reportWithheld(context, tableName(table), guard?.unclassified ?? [])
       const watch = new Watch(context, generation, { catalog, captured })
       await watch.look(client)
       return { tables, watch }
@@ -64,11 +64,11 @@ async function recapture(
     const { personal, columns } = options[index]!
     return personal || Object.keys(columns).length > 0
   })
-  const place = { version, publication: catalog.publication.oid }
+  const scope = { version, publication: catalog.publication.oid }
   const facts = await readFacts(
     client,
     choosy.map(({ source }) => source.oid),
-    place,
+    scope,
   )
   const sources = catalog.tables.map(({ source }, index) =>
     withNewColumns(source, facts.get(source.oid), options[index]!),
@@ -78,7 +78,7 @@ async function recapture(
   )
   const hashKey = hashesAnything(config) ? loadHashKey(config, { make: true }) : undefined
   const captured = captureTables(sources, { config, serverVersion: version, deferrable, hashKey })
-  for (const [index, table] of captured.entries()) requireSamePlaces(generation.tables[index]!, table)
+  for (const [index, table] of captured.entries()) requireSamePartitions(generation.tables[index]!, table)
   return captured
 }
 
@@ -87,7 +87,7 @@ function optionsOf(options: TableOptions | undefined, schema: string, name: stri
   throw generationChanged('the table is no longer configured', `table ${tableName({ schema, name })}`)
 }
 
-function requireSamePlaces({ partitions, group }: Generation['tables'][number], found: CapturedTable): void {
+function requireSamePartitions({ partitions, group }: Generation['tables'][number], found: CapturedTable): void {
   const where = `table ${tableName(found.table)}`
   if (found.partitions !== partitions) {
     throw generationChanged(`it has ${partitions} partitions and is configured with ${found.partitions}`, where)

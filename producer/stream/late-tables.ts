@@ -20,7 +20,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'info
 ORDER BY 1, 2`
 
 /** Looks for them every now and then, and says so once for each. They are no error: the generation is what it was. */
-export function newcomers(
+export function watchLateTables(
   context: ProducerContext,
   generation: Generation,
   tables: readonly RegisteredTable[],

@@ -16,7 +16,7 @@ const missingToleranceMs = 10_000
  * @throws {MillraceError} GENERATION_UNKNOWN when the record of this generation is lost, without which nobody could go on with it; the signal's
  *   reason
  */
-export async function untilSucceeded(
+export async function untilSuperseded(
   context: ProducerContext,
   current: Generation,
   signal: AbortSignal,

@@ -29,9 +29,9 @@ export interface RouterOptions {
    */
   onRouted(lsn: number, commitTimeUs?: number): void
   /** These columns of a personal table do not leave, because nobody has classified them. */
-  onHeldBack?(table: string, columns: readonly string[]): void
+  onWithheld?(table: string, columns: readonly string[]): void
   /** A change of a table that is neither captured nor a partition of a captured one is passed over. */
-  onForeign?(table: string): void
+  onUncaptured?(table: string): void
 }
 
 interface Route {
@@ -122,7 +122,7 @@ export class Router implements ChangeReceiver {
     const masker = writer.masker(relation.columns.map(({ name }) => name))
     this.#routes.set(relation.oid, { writer, masker })
     const heldBack = masker ? newColumns(relation, writer.captured) : []
-    if (heldBack.length > 0) this.#options.onHeldBack?.(tableName(relation), heldBack)
+    if (heldBack.length > 0) this.#options.onWithheld?.(tableName(relation), heldBack)
   }
 
   insert(relation: Relation, after: Tuple): void {
@@ -212,7 +212,7 @@ export class Router implements ChangeReceiver {
   /** Undefined for a table that is not captured: somebody has added it to the publication. */
   #routeOf(relation: Relation): Route | undefined {
     const route = this.#routes.get(relation.oid)
-    if (!route) this.#options.onForeign?.(tableName(relation))
+    if (!route) this.#options.onUncaptured?.(tableName(relation))
     return route
   }
 

@@ -7,12 +7,12 @@ import { heartbeat } from '../../postgres/replication/heartbeat.ts'
 import { openStream } from '../../postgres/replication/stream.ts'
 import { watchStream } from '../../postgres/replication/stream-watch.ts'
 import type { Disposables } from '../../runtime/disposables.ts'
-import { reportHeldBack } from '../capture/column-classification.ts'
+import { reportWithheld } from '../capture/column-classification.ts'
 import type { ProducerContext } from '../context.ts'
 import type { Prepared } from '../generation/generation.ts'
 import { openTopicWriters, type TopicWriters } from '../write/topic-writers.ts'
 import { Heartbeats } from './heartbeats.ts'
-import { newcomers } from './late-tables.ts'
+import { watchLateTables } from './late-tables.ts'
 import { LsnTracker } from './lsn-tracker.ts'
 import { Router, type RouterOptions } from './router.ts'
 import { openWatermarks, type Watermarks } from './watermark.ts'
@@ -58,7 +58,7 @@ export async function openSession(
 
   const onDurable = (lsn: number) => tracker.topicsDurable(lsn)
   const topics = await openTopicWriters({ ...opening, tables, watermark, onDurable })
-  disposables.opened('topics', () => topics.sink.close())
+  disposables.opened('topics', () => topics.kafkaProducer.close())
   if (loaded) watermarks.publish(loaded)
 
   const heartbeats = new Heartbeats(generation.slot, log)
@@ -87,7 +87,7 @@ export async function openSession(
     heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) }),
     watchStream({ slot: generation.slot, ...stream.start }, { log, fail }),
     prepared.watch.beside({ ...topics, durable: () => tracker.durable, fail }),
-    newcomers(context, generation, tables),
+    watchLateTables(context, generation, tables),
   ]
   const running = runPeriodically({ url, tasks, onTurn: () => progress.pulse.beat(), log, signal })
   disposables.opened('periodic tasks', () => running)
@@ -112,20 +112,20 @@ function capturedBefore({ config }: ProducerContext, generation: Generation, { t
 function observers(
   context: ProducerContext,
   generation: Generation,
-  { tracker, topics: { replay, sink } }: Downstream,
-): Required<Pick<RouterOptions, 'onRouted' | 'onHeldBack' | 'onForeign'>> {
+  { tracker, topics: { replay, kafkaProducer } }: Downstream,
+): Required<Pick<RouterOptions, 'onRouted' | 'onWithheld' | 'onUncaptured'>> {
   return {
     onRouted(lsn, commitTimeUs) {
       replay.reach(lsn)
-      if (tracker.advance(lsn, commitTimeUs)) sink.mark(lsn)
+      if (tracker.advance(lsn, commitTimeUs)) kafkaProducer.mark(lsn)
     },
-    onHeldBack: (table, columns) => reportHeldBack(context, table, columns),
-    onForeign: table => reportForeign(context, publicationOf(context.config.name, generation), table),
+    onWithheld: (table, columns) => reportWithheld(context, table, columns),
+    onUncaptured: table => reportUncaptured(context, publicationOf(context.config.name, generation), table),
   }
 }
 
-function reportForeign({ log, progress }: ProducerContext, publication: string, table: string): void {
-  if (!progress.foreign(table)) return
+function reportUncaptured({ log, progress }: ProducerContext, publication: string, table: string): void {
+  if (!progress.uncaptured(table)) return
   log.warn('changes of a table that is not captured are passed over', {
     table,
     next: `it is in the publication ${publication}; capture it by a new generation, or take it out by ALTER PUBLICATION … DROP TABLE`,
@@ -139,6 +139,6 @@ function reportStreaming({ progress }: ProducerContext, parts: Downstream & { re
     received: () => router.received,
     durable: () => tracker.acknowledged,
     commitTimeUs: () => tracker.commitTimeUs,
-    pendingBytes: () => topics.sink.pendingBytes,
+    pendingBytes: () => topics.kafkaProducer.pendingBytes,
   })
 }

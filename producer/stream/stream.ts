@@ -7,7 +7,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { endsWithin } from '../../runtime/wait.ts'
 import type { ProducerContext } from '../context.ts'
 import type { Prepared } from '../generation/generation.ts'
-import { untilSucceeded } from './newer-generation.ts'
+import { untilSuperseded } from './newer-generation.ts'
 import { openSession, type Session } from './session.ts'
 
 /** When the producer stops, appended records get this long to become durable. The rest is sent again by the next start. */
@@ -29,12 +29,12 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
   let session: Session | undefined
   try {
     session = await openSession(context, prepared, { disposables, fail, signal })
-    const succeeded = untilSucceeded(context, prepared.generation, signal)
+    const succeeded = untilSuperseded(context, prepared.generation, signal)
     succeeded.catch(error => signal.aborted || fail(error))
     const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
     const successor = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
     failure.signal.throwIfAborted()
-    if (successor) reportSuccessor(context, prepared.generation, successor)
+    if (successor) reportNewerGeneration(context, prepared.generation, successor)
     await drain(session)
   } catch (error) {
     // Changes read before the failure are valid, and an operator has to act before they would be read again.
@@ -47,7 +47,7 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
   }
 }
 
-function reportSuccessor({ log }: ProducerContext, { number, slot }: Generation, successor: Generation): void {
+function reportNewerGeneration({ log }: ProducerContext, { number, slot }: Generation, successor: Generation): void {
   log.warn('a younger generation is live; going over to it', {
     generation: successor.number,
     next: `slot ${slot} keeps WAL until it is dropped: millrace generations drop ${number}`,
@@ -60,13 +60,13 @@ function reportSuccessor({ log }: ProducerContext, { number, slot }: Generation,
  */
 async function drain({ stream, topics, watermarks }: Session): Promise<void> {
   stream.pause()
-  const { sink } = topics
-  const settled = sink.flush().then(() => watermarks.flush())
+  const { kafkaProducer } = topics
+  const settled = kafkaProducer.flush().then(() => watermarks.flush())
   const deadline = performance.now() + drainTimeoutMs
   let isSettled = false
   let before: number
   do {
-    before = sink.pendingBytes
+    before = kafkaProducer.pendingBytes
     isSettled = await endsWithin(settled, stalledMs)
-  } while (!isSettled && sink.pendingBytes < before && performance.now() < deadline)
+  } while (!isSettled && kafkaProducer.pendingBytes < before && performance.now() < deadline)
 }

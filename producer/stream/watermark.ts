@@ -35,12 +35,12 @@ export async function openWatermarks(options: WatermarkOptions): Promise<Waterma
     watermarks?.settled()
   }
   const topics = [{ name, partitions: 1 }]
-  const sink = await openProducer(kafka, { topics, compression: 'none', onDurable, onError, signal })
+  const kafkaProducer = await openProducer(kafka, { topics, compression: 'none', onDurable, onError, signal })
   try {
-    watermarks = new Watermarks(sink, await lastWatermark(options, name))
+    watermarks = new Watermarks(kafkaProducer, await lastWatermark(options, name))
     return watermarks
   } catch (error) {
-    await sink.close()
+    await kafkaProducer.close()
     throw error
   }
 }
@@ -57,20 +57,20 @@ async function lastWatermark(
   return parse(last)
 }
 
-type WatermarkSink = Pick<IdempotentProducer, 'append' | 'mark' | 'flush' | 'close'>
+type WatermarkProducer = Pick<IdempotentProducer, 'append' | 'mark' | 'flush' | 'close'>
 
 export class Watermarks {
   /** The last one written by this producer or its predecessor. */
   last: Watermark | undefined
-  readonly #sink: WatermarkSink
+  readonly #kafkaProducer: WatermarkProducer
   #timer: NodeJS.Timeout | undefined
   #isUnderWay = false
   /** Gives the watermark that is to be published next; undefined when nothing new is durable. */
   #due: (() => Watermark | undefined) | undefined
   #writtenAt = Number.NEGATIVE_INFINITY
 
-  constructor(sink: WatermarkSink, last: Watermark | undefined) {
-    this.#sink = sink
+  constructor(kafkaProducer: WatermarkProducer, last: Watermark | undefined) {
+    this.#kafkaProducer = kafkaProducer
     this.last = last
   }
 
@@ -95,12 +95,12 @@ export class Watermarks {
   /** Publishes at once a watermark that is due, and resolves once it is durable. */
   async flush(): Promise<void> {
     if (this.#due) this.publish(this.#due())
-    await this.#sink.flush()
+    await this.#kafkaProducer.flush()
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer)
-    await this.#sink.close()
+    await this.#kafkaProducer.close()
   }
 
   /** Writes it down at once, unless it says less than the last one: after a restart the slot may stand before what was durable. */
@@ -112,12 +112,12 @@ export class Watermarks {
     const value = Buffer.from(JSON.stringify(watermark))
     const record = Buffer.concat([key, value])
     try {
-      this.#sink.append(0, 0, record, 0, key.length, key.length, record.length)
+      this.#kafkaProducer.append(0, 0, record, 0, key.length, key.length, record.length)
     } catch {
       // The sink has failed, and has said so to onError.
       return
     }
-    this.#sink.mark(watermark.lsn)
+    this.#kafkaProducer.mark(watermark.lsn)
     this.last = watermark
     this.#isUnderWay = true
     this.#writtenAt = performance.now()

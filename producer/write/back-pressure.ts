@@ -1,29 +1,29 @@
 // producer/write/back-pressure: holds the source back while Kafka has not taken what was read.
 
 import type { IdempotentProducer } from '../../kafka/producer/idempotent-producer.ts'
-import type { RecordSink } from './table-writer.ts'
+import type { RecordAppender } from './table-writer.ts'
 
 /** Bytes appended and not acknowledged at which reading stops, and below which it goes on. */
 const highBytes = 16 * 1024 * 1024
 const lowBytes = 8 * 1024 * 1024
 
-export interface Source {
+export interface Pausable {
   pause(): void
   resume(): void
 }
 
 /** The sink, pausing the source while it is full. What the source has read already is still taken. */
-export class BackPressure implements RecordSink {
-  readonly #sink: IdempotentProducer
-  #source: Source | undefined
+export class BackPressure implements RecordAppender {
+  readonly #kafkaProducer: IdempotentProducer
+  #source: Pausable | undefined
   #waiting: Promise<void> | undefined
 
-  constructor(sink: IdempotentProducer) {
-    this.#sink = sink
+  constructor(kafkaProducer: IdempotentProducer) {
+    this.#kafkaProducer = kafkaProducer
   }
 
   /** The source may have been read from before it is attached. */
-  attach(source: Source): void {
+  attach(source: Pausable): void {
     this.#source = source
     if (this.#waiting !== undefined) source.pause()
   }
@@ -42,13 +42,13 @@ export class BackPressure implements RecordSink {
     valueStart: number,
     valueEnd: number,
   ): void {
-    this.#sink.append(topicIndex, partition, source, keyStart, keyEnd, valueStart, valueEnd)
-    if (this.#sink.pendingBytes > highBytes) this.#waiting ??= this.#wait()
+    this.#kafkaProducer.append(topicIndex, partition, source, keyStart, keyEnd, valueStart, valueEnd)
+    if (this.#kafkaProducer.pendingBytes > highBytes) this.#waiting ??= this.#wait()
   }
 
   async #wait(): Promise<void> {
     this.#source?.pause()
-    await this.#sink.drained(lowBytes).catch(() => {})
+    await this.#kafkaProducer.drained(lowBytes).catch(() => {})
     this.#waiting = undefined
     this.#source?.resume()
   }

@@ -11,7 +11,7 @@ import { quoteTable } from '../../postgres/client/quote.ts'
 import { entryName } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
-import type { RecordSink } from './table-writer.ts'
+import type { RecordAppender } from './table-writer.ts'
 
 /** One image of a change, refused. */
 export interface RefusedImage {
@@ -23,12 +23,12 @@ export interface RefusedImage {
 }
 
 export interface DeadLetterOptions {
-  readonly sink: RecordSink
+  readonly appender: RecordAppender
   /** Index of the dead-letter topic in the sink. */
   readonly topicIndex: number
   readonly maxRecordBytes: number
   /** Position of the producer's last letter. */
-  readonly tail: Position | undefined
+  readonly lastPosition: Position | undefined
   /** Every letter about a change committed before it was written, as the last watermark says. */
   readonly durable: number
 }
@@ -48,13 +48,17 @@ export class DeadLetters {
    * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a letter without any value is too large
    */
   refuse(refused: RefusedImage): void {
-    const { sink, topicIndex, maxRecordBytes, tail, durable } = this.#options
+    const { appender, topicIndex, maxRecordBytes, lastPosition, durable } = this.#options
     const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
     const value = writeLetter(refused, explain(refused, true), maxRecordBytes - key.length)
     if (value === undefined) throw explain(refused, false)
     if (refused.captured.onError === 'stop') throw explain(refused, true)
-    if (refused.change.lsn < durable || (tail !== undefined && comparePositions(refused.change, tail) <= 0)) return
-    sink.append(
+    if (
+      refused.change.lsn < durable ||
+      (lastPosition !== undefined && comparePositions(refused.change, lastPosition) <= 0)
+    )
+      return
+    appender.append(
       topicIndex,
       deadLetterPartitions.producer,
       Buffer.concat([key, value]),

@@ -12,9 +12,9 @@ import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
 import { letterPosition } from './dead-letters.ts'
-import type { TailHead } from './replay.ts'
+import type { LastRecordHead } from './replay.ts'
 
-interface TailsOptions {
+interface LastRecordOptions {
   readonly config: Config
   readonly kafka: KafkaConnection
   readonly fetcher: Fetcher
@@ -23,10 +23,10 @@ interface TailsOptions {
 }
 
 /** The last record of ours in each partition of each table, in their order; undefined where there is none. */
-export async function tableTails(
-  options: TailsOptions,
+export async function lastTableRecords(
+  options: LastRecordOptions,
   tables: readonly RegisteredTable[],
-): Promise<(TailHead | undefined)[][]> {
+): Promise<(LastRecordHead | undefined)[][]> {
   const { fetcher, generation, signal } = options
   const topics = generation.tables.map(({ topic }) => topic)
   const readers = new Map(tables.map((table, index) => [topics[index]!, headReader(table)]))
@@ -40,15 +40,15 @@ export async function tableTails(
     if (head) heads.set(`${topic}/${partition}`, head)
   }
   await readEnds(fetcher, places, keep, signal)
-  const tails: (TailHead | undefined)[][] = topics.map(() => [])
+  const found: (LastRecordHead | undefined)[][] = topics.map(() => [])
   for (const [index, topic] of topics.entries()) {
     for (const [partition, { start, end }] of ranges[index]!.entries()) {
-      const find = () => ownTail(options, { topic, partition, headOf: readers.get(topic)! })
+      const find = () => lastOwnRecord(options, { topic, partition, headOf: readers.get(topic)! })
       const head = start < end ? (heads.get(`${topic}/${partition}`) ?? (await find())) : undefined
-      tails[index]!.push(head && { ...head, topic, partition })
+      found[index]!.push(head && { ...head, topic, partition })
     }
   }
-  return tails
+  return found
 }
 
 /** What tells a record of ours from another, and where it stands. */
@@ -63,12 +63,12 @@ function headReader({ captured, schemaIds }: RegisteredTable): (record: TailReco
 }
 
 /** Position of the change that the producer's last dead letter is about. */
-export function letterTail(options: TailsOptions): Promise<Position | undefined> {
+export function lastDeadLetter(options: LastRecordOptions): Promise<Position | undefined> {
   const topic = deadLettersTopic(options.config.name, options.generation.number)
-  return ownTail(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
+  return lastOwnRecord(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
 }
 
-interface TailOf<T> {
+interface LastRecordQuery<T> {
   readonly topic: string
   readonly partition: number
   /** Undefined for a record that is not ours. */
@@ -79,9 +79,9 @@ interface TailOf<T> {
  * Of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
  * The consumer deals with that record by its table's policy.
  */
-async function ownTail<T>(
-  { kafka, fetcher, signal }: TailsOptions,
-  { topic, partition, headOf }: TailOf<T>,
+async function lastOwnRecord<T>(
+  { kafka, fetcher, signal }: LastRecordOptions,
+  { topic, partition, headOf }: LastRecordQuery<T>,
 ): Promise<T | undefined> {
   const isOwn = (record: TailRecord) => headOf(record) !== undefined
   const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
@@ -102,7 +102,7 @@ async function ownTail<T>(
  * @throws {MillraceError} OFFSETS_MISSING
  */
 export function checkEnds(
-  { config, generation }: Pick<TailsOptions, 'config' | 'generation'>,
+  { config, generation }: Pick<LastRecordOptions, 'config' | 'generation'>,
   watermark: Watermark,
   ends: Pick<Watermark, 'offsets' | 'letters'>,
 ): void {

@@ -6,7 +6,7 @@ import { otherHistoryRemedy } from '../../postgres/replication/history.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
 /** The last record of a partition. */
-export interface TailHead extends Head {
+export interface LastRecordHead extends Head {
   readonly topic: string
   readonly partition: number
 }
@@ -18,10 +18,10 @@ export interface TailHead extends Head {
  */
 export class Replay {
   /** Still to come, in the order of their positions. */
-  #expected: TailHead[]
+  #expected: LastRecordHead[]
 
-  constructor(tails: readonly TailHead[]) {
-    this.#expected = tails.toSorted((a, b) => a.lsn - b.lsn)
+  constructor(lastRecords: readonly LastRecordHead[]) {
+    this.#expected = lastRecords.toSorted((a, b) => a.lsn - b.lsn)
   }
 
   /** No record stands at this LSN or behind it. */
@@ -38,9 +38,9 @@ export class Replay {
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
     this.reach(commitLsn)
     while (this.#expected[0]?.lsn === commitLsn) {
-      const tail = this.#expected.shift()!
-      if (tail.transaction === xid && tail.commitTimeUs === commitTimeUs) continue
-      throw otherHistory(tail, `the source has transaction ${xid} of ${time(commitTimeUs)} there`)
+      const last = this.#expected.shift()!
+      if (last.transaction === xid && last.commitTimeUs === commitTimeUs) continue
+      throw otherHistory(last, `the source has transaction ${xid} of ${time(commitTimeUs)} there`)
     }
   }
 
@@ -51,7 +51,10 @@ export class Replay {
   }
 }
 
-function otherHistory({ topic, partition, lsn, transaction, commitTimeUs }: TailHead, found: string): MillraceError {
+function otherHistory(
+  { topic, partition, lsn, transaction, commitTimeUs }: LastRecordHead,
+  found: string,
+): MillraceError {
   return new MillraceError('SOURCE_WENT_BACK', {
     what: `the last record is of transaction ${transaction} of ${time(commitTimeUs)} at LSN ${formatLsn(lsn)}, and ${found}`,
     where: `topic ${topic}, partition ${partition}`,

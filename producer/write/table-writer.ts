@@ -10,7 +10,7 @@ import { RowMasker } from '../capture/column-policy.ts'
 import { partitionOf } from '../capture/partition.ts'
 
 /** The part of the sink that takes records; a start of −1 is null. */
-export interface RecordSink {
+export interface RecordAppender {
   append(
     topicIndex: number,
     partition: number,
@@ -22,7 +22,7 @@ export interface RecordSink {
   ): void
 }
 
-export interface OutputOptions {
+export interface TableWriterOptions {
   readonly captured: CapturedTable
   readonly topic: string
   /** Its index in the sink. */
@@ -30,12 +30,12 @@ export interface OutputOptions {
   readonly schemaIds: { readonly key: number; readonly value: number }
   readonly maxRecordBytes: number
   /** Position of the last record of each partition; undefined where there is none. */
-  readonly tails: readonly (Position | undefined)[]
+  readonly lastPositions: readonly (Position | undefined)[]
   /** LSN of the last TRUNCATE that an earlier stream has told. */
   readonly truncatedAt?: number | undefined
   /** Every change committed before it stands in the topics, as the last watermark says. */
   readonly durable: number
-  readonly sink: RecordSink
+  readonly appender: RecordAppender
   readonly writer: AvroWriter
 }
 
@@ -50,10 +50,10 @@ export class TableWriter {
   duplicates = 0
   /** LSN of the last TRUNCATE of the table, whether its records were appended now or earlier; 0 without one. */
   truncatedAt: number
-  readonly #options: OutputOptions
+  readonly #options: TableWriterOptions
   readonly #encoder: Encoder
 
-  constructor(options: OutputOptions) {
+  constructor(options: TableWriterOptions) {
     const { captured, schemaIds, maxRecordBytes, writer, truncatedAt = 0 } = options
     this.captured = captured
     this.truncatedAt = truncatedAt
@@ -72,7 +72,7 @@ export class TableWriter {
    */
   masker(names: readonly string[]): RowMasker | undefined {
     const { guard, columns } = this.captured
-    return guard && new RowMasker({ ...guard, places: columns.map(({ name }) => names.indexOf(name)) })
+    return guard && new RowMasker({ ...guard, sourceIndexes: columns.map(({ name }) => names.indexOf(name)) })
   }
 
   /**
@@ -99,21 +99,21 @@ export class TableWriter {
   }
 
   #append(change: Position, partition: number, keyStart: number): void {
-    const { tails, durable, sink, topicIndex } = this.#options
-    const tail = tails[partition]
-    if (tail !== undefined && comparePositions(change, tail) <= 0) {
+    const { lastPositions, durable, appender, topicIndex } = this.#options
+    const last = lastPositions[partition]
+    if (last !== undefined && comparePositions(change, last) <= 0) {
       this.duplicates++
       return
     }
-    if (change.lsn < durable) throw this.#unknown(change, partition, tail)
+    if (change.lsn < durable) throw this.#unknown(change, partition, last)
     const { writer, keyEnd, valueEnd } = this.#encoder
-    sink.append(topicIndex, partition, writer.buffer, keyStart, keyEnd, keyEnd, valueEnd)
+    appender.append(topicIndex, partition, writer.buffer, keyStart, keyEnd, keyEnd, valueEnd)
     this.records++
   }
 
-  #unknown(change: Position, partition: number, tail: Position | undefined): MillraceError {
+  #unknown(change: Position, partition: number, last: Position | undefined): MillraceError {
     const { topic, durable } = this.#options
-    const found = tail ? `ends with a change at LSN ${formatLsn(tail.lsn)}` : 'holds no record'
+    const found = last ? `ends with a change at LSN ${formatLsn(last.lsn)}` : 'holds no record'
     return new MillraceError('SOURCE_WENT_BACK', {
       what: `the source has a change at LSN ${formatLsn(change.lsn)} that was not captured, although everything before ${formatLsn(durable)} was: the partition ${found}`,
       where: `topic ${topic}, partition ${partition}`,

@@ -12,8 +12,8 @@ import type { MillraceError } from '../../runtime/errors.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
 import { BackPressure } from './back-pressure.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { checkEnds, letterTail, tableTails } from './last-positions.ts'
-import { Replay, type TailHead } from './replay.ts'
+import { checkEnds, lastDeadLetter, lastTableRecords } from './last-positions.ts'
+import { type LastRecordHead, Replay } from './replay.ts'
 import { TableWriter } from './table-writer.ts'
 
 export interface TopicWritersOptions {
@@ -31,7 +31,7 @@ export interface TopicWritersOptions {
 }
 
 export interface TopicWriters {
-  readonly sink: IdempotentProducer
+  readonly kafkaProducer: IdempotentProducer
   readonly backPressure: BackPressure
   readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
@@ -52,35 +52,45 @@ export async function openTopicWriters(options: TopicWritersOptions): Promise<To
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
   // The consumer's partition is another writer's.
   topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
-  const sink = await openProducer(kafka, { topics, compression: config.kafka.compression, onDurable, onError, signal })
+  const kafkaProducer = await openProducer(kafka, {
+    topics,
+    compression: config.kafka.compression,
+    onDurable,
+    onError,
+    signal,
+  })
   const ends = () => {
-    const { endOffsets } = sink.durable()
+    const { endOffsets } = kafkaProducer.durable()
     return { offsets: endOffsets.slice(0, tables.length), letters: endOffsets.at(-1)![deadLetterPartitions.producer]! }
   }
-  const backPressure = new BackPressure(sink)
+  const backPressure = new BackPressure(kafkaProducer)
   const writer = new AvroWriter()
   const { maxRecordBytes } = config.kafka
   const truncatedAt = new Map(watermark?.truncated)
   const durable = watermark?.lsn ?? 0
-  const shared = { sink: backPressure, maxRecordBytes, durable }
+  const shared = { appender: backPressure, maxRecordBytes, durable }
   try {
     if (watermark) checkEnds(options, watermark, ends())
     const writers: TableWriter[] = []
-    const heads: TailHead[] = []
-    const tailsOf = await tableTails(options, tables)
+    const heads: LastRecordHead[] = []
+    const lastRecords = await lastTableRecords(options, tables)
     for (const [topicIndex, registered] of tables.entries()) {
       const { topic } = generation.tables[topicIndex]!
-      const tails = tailsOf[topicIndex]!
-      heads.push(...tails.filter(tail => tail !== undefined))
-      const known = withExpired(tails, ends().offsets[topicIndex]!, durable)
-      const before = { tails: known, truncatedAt: truncatedAt.get(topicIndex) }
+      const ofTable = lastRecords[topicIndex]!
+      heads.push(...ofTable.filter(record => record !== undefined))
+      const known = withExpired(ofTable, ends().offsets[topicIndex]!, durable)
+      const before = { lastPositions: known, truncatedAt: truncatedAt.get(topicIndex) }
       writers.push(new TableWriter({ ...registered, ...shared, ...before, topic, topicIndex, writer }))
     }
-    const deadLetters = new DeadLetters({ ...shared, topicIndex: tables.length, tail: await letterTail(options) })
+    const deadLetters = new DeadLetters({
+      ...shared,
+      topicIndex: tables.length,
+      lastPosition: await lastDeadLetter(options),
+    })
     const read = () => ({ ...ends(), truncated: truncationsOf(writers) })
-    return { sink, backPressure, writers, deadLetters, replay: new Replay(heads), ends: read }
+    return { kafkaProducer, backPressure, writers, deadLetters, replay: new Replay(heads), ends: read }
   } catch (error) {
-    await sink.close()
+    await kafkaProducer.close()
     throw error
   }
 }
@@ -94,9 +104,10 @@ function truncationsOf(writers: readonly TableWriter[]): [table: number, lsn: nu
 
 /** Where retention has removed every record of a partition, the watermark still says what it had. */
 function withExpired(
-  tails: readonly (Position | undefined)[],
+  lastPositions: readonly (Position | undefined)[],
   ends: readonly number[],
   durable: number,
 ): (Position | undefined)[] {
-  return tails.map((tail, partition) => tail ?? (ends[partition] === 0 ? undefined : { lsn: durable, ordinal: -1 }))
+  const expired = { lsn: durable, ordinal: -1 }
+  return lastPositions.map((last, partition) => last ?? (ends[partition] === 0 ? undefined : expired))
 }

@@ -1,7 +1,7 @@
 // test/unit/health: a service is alive while its loop does something or waits for what is watched
 // over, and reminders become rarer.
 
-import { Progress } from '../../producer/progress.ts'
+import { ProducerProgress } from '../../producer/progress.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'
 import { Answer } from '../../runtime/http.ts'
 import { Reminder } from '../../runtime/reminder.ts'
@@ -67,7 +67,7 @@ test('what lasts is said again after pauses that double, up to ten minutes, and 
 })
 
 test('a producer is ready only while it streams and what it reads becomes durable', () => {
-  const progress = new Progress()
+  const progress = new ProducerProgress()
   assert.is(progress.stopsFlow(1000), 'the producer is starting')
   progress.phase = 'streaming'
   assert.match(progress.stopsFlow(1000)!, /^nothing has become durable in Kafka since/)

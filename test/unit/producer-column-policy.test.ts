@@ -44,7 +44,7 @@ test('a hash is the HMAC of the text behind the name of its key', () => {
 })
 
 test('columns are taken by place, masked, hashed or left out; the two images do not share a buffer', () => {
-  const masker = new RowMasker({ places: [3, 0, 1], policies: ['keep', 'mask', 'hash'], hashKey })
+  const masker = new RowMasker({ sourceIndexes: [3, 0, 1], policies: ['keep', 'mask', 'hash'], hashKey })
   const hashed = (text: string) => hashOf(hashKey, Buffer.from(text))
   fc.assert(
     fc.property(fc.array(fc.option(fc.string({ unit: 'grapheme' })), { minLength: 4, maxLength: 4 }), row => {
@@ -100,7 +100,7 @@ test('an update of which nothing passes makes no record; one of anything that pa
 
 test('a new column of a personal table stays behind wherever it stands; one that leaves may neither go nor change', async () => {
   const heldBack: unknown[] = []
-  const { router, records } = openPipe({ guard: guarded, onHeldBack: (...news) => void heldBack.push(news) })
+  const { router, records } = openPipe({ guard: guarded, onWithheld: (...news) => void heldBack.push(news) })
   const [id, order, price, note] = relation.columns
   const secret = { name: 'secret', typeOid: 25, typeModifier: -1, inKey: true }
   const wider = { ...relation, columns: [secret, note!, id!, order!, price!, { ...secret, name: 'other' }] }

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
 import { readHead } from '../../contract/head.ts'
 import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
-import { Replay, type TailHead } from '../../producer/write/replay.ts'
+import { type LastRecordHead, Replay } from '../../producer/write/replay.ts'
 import { openPipe, type Pipe, partitionOfOrder, partitions, relation, tuple } from '../support/fixtures/router-pipe.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
@@ -84,7 +84,7 @@ test('a watermark is read only as the producer writes it', () => {
   for (const text of ['', 'x', 'null', '7']) assert.is(read(text), undefined, text)
 })
 
-const tail = (lsn: number, partition = 0): TailHead => ({
+const tail = (lsn: number, partition = 0): LastRecordHead => ({
   ...{ lsn, ordinal: 0, transaction: lsn + 7, commitTimeUs: lsn * 1000, snapshot: false },
   ...{ topic: 't', partition },
 })
@@ -183,15 +183,15 @@ function send({ router, replay }: Pipe, transactions: readonly Committed[]): voi
 }
 
 /** What each partition holds, as heads in its order. */
-function headsOf({ sink }: Pipe): TailHead[][] {
-  const heads: TailHead[][] = Array.from({ length: partitions }, () => [])
+function headsOf({ sink }: Pipe): LastRecordHead[][] {
+  const heads: LastRecordHead[][] = Array.from({ length: partitions }, () => [])
   for (const { partition, value } of sink.records)
     heads[partition]!.push({ ...readHead(value, 0, value.length), topic: 't', partition })
   return heads
 }
 
 /** A producer that starts after a crash, on what was durable by then. */
-function restart(durable: readonly TailHead[][], { watermark, slot }: { watermark: number; slot: number }): Pipe {
+function restart(durable: readonly LastRecordHead[][], { watermark, slot }: { watermark: number; slot: number }): Pipe {
   const tails = durable.map(heads => heads.at(-1))
   const pipe = openPipe({ tails, durable: watermark, replayed: tails.filter(head => head !== undefined) })
   pipe.replay.startAt(slot)

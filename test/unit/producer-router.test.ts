@@ -211,7 +211,7 @@ test('a column with more room than before holds the same values, any other type 
 
 test('changes of a table that is not captured are passed over and take no position', () => {
   const foreign: string[] = []
-  const { router, records } = openPipe({ onForeign: table => void foreign.push(table) })
+  const { router, records } = openPipe({ onUncaptured: table => void foreign.push(table) })
   const other = { ...relation, oid: 9, name: 'other', replicaIdentity: 'd' as const }
   router.begin(100, 5_000, 77)
   router.relation(other)
