@@ -1,7 +1,10 @@
-// postgres/catalog/catalog-query: one statement that reads everything there is to know of the database's tables.
+// postgres/catalog/catalog-query: one statement that reads the tables of the database.
 // https://www.postgresql.org/docs/current/catalogs.html
 
-/** A domain may rest on a domain; the innermost type and its modifier are what values look like. */
+/**
+ * A domain may be based on another domain. The innermost type and its modifier decide how values
+ * look.
+ */
 const domains = `
 domains (declared, type, modifier) AS (
   SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
@@ -9,7 +12,10 @@ domains (declared, type, modifier) AS (
   SELECT d.declared, t.typbasetype, t.typtypmod FROM domains d JOIN pg_type t ON t.oid = d.type WHERE t.typtype = 'd'
 )`
 
-/** Built-in types and arrays go by their bare names; any other might be called like a built-in one. */
+/**
+ * Built-in types and arrays have their bare names. Any other type has its schema in the name,
+ * because it may be called like a built-in one.
+ */
 const columns = `
 SELECT json_agg(json_build_object(
     'name', a.attname,

@@ -1,4 +1,4 @@
-// postgres/catalog/catalog: the database's tables as its catalog has them.
+// postgres/catalog/catalog: the tables of the database, from its system catalog.
 
 import type { SourceType } from '../../contract/types.ts'
 import { type Client, query } from '../client/client.ts'
@@ -9,19 +9,26 @@ export interface SourceColumn {
   readonly name: string
   /** `pg_attribute.attnum`; dropped columns leave gaps. */
   readonly number: number
-  /** The declared type, a domain's own when it is one: what the stream's relation messages carry. */
+  /**
+   * The declared type: for a domain, the domain's own. The stream's relation messages contain the
+   * same.
+   */
   readonly typeOid: number
   readonly typeModifier: number
-  /** Postgres' own spelling, as `format_type` prints it. */
+  /** The type's name as `format_type` prints it. */
   readonly pgType: string
-  /** Domains resolved to what they rest on. A type that is not built in carries its schema in its name. */
+  /**
+   * The type with domains resolved to their base type. The name of a type that is not built in
+   * contains its schema.
+   */
   readonly type: SourceType
   /**
-   * Whether a row may hold NULL: also behind a NOT NULL constraint that was never validated, and behind a domain's NOT NULL,
-   * which does not hold for every row (https://www.postgresql.org/docs/current/sql-createdomain.html#SQL-CREATEDOMAIN-NOTES).
+   * Whether a row may contain NULL. This includes columns with a NOT NULL constraint that was never
+   * validated, and domains with NOT NULL, which is not true of every row
+   * (https://www.postgresql.org/docs/current/sql-createdomain.html#SQL-CREATEDOMAIN-NOTES).
    */
   readonly nullable: boolean
-  /** False where its collation takes texts that are spelled differently for equal. */
+  /** False where the column's collation treats texts with different bytes as equal. */
   readonly deterministic: boolean
   /** A virtual column is never replicated, and makes its table unsupported. */
   readonly generated: 'stored' | 'virtual' | undefined
@@ -43,16 +50,16 @@ export interface SourceTable {
   readonly oid: number
   readonly schema: string
   readonly name: string
-  /** `r` ordinary, `p` partitioned; others come with `unsupported`. */
+  /** `r` ordinary, `p` partitioned. Every other kind has a reason in `unsupported`. */
   readonly kind: string
   readonly columns: readonly SourceColumn[]
   /** Names of the primary key's columns in key order; empty without one. */
   readonly key: readonly string[]
   readonly replicaIdentity: ReplicaIdentity
-  /** The leaves of a partitioned table, each with an identity of its own. */
+  /** The leaves of a partitioned table, each with a replica identity of its own. */
   readonly partitions: readonly SourcePartition[]
   readonly comment: string | undefined
-  /** Why it cannot be captured: a sentence about the table. */
+  /** Why the table cannot be captured, as a sentence; undefined where it can. */
   readonly unsupported: string | undefined
 }
 
@@ -71,16 +78,17 @@ interface ColumnRow extends Omit<SourceColumn, 'generated' | 'comment'> {
   readonly comment: string | null
 }
 
-/** What a table is called. */
+/** The name of a table. */
 export interface Named {
   readonly schema: string
   readonly name: string
 }
 
 /**
- * The tables that `select` chooses, by name and by those of the partitioned tables that they belong to. Partitions are part of
- * their root when that is chosen too; the system's own schemas are never offered. Everything is read in one statement, so that it
- * fits together.
+ * Reads the tables that `select` chooses. A partition is part of its root where the root is chosen
+ * too. Tables of the system's schemas are never offered. One statement reads everything, so that
+ * the parts are consistent.
+ * @param select decides by the table's name and by the names of the partitioned tables above it
  * @throws {MillraceError} POSTGRES_*
  */
 export async function readTables(
@@ -99,7 +107,10 @@ export async function readTables(
   return chosen.filter(({ ancestors }) => !ancestors.some(oid => roots.has(oid))).map(describe)
 }
 
-/** The columns that both the initial load and the stream carry: stored generated columns are published from Postgres 18 on. */
+/**
+ * The columns that both the initial load and the stream contain. Postgres publishes stored
+ * generated columns from version 18 on.
+ */
 export function replicatedColumns(table: SourceTable, serverVersion: number): SourceColumn[] {
   return table.columns.filter(
     ({ generated }) => generated === undefined || (generated === 'stored' && serverVersion >= 180_000),
@@ -136,7 +147,8 @@ function whyUnsupported(row: TableRow): string | undefined {
   if (row.inherited)
     return 'other tables inherit from it, so that its rows are in several tables; use declarative partitioning'
   const virtual = row.columns.find(({ generated }) => generatedColumnKinds[generated] === 'virtual')
-  // Publishing it would break the application: https://www.postgresql.org/docs/current/logical-replication-publication.html
+  // Once such a table is published, Postgres refuses the application's updates:
+  // https://www.postgresql.org/docs/current/logical-replication-publication.html
   if (virtual) {
     return `its column ${virtual.name} is a virtual generated column, and once published with REPLICA IDENTITY FULL Postgres refuses every UPDATE and DELETE of the table; make the column STORED`
   }

@@ -1,9 +1,10 @@
-// postgres/catalog/facts-query: one statement for everything in the catalog that what was sent of a table, or will be, depends on.
+// postgres/catalog/facts-query: one statement that reads what the records of a table depend on.
 // https://www.postgresql.org/docs/current/catalogs.html
 
 /**
- * `xmin` of a catalog's row is the transaction that wrote it last. It takes no lock, so that it does not wait for those who change a
- * table: pg_partition_tree, pg_relation_size and pg_get_expr would. Values come as arrays, which halves their size.
+ * `xmin` of a catalog row is the transaction that wrote the row last. The statement takes no lock,
+ * so it does not wait for a session that alters a table. pg_partition_tree, pg_relation_size and
+ * pg_get_expr would wait. Values are arrays, which halves their size.
  */
 const columns = `
 SELECT json_agg(json_build_array(a.attnum, a.attname, a.atttypid::int8, a.atttypmod, format_type(a.atttypid, a.atttypmod),
@@ -14,7 +15,7 @@ const key = `
 SELECT json_build_array(k.oid::int8, k.conkey, k.condeferrable)
 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p'`
 
-/** The table, and whatever is a partition of it or inherits from it. */
+/** The table, its partitions, and the tables that inherit from it. */
 const members = `
 WITH RECURSIVE tree (oid, link) AS (
   SELECT c.oid, NULL::xid
@@ -24,7 +25,10 @@ SELECT json_agg(json_build_array(m.oid::int8, mn.nspname, m.relname, m.relkind, 
     m.relfilenode::int8, m.reltoastrelid::int8) ORDER BY m.oid)
 FROM tree t JOIN pg_class m ON m.oid = t.oid JOIN pg_namespace mn ON mn.oid = m.relnamespace`
 
-/** Types behind the columns whose values may print otherwise without being written: enums and composites, wherever they are inside. */
+/**
+ * Enums and composites behind the columns, at any depth. A change of such a type changes how values
+ * print, although no row is written.
+ */
 const types = `
 WITH RECURSIVE used (oid) AS (
   SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
@@ -47,8 +51,9 @@ SELECT json_agg(json_build_array(t.oid::int8, format_type(t.oid, NULL), t.typtyp
 FROM used JOIN pg_type t ON t.oid = used.oid WHERE t.typtype IN ('e', 'c')`
 
 /**
- * Whatever has the table published: its own entry, that of its schema, or the publication itself where it is FOR ALL TABLES. The last two
- * overrule a row filter. Servers before 15 have neither row filters nor column lists; the row as JSON knows what there is.
+ * The entries that publish the table: its own, that of its schema, or the publication itself where
+ * it is FOR ALL TABLES. The last two override a row filter. Servers before 15 have neither row
+ * filters nor column lists, so the row is read as JSON.
  */
 const published = (version: number) => `
 SELECT CASE WHEN count(*) > 0 THEN json_build_array(json_agg(e.oid ORDER BY e.oid), bool_and(e.filtered), bool_and(e.some_columns)) END
@@ -59,7 +64,10 @@ FROM (
   ${version < 150_000 ? '' : 'UNION ALL SELECT s.oid::int8, false, false FROM pg_publication_namespace s WHERE s.pnpubid = $2 AND s.pnnspid = c.relnamespace'}
 ) e (oid, filtered, some_columns)`
 
-/** Tables that are published as well and have this one as a partition: changes come under the name of the topmost one then. */
+/**
+ * Other published tables that have this one as a partition. Changes then have the name of the
+ * topmost one.
+ */
 const publishedRoots = (version: number) => `
 WITH RECURSIVE above (oid) AS (
   SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid
@@ -71,18 +79,18 @@ FROM above JOIN pg_class r ON r.oid = above.oid JOIN pg_namespace rn ON rn.oid =
     ${version < 150_000 ? '' : 'OR EXISTS (SELECT FROM pg_publication_namespace p WHERE p.pnpubid = $2 AND p.pnnspid = rn.oid)'}) wider (holds)
 WHERE wider.holds OR EXISTS (SELECT FROM pg_publication_rel p WHERE p.prpubid = $2 AND p.prrelid = r.oid)`
 
-/** By oid of the table; $1 tables, $2 publication. A table that is gone has no row. */
+/** Facts by oid of the table. $1 is the tables, $2 the publication. A dropped table has no row. */
 export const factsQuery = (version: number) => `
 SELECT c.oid::int8 AS oid, json_build_array(n.nspname, c.relname, c.relkind, (${columns}), (${key}), (${members}), (${types}),
   (${published(version)}), (${publishedRoots(version)}))::text AS facts
 FROM unnest($1::oid[]) AS known (oid) JOIN pg_class c ON c.oid = known.oid JOIN pg_namespace n ON n.oid = c.relnamespace`
 
-/** The same in few bytes, which differ whenever the facts do. */
+/** A digest of the facts. It differs whenever the facts differ. */
 export const digestQuery = (version: number) => `SELECT oid, md5(facts) AS digest FROM (${factsQuery(version)}) facts`
 
 /**
- * The publication $1, and the oldest transaction whose work the statements behind this one may not show. Compiling those would cost
- * more than it spares.
+ * The publication $1, and the oldest transaction whose work the following statements may not see.
+ * JIT is off, because compiling these statements costs more time than it saves.
  */
 export const momentQuery = `
 SELECT set_config('jit', 'off', false), current_setting('server_version_num')::int AS version,

@@ -1,10 +1,10 @@
-// postgres/catalog/facts: what the catalog says of captured tables, as far as what is sent of them depends on it.
+// postgres/catalog/facts: the part of the catalog that the records of captured tables depend on.
 
 import { type Client, query } from '../client/client.ts'
 import type { ReplicaIdentity } from '../protocol/pgoutput.ts'
 import { digestQuery, factsQuery, momentQuery } from './facts-query.ts'
 
-/** Transactions are named by their id modulo 2^32, as text. */
+/** Transaction id modulo 2^32, as text. */
 export type Xid = string
 
 export interface TableFacts {
@@ -17,28 +17,28 @@ export interface TableFacts {
   /** The table itself, its partitions on all levels, and tables that inherit from it. */
   readonly members: readonly MemberFacts[]
   readonly types: readonly TypeFacts[]
-  /** Undefined when it is not in the publication. */
+  /** Undefined when the table is not in the publication. */
   readonly published: PublishedFacts | undefined
   /** Other tables of the publication that have this one as a partition. */
   readonly publishedRoots: readonly PublishedRoot[]
 }
 
 export interface ColumnFacts {
-  /** `pg_attribute.attnum`: a column that is dropped and made again has another. */
+  /** `pg_attribute.attnum`. A column that is dropped and created again has another number. */
   readonly number: number
   readonly name: string
   readonly typeOid: number
   readonly typeModifier: number
   readonly pgType: string
   readonly notNull: boolean
-  /** Empty, `s`tored or `v`irtual. */
+  /** Empty, `s` (stored) or `v` (virtual). */
   readonly generated: string
-  /** Which transaction altered it last: also one that only set statistics or a default. */
+  /** The transaction that altered the column last, even if it only set statistics or a default. */
   readonly written: Xid
 }
 
 export interface KeyFacts {
-  /** Of the constraint: it stays when the index is rebuilt. */
+  /** Oid of the constraint. It stays the same when the index is rebuilt. */
   readonly oid: number
   /** Numbers of the columns, in key order. */
   readonly columns: readonly number[]
@@ -54,11 +54,14 @@ export interface MemberFacts {
   /** `p` permanent, `u` unlogged, `t` temporary. */
   readonly persistence: string
   readonly identity: ReplicaIdentity
-  /** Which transaction attached it; null for the table itself. */
+  /** The transaction that attached the member; null for the table itself. */
   readonly link: Xid | null
-  /** `relfilenode`: another one after TRUNCATE, VACUUM FULL, CLUSTER and every rewriting ALTER TABLE. */
+  /** `relfilenode`. TRUNCATE, VACUUM FULL, CLUSTER and every rewriting ALTER TABLE change it. */
   readonly file: number
-  /** `reltoastrelid`: another one after a rewriting ALTER TABLE, but not after the others; 0 where no value can be long. */
+  /**
+   * `reltoastrelid`. A rewriting ALTER TABLE changes it; the other commands do not. 0 where no
+   * value can be long.
+   */
   readonly toast: number
 }
 
@@ -66,16 +69,17 @@ export interface MemberFacts {
 export interface TypeFacts {
   readonly oid: number
   readonly name: string
-  /** Of an enum. A label keeps its oid when it is renamed. */
+  /** Labels of an enum. A renamed label keeps its oid. */
   readonly labels: readonly { readonly oid: number; readonly label: string; readonly written: Xid }[] | undefined
-  /** Of a composite type: number, type and modifier of each attribute. */
+  /** Number, type and modifier of each attribute of a composite type. */
   readonly attributes: readonly (readonly number[])[] | undefined
 }
 
 interface PublishedFacts {
   /**
-   * Of the entries that have the table published: its own, that of its schema, or the publication itself where it is of all tables. They are
-   * others when the table has left the publication and come back.
+   * Oids of the entries that publish the table: its own, that of its schema, or the publication
+   * itself where it is FOR ALL TABLES. The oids are different ones after the table has left the
+   * publication and come back.
    */
   readonly oids: readonly number[]
   readonly filtered: boolean
@@ -85,17 +89,24 @@ interface PublishedFacts {
 export interface PublishedRoot {
   readonly schema: string
   readonly name: string
-  /** By an entry of its own, and neither with its schema nor with all tables. */
+  /**
+   * True where the root has an entry of its own, and is not published by its schema or by FOR ALL
+   * TABLES.
+   */
   readonly listed: boolean
 }
 
 export interface PublicationFacts {
   readonly oid: number
   readonly owner: number
-  /** Which transaction altered it last; its tables are no part of it. */
+  /**
+   * The transaction that altered the publication last. A change of its list of tables does not
+   * count.
+   */
   readonly written: Xid
   /**
-   * What it does not do and has to: `insert`, `update`, `delete`, `truncate`, `publish_via_partition_root`, `publish_generated_columns`.
+   * What the publication lacks: `insert`, `update`, `delete`, `truncate`,
+   * `publish_via_partition_root`, `publish_generated_columns`.
    */
   readonly lacking: readonly string[]
 }
@@ -103,7 +114,7 @@ export interface PublicationFacts {
 export interface Moment {
   /** `server_version_num` */
   readonly version: number
-  /** What older transactions have done is shown. */
+  /** The work of all older transactions is visible. */
   readonly seen: Xid
   readonly publication: PublicationFacts | undefined
 }
@@ -111,7 +122,7 @@ export interface Moment {
 /** Tables per statement, so that the heartbeats on the same connection never wait long. */
 const slice = 1000
 
-/** To be asked before the facts of a look. @throws {MillraceError} POSTGRES_* */
+/** To be called before the facts are read. @throws {MillraceError} POSTGRES_* */
 export async function readMoment(client: Client, publication: string): Promise<Moment> {
   const [row] = await query<Omit<Moment, 'publication'> & { publication: PublicationFacts | null }>(
     client,
@@ -127,7 +138,10 @@ export interface FactsScope {
   readonly publication: number
 }
 
-/** A digest of each table's facts, by oid; one that is gone has none. @throws {MillraceError} POSTGRES_* */
+/**
+ * A digest of each table's facts, by oid. A dropped table has none. @throws {MillraceError}
+ * POSTGRES_*
+ */
 export async function readDigests(
   client: Client,
   tables: readonly number[],
@@ -137,7 +151,7 @@ export async function readDigests(
   return new Map(rows.map(({ oid, digest }) => [Number(oid), digest]))
 }
 
-/** The facts of each table, by oid; one that is gone has none. @throws {MillraceError} POSTGRES_* */
+/** The facts of each table, by oid. A dropped table has none. @throws {MillraceError} POSTGRES_* */
 export async function readFacts(
   client: Client,
   tables: readonly number[],

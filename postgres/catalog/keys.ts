@@ -3,7 +3,8 @@
 import { type Client, query } from '../client/client.ts'
 
 /**
- * Those of the tables, by oid, whose primary key is DEFERRABLE: rows may swap keys, or meet in one before the other leaves.
+ * Finds the tables, by oid, whose primary key is DEFERRABLE. Inside a transaction, rows of such a
+ * table may swap keys, or two rows may have the same key.
  * @throws {MillraceError} POSTGRES_*
  * @see https://www.postgresql.org/docs/current/sql-set-constraints.html
  */
@@ -24,7 +25,7 @@ export interface ForeignKey {
   readonly target: string
 }
 
-/** All of them, in order of their columns. @throws {MillraceError} POSTGRES_* */
+/** All foreign keys, sorted by table and columns. @throws {MillraceError} POSTGRES_* */
 export async function readForeignKeys(client: Client): Promise<ForeignKey[]> {
   return query<ForeignKey>(
     client,

@@ -1,4 +1,5 @@
-// postgres/catalog/published: what keeps the changes of a table from being sent whole and under its own name, as the catalog says.
+// postgres/catalog/published: why a publication sends a table's changes incompletely or under
+// another name.
 // Pure.
 
 import { tableName } from '../../contract/table.ts'
@@ -6,11 +7,11 @@ import type { TableFacts } from './facts.ts'
 
 export interface PublicationFault {
   readonly kind: 'absent' | 'filtered' | 'someColumns' | 'underRoot'
-  /** Sentences, the first without a capital: what is, and what it does. */
+  /** Sentences, the first without a capital: the fault, and its effect. */
   readonly what: string
 }
 
-/** All of them, in no case more than one of each kind. */
+/** All faults of the table, at most one of each kind. */
 export function publicationFaults({ published, publishedRoots }: TableFacts): PublicationFault[] {
   const faults: PublicationFault[] = []
   if (published === undefined) {

@@ -1,18 +1,22 @@
-// postgres/catalog/row-ages: how old the rows of a table are, by the transactions that wrote them.
+// postgres/catalog/row-ages: which transactions wrote the rows of a table.
 
 import { type Client, query } from '../client/client.ts'
 import { quoteTable } from '../client/quote.ts'
 import type { MemberFacts, Xid } from './facts.ts'
 
-/** So many blocks at the front are looked at: rows that were moved as they are, or came with the table, stand there. */
+/**
+ * Number of blocks at the front of the table that are searched. Rows that VACUUM FULL or CLUSTER
+ * moved, or that an attached table brought with it, are there.
+ */
 const blocks = 16_384
-/** Who changes the table right now is not waited for. */
+/** The search does not wait longer than this for a session that is altering the table. */
 const lockTimeout = '1s'
 
 /**
- * Whether it has a row that an older transaction than this one wrote. TRUNCATE and a rewriting ALTER TABLE leave none; VACUUM FULL
- * and CLUSTER keep the transaction of each row.
- * @throws {MillraceError} POSTGRES_BUSY while somebody changes the table; POSTGRES_DENIED without the right to read it
+ * Whether the table has a row that an older transaction than `seen` wrote. TRUNCATE and a rewriting
+ * ALTER TABLE leave no such row; VACUUM FULL and CLUSTER keep the transaction of each row.
+ * @throws {MillraceError} POSTGRES_BUSY while a session alters the table; POSTGRES_DENIED without
+ *   the right to read it
  */
 export async function hasOlderRow(client: Client, member: MemberFacts, than: Xid): Promise<boolean> {
   const condition = `ctid < '(${blocks},0)' AND age(xmin) > age('${Number(than)}'::xid)`
@@ -24,7 +28,7 @@ export async function hasOlderRow(client: Client, member: MemberFacts, than: Xid
 }
 
 /**
- * Whether it has a row that was there when it was attached to its parent.
+ * Whether the table has a row that is older than its attachment to its parent.
  * @throws {MillraceError} as above
  */
 export async function hadRows(client: Client, member: MemberFacts): Promise<boolean> {
@@ -37,8 +41,8 @@ export async function hadRows(client: Client, member: MemberFacts): Promise<bool
 }
 
 /**
- * Whether there was never a row in it, as far as Postgres' statistics tell: it is empty, nothing was ever inserted, and the last that
- * gave it another file was not TRUNCATE, which forgets how many rows there are.
+ * Whether the table never had a row, by Postgres' statistics: it is empty, nothing was ever
+ * inserted, and its last new file was not made by TRUNCATE, which resets the statistics.
  * @throws {MillraceError} as above
  */
 export async function isUnused(client: Client, member: MemberFacts): Promise<boolean> {
@@ -50,7 +54,7 @@ export async function isUnused(client: Client, member: MemberFacts): Promise<boo
   return row?.unused ?? false
 }
 
-/** Two statements in one message are one transaction; the rows of the second count. */
+/** Two statements in one message are one transaction. The rows of the second one are the result. */
 async function ask<Row extends object>(client: Client, statement: string): Promise<Row[]> {
   await query(client, 'BEGIN')
   try {

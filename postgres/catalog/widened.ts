@@ -1,14 +1,14 @@
-// postgres/catalog/widened: changes of a column's type that leave every value as it was: same bytes, same text, and no row is written again.
+// postgres/catalog/widened: changes of a column's type that keep every value and rewrite no row.
 
 export interface DeclaredType {
   readonly typeOid: number
-  /** −1 where there is none. */
+  /** −1 where the type has no modifier. */
   readonly typeModifier: number
 }
 
 const text = 25
 const varchar = 1043
-/** Types whose modifier is a limit that values stay below, or a number of digits that they are cut to. */
+/** Types whose modifier is an upper limit of a value's length, or a number of digits. */
 const limited: ReadonlySet<number> = new Set([
   varchar,
   1562 /* varbit */,
@@ -19,8 +19,9 @@ const limited: ReadonlySet<number> = new Set([
 ])
 
 /**
- * Whether a type is the other one with more room. `numeric` is none of them, because downstream its digits are part of the type; `cidr`
- * is none either, because it prints a netmask that `inet` leaves out.
+ * Whether the new type is the old one with more room. `numeric` is not on the list, because its
+ * digits are part of the type downstream. `cidr` is not on the list, because it prints a netmask
+ * that `inet` leaves out.
  * @see https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
  */
 export function isWidened(was: DeclaredType, is: DeclaredType): boolean {

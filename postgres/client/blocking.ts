@@ -1,10 +1,10 @@
-// postgres/client/blocking: the transaction of somebody else that a statement waits for, and how to name it.
+// postgres/client/blocking: finds and names the transaction that a statement waits for.
 
 import { type Client, query } from './client.ts'
 import { quoteString } from './quote.ts'
 
 export interface OpenTransaction {
-  /** Undefined for a prepared one, which no process holds. */
+  /** Undefined for a prepared transaction, which has no process. */
   readonly pid: number | undefined
   /** Identifier of a prepared transaction. */
   readonly gid: string | undefined
@@ -30,7 +30,9 @@ interface Row {
 }
 
 /**
- * A slot is ready once every transaction has ended that was running in any database of the server; it waits for one after the other.
+ * Finds the transaction that the making of a slot waits for. A slot is ready once every transaction
+ * has ended that was running in any database of the server. Postgres waits for them one after the
+ * other.
  * @returns undefined while it waits for none
  * @throws {MillraceError} POSTGRES_*
  */
@@ -39,7 +41,7 @@ export function findBlocking(client: Client, slot: string): Promise<OpenTransact
 }
 
 /**
- * The transaction that a backend waits for, be it for its end or for a lock that it holds.
+ * Finds the transaction that a backend waits for: for its end, or for a lock that it holds.
  * @returns undefined while it waits for none
  * @throws {MillraceError} POSTGRES_*
  */
@@ -48,7 +50,8 @@ export function findBlockingOf(client: Client, pid: number): Promise<OpenTransac
 }
 
 /**
- * A prepared transaction holds its locks without a process: its id stands behind the slash of their virtual transaction.
+ * A prepared transaction holds its locks without a process. The part behind the slash of their
+ * virtual transaction is its id.
  * @see https://www.postgresql.org/docs/current/view-pg-locks.html
  */
 async function findWaitedFor(
@@ -92,7 +95,7 @@ export function describeTransaction({ pid, gid, database, seconds, ...about }: O
   return `${name} (${parts.join(', ')})`
 }
 
-/** The statement that ends it, whatever it was about to do. */
+/** The statement that ends the transaction. The transaction's work is lost. */
 export function endingStatement({ pid, gid }: OpenTransaction): string {
   return gid === undefined ? `SELECT pg_terminate_backend(${pid})` : `ROLLBACK PREPARED ${quoteString(gid)}`
 }

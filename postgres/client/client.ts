@@ -1,4 +1,5 @@
-// postgres/client/client: connections whose sessions print every value in one fixed form, and which nothing waits on for ever.
+// postgres/client/client: connections that print every value in one fixed form and never wait for
+// ever.
 
 import pg from 'pg'
 import { readTlsFiles } from '../../runtime/config/tls-files.ts'
@@ -10,20 +11,23 @@ import { type Backend, connectFailure, readBackend, startupOptions } from './ses
 
 export type Client = pg.Client
 
-/** Until the session can be used. */
+/** Time limit for a new connection, until its session can be used. */
 const connectTimeoutMs = 15_000
-/** A peer that vanished without a word is asked after so long a silence. */
+/** TCP keepalives begin after this much silence, so that a peer that vanished is noticed. */
 const keepAliveMs = 30_000
-/** So long a statement may be without an answer before somebody looks whether its backend is still at work. */
+/**
+ * A statement may be unanswered for this long. Then another connection checks whether its backend
+ * is still at work.
+ */
 const lookAfterMs = 10_000
-/** An answer that is on its way arrives within that time. */
+/** An answer that is already on its way arrives within this time. */
 const graceMs = 2_000
 const goodbyeMs = 2_000
 
 /**
- * Configuration of a client. Settings that the URL itself asks for come first, so that ours win.
- * @throws {MillraceError} CONFIG_INVALID when the URL or a file that it names cannot be used; its text is not repeated, it may hold a
- *   password
+ * Configuration of a client. Settings of the URL come first, so that ours override them.
+ * @throws {MillraceError} CONFIG_INVALID when the URL, or a file that it names, cannot be used. The
+ *   URL is not repeated, because it may contain a password.
  */
 export function clientConfig(url: string): pg.ClientConfig {
   if (!URL.canParse(url)) {
@@ -48,7 +52,10 @@ export function clientConfig(url: string): pg.ClientConfig {
   return config
 }
 
-/** The driver refuses combinations of TLS parameters when a client is made, which is no failure of a connection. */
+/**
+ * The driver rejects some combinations of TLS parameters when a client is made. This is no failure
+ * of a connection.
+ */
 function requireConstructible(config: pg.ClientConfig): void {
   try {
     new pg.Client(config)
@@ -69,9 +76,9 @@ export function describeUrl(url: string): string {
 }
 
 export interface ConnectOptions {
-  /** `replication`: for replication commands as well; it takes statements without values only. */
+  /** `replication`: accepts replication commands too, but no statements with values. */
   readonly mode?: 'sql' | 'replication'
-  /** Cuts the connection, whatever it is at. */
+  /** Ends the connection at once, even in the middle of a statement. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -82,7 +89,7 @@ interface Session extends Backend {
 const sessions = new WeakMap<Client, Session>()
 
 /**
- * A connected client. When the connection breaks, its queries fail; nothing else happens.
+ * Opens a connection. When it breaks later, its queries fail; nothing else happens.
  * @throws {MillraceError} POSTGRES_*; the signal's reason
  */
 export async function connect(url: string, { mode = 'sql', signal }: ConnectOptions = {}): Promise<Client> {
@@ -106,26 +113,29 @@ export async function connect(url: string, { mode = 'sql', signal }: ConnectOpti
   }
 }
 
-/** Says goodbye, which frees what the session holds before this resolves; a server that does not answer is left. Never rejects. */
+/**
+ * Ends the session and waits until the server has freed its locks. Does not wait for a server that
+ * does not answer. Never rejects.
+ */
 export async function disconnect(client: Client): Promise<void> {
   const limit = setTimeout(() => cut(client), goodbyeMs)
   await client.end().catch(() => {})
   clearTimeout(limit)
 }
 
-/** Ends the connection without a word: everything that waits on it fails at once. */
+/** Ends the connection at once. Everything that waits on it fails. */
 export function cut(client: Client): void {
   client.connection.stream.destroy()
 }
 
-/** Process of the server that serves the client, for pg_cancel_backend and pg_blocking_pids. */
+/** The server process of the client, for pg_cancel_backend and pg_blocking_pids. */
 export function backendOf(client: Client): Backend {
   return sessions.get(client)!
 }
 
 /**
- * The rows of one statement. Without values it is sent as it stands, as a replication connection needs it. It may take as long as
- * its backend is at work on it, and no longer.
+ * The rows of one statement. A statement without values uses the simple protocol, which a
+ * replication connection needs. There is no time limit while the backend is at work on it.
  * @throws {MillraceError} POSTGRES_*
  */
 export async function query<Row extends object>(
@@ -159,8 +169,8 @@ export async function withClient<T>(
 }
 
 /**
- * Something that keeps its connection once it is open; until then the signal cuts it.
- * @throws what `open` throws, when the connection is closed again; the signal's reason
+ * Opens something that keeps its connection. The signal ends the connection only until then.
+ * @throws what `open` throws, once the connection is closed again; the signal's reason
  */
 export async function openOn<T>(
   url: string,
@@ -188,8 +198,9 @@ export async function openOn<T>(
 }
 
 /**
- * Looks after a statement from another connection, every now and then, for as long as it is unanswered. A host that has frozen or
- * lost its network says nothing, and TCP may take its silence for patience for ever; a backend that works says nothing either, for hours.
+ * Checks an unanswered statement periodically from another connection. A host that froze or lost
+ * its network sends nothing, and TCP may wait for it for ever. A backend that works for hours sends
+ * nothing either.
  */
 class Attendance {
   /** Why the connection was cut. */
@@ -227,7 +238,10 @@ class Attendance {
   }
 }
 
-/** Whether the session's backend is busy with a statement, as far as can be told. Never rejects. */
+/**
+ * Whether the session's backend is busy with a statement, as far as it can be found out. Never
+ * rejects.
+ */
 async function isAtWork({ url, pid, startedAt }: Session, signal: AbortSignal): Promise<boolean> {
   let other: Client | undefined
   let limit: NodeJS.Timeout | undefined
@@ -241,7 +255,7 @@ async function isAtWork({ url, pid, startedAt }: Session, signal: AbortSignal): 
     )
     return rows.length === 1 && rows[0]!.idle !== true
   } catch (error) {
-    // A server that refuses the connection answers, and so says nothing against the statement.
+    // A server that refuses the connection is alive, so the statement may still be answered.
     return sqlState(error instanceof MillraceError ? error.cause : error) !== undefined
   } finally {
     clearTimeout(limit)
@@ -254,8 +268,8 @@ function bytesRead({ connection: { stream } }: Client): number {
 }
 
 /**
- * Lifts `transaction_timeout`, which servers before 17 do not know and which therefore cannot be a startup option, from a
- * session that holds or reads a snapshot.
+ * Sets `transaction_timeout` to unlimited, for a session that exports or reads a snapshot. Servers
+ * before 17 do not have the setting, so it cannot be a startup option.
  */
 export async function liftTransactionLimit(client: Client): Promise<void> {
   await query(client, "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'")

@@ -1,4 +1,5 @@
-// postgres/client/copy-both: START_REPLICATION on a connection: messages of the stream in, status messages out.
+// postgres/client/copy-both: runs START_REPLICATION: receives the stream's messages, sends status
+// messages.
 
 import type { Connection } from 'pg'
 import type { Client } from './client.ts'
@@ -6,22 +7,25 @@ import type { Client } from './client.ts'
 export interface CopyBothHandler {
   /** The server has begun to stream. */
   onStart(): void
-  /** One message of the stream, such as XLogData; valid during the call, and not to throw. */
+  /** One message of the stream, such as XLogData. It is valid during the call. Must not throw. */
   onMessage(message: Buffer): void
-  /** The command is over: without an error when the server has ended the stream in good order. Called once. */
+  /**
+   * The command has ended, without an error when the server ended the stream regularly. Called
+   * once.
+   */
   onEnd(error?: Error): void
 }
 
-/** What the driver's connection can do beyond its published types. */
+/** Methods of the driver's connection that its published types lack. */
 interface CopyConnection extends Connection {
   sendCopyFromChunk(chunk: Buffer): void
   endCopyFrom(): void
 }
 
 export interface CopyBoth {
-  /** Sends a message; does nothing on a connection that has been cut. */
+  /** Sends a message. Does nothing on a connection that was cut. */
   send(message: Buffer): void
-  /** Says that nothing more will be sent; the server then ends the command. */
+  /** Tells the server that nothing more will be sent. The server then ends the command. */
   finish(): void
 }
 
@@ -38,7 +42,7 @@ export function copyBoth(client: Client, command: string, handler: CopyBothHandl
   }
 }
 
-/** What the driver's client calls while this is its current query. */
+/** The driver's client calls these methods while this is its current query. */
 class CopyBothQuery {
   private readonly command: string
   private readonly handler: CopyBothHandler
@@ -64,7 +68,7 @@ class CopyBothQuery {
     this.end()
   }
 
-  /** Also when the connection breaks. */
+  /** Also called when the connection breaks. */
   handleError(error: Error): void {
     this.end(error)
   }

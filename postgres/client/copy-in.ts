@@ -1,4 +1,4 @@
-// postgres/client/copy-in: rows into a table by COPY, and back-pressure from Postgres to whoever makes them.
+// postgres/client/copy-in: copies rows into a table, with back-pressure from Postgres.
 
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,7 +11,10 @@ export type Cell = string | number | boolean | null
 /** Characters of one piece on the wire. */
 const pieceLength = 65_536
 
-/** Sends the rows in the order of `columns`; returns how many there were. @throws {MillraceError} POSTGRES_* */
+/**
+ * Sends the rows in the order of `columns`. @returns their number @throws {MillraceError}
+ * POSTGRES_*
+ */
 export async function copyRows(
   client: Client,
   table: string,

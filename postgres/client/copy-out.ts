@@ -1,4 +1,4 @@
-// postgres/client/copy-out: one COPY … TO STDOUT, row by row as it arrives, held back when asked.
+// postgres/client/copy-out: reads one COPY … TO STDOUT row by row, with back-pressure.
 
 import type { Connection } from 'pg'
 import { statementText } from '../../runtime/printable.ts'
@@ -6,17 +6,18 @@ import type { Client } from './client.ts'
 import { postgresFailure } from './errors.ts'
 
 export interface CopyReader {
-  /** One row with its newline; valid during the call, and free to be changed. */
+  /** One row with its newline. It is valid during the call, and may be modified. */
   row(line: Buffer): void
-  /** Asked after each piece of the network; nothing more is read before the promise resolves. */
+  /** Called after each piece from the network. Nothing more is read until the promise resolves. */
   pressure(): Promise<void> | undefined
 }
 
 /**
- * Runs the statement, and resolves when its last row was handed over. An error of the reader ends the connection, which is
- * the only way to end a COPY; it is then what this rejects with.
+ * Runs the statement, and resolves once its last row was delivered. An error of the reader ends the
+ * connection, because a COPY cannot be ended otherwise, and rejects.
  * @throws {MillraceError} POSTGRES_*
- * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY: CopyData messages are "always one per row"
+ * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY: CopyData messages
+ *   are "always one per row"
  */
 export function copyOut(client: Client, statement: string, reader: CopyReader): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -30,7 +31,10 @@ interface Settle {
   reject(error: unknown): void
 }
 
-/** What the driver's client calls while this is its current query; pg-copy-streams and pg-cursor are built the same way. */
+/**
+ * The driver's client calls these methods while this is its current query. pg-copy-streams and
+ * pg-cursor work in the same way.
+ */
 class CopyOut {
   private readonly statement: string
   private readonly reader: CopyReader
@@ -46,7 +50,7 @@ class CopyOut {
 
   submit(connection: Connection): void {
     this.connection = connection
-    // Comes after the driver's own listener, and so when the rows of the piece have been handed over.
+    // Runs after the driver's own listener, when the rows of the piece were delivered.
     connection.stream.on('data', this.afterPiece)
     connection.query(this.statement)
   }

@@ -1,4 +1,4 @@
-// postgres/client/errors: what the driver throws, as what it means for us.
+// postgres/client/errors: the driver's errors as MillraceErrors.
 
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts'
 
@@ -31,14 +31,18 @@ const codesBySqlState: Readonly<Record<string, keyof typeof remedies>> = {
 
 const internalError = 'XX000'
 
-/** The SQLSTATE that the server answered with; undefined for failures of the connection. */
+/** The server's SQLSTATE; undefined for failures of the connection. */
 export function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  // The system's codes, such as EPIPE, may have five letters as well; the server's errors alone have a severity.
+  // The system's codes, such as EPIPE, may have five letters too. Only the server's errors have a
+  // severity.
   return typeof code === 'string' && error instanceof Error && 'severity' in error ? code : undefined
 }
 
-/** A driver's error as ours, kept as its cause; ours pass unchanged. `where` says what was being done. */
+/**
+ * Wraps the driver's error and keeps it as the cause. A MillraceError is returned unchanged.
+ * @param where the operation that failed
+ */
 export function postgresFailure(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
   const code = classify(error)
@@ -47,7 +51,10 @@ export function postgresFailure(error: unknown, where: string): MillraceError {
   return new MillraceError(code, { what: `Postgres: ${message}`, where, next: remedies[code], cause: error })
 }
 
-/** Postgres' hint is what tells its lock table from memory in general, which may come back. */
+/**
+ * Postgres' hint distinguishes a full lock table from a lack of memory. Only the latter passes by
+ * itself.
+ */
 function isLockTableFull(error: unknown): boolean {
   return (
     sqlState(error) === '53200' &&
@@ -57,7 +64,7 @@ function isLockTableFull(error: unknown): boolean {
   )
 }
 
-/** A load locks all its tables at once, and would fail in the same way each time. */
+/** A load locks all its tables at once, so it would fail in the same way each time. */
 function lockTableFull(error: unknown, where: string): MillraceError {
   return new MillraceError('POSTGRES_FAILED', {
     what: `Postgres: ${(error as Error).message}: its table of locks is full`,
@@ -74,8 +81,10 @@ function classify(error: unknown): keyof typeof remedies {
 }
 
 /**
- * The same for what ends a replication stream. Postgres may fail to decode what a slot should have ("could not map filenumber … to relation
- * OID"): `createSlot` says when, and avoids it. Trying again helps where another slot's decoder has meanwhile written down what this one lacks.
+ * Wraps an error that ended a replication stream. Postgres may fail to decode changes that the slot
+ * should have ("could not map filenumber … to relation OID"); `createSlot` says when, and avoids
+ * it. A retry helps where the decoder of another slot has meanwhile written the missing snapshot to
+ * disk.
  */
 export function streamFailure(error: unknown, slot: string): MillraceError {
   const where = `slot ${slot}`
@@ -88,13 +97,16 @@ export function streamFailure(error: unknown, slot: string): MillraceError {
   })
 }
 
-/** Certificates and passwords do not become right by trying again. */
+/** A certificate or password that was rejected once is rejected again. */
 function isTrustFailure(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return /CERT|_TLS_|_SSL_/.test(code) || /does not support SSL|SASL|password must be/i.test(String(error))
 }
 
-/** Classes of SQLSTATEs whose detail speaks of the server and of names. That of the others may hold a row: `Key (id)=(5) already exists.` */
+/**
+ * Classes of SQLSTATEs whose detail contains only names and server state. The detail of other
+ * classes may contain a row: `Key (id)=(5) already exists.`
+ */
 const plainDetail: ReadonlySet<string> = new Set([
   '08',
   '0A',
@@ -109,10 +121,13 @@ const plainDetail: ReadonlySet<string> = new Set([
   '58',
   'XX',
 ])
-/** Its messages quote the value: `invalid input syntax for type integer: "5,5"`. */
+/** Messages of this class quote the value: `invalid input syntax for type integer: "5,5"`. */
 const dataException = '22'
 
-/** Row values never enter the message. A failed connection to several addresses says nothing itself. */
+/**
+ * The message never contains values of rows. A failed connection to several addresses has no
+ * message of its own.
+ */
 function describe(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
   const group = sqlState(error)?.slice(0, 2) ?? ''

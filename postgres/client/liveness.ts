@@ -1,4 +1,5 @@
-// postgres/client/liveness: the timer that keeps a replication connection alive, and notices when it is not.
+// postgres/client/liveness: the timer that keeps a replication connection alive and detects a dead
+// peer.
 
 export interface LivenessOptions {
   /** The server's `wal_sender_timeout`; 0 when it has none. */
@@ -7,7 +8,7 @@ export interface LivenessOptions {
   bytesRead(): number
   /** Reports the durable position, and with `replyRequested` makes the server answer. */
   ping(replyRequested: boolean): void
-  /** Nothing came for that long, although the server was asked several times. */
+  /** The server sent nothing for this long, although it was asked several times. */
   onSilence(silentMs: number): void
 }
 
@@ -15,8 +16,10 @@ const longestPeriodMs = 20_000
 const unansweredPings = 3
 
 /**
- * Pings at a third of the server's limit, and so often that a dead peer is noticed soon where that limit is long. It does not depend on reading: a stream paused by back-pressure for an hour stays
- * connected. Silence is counted in own ticks and not by a clock, so that a process that was itself suspended is not misled.
+ * Pings at a third of the server's limit, or every 20 s where that limit is longer, so that a dead
+ * peer is noticed soon. The timer does not depend on reading: a stream that back-pressure pauses
+ * for an hour stays connected. Silence is counted in ticks of the timer, not by a clock, so that a
+ * process that was suspended does not mistake its own absence for silence.
  */
 export class Liveness {
   private readonly options: LivenessOptions
@@ -33,7 +36,7 @@ export class Liveness {
     this.timer = setInterval(() => this.tick(), this.periodMs)
   }
 
-  /** While paused, no answers are asked for: nobody would read them. */
+  /** While the stream is paused, no reply is requested, because nobody would read it. */
   setPaused(paused: boolean): void {
     this.paused = paused
     this.silentTicks = 0

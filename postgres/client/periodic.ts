@@ -1,11 +1,11 @@
-// postgres/client/periodic: statements that run every so often, on one connection beside the stream.
+// postgres/client/periodic: statements that run periodically, on one connection beside the stream.
 
 import type { Log } from '../../runtime/log.ts'
 import { sleep } from '../../runtime/wait.ts'
 import { type Client, connect, disconnect } from './client.ts'
 
 export interface PeriodicTask {
-  /** What is missing when it fails, for the log: "no heartbeat written". */
+  /** The log message of a failure: "no heartbeat written". */
   readonly complaint: string
   readonly everyMs: number
   run(client: Client): Promise<void>
@@ -14,18 +14,22 @@ export interface PeriodicTask {
 export interface PeriodicOptions {
   readonly url: string
   readonly tasks: readonly PeriodicTask[]
-  /** Called before the tasks' turn, also while Postgres cannot be reached. */
+  /** Called before each turn of the tasks, even while Postgres cannot be reached. */
   onTurn?(): void
   readonly log: Log
   readonly signal: AbortSignal
 }
 
-/** A connection leads to the server that had the address when it was made, and so must not last for ever. */
+/**
+ * A connection stays with the server that had the address when the connection was made, so it is
+ * renewed.
+ */
 const renewEveryMs = 60_000
 
 /**
- * Runs each task at once and then every `everyMs`, one after the other, until the signal fires, which cuts the connection. A failure is
- * logged, and the task has its next turn on a new connection: a task that is to end more than that must say so itself.
+ * Runs each task at once and then every `everyMs`, one after the other, until the signal fires and
+ * ends the connection. A failure is logged, and the task has its next turn on a new connection. A
+ * task whose failure must end more than its own turn has to report that itself.
  */
 export async function runPeriodically({ url, tasks, onTurn, log, signal }: PeriodicOptions): Promise<void> {
   const due = tasks.map(() => performance.now())

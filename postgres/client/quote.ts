@@ -1,8 +1,10 @@
-// postgres/client/quote: names and strings as SQL text of Postgres, also in statements that people are asked to run.
+// postgres/client/quote: names and strings as SQL text of Postgres, also in statements that people
+// are asked to run.
 // The source's catalog chooses the names, so no name and no text reaches a statement unquoted.
 
 /**
- * An identifier. A name with control characters becomes `U&"a\000Ab"`, so that a statement stays on one line wherever it is printed.
+ * An identifier. A name with control characters becomes `U&"a\000Ab"`, so that a printed statement
+ * stays on one line.
  * @see https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
  */
 export function quoteName(name: string): string {
@@ -20,7 +22,8 @@ export function quoteTable({ schema, name }: { readonly schema: string; readonly
 }
 
 /**
- * A table in a FROM clause or a publication, without the tables that inherit from it. A partitioned table stays with its partitions.
+ * A table in a FROM clause or a publication, without the tables that inherit from it. A partitioned
+ * table stays with its partitions.
  * @param table with `kind` as in `pg_class.relkind`
  */
 export function quoteOnly(table: { readonly schema: string; readonly name: string; readonly kind: string }): string {
@@ -41,7 +44,10 @@ export function quoteReplicationName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-/** A string literal in a replication command, which has no E form and leaves backslashes as they are. */
+/**
+ * A string literal in a replication command, which has no E form and leaves backslashes as they
+ * are.
+ */
 export function quoteReplicationString(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }

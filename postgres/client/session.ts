@@ -1,16 +1,19 @@
-// postgres/client/session: how our sessions are set, whether Postgres really has them set so, and which backend serves one.
+// postgres/client/session: the settings of our sessions, the check that they are in effect, and the
+// backend.
 
 import type pg from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
 import { postgresFailure } from './errors.ts'
 
 /**
- * Set when the session starts, so that they hold for COPY and for the replication stream alike, whatever the server, the
- * database or the role say. Values print exactly and the same everywhere:
- * - ISO dates in UTC, intervals in ISO 8601 (the other styles lose signs or are ambiguous), shortest exact floats, hex bytea;
- * - names of regclass and its like always qualified (an empty search path);
+ * Set when the session starts, so that the settings apply to COPY and to the replication stream
+ * too, whatever the server, the database or the role set. Values print exactly and always in the
+ * same form:
+ * - ISO dates in UTC, intervals in ISO 8601 (the other styles lose signs or are ambiguous),
+ *   shortest exact floats, hex bytea;
+ * - names of regclass and similar types always qualified (an empty search path);
  * - row level security raises an error instead of hiding rows;
- * - warnings arrive, since Postgres 18 merely warns when it skips a missing publication;
+ * - warnings arrive, since Postgres 18 only warns when it skips a missing publication;
  * - no time limit ends a long copy.
  * @see https://www.postgresql.org/docs/current/runtime-config-client.html
  */
@@ -32,9 +35,10 @@ const settings: Readonly<Record<string, string>> = {
 }
 
 /**
- * Seconds after which Postgres asks whether an idle client is still there, and after 25 of which it gives one up whose host has died:
- * what such a client had locked is free then, and not after the two hours that are usual. They are without effect on a Unix socket.
- * `tcp_user_timeout` is not set: it would also end a connection whose client has stopped reading because Kafka takes nothing.
+ * Postgres asks after 10 s of silence whether a client is still there, and gives up a client whose
+ * host is dead after 25 s. The locks of such a client are then free, not only after the usual two
+ * hours. The settings have no effect on a Unix socket. `tcp_user_timeout` is not set: it would also
+ * end a connection whose client stopped reading because Kafka accepts nothing.
  * @see https://www.postgresql.org/docs/current/runtime-config-connection.html
  */
 const keepAlives = { tcp_keepalives_idle: '10', tcp_keepalives_interval: '5', tcp_keepalives_count: '3' }
@@ -46,7 +50,10 @@ export function startupOptions(): string {
     .join(' ')
 }
 
-/** The server's process for a session. A pid alone may be another process's on another server, or later. */
+/**
+ * The server process of a session. A pid alone is ambiguous: another server, or a later time, may
+ * have the same pid.
+ */
 export interface Backend {
   readonly pid: number
   /** As Postgres prints it, in UTC. */
@@ -54,8 +61,9 @@ export interface Backend {
 }
 
 /**
- * Which backend serves the session, once it is certain that the session has our settings: a connection pooler may have kept them
- * to itself, and then values print otherwise, row level security hides rows, and the next statement may meet another session.
+ * Reads which backend serves the session, and checks that the session has our settings. A
+ * connection pooler may drop them. Then values print differently, row level security hides rows,
+ * and the next statement may run in another session.
  * @param where the address, for the message
  * @throws {MillraceError} POSTGRES_POOLER
  */
@@ -66,14 +74,14 @@ export async function readBackend(client: pg.Client, where: string): Promise<Bac
      FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
   )
   const [row] = rows
-  // Postgres prints the order of day and month behind the style.
+  // Postgres prints the order of day and month after the style.
   const differing = names.filter(name => row?.[name]?.split(',')[0] !== settings[name])
   if (row && differing.length === 0) return { pid: Number(row.pid), startedAt: row.started_at! }
   const found = differing.map(name => `${name} is "${row?.[name] ?? ''}" and not "${settings[name]}"`).join(', ')
   throw poolerError(`the session does not have the settings that it was opened with: ${found}`, where)
 }
 
-/** What a failed attempt to connect means. Poolers name the startup parameters that they do not pass on. */
+/** Wraps an error of connecting. A pooler names the startup parameters that it does not support. */
 export function connectFailure(error: unknown, where: string): MillraceError {
   const text = error instanceof Error ? error.message : ''
   if (/unsupported startup parameter/i.test(text))

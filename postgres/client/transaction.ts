@@ -1,8 +1,10 @@
-// postgres/client/transaction: all of several statements, or none.
+// postgres/client/transaction: several statements as one transaction.
 
 import { type Client, query } from './client.ts'
 
-/** Commits once the work is done. When it fails, the transaction is rolled back and the work's own error thrown. */
+/**
+ * Commits once the work is done. When the work fails, rolls back and throws the error of the work.
+ */
 export async function inTransaction<Result>(client: Client, work: () => Promise<Result>): Promise<Result> {
   await query(client, 'BEGIN')
   try {

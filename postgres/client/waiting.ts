@@ -1,17 +1,20 @@
-// postgres/client/waiting: looks whom a statement waits for, every few seconds until it has its answer.
+// postgres/client/waiting: finds out periodically which transaction a running statement waits for.
 
 import { sleep } from '../../runtime/wait.ts'
 import { findBlockingOf, type OpenTransaction } from './blocking.ts'
 import { backendOf, type Client, withClient } from './client.ts'
 
-/** Told every few seconds whom a statement waits for; undefined once it waits for nobody any more. */
+/**
+ * Called every few seconds with the transaction that a statement waits for; with undefined once it
+ * waits no more.
+ */
 export type OnBlocked = (by: OpenTransaction | undefined) => void
 
 const lookEveryMs = 3_000
 
 /**
- * Runs a statement of `client`, and looks beside it whom it waits for. A server that cannot be asked tells nothing: the statement's own
- * connection is looked after elsewhere.
+ * Runs a statement of `client` and finds out on another connection what it waits for. A failure of
+ * the other connection is ignored: `query` monitors the statement's own connection.
  */
 export async function watchBlocked<T>(
   {

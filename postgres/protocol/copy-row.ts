@@ -1,5 +1,5 @@
-// postgres/protocol/copy-row: one row of COPY's text format as a tuple, undone in place.
-// No strings: bytes that were escaped are moved together where they lie.
+// postgres/protocol/copy-row: parses one row of COPY's text format into a tuple, in place.
+// It makes no strings: bytes of escaped values are moved together inside the line.
 
 import { columnKinds } from '../../contract/bytes.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -10,15 +10,17 @@ const newline = 0x0a
 const backslash = 0x5c
 const letterN = 0x4e
 
-/** The byte that stands for each letter after a backslash; 0 where COPY TO writes none. */
+/** The byte for each letter after a backslash; 0 where COPY TO writes no such escape. */
 const unescaped = new Uint8Array(256)
 for (const [letter, byte] of Object.entries({ b: 8, f: 12, n: 10, r: 13, t: 9, v: 11, '\\': 0x5c })) {
   unescaped[letter.charCodeAt(0)] = byte
 }
 
 /**
- * Reads a line, its newline included, into `tuple`; its columns are ranges of `line`, which is changed.
- * @throws {MillraceError} STREAM_CORRUPT when it is not a whole line of so many columns
+ * Parses a line, including its newline, into `tuple`. The columns are ranges of `line`, which is
+ * modified.
+ * @throws {MillraceError} STREAM_CORRUPT when the line is incomplete or has another number of
+ *   columns
  * @see https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
  */
 export function parseCopyRow(line: Buffer, columns: number, tuple: Tuple): void {
@@ -48,7 +50,7 @@ export function parseCopyRow(line: Buffer, columns: number, tuple: Tuple): void 
   if (at !== line.length) fail(line, 'a newline inside')
 }
 
-/** Goes on from the first backslash of a column; gives where the column ends in the line. */
+/** Continues at the first backslash of a column. @returns where the column ends in the line */
 function undoEscapes(line: Buffer, from: number, tuple: Tuple, column: number): number {
   let at = from
   let to = from

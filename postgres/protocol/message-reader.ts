@@ -1,12 +1,16 @@
-// postgres/protocol/message-reader: the primitives of Postgres' replication messages, every read checked against the end.
-// A number is a plain number: LSNs and times of the next two centuries stay below 2^53.
+// postgres/protocol/message-reader: reads the primitives of replication messages, with bounds
+// checked.
+// LSNs are plain numbers, and so are times of the next two centuries: they stay below 2^53.
 
 import { MillraceError } from '../../runtime/errors.ts'
 
-/** Microseconds from the Unix epoch to 2000-01-01, where Postgres' clock begins. */
+/** Microseconds from the Unix epoch to 2000-01-01, the epoch of Postgres. */
 const postgresEpochUs = 946_684_800_000_000
 
-/** Reads one message from its start to its end. @see https://www.postgresql.org/docs/current/protocol-message-types.html */
+/**
+ * Reads one message from its start to its end. @see
+ * https://www.postgresql.org/docs/current/protocol-message-types.html
+ */
 export class MessageReader {
   buffer: Buffer = Buffer.alloc(0)
   at = 0
@@ -62,7 +66,7 @@ export class MessageReader {
     return buffer.toString('utf8', at, terminator)
   }
 
-  /** Start of the next so many bytes, which are passed over. */
+  /** Skips so many bytes. @returns where they start */
   skip(bytes: number): number {
     if (bytes < 0) this.fail('a negative length')
     this.need(bytes)

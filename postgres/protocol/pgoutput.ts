@@ -1,5 +1,5 @@
-// postgres/protocol/pgoutput: decoder of pgoutput's protocol 1, straight from bytes.
-// No object per column and no parsing of values.
+// postgres/protocol/pgoutput: decodes pgoutput's protocol 1 from bytes.
+// It makes no object per column and does not parse values.
 
 import { columnKinds } from '../../contract/bytes.ts'
 import { MessageReader } from './message-reader.ts'
@@ -9,11 +9,11 @@ interface RelationColumn {
   readonly name: string
   readonly typeOid: number
   readonly typeModifier: number
-  /** Part of the replica identity; with FULL, every column is. */
+  /** Part of the replica identity. With FULL, every column is part of it. */
   readonly inKey: boolean
 }
 
-/** default, nothing, full, index: `pg_class.relreplident`. */
+/** `pg_class.relreplident`: default, nothing, full, index. */
 export type ReplicaIdentity = 'd' | 'n' | 'f' | 'i'
 
 export interface Relation {
@@ -25,29 +25,36 @@ export interface Relation {
 }
 
 /**
- * What the stream says, in its order. Tuples and contents are valid only during the call. An LSN is a byte offset into the
- * WAL, a time µs since the Unix epoch.
+ * Receives the messages of the stream in their order. Tuples and contents are valid only during the
+ * call. An LSN is a byte offset into the WAL; a time is in µs since the Unix epoch.
  */
 export interface PgoutputHandler {
   begin(commitLsn: number, commitTimeUs: number, xid: number): void
-  /** `endLsn` is the first byte after the commit, and possibly the first of the next one: the LSN to acknowledge. */
+  /**
+   * `endLsn` is the first byte after the commit, and possibly the first byte of the next one. It is
+   * the LSN to acknowledge.
+   */
   commit(commitLsn: number, endLsn: number, commitTimeUs: number): void
   /**
-   * Before the first row of a table in this stream and after every change of it. A partitioned table published through its
-   * root is announced first as the root and then as the partition that the row is in, with the partition's own replica
-   * identity; rows always name the root. A partition whose identity is not FULL logs old rows without their values, although
-   * the root's announcement says FULL.
+   * Sent before the first row of a table in this stream, and after every change of the table. A
+   * partitioned table that is published through its root is announced first as the root, and then
+   * as the partition that contains the row, with the partition's own replica identity. Rows always
+   * name the root. A partition whose identity is not FULL logs old rows without their values,
+   * although the announcement of the root says FULL.
    */
   relation(relation: Relation): void
   insert(relation: Relation, after: Tuple): void
   /**
-   * Without FULL, `before` is there only when the key changed, and then holds NULL outside the key. Unchanged TOASTed values
-   * of `after` are taken from `before` where that has them.
+   * Without FULL, `before` is present only when the key changed, and contains NULL outside the key.
+   * Unchanged TOASTed values of `after` are taken from `before` where it has them.
    */
   update(relation: Relation, before: Tuple | undefined, beforeIsKeyOnly: boolean, after: Tuple): void
   delete(relation: Relation, before: Tuple, beforeIsKeyOnly: boolean): void
   truncate(relations: readonly Relation[], cascade: boolean, restartIdentity: boolean): void
-  /** Of pg_logical_emit_message; one that is not transactional may stand between transactions. */
+  /**
+   * A message of pg_logical_emit_message. A message that is not transactional may come between
+   * transactions.
+   */
   message(lsn: number, transactional: boolean, prefix: string, content: Buffer): void
 }
 
@@ -61,9 +68,9 @@ const kinds = {
   relation: letter('R'),
   truncate: letter('T'),
   message: letter('M'),
-  /** A type that is not built in, by name; the catalog has it too. */
+  /** The name of a type that is not built in. The catalog has it too. */
   type: letter('Y'),
-  /** Where a transaction that was itself replicated came from. */
+  /** The origin of a transaction that was itself replicated. */
   origin: letter('O'),
 } as const
 const newImage = letter('N')
@@ -77,11 +84,12 @@ const identities: Readonly<Record<number, ReplicaIdentity>> = {
 }
 
 /**
- * Decodes messages of `proto_version '1'` without streaming and without binary values, as one connection sends them.
+ * Decodes messages of `proto_version '1'` of one connection, without streaming and without binary
+ * values.
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class PgoutputDecoder {
-  /** Everything committed before this LSN has been handed over. */
+  /** Everything committed before this LSN was delivered to the handler. */
   completeTo = 0
   private readonly handler: PgoutputHandler
   private readonly reader = new MessageReader()
@@ -95,7 +103,7 @@ export class PgoutputDecoder {
   }
 
   /**
-   * Hands one message to the handler, whose errors pass through.
+   * Delivers one message to the handler. The handler's errors pass through.
    * @throws {MillraceError} STREAM_CORRUPT on anything unknown, truncated, trailing or out of order
    */
   decode(message: Buffer): void {
@@ -200,7 +208,7 @@ export class PgoutputDecoder {
   private relation(): void {
     const { reader } = this
     const oid = reader.uint32()
-    // The system catalog's schema travels as an empty name.
+    // The schema pg_catalog is sent as an empty name.
     const schema = reader.string() || 'pg_catalog'
     const name = reader.string()
     const replicaIdentity = identities[reader.uint8()] ?? reader.fail('an unknown replica identity')
@@ -221,7 +229,7 @@ export class PgoutputDecoder {
     return relation
   }
 
-  /** A message that nothing is needed from: a number, then names. */
+  /** Skips a message without using it: a number, then names. */
   private passOver(number: () => void, names: number): void {
     number()
     for (let left = names; left > 0; left--) this.reader.string()
@@ -232,7 +240,7 @@ export class PgoutputDecoder {
     if (!this.inTransaction) this.reader.fail('come outside a transaction')
   }
 
-  /** Reads a row's columns; gives how many of them were not sent. */
+  /** Reads the columns of a row. @returns how many of them were not sent */
   private tuple(relation: Relation, tuple: Tuple): number {
     const { reader } = this
     const count = reader.uint16()
@@ -261,7 +269,10 @@ export class PgoutputDecoder {
   }
 }
 
-/** A value that was not sent is not NULL; where `before` says so, it is not the whole old row, and the gap stays visible. */
+/**
+ * A value that was not sent is not NULL. Where `before` does not have it either, `before` is no
+ * whole old row, and the value stays `unchanged`.
+ */
 function takeUnchanged(before: Tuple, after: Tuple): void {
   for (let column = 0; column < after.count; column++) {
     if (after.kinds[column] !== columnKinds.unchanged || before.kinds[column] !== columnKinds.text) continue

@@ -1,4 +1,4 @@
-// postgres/protocol/standby-status: the message that tells Postgres how far changes are durable.
+// postgres/protocol/standby-status: the message that reports to Postgres which LSN is durable.
 
 /** Milliseconds from the Unix epoch to 2000-01-01. */
 const postgresEpochMs = 946_684_800_000
@@ -6,8 +6,8 @@ const high = (value: number): number => Math.floor(value / 0x1_0000_0000)
 const low = (value: number): number => value % 0x1_0000_0000
 
 /**
- * Standby status update. `durableLsn` stands for written, flushed and applied alike, and exactly: one byte more would let the
- * server skip a commit that begins right there. 0 reports nothing and moves nothing.
+ * Standby status update. `durableLsn` is sent as written, flushed and applied. It is exact: one
+ * byte more would let the server skip a commit that begins right there. 0 acknowledges nothing.
  * @see https://www.postgresql.org/docs/current/protocol-replication.html
  */
 export function standbyStatus(durableLsn: number, replyRequested: boolean, nowMs = Date.now()): Buffer {

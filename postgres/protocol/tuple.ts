@@ -1,11 +1,11 @@
-// postgres/protocol/tuple: one row's columns as ranges of the buffer they arrived in.
-// Reused from row to row, so that a row costs no object and no string.
+// postgres/protocol/tuple: the columns of one row as ranges of the buffer that they arrived in.
+// The object is reused from row to row, so that a row needs no new object and no string.
 
 import { columnKinds } from '../../contract/bytes.ts'
 
 /**
- * Column i is `buffer[starts[i]..ends[i])` when `kinds[i]` says text. Valid only during the call it is handed to: the next
- * row overwrites it, and the bytes belong to the socket.
+ * Column i is `buffer[starts[i]..ends[i])` when `kinds[i]` is text. Valid only during the call that
+ * receives it: the next row overwrites it, and the bytes belong to the socket.
  */
 export class Tuple {
   buffer: Buffer = Buffer.alloc(0)
@@ -14,7 +14,7 @@ export class Tuple {
   starts = new Int32Array(0)
   ends = new Int32Array(0)
 
-  /** Makes room for so many columns; what was there may be lost. */
+  /** Makes room for so many columns. The earlier content may be lost. */
   reserve(columns: number): void {
     if (columns <= this.kinds.length) return
     this.kinds = new Uint8Array(columns)
