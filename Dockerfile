@@ -4,13 +4,15 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY . .
-# The image talks to Postgres, Kafka and ClickHouse in other containers; the embedded ones are optional packages.
-RUN npm run build && npm prune --omit=dev --omit=optional
+RUN npm run build
+# Of the optional packages, the image has the shop's. It connects to servers in other containers and needs no embedded ones.
+RUN install=$(node -e "import('./dist/runtime/optional-packages.js').then(it => console.log(it.installCommand('shop')))") && \
+    npm pkg delete devDependencies peerDependencies peerDependenciesMeta && npm prune && $install --no-save
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production
 WORKDIR /app
-COPY --from=build /app/package.json ./
+COPY package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/model ./model

@@ -4,7 +4,7 @@
 import { CommanderError } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { exitCodes } from '../runtime/lifecycle.ts'
-import { missingPackage } from './optional-package.ts'
+import { missingPackage } from '../runtime/optional-packages.ts'
 import { createProgram } from './program.ts'
 
 /** The message for a person on stderr, the important line first; the stack only on request. */

@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
 import { packageManifest } from '../runtime/files.ts'
-import { missingPackage } from './optional-package.ts'
+import { missingPackage } from '../runtime/optional-packages.ts'
 
 type AddCommand = (program: Command) => void
 
@@ -70,7 +70,7 @@ async function load(name: string): Promise<AddCommand> {
   try {
     return await commands[name]!()
   } catch (error) {
-    const missing = missingPackage(error)
+    const missing = missingPackage(error, name === 'demo' ? 'demo' : 'shop')
     if (missing === undefined) throw error
     const refuse = () => {
       throw missing

@@ -30,8 +30,8 @@ export function packagePath(path: string): string {
 
 export interface PackageManifest {
   readonly version: string
-  /** Versions of the packages that only the demo and the embedded servers need, by name. */
-  readonly optionalDependencies: Readonly<Record<string, string>>
+  /** Optional packages by name, with the versions that fit. */
+  readonly peerDependencies: Readonly<Record<string, string>>
 }
 
 /** The package.json of millrace. */

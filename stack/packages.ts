@@ -5,6 +5,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { environment } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { installCommand } from '../runtime/optional-packages.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -26,7 +27,7 @@ export function nativePackage(owner: string, name: string, what: string): string
     throw new MillraceError('STACK_PREREQUISITE', {
       what: `${what} is not installed for ${process.platform} on ${process.arch}`,
       where: name,
-      next: 'run `npm install --include=optional` in the folder where millrace is installed; on other platforms name external endpoints in millrace.yaml, or use docker compose',
+      next: `in the folder where millrace is installed, run: ${installCommand('servers')}; on a platform that they do not support, name external servers in millrace.yaml, or use docker compose`,
       cause,
     })
   }
