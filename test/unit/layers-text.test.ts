@@ -30,10 +30,6 @@ const pending = [
   'runtime/',
   'stack/',
   'verify/',
-  'docs/',
-  'README.md',
-  'CHANGELOG.md',
-  'CONTRIBUTING.md',
 ]
 
 const isComment = (line: string) => /^\s*(\/\/|\/?\*|--)/.test(line)
