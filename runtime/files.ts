@@ -1,4 +1,5 @@
-// runtime/files: paths within this package, and files and directories that are replaced in one step.
+// runtime/files: paths within this package, and files and directories that are replaced in one
+// step.
 
 import {
   closeSync,
@@ -18,8 +19,9 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 
 /**
- * A file of the package that is not compiled, such as `model/sales/millrace.yaml`: the same in a checkout and under dist/.
- * Symbolic links are resolved, so all processes of an installation get the same path.
+ * A file of the package that is not compiled, such as `model/sales/millrace.yaml`: the same in a
+ * checkout and under dist/. Symbolic links are resolved, so all processes of an installation get
+ * the same path.
  */
 export function packagePath(path: string): string {
   let directory = dirname(fileURLToPath(import.meta.url))
@@ -40,8 +42,9 @@ export function packageManifest(): PackageManifest {
 }
 
 /**
- * Writes a file completely or not at all, also when the process or the machine fails meanwhile. Processes that may write
- * the same file at the same time each need a `temporary` path of their own.
+ * Writes a file completely or not at all, also when the process or the machine fails meanwhile.
+ * Processes that may write the same file at the same time each need a `temporary` path of their
+ * own.
  */
 export function replaceFile(path: string, text: string, temporary = `${path}.new`): void {
   const file = openSync(temporary, 'w')
@@ -54,7 +57,10 @@ export function replaceFile(path: string, text: string, temporary = `${path}.new
   renameSync(temporary, path)
 }
 
-/** As `replaceFile`, from a stream. @throws what the stream or the file system throws, after the unfinished file is removed */
+/**
+ * As `replaceFile`, from a stream.
+ * @throws what the stream or the file system throws, after the unfinished file is removed
+ */
 export async function replaceFileFrom(path: string, body: Readable, signal?: AbortSignal): Promise<void> {
   const temporary = `${path}.${process.pid}.part`
   try {
@@ -67,15 +73,17 @@ export async function replaceFileFrom(path: string, body: Readable, signal?: Abo
 }
 
 /**
- * Lets `fill` write into a new, empty directory beside `target`, then moves that directory to `target`, replacing an older
- * one. Removes what killed processes left, so the caller must hold a lock.
+ * Lets `fill` write into a new, empty directory beside `target`, then moves that directory to
+ * `target`, replacing an older one. Removes what killed processes left, so the caller must hold a
+ * lock.
  */
 export async function replaceDirectory(target: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const parent = dirname(target)
   const prefix = `${basename(target)}.new-`
   await mkdir(parent, { recursive: true })
   for (const name of await readdir(parent)) {
-    // A process whose parent was killed may still write here. It will fail, and the next call removes the rest.
+    // A process whose parent was killed may still write here. It will fail, and the next call
+    // removes the rest.
     if (name.startsWith(prefix)) await rm(join(parent, name), { recursive: true, force: true }).catch(() => {})
   }
   const temporary = await mkdtemp(join(parent, prefix))

@@ -1,11 +1,12 @@
-// runtime/health: what an orchestrator asks a service: whether its loop makes progress, and whether changes flow.
+// runtime/health: whether the loop of a service makes progress, and whether changes flow: /livez
+// and /readyz.
 
 import { Answer, type Route } from './http.ts'
 
-/** No step of a service takes so long without a sign of life, however large the pipeline is. */
+/** No step of a service takes longer than this without a beat, however large the pipeline is. */
 const silenceLimitMs = 300_000
 
-/** When the loop of a service was last seen to do something. */
+/** The time at which the loop of a service last made progress. */
 export class Pulse {
   readonly #now: () => number
   #beatAt: number
@@ -17,12 +18,15 @@ export class Pulse {
     this.#beatAt = now()
   }
 
-  /** The loop has come to something new, or has tried again. */
+  /** The loop reached another step, or tried a step again. */
   beat(): void {
     this.#beatAt = this.#now()
   }
 
-  /** For a wait that is watched over elsewhere, and that may last: as long as it is under way, there is nothing to restart. */
+  /**
+   * While this wait is under way, the loop does not count as hanging: other code limits the wait or
+   * reports it.
+   */
   async during<T>(wait: Promise<T>): Promise<T> {
     this.#waits++
     try {
@@ -33,7 +37,7 @@ export class Pulse {
     }
   }
 
-  /** Why the loop must be taken to hang; undefined while it need not. */
+  /** Why the loop seems to hang; undefined while it does not. */
   hangs(): string | undefined {
     const silentMs = this.#now() - this.#beatAt
     if (this.#waits > 0 || silentMs <= silenceLimitMs) return undefined
@@ -42,8 +46,8 @@ export class Pulse {
 }
 
 /**
- * `/livez` answers 503 when the process has to be started anew, and never because a server is away. `/readyz` answers 503 while changes do
- * not arrive, and says why; a restart would not help.
+ * `/livez` answers 503 when the process must be restarted, and never because a server is down.
+ * `/readyz` answers 503 while changes do not arrive, and says why; a restart would not help.
  * @param stopsFlow why changes do not flow at the moment; undefined when they do
  */
 export function healthRoutes(pulse: Pulse, stopsFlow: () => string | undefined): Record<string, Route> {
@@ -54,7 +58,10 @@ function verdict(why: string | undefined): Answer {
   return why === undefined ? new Answer(200, { ok: true }) : new Answer(503, { ok: false, why })
 }
 
-/** Changes flow when the last one arrived so long ago at most: the source writes a heartbeat every so many seconds, which is one. */
+/**
+ * Changes flow while the age of the newest one is at most this. The producer writes a heartbeat
+ * into the source at the given interval, and each heartbeat is a change.
+ */
 export function flowLimitMs(heartbeatSeconds: number): number {
   return 3_000 * heartbeatSeconds + 5_000
 }

@@ -1,5 +1,5 @@
-// runtime/http: the small read-only JSON server by which a service answers for its state.
-// It asks for no login, so it belongs on loopback or a private network.
+// runtime/http: the small read-only JSON server on which a service reports its state.
+// It has no login, so it must listen on loopback or on a private network only.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -13,7 +13,9 @@ interface Request {
   readonly params: Readonly<Record<string, string>>
 }
 
-/** What a route may give instead of a plain value, which is answered as 200 and JSON. */
+/**
+ * A route may return this instead of a plain value; a plain value is sent as JSON with status 200.
+ */
 export class Answer {
   readonly status: number
   readonly body: unknown
@@ -26,12 +28,12 @@ export class Answer {
   }
 }
 
-/** Gives a JSON value or an Answer; a body of type string in an Answer goes out as it is. */
+/** Returns a JSON value or an Answer. A string body of an Answer is sent unchanged. */
 export type Route = (request: Request) => unknown
 
 export interface ServeOptions {
   readonly host: string
-  /** 0 takes a free one. */
+  /** 0 chooses a free port. */
   readonly port: number
   /** By path: `/status`, or `/subjects/:subject/versions/:version`. */
   readonly routes: Readonly<Record<string, Route>>

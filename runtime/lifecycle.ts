@@ -1,36 +1,44 @@
-// runtime/lifecycle: one process from its start to its end: signals, the deadline, closing in reverse order.
+// runtime/lifecycle: a process from its start to its end: signals, the deadline, closing in reverse
+// order.
 
 import { Disposables } from './disposables.ts'
 import type { Log } from './log.ts'
 
-/** How a process ends. A service that SIGTERM tells to stop, and that does so, has done its work: 0. */
+/** Exit codes of the process. A service that stops after SIGTERM exits with 0. */
 export const exitCodes = { ok: 0, found: 1, failed: 2, interrupted: 130 } as const
 
 export interface Lifecycle {
-  /** Fires once, when the process is asked to stop. Every wait must listen to it. */
+  /** Aborts when the process is asked to stop. Every wait must end with it. */
   readonly signal: AbortSignal
-  /** Says how to close what has just been opened; closed in reverse order, whether the work succeeds or not. */
+  /**
+   * Registers how to close a resource; all are closed in reverse order, whether the work succeeds
+   * or not.
+   */
   opened(name: string, close: () => unknown): void
-  /** Asks the process to stop, as a signal would. */
+  /** Asks the process to stop, as SIGTERM does. */
   stop(): void
 }
 
 export interface LifecycleOptions {
   readonly log: Log
-  /** Milliseconds that stopping may take before the process ends whatever is left; default 10 s. */
+  /** How long stopping may take before the process exits without closing the rest. Default 10 s. */
   readonly deadlineMs?: number
 }
 
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** npm and tsx pass on a signal that the terminal has sent to the whole group: such a copy is no second Ctrl-C. */
+/**
+ * npm and tsx forward a signal that the terminal has sent to the whole group. Within this time, a
+ * repeated signal counts as one.
+ */
 const signalDebounceMs = 500
 
 /**
- * Runs the work, then closes everything it opened. The first signal asks the work to stop; a second one, or the
- * deadline, ends the process at once with 130.
+ * Runs the work, then closes everything it opened. The first signal asks the work to stop. A second
+ * signal, or the deadline, ends the process at once with 130.
  * @returns the work's own exit code, or 130 after SIGINT
- * @throws what the work throws, except the abort it was asked for, else the first error of closing
+ * @throws the error of the work, except an AbortError after a signal; otherwise the first error of
+ *   closing
  */
 export async function runUntilStopped(
   work: (lifecycle: Lifecycle) => Promise<number>,
@@ -63,7 +71,7 @@ export async function runUntilStopped(
   return outcome.failed ? exitCodes.ok : outcome.value
 }
 
-/** Turns the first signal, or a reader of stdout that has gone, into an abort. */
+/** Aborts on the first signal, and when the reader of stdout has closed it. */
 function listen(log: Log, onSecond: () => void) {
   const controller = new AbortController()
   const stop = () => controller.abort()
@@ -76,7 +84,7 @@ function listen(log: Log, onSecond: () => void) {
     log.info('stopping', { signal })
     stop()
   }
-  const ignore = () => {} // nobody reads the log any more, which is no reason to stop
+  const ignore = () => {} // A service keeps running when nobody reads its log any more.
   for (const signal of stopSignals) process.on(signal, onSignal)
   process.stdout.on('error', stop)
   process.stderr.on('error', ignore)

@@ -1,5 +1,5 @@
 // runtime/log: one line per event, JSON for machines and short text for a terminal.
-// Row values are never logged; callers pass names, positions and counts.
+// Callers never pass values of rows, only names, positions and counts.
 
 import { indented, oneLine } from './printable.ts'
 
@@ -15,7 +15,7 @@ export interface Log {
 
 const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 }
 
-/** A log that writes to stderr, so that stdout stays free for data. */
+/** A log on stderr; stdout is for data. */
 export function createLog(component: string, level: LogLevel = 'info', asJson = !process.stderr.isTTY): Log {
   const write = (at: LogLevel, message: string, fields: LogFields = {}) => {
     if (ranks[at] < ranks[level]) return
@@ -33,7 +33,7 @@ export function createLog(component: string, level: LogLevel = 'info', asJson = 
   }
 }
 
-/** The log that the configuration asks for. */
+/** The log with the configured level and format. */
 export function openLog(
   component: string,
   { level, format }: { level: LogLevel; format: 'auto' | 'json' | 'text' },
@@ -41,7 +41,10 @@ export function openLog(
   return format === 'auto' ? createLog(component, level) : createLog(component, level, format === 'json')
 }
 
-/** What holds a quotation mark, as statements do that are to be pasted, stands as it is on a line of its own. */
+/**
+ * A text with a quotation mark gets a line of its own without more quoting: it is usually a
+ * statement to paste.
+ */
 function formatFields(fields: LogFields): string {
   const texts = Object.entries(fields).flatMap(([key, value]) =>
     value === undefined ? [] : [[key, String(value)] as const],
@@ -51,7 +54,7 @@ function formatFields(fields: LogFields): string {
   return [...inline, ...below].join('')
 }
 
-/** In quotation marks where it could be taken for several fields. */
+/** In quotation marks if it contains white space. */
 function formatValue(value: string): string {
   const line = oneLine(value)
   return /\s/.test(value) ? `"${line}"` : line

@@ -1,9 +1,12 @@
-// runtime/reminder: when it is time to say again what has been said before.
+// runtime/reminder: when to repeat a log message that has been written before.
 
 const firstPauseMs = 15_000
 const longestPauseMs = 600_000
 
-/** Whether it is time to say something again: at once when it is news, and then after pauses that double. */
+/**
+ * Whether a message is due: at once when it differs from the last one, then after pauses that
+ * double.
+ */
 export class Reminder {
   readonly #now: () => number
   #said: string | undefined
@@ -23,7 +26,7 @@ export class Reminder {
     return true
   }
 
-  /** It is over: the same would be news. */
+  /** The condition has ended: the same message would be due at once. */
   forget(): void {
     this.#said = undefined
   }

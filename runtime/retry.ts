@@ -1,4 +1,4 @@
-// runtime/retry: an attempt again and again, with growing pauses, as long as its errors say that this may help.
+// runtime/retry: repeats an attempt with growing pauses while its errors are retriable.
 
 import { MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -12,11 +12,11 @@ export interface Failure {
   readonly at: string
 }
 
-/** What is being tried again at the moment, and why. */
+/** The attempts that fail at the moment, each with its last error. */
 export class Failures {
   readonly #open = new Map<symbol, Failure>()
 
-  /** The newest; undefined when nothing fails. */
+  /** The newest failure; undefined when nothing fails. */
   get last(): Failure | undefined {
     return [...this.#open.values()].at(-1)
   }
@@ -26,34 +26,39 @@ export class Failures {
     this.#open.set(attempt, { code, what: message, at: new Date().toISOString() })
   }
 
-  /** It has passed, or nobody tries it any more. */
+  /** The attempt succeeded, or was given up. */
   ended(attempt: symbol): void {
     this.#open.delete(attempt)
   }
 }
 
 export interface RetryOptions {
-  /** What is attempted, for the log: "connect to Kafka". */
+  /** What is attempted, as a phrase for the log: "connect to Kafka". */
   readonly what: string
   readonly signal: AbortSignal
   readonly log: Log
-  /** Is told of each failure while it lasts. */
+  /** Contains the failure until the attempt succeeds or is given up. */
   readonly failures?: Failures | undefined
-  /** Pause after the first failure; doubles from one to the next. Default 100 ms. */
+  /** Pause after the first failure; it doubles with each further failure. Default 100 ms. */
   readonly firstMs?: number
   /** Longest pause. Default 10 s. */
   readonly longestMs?: number
-  /** Give up when the next pause would end later than this after the first attempt; default never. */
+  /**
+   * Give up when the next attempt would begin later than this after the first one. Default: never.
+   */
   readonly limitMs?: number
 }
 
-/** So many failures are all logged, in about a minute; later ones when they have another reason, and again after growing pauses. */
+/**
+ * The first failures, of about a minute, are all logged. Later ones are logged when their code
+ * changes, and after growing pauses.
+ */
 const fewAttempts = 12
 
 /**
- * Attempts until success. Each pause is drawn between half and the whole of its length, so that several processes that
- * fail together do not come back together.
- * @throws the first error that is no retriable MillraceError, the last one at the limit, or the signal's reason
+ * Attempts until success.
+ * @throws the first error that is not a retriable MillraceError; the last error at the limit; the
+ *   signal's reason
  */
 export async function retry<T>(attempt: (count: number) => Promise<T>, options: RetryOptions): Promise<T> {
   const own = Symbol(options.what)

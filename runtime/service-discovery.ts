@@ -1,4 +1,5 @@
-// runtime/service-discovery: where the running services answer, so that other commands find them.
+// runtime/service-discovery: files with the addresses of running services, from which other
+// commands find them.
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +13,10 @@ export interface Presence {
   readonly url: string
 }
 
-/** Written in one step; taken back by `withdraw` when the service stops, stale after a crash. */
+/**
+ * Writes the file of a service that has started. `withdraw` removes it; after a crash it remains
+ * and is stale.
+ */
 export function announce(directory: string, pipeline: string, service: Service, url: string): void {
   const path = pathOf(directory, pipeline, service)
   mkdirSync(join(directory, 'run'), { recursive: true })
@@ -25,7 +29,7 @@ export function withdraw(directory: string, pipeline: string, service: Service):
     rmSync(pathOf(directory, pipeline, service), { force: true })
 }
 
-/** What was announced last; whether the service still runs is for its /livez to say. */
+/** The service announced last. It may have crashed since; its /livez shows whether it runs. */
 export function findPresence(directory: string, pipeline: string, service: Service): Presence | undefined {
   try {
     return JSON.parse(readFileSync(pathOf(directory, pipeline, service), 'utf8')) as Presence
@@ -35,7 +39,8 @@ export function findPresence(directory: string, pipeline: string, service: Servi
   }
 }
 
-/** The service's /status, or undefined when nobody answers. */
+/** The service's /status; undefined when it does not answer. */
+
 export async function askStatus<Status>(
   directory: string,
   pipeline: string,

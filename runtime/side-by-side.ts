@@ -1,11 +1,12 @@
-// runtime/side-by-side: the same work for many things, a few of them at once.
+// runtime/side-by-side: the same work for many items, eight at a time.
 
-/** Most of such work waits for a server, which does several things at once. */
+/** The work mostly waits for a server, and servers handle several requests at once. */
 const atOnce = 8
 
 /**
- * Begins nothing more after a failure, and ends only when nothing runs any more.
- * @throws what the work failed with first
+ * Starts no more work after a failure, and resolves or rejects only after all started work has
+ * ended.
+ * @throws the first error of the work
  */
 export async function sideBySide<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
   const left = [...items]

@@ -1,10 +1,12 @@
-// runtime/steps: a command that destroys, as a row of steps between any two of which its process may be killed.
+// runtime/steps: a destructive command as a series of steps; its process may be killed between any
+// two of them.
 
 import type { Log } from './log.ts'
 
 /**
- * Gives a sentence after each step. Whoever runs the whole again afterwards, from wherever it was cut off, must end as if it never had been;
- * what was opened is closed when it is given up.
+ * Yields a sentence after each step. If the process is killed, running the whole command again must
+ * give the same result as one complete run. Ending the generator early must close everything it
+ * opened.
  */
 export type Steps = AsyncGenerator<string, void, undefined>
 

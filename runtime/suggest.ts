@@ -1,6 +1,9 @@
-// runtime/suggest: the known word that a mistyped one was probably meant to be.
+// runtime/suggest: the known word nearest to a mistyped one.
 
-/** The nearest known word within a third of the typed word's length; undefined when none is that near. */
+/**
+ * The nearest known word within a third of the typed word's length; undefined when none is that
+ * near.
+ */
 function nearest(typed: string, known: readonly string[]): string | undefined {
   const limit = Math.max(1, Math.floor(typed.length / 3))
   let best: { readonly word: string; readonly distance: number } | undefined

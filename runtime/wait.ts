@@ -4,7 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Waits for so many milliseconds.
- * @throws the signal's reason once it aborts, and never Node's AbortError: callers read from the reason why their work is over
+ * @throws the signal's reason once it aborts, and never Node's AbortError: callers read from the
+ *   reason why their work is over
  */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   await delay(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
@@ -54,8 +55,8 @@ export async function endsWithin(work: Promise<unknown>, ms: number): Promise<bo
 }
 
 /**
- * The result of the work, or the signal's reason as soon as it aborts. The work itself continues unobserved, so it must not
- * hold anything that only its caller closes.
+ * The result of the work, or the signal's reason as soon as it aborts. The work itself continues
+ * unobserved, so it must not hold anything that only its caller closes.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
@@ -78,7 +79,10 @@ export function backoffMs(failures: number, { firstMs, longestMs }: Backoff): nu
   return withJitter(Math.min(longestMs, firstMs * 2 ** (failures - 1)))
 }
 
-/** Between half of the length and all of it, so that processes that fail together do not return together. */
+/**
+ * Between half of the length and all of it, so that processes that fail together do not return
+ * together.
+ */
 export function withJitter(ms: number): number {
   return Math.round(ms * (0.5 + Math.random() / 2))
 }

@@ -1,4 +1,5 @@
-// runtime/config/checks: faults of a configuration that no single value shows: files that it names, connections that are not safe.
+// runtime/config/checks: faults that concern more than one value: named files, names of
+// publications, insecure connections.
 
 import type { z } from 'zod'
 import type { Environment } from './file.ts'
@@ -10,12 +11,15 @@ import { inspectTlsFiles } from './tls-files.ts'
 
 type Config = z.output<typeof configSchema>
 
-/** Every fault of a configuration whose values are right one by one and whose paths are absolute. */
+/** Every fault of a configuration whose single values are valid and whose paths are absolute. */
 export function checkTogether(config: Config, env: Environment): Fault[] {
   return [...publicationFaults(config), ...tlsFaults(config), ...exposures(config, env)]
 }
 
-/** What has the name of a generation's own publication, and not its mark, is taken for another pipeline's. */
+/**
+ * A publication that has the name of a generation's own one, but not its owner mark, counts as
+ * another pipeline's.
+ */
 function publicationFaults({ name, source: { publication } }: Config): Fault[] {
   if (publication === undefined || !new RegExp(`^${name}_\\d+$`).test(publication)) return []
   const text = `has the form of the names that this pipeline gives to publications of its own, such as ${name}_1; give it another one`

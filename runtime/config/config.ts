@@ -1,4 +1,5 @@
-// runtime/config/config: the configuration, from flags over environment over file over defaults; the only reader of process.env.
+// runtime/config/config: the configuration, from flags over environment over file over defaults.
+// No other file reads process.env.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
@@ -12,17 +13,19 @@ import { configSchema } from './schema.ts'
 import { settings } from './settings.ts'
 import type { TlsFiles } from './tls-files.ts'
 
-/** What every part of millrace is told; config-schema has the meaning and the default of each setting. */
+/**
+ * The whole configuration. runtime/config/schema has the meaning and the default of each setting.
+ */
 export type Config = z.output<typeof configSchema>
 
 export interface TableOptions {
-  /** Columns that choose the partition; undefined means the primary key. */
+  /** Columns that determine the partition; undefined means the primary key. */
   readonly partitionKey: readonly string[] | undefined
   readonly group: string | undefined
   readonly onError: 'stop' | 'dead-letter'
   /** Whether ClickHouse keeps every version of its rows. */
   readonly history: boolean
-  /** Columns that are carried as exact text. */
+  /** Columns that are sent as exact text. */
   readonly text: readonly string[]
   readonly partitions: number
   /** Every column must be classified. */
@@ -30,7 +33,7 @@ export interface TableOptions {
   readonly columns: Readonly<Record<string, Policy>>
 }
 
-/** What leaves of a column's values. */
+/** Which form of a column's values leaves the source. */
 export type Policy = 'keep' | 'drop' | 'mask' | 'hash'
 
 export interface ConfigInput {
@@ -48,9 +51,10 @@ export function environment(): NodeJS.ProcessEnv {
 }
 
 /**
- * The whole configuration, checked. Paths in it are absolute: those of flags and environment count from the working
- * directory, all others from the file's.
- * @throws {MillraceError} CONFIG_INVALID naming every fault with its line and column, variable or flag
+ * The whole configuration, checked. Paths in it are absolute: those of flags and environment count
+ * from the working directory, all others from the file's.
+ * @throws {MillraceError} CONFIG_INVALID naming every fault with its line and column, variable or
+ *   flag
  */
 export function loadConfig({ file, flags = {}, env, cwd }: ConfigInput): Config {
   const path = findFile(file ?? env.MILLRACE_CONFIG, cwd)
@@ -127,21 +131,24 @@ function withAbsolutePaths(config: Config, baseOf: (key: string) => string): Con
   }
 }
 
-/** What the configuration says of a table by its most specific entry. */
+/** The options of a table from its most specific entry. */
 export interface TableEntry {
-  /** The entry is the table's own name, and not a pattern that it matches. */
+  /** Whether the entry is the table's own name instead of a pattern. */
   readonly isNamed: boolean
-  /** False for a table that is to be left out. */
+  /** False for a table that is excluded. */
   readonly capture: boolean
   readonly options: TableOptions
 }
 
-/** How the configuration names a table: `schema.table`, as it stands. */
+/** The name of a table in the configuration: `schema.table`, without quoting. */
 export function entryName({ schema, name }: { readonly schema: string; readonly name: string }): string {
   return `${schema}.${name}`
 }
 
-/** The most specific entry: the exact name, else the pattern with most literal characters before its first `*`. */
+/**
+ * The most specific entry: the exact name, else the pattern with most literal characters before its
+ * first `*`.
+ */
 export function tableEntry(config: Config, schema: string, table: string): TableEntry | undefined {
   const name = entryName({ schema, name: table })
   const isNamed = Object.hasOwn(config.tables, name)
@@ -154,7 +161,7 @@ export function tableEntry(config: Config, schema: string, table: string): Table
   return { isNamed, capture, options }
 }
 
-/** The options of a table that is to be captured. */
+/** The options of a table to capture. */
 export function tableOptions(config: Config, schema: string, table: string): TableOptions | undefined {
   const entry = tableEntry(config, schema, table)
   return entry?.capture ? entry.options : undefined
@@ -165,7 +172,7 @@ interface Pattern {
   readonly expression: RegExp
 }
 
-/** Made once, since every table of the database is held against them. */
+/** Compiled once, since every table of the database is matched against them. */
 const patternsByTables = new WeakMap<Config['tables'], readonly Pattern[]>()
 
 /** The most specific first. */

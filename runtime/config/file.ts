@@ -1,5 +1,5 @@
-// runtime/config/file: a YAML file as plain values, with the line and column that each came from.
-// Knows nothing of what the settings mean.
+// runtime/config/file: a YAML file as plain values, each with its line and column.
+// This file does not know what the settings mean.
 
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import { MillraceError } from '../errors.ts'
@@ -7,11 +7,14 @@ import { MillraceError } from '../errors.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface ConfigFile {
-  /** Settings as written, `${VARIABLE}` replaced; what is null counts as not written. */
+  /** Settings as written, with `${VARIABLE}` replaced. Null values are left out. */
   readonly values: Record<string, unknown>
-  /** Dotted keys of the values whose text held a `${VARIABLE}` and so has lost its type. */
+  /** Dotted keys of the values that contained a `${VARIABLE}` and so are text without a type. */
   readonly interpolated: ReadonlySet<string>
-  /** `file:line:column` of the value at the path, or of its nearest ancestor; of the key itself when `atKey`. */
+  /**
+   * `file:line:column` of the value at the path, or of its nearest ancestor; of the key itself when
+   * `atKey`.
+   */
   locate(path: readonly PropertyKey[], atKey?: boolean): string
 }
 
@@ -35,7 +38,8 @@ export function readConfigText(file: string, text: string, env: Environment): Co
   const interpolated = new Set<string>()
   visit(document, {
     Pair(_, { key }) {
-      // Objects take it for their prototype, so that what is written under it would be lost without a word.
+      // As a key of an object it would set the prototype, and its value would be lost without an
+      // error.
       if (isScalar(key) && key.value === '__proto__') throw nameTaken(at(key.range?.[0] ?? 0))
     },
     Scalar(position, node, ancestors) {
@@ -94,8 +98,9 @@ function keysOf(ancestors: readonly unknown[]): string[] {
 }
 
 /**
- * A section whose lines are all commented out is null in YAML; under `tables` it means a table with every default, and under
- * `columns` a column that somebody forgot to classify, which must not pass for one that was never named.
+ * A section whose lines are all commented out is null in YAML; under `tables` it means a table with
+ * every default, and under `columns` a column that somebody forgot to classify, which must not pass
+ * for one that was never named.
  */
 function withoutNulls(values: Record<string, unknown>, section = ''): Record<string, unknown> {
   const kept: Record<string, unknown> = {}

@@ -1,4 +1,4 @@
-// runtime/config/hash-key: the secret that hashed columns are made with.
+// runtime/config/hash-key: the secret key of hashed columns.
 
 import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,11 +7,11 @@ import { MillraceError } from '../errors.ts'
 import type { Config } from './config.ts'
 
 export interface HashKey {
-  /** Stands before every value that was made with it. */
+  /** Prefix of every value that was hashed with this key. */
   readonly id: string
-  /** Identifier and fingerprint, by which a generation knows the key that it was loaded with. */
+  /** Identifier and fingerprint. A generation records it, to detect another key. */
   readonly name: string
-  /** An object, so that it cannot be logged by mistake. */
+  /** A KeyObject, which cannot be logged by mistake. */
   readonly secret: KeyObject
 }
 
@@ -21,7 +21,7 @@ const fingerprintDigits = 16
 
 /**
  * The configured key, else the one in the directory.
- * @param make whether to make one when there is none, which only who writes hashes may do
+ * @param make whether to create a key when there is none; only a writer of hashes may do so
  * @throws {MillraceError} HASH_KEY when there is none, or its file cannot be used
  */
 export function loadHashKey({ directory, hash }: Config, { make }: { make: boolean }): HashKey {
@@ -44,7 +44,10 @@ export function hashKeyPath(directory: string, id: string): string {
   return join(directory, `hash-${id}.key`)
 }
 
-/** Whole or not at all, and never over one that is there: hashes made with a lost key are told apart from all others for ever. */
+/**
+ * Creates the file in one step and never replaces a key: values hashed with a lost key match no
+ * later hash.
+ */
 function makeFile(path: string): void {
   const temporary = `${path}.${process.pid}`
   mkdirSync(join(path, '..'), { recursive: true })

@@ -1,8 +1,11 @@
-// runtime/config/insecure: which connections would leave this machine unencrypted, or to somebody whose certificate is not verified.
+// runtime/config/insecure: connections to other machines that are not encrypted, or whose
+// certificate is not verified.
 
 import type { Environment } from './file.ts'
 
-/** `plain`: nothing is encrypted. `unverified`: encrypted, but whoever answers is believed. */
+/**
+ * `plain`: not encrypted. `unverified`: encrypted, but the server's certificate is not verified.
+ */
 type Exposure = 'plain' | 'unverified'
 
 export interface Endpoint {
@@ -10,14 +13,15 @@ export interface Endpoint {
   readonly exposure: Exposure | undefined
 }
 
-/** `localhost` and what ends in it, 127.0.0.0/8, ::1, and the path of a Unix socket. */
+/** `localhost` and its subdomains, 127.0.0.0/8, ::1, and the path of a Unix socket. */
 export function isLoopback(host: string): boolean {
   return /^(\/|(.*\.)?localhost\.?$|127\.\d+\.\d+\.\d+$|\[?::1\]?$|\[?::ffff:127\.)/i.test(host)
 }
 
 /**
- * Where the driver connects to, and how, by its own rules: `sslmode` and its like in the address count over `PGSSLMODE`, a host in
- * the address over `PGHOST`. A test holds this against the driver.
+ * Where the driver connects to, and how, by its own rules: `sslmode` and similar parameters of the
+ * address take precedence over `PGSSLMODE`, and a host in the address over `PGHOST`. A test
+ * compares this with the driver.
  * @see https://node-postgres.com/features/ssl
  */
 export function postgresEndpoint(url: string, env: Environment): Endpoint {
@@ -27,31 +31,34 @@ export function postgresEndpoint(url: string, env: Environment): Endpoint {
   return { host, exposure: isLoopback(host) ? undefined : verified(postgresTls(searchParams, env), env) }
 }
 
-/** Where an http or https address leads to, and how. */
+/** The host of an http or https address, and how it is protected. */
 export function httpEndpoint(url: string, env: Environment): Endpoint {
   const { hostname, protocol } = new URL(url)
   const exposure = protocol === 'https:' ? undefined : 'plain'
   return { host: hostname, exposure: isLoopback(hostname) ? undefined : verified(exposure, env) }
 }
 
-/** The first broker, `host:port`, that is talked to over the network, and how. */
+/** The first broker, `host:port`, on another machine, and how its connection is protected. */
 export function kafkaEndpoint(brokers: readonly string[], tls: boolean, env: Environment): Endpoint | undefined {
   const host = brokers.map(broker => broker.slice(0, broker.lastIndexOf(':'))).find(each => !isLoopback(each))
   return host === undefined ? undefined : { host, exposure: verified(tls ? undefined : 'plain', env) }
 }
 
-/** Node's own switch turns verification off for every connection of the process. */
+/** Node's own variable turns verification off for every connection of the process. */
 function verified(exposure: Exposure | undefined, env: Environment): Exposure | undefined {
   return exposure ?? (env.NODE_TLS_REJECT_UNAUTHORIZED === '0' ? 'unverified' : undefined)
 }
 
-/** The driver takes every other mode of an address for verify-full. */
+/** The driver treats every other mode of an address as verify-full. */
 const urlModes: ReadonlyMap<string | null, Exposure> = new Map([
   ['disable', 'plain'],
   ['no-verify', 'unverified'],
 ])
 
-/** libpq's modes verify nothing below verify-ca, which does not compare names and so trusts every server of its authority. */
+/**
+ * libpq's modes below verify-ca verify nothing. verify-ca does not compare host names, so it trusts
+ * every server of its CA.
+ */
 const libpqModes: ReadonlyMap<string | null, Exposure> = new Map([
   ['disable', 'plain'],
   ['prefer', 'unverified'],

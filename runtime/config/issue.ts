@@ -1,5 +1,5 @@
-// runtime/config/issue: a fault that the schema found, as a sentence for the person who wrote the value.
-// Never repeats a value that could be a secret.
+// runtime/config/issue: a fault that the schema found, as a sentence for the author of the value.
+// The sentence never repeats a value that could be a secret.
 
 import type { z } from 'zod'
 import { didYouMean } from '../suggest.ts'
@@ -8,14 +8,14 @@ import { settings } from './settings.ts'
 
 export interface Fault {
   readonly path: readonly PropertyKey[]
-  /** The fault is the last key itself, not its value. */
+  /** Whether the fault is the last key itself instead of its value. */
   readonly atKey: boolean
   readonly text: string
 }
 
 type Issue = z.core.$ZodIssue
 
-/** Keys of earlier versions, with what to write instead. */
+/** Keys of earlier versions, with the hint to their replacement. */
 const renamedKeys: Readonly<Record<string, string>> = {
   onRefusal: 'is called onError now. Write onError: stop, or onError: dead-letter instead of onRefusal: divert',
 }

@@ -1,4 +1,4 @@
-// runtime/config/overrides: settings given by the environment or on the command line instead of in the file.
+// runtime/config/overrides: settings from the environment and the command line.
 
 import { MillraceError } from '../errors.ts'
 import { didYouMean } from '../suggest.ts'
@@ -10,12 +10,15 @@ export interface Override {
   readonly text: string
 }
 
-/** Names that container platforms set by themselves for a service called millrace, such as `MILLRACE_PORT_80_TCP`. */
+/**
+ * Variables that container platforms set for a service named millrace, such as
+ * `MILLRACE_PORT_80_TCP`.
+ */
 const platformVariable = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$/
 
 /**
- * Settings given as `MILLRACE_…`; an empty one counts as not given.
- * @throws {MillraceError} CONFIG_INVALID for a `MILLRACE_…` name that is no setting
+ * Settings from `MILLRACE_…` variables; empty variables are ignored.
+ * @throws {MillraceError} CONFIG_INVALID for a `MILLRACE_…` variable that is not a setting
  */
 export function fromEnvironment(env: Environment): Override[] {
   const overrides: Override[] = []
@@ -34,7 +37,10 @@ export function fromEnvironment(env: Environment): Override[] {
   return overrides
 }
 
-/** @throws {MillraceError} USAGE for an unknown key, or a secret, which other users could read from the process list */
+/**
+ * @throws {MillraceError} USAGE for an unknown key, or a secret, which other users could read from
+ *   the process list
+ */
 export function fromFlags(flags: Readonly<Record<string, string>>): Override[] {
   return Object.entries(flags).map(([key, text]) => {
     const setting = settings.find(candidate => candidate.key === key)
@@ -59,7 +65,7 @@ export function fromFlags(flags: Readonly<Record<string, string>>): Override[] {
   })
 }
 
-/** Puts the value that the text stands for at the setting's place, making sections on the way. */
+/** Parses the text and stores its value at the setting's path, creating missing sections. */
 export function assign(values: Record<string, unknown>, { path, fromText }: Setting, text: string): void {
   let section = values
   for (const key of path.slice(0, -1)) {

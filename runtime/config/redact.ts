@@ -1,11 +1,14 @@
-// runtime/config/redact: addresses and configurations without their secrets, fit for logs and terminals.
+// runtime/config/redact: addresses and configurations without their secrets, for logs and
+// terminals.
 
 import type { Config } from './config.ts'
 import { settings } from './settings.ts'
 
 const hidden = '***'
 
-/** The address with its password, and every query value that looks like one, replaced by `***`. */
+/**
+ * The address with `***` in place of its password and of every query value that may be a secret.
+ */
 export function redactUrl(address: string): string {
   if (!URL.canParse(address)) return address.replace(/:\/\/[^@/]*@/, `://${hidden}@`)
   const url = new URL(address)

@@ -1,5 +1,6 @@
-// runtime/config/schema: every setting with its type, default and meaning; types, environment names and docs follow from it.
-// `writeOnly` marks secrets, `format: uri` marks addresses whose password is hidden when printed.
+// runtime/config/schema: every setting with its type, default and meaning.
+// Types, environment names and docs are derived from it. `writeOnly` marks secrets. `format: uri`
+// marks addresses, whose password is hidden in output.
 
 import { z } from 'zod'
 import { isTimeZone, suggestTimeZone } from './time-zones.ts'
@@ -8,7 +9,9 @@ const count = (least: number, most: number) => z.int().min(least).max(most)
 const port = count(0, 65_535).default(0)
 const secret = z.string().meta({ writeOnly: true })
 
-/** The meaning of a setting and a value for it, for the JSON Schema and docs/reference/settings.md. */
+/**
+ * The meaning of a setting and a value for it, for the JSON Schema and docs/reference/settings.md.
+ */
 const about = <Value>(description: string, example: Value) => ({ description, examples: [example] })
 
 function address(...protocols: string[]) {
@@ -252,7 +255,7 @@ export const configSchema = z.strictObject({
     .meta(about('Where state and the data of embedded servers are kept.', '/var/lib/millrace')),
   source: source.prefault({}).describe('The Postgres that changes come from.'),
   kafka: kafka.prefault({}).describe('The brokers that changes go through.'),
-  clickhouse: clickhouse.prefault({}).describe('The ClickHouse that changes are folded in.'),
+  clickhouse: clickhouse.prefault({}).describe('The ClickHouse that changes are inserted into.'),
   tables: z
     .record(tablePattern, table)
     .refine(tables => Object.values(tables).some(({ capture = true }) => capture), {
@@ -273,6 +276,6 @@ export const configSchema = z.strictObject({
     })
     .default('UTC')
     .meta(about('Time zone in which reports cut days.', 'Europe/Berlin')),
-  http: http.prefault({}).describe('Where the services answer for their state.'),
-  log: log.prefault({}).describe('What the services say about themselves, on stderr.'),
+  http: http.prefault({}).describe('Where the services report their state over HTTP.'),
+  log: log.prefault({}).describe('The log of the services, on stderr.'),
 })

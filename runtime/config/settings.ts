@@ -1,4 +1,5 @@
-// runtime/config/settings: the settings of the schema one by one, each with its environment name and how text becomes its value.
+// runtime/config/settings: the settings of the schema one by one, each with its environment name
+// and its parser of text.
 
 import { z } from 'zod'
 import { configSchema } from './schema.ts'
@@ -11,15 +12,18 @@ export interface Setting {
   /** `MILLRACE_SOURCE_URL`. */
   readonly variable: string
   readonly secret: boolean
-  /** An address, whose password is hidden when printed. */
+  /** Whether it is an address, whose password is hidden in output. */
   readonly address: boolean
-  /** The value that text from the environment, a flag or `${VARIABLE}` stands for; text that is no such value stays text. */
+  /**
+   * Parses text from the environment, a flag or `${VARIABLE}`. Text that is not a valid value stays
+   * text.
+   */
   fromText(text: string): unknown
 }
 
 type Schema = z.core.$ZodType
 
-/** Every setting that is one value; `tables` can only be given in the file. */
+/** Every setting with a single value. `tables` can only be set in the file. */
 export const settings: readonly Setting[] = collect(configSchema, [])
 
 function collect(schema: Schema, path: readonly string[]): Setting[] {
@@ -43,7 +47,7 @@ function collect(schema: Schema, path: readonly string[]): Setting[] {
   ]
 }
 
-/** The schema without its default and optionality. */
+/** The schema without its default and without being optional. */
 function bare(schema: Schema): Schema {
   const wrapped = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional
   return wrapped ? bare(schema.unwrap()) : schema
@@ -67,7 +71,10 @@ function fromText(schema: Schema, text: string): unknown {
   return text
 }
 
-/** JSON Schema of the configuration file, for editors; each description names the environment variable. */
+/**
+ * JSON Schema of the configuration file, for editors; each description names the environment
+ * variable.
+ */
 export function configJsonSchema(): object {
   const schema = z.toJSONSchema(configSchema, { io: 'input' })
   for (const { path, variable } of settings) {

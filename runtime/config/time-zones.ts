@@ -1,11 +1,12 @@
-// runtime/config/time-zones: the names that mean the same time zone to Postgres and ClickHouse, spelt as ClickHouse wants them.
-// A test holds the list against both servers.
+// runtime/config/time-zones: the time zones that Postgres and ClickHouse both know by the same
+// name, in ClickHouse's spelling. A test compares the list with both servers.
 
 import { didYouMean } from '../suggest.ts'
 
 /**
- * Places by region; what has no region comes first. ClickHouse takes the names of its own copy of the IANA list only, to the letter, while Postgres
- * takes any case. CET, EET, MET and WET are left out: to Postgres they are abbreviations, without summer time.
+ * Places by region, first those without a region. ClickHouse accepts only the names of its own copy
+ * of the IANA list, in the exact case; Postgres accepts any case. CET, EET, MET and WET are left
+ * out: in Postgres they are abbreviations, without summer time.
  */
 const places: readonly (readonly [region: string, places: string])[] = [
   [
@@ -111,6 +112,6 @@ export function isTimeZone(name: string): boolean {
 export function suggestTimeZone(typed: string): string {
   const folded = typed.toLowerCase()
   const same = timeZones.filter(name => name.toLowerCase() === folded)
-  // Short names are near to one another without having to do with one another.
+  // Short names are similar to each other by chance.
   return didYouMean(typed, typed.includes('/') && same.length === 0 ? timeZones : same)
 }

@@ -1,12 +1,12 @@
-// runtime/config/tls-files: certificates and keys that the configuration names, read from their files and looked at.
-// Never repeats what stands in a file.
+// runtime/config/tls-files: reads and checks the files of certificates and keys that the
+// configuration names. Messages never contain the content of a file.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { MillraceError } from '../errors.ts'
 
-/** Paths, or what stands in the files as PEM. */
+/** Paths of the files, or their contents in PEM. */
 export interface TlsFiles {
   readonly ca?: string | undefined
   readonly cert?: string | undefined
@@ -15,13 +15,14 @@ export interface TlsFiles {
 
 export interface TlsFault {
   readonly file: keyof TlsFiles
-  /** Predicate of a sentence about the setting. */
+  /** The predicate of a sentence whose subject is the setting. */
   readonly text: string
 }
 
 /**
- * What stands in the files. They are read at every start, so that a renewed certificate counts from then on.
- * @throws {MillraceError} CONFIG_INVALID when a file is missing, empty or holds something else
+ * The contents of the files. They are read at every start, so a renewed certificate is used after a
+ * restart.
+ * @throws {MillraceError} CONFIG_INVALID when a file is missing, empty or not of the expected kind
  */
 export function readTlsFiles(paths: TlsFiles, section: string): TlsFiles {
   const { contents, faults } = inspectTlsFiles(paths)
@@ -33,7 +34,7 @@ export function readTlsFiles(paths: TlsFiles, section: string): TlsFiles {
   })
 }
 
-/** What stands in the files, and what is wrong with them. */
+/** The contents of the files, and their faults. */
 export function inspectTlsFiles(paths: TlsFiles): {
   readonly contents: TlsFiles
   readonly faults: readonly TlsFault[]
@@ -56,7 +57,8 @@ export function inspectTlsFiles(paths: TlsFiles): {
   return { contents, faults }
 }
 
-/** Node takes text without a certificate as an authority that has signed nothing, and says nothing. */
+/** Node accepts a text without a certificate as a CA that has signed nothing, without an error. */
+
 function certificateFault(pem: string): string | undefined {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
   if (pem.trim() === '') return 'is empty'
