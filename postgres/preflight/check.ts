@@ -1,18 +1,18 @@
-// postgres/preflight/check: what a check of the source is, and what it finds.
+// postgres/preflight/check: the shape of a check of the source, and of its result.
 
 import type { Named, SourceTable } from '../catalog/catalog.ts'
 import type { Client } from '../client/client.ts'
 
-/** `unknown`: the check itself could not be carried out, so nothing is known. */
+/** `unknown`: the check itself failed, so its result is not known. */
 export type CheckState = 'pass' | 'warn' | 'fail' | 'unknown'
 
 export interface Finding {
   readonly state: CheckState
-  /** What there is, as a sentence or a value. */
+  /** The present state, as a sentence or a value. */
   readonly found: string
-  /** What to do about it. */
+  /** The remedy, as a sentence. */
   readonly fix?: string
-  /** Statements that do it, in this order; each may be repeated. */
+  /** SQL statements of the remedy, in this order. Each may be repeated. */
   readonly sql?: readonly string[]
 }
 
@@ -20,14 +20,14 @@ type Passing = 'POSTGRES_READ_ONLY' | 'POSTGRES_BUSY'
 
 export interface Check extends Finding {
   readonly name: string
-  /** What it is needed for. */
+  /** The reason why the check is needed. */
   readonly why: string
   readonly passing?: Passing | undefined
 }
 
 /** A table that matches a pattern and cannot be captured. */
 export interface LeftOut extends Named {
-  /** A sentence about the table. */
+  /** The reason, as a sentence about the table. */
   readonly reason: string
 }
 
@@ -37,16 +37,21 @@ export interface PreflightContext {
   readonly leftOut: readonly LeftOut[]
   /** Name of the slot that the generation has or will have. */
   readonly slot: string
-  /** That others made; undefined where the generation makes one of its own. */
+  /**
+   * An existing publication that the pipeline uses; undefined where the generation creates its own.
+   */
   readonly publication: string | undefined
 }
 
 export interface CheckDefinition {
   readonly name: string
   readonly why: string
-  /** Asked before a generation begins; one that is live goes on without it. */
+  /** Only before a generation begins. A live generation does not need it. */
   readonly onlyToBegin?: true
-  /** What a live generation meets when it fails, because it may pass by itself; left out when it does not. */
+  /**
+   * The error of a live generation when the check fails, where the cause may pass by itself;
+   * otherwise left out.
+   */
   readonly passing?: Passing
   run(context: PreflightContext): Promise<Finding>
 }

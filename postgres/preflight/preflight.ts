@@ -1,4 +1,5 @@
-// postgres/preflight/preflight: whether the source can be captured, as named checks, and the mending of what can be mended by SQL.
+// postgres/preflight/preflight: checks whether the source can be captured, and applies the remedies
+// in SQL.
 
 import { type Client, query } from '../client/client.ts'
 import type { Check, CheckDefinition, Finding, PreflightContext } from './check.ts'
@@ -6,14 +7,17 @@ import { existingPublication, rightToPublish } from './publication-checks.ts'
 import { serverChecks } from './server-checks.ts'
 import { tableChecks } from './table-checks.ts'
 
-/** Runs every check of a generation that is to begin, one after the other, on one connection of the role that will capture. */
+/**
+ * Runs every check for a generation that is to begin, one after the other, on one connection of the
+ * capturing role.
+ */
 export function preflight(context: PreflightContext): Promise<Check[]> {
   const { publication } = context
   const ofPublication = publication === undefined ? rightToPublish : existingPublication(publication)
   return runChecks([...serverChecks, ...tableChecks, ofPublication], context)
 }
 
-/** Runs the checks of what a live generation needs to go on. */
+/** Runs the checks that a live generation needs to continue. */
 export function preflightResume(client: Client, slot: string): Promise<Check[]> {
   const needed = serverChecks.filter(({ onlyToBegin = false }) => !onlyToBegin)
   return runChecks(needed, { client, tables: [], leftOut: [], slot, publication: undefined })
@@ -30,7 +34,7 @@ async function runChecks(definitions: readonly CheckDefinition[], context: Prefl
   return checks
 }
 
-/** Longer waits for a lock would hold up everyone who comes after in the queue. */
+/** A longer wait for a lock would block all sessions that come after it in the queue. */
 const lockTimeout = '5s'
 
 export interface Fixes {
@@ -39,7 +43,10 @@ export interface Fixes {
   readonly failed: readonly { readonly statement: string; readonly error: Error }[]
 }
 
-/** Runs the statements of all checks that did not pass, each in a transaction of its own. One that fails does not keep back the others. */
+/**
+ * Runs the SQL of all checks that did not pass, each statement in a transaction of its own. A
+ * failed statement does not prevent the others.
+ */
 export async function applyFixes(client: Client, checks: readonly Check[]): Promise<Fixes> {
   const done: string[] = []
   const failed: { statement: string; error: Error }[] = []

@@ -1,4 +1,5 @@
-// postgres/preflight/publication-checks: whether a generation can make its publication, or whether the one that others made sends what it has to.
+// postgres/preflight/publication-checks: whether the publication can be created, or the existing
+// one is enough.
 
 import { tableName } from '../../contract/table.ts'
 import type { SourceTable } from '../catalog/catalog.ts'
@@ -30,7 +31,10 @@ export const rightToPublish: CheckDefinition = {
   },
 }
 
-/** Nothing of it is mended by us: it may serve others too, and its owner is somebody else. */
+/**
+ * millrace does not repair this publication itself: it may serve other subscribers, and it has
+ * another owner.
+ */
 export function existingPublication(name: string): CheckDefinition {
   return {
     name: 'publication',
@@ -75,7 +79,10 @@ interface Faulty {
   readonly faulty: readonly FaultyTable[]
 }
 
-/** Statements that make it right, in this order. What is published with all tables or with its schema is only left out by making it anew. */
+/**
+ * SQL that repairs the publication, in this order. A table that is published by its schema or by
+ * FOR ALL TABLES can only be excluded from a new publication.
+ */
 function repairs({ name, version, publication, wanted, faulty }: Faulty): string[] {
   const quoted = quoteName(name)
   const having = (...kinds: readonly PublicationFault['kind'][]) =>

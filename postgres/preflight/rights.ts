@@ -1,16 +1,16 @@
-// postgres/preflight/rights: what the role may do, and the statements that let it read a table or drop slots and publications.
+// postgres/preflight/rights: rights of the role, and SQL that grants the right to read a table.
 
 import type { Named } from '../catalog/catalog.ts'
 import { type Client, query } from '../client/client.ts'
 import { quoteName, quoteTable } from '../client/quote.ts'
 
-/** The role that the client acts as, in quotation marks. @throws {MillraceError} POSTGRES_* */
+/** The client's current role, quoted. @throws {MillraceError} POSTGRES_* */
 export async function currentRole(client: Client): Promise<string> {
   const [row] = await query<{ name: string }>(client, 'SELECT current_user::text AS name')
   return quoteName(row!.name)
 }
 
-/** For an owner of the table, or a superuser. @param role in quotation marks */
+/** SQL for the table's owner or a superuser. @param role quoted */
 export function grantsToRead(table: Named, role: string): string[] {
   return [
     `GRANT USAGE ON SCHEMA ${quoteName(table.schema)} TO ${role}`,
@@ -18,7 +18,10 @@ export function grantsToRead(table: Named, role: string): string[] {
   ]
 }
 
-/** A sentence for each reason with the way out; none when all of them, as far as they are there, could be dropped now. */
+/**
+ * Why the slots and publications cannot be dropped now, each reason as a sentence with its remedy;
+ * empty when nothing prevents it. Slots and publications that do not exist are ignored.
+ */
 export async function whatKeepsInPostgres(
   client: Client,
   { slots, publications }: { readonly slots: readonly string[]; readonly publications: readonly string[] },
@@ -48,7 +51,10 @@ export async function whatKeepsInPostgres(
   ]
 }
 
-/** `replicates`: a superuser, a role with REPLICATION, or one of those that managed services have for it. */
+/**
+ * `replicates`: the role is a superuser, has REPLICATION, or is a member of a managed service's
+ * role for replication.
+ */
 export async function readRole(client: Client): Promise<{ name: string; replicates: boolean; standby: boolean }> {
   const [role] = await query<{ name: string; replicates: boolean; standby: boolean }>(
     client,

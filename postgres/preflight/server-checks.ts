@@ -1,4 +1,5 @@
-// postgres/preflight/server-checks: the checks of the server, the role and the replication connection.
+// postgres/preflight/server-checks: the checks of the server, the role and the replication
+// connection.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, query } from '../client/client.ts'
@@ -104,7 +105,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
 ]
 
-/** A slot is decoded in one database, but its name is taken on the whole server. */
+/** A slot belongs to one database, but its name is unique on the whole server. */
 async function slotElsewhere(client: Client, slot: string): Promise<Finding> {
   const taken = (await slotsOfServer(client, slot)).find(({ name }) => name === slot)
   if (taken === undefined) return { state: 'pass', found: `${slot} does not exist yet` }
@@ -118,7 +119,7 @@ async function setting(client: Client, name: string): Promise<string> {
   return row!.value
 }
 
-/** @param needed how many more; 0 when we have ours already */
+/** @param needed how many more are needed; 0 when the generation has its own already */
 async function enough(client: Client, countUsed: string, limitName: string, needed: number): Promise<Finding> {
   const limit = Number(await setting(client, limitName))
   const [row] = await query<{ used: number }>(client, countUsed)
@@ -127,7 +128,10 @@ async function enough(client: Client, countUsed: string, limitName: string, need
   return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
 }
 
-/** Opens one: pg_hba.conf, a pooler, or a lack of WAL senders may refuse it although everything else is right. */
+/**
+ * Opens a replication connection. pg_hba.conf, a pooler, or a lack of WAL senders may refuse it
+ * although the role has all rights.
+ */
 export async function checkReplication(url: string, signal: AbortSignal): Promise<Check> {
   const about = { name: 'replication connection', why: 'changes come over one, which the server treats unlike others' }
   try {

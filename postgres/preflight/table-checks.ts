@@ -1,4 +1,4 @@
-// postgres/preflight/table-checks: what each captured table must have.
+// postgres/preflight/table-checks: the requirements of each captured table.
 
 import { tableName } from '../../contract/table.ts'
 import { mapType } from '../../contract/types.ts'
@@ -12,7 +12,9 @@ import { currentRole, grantsToRead } from './rights.ts'
 /** Remedy for a table that is not to be captured. */
 const leaveOut = 'leave it out by `capture: false` in an entry of its own under `tables`'
 
-/** All of them are asked before a generation begins; while it is live, its tables are watched. */
+/**
+ * All of these run before a generation begins. While it is live, the catalog watch replaces them.
+ */
 export const tableChecks: readonly CheckDefinition[] = [
   {
     name: 'kinds of table',
@@ -129,7 +131,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
 ]
 
-/** What is of an unsupported kind is reported once, as that. */
+/** Leaves out tables of an unsupported kind, which another check reports. */
 export function capturable(tables: readonly SourceTable[]): SourceTable[] {
   return tables.filter(({ unsupported }) => unsupported === undefined)
 }
@@ -144,7 +146,7 @@ function verdict(
   return { state: otherwise, found: faults.join(', '), ...mending }
 }
 
-/** Those of the tables or partitions for which the condition on `pg_class` holds. */
+/** The tables or partitions for which the condition on `pg_class` is true. */
 export async function among<T extends { readonly oid: number }>(
   client: Client,
   relations: readonly T[],
@@ -166,7 +168,10 @@ async function askToRead(client: Client, tables: readonly Named[]): Promise<stri
   return `have an owner run ${tables.flatMap(table => grantsToRead(table, role)).join('; ')}`
 }
 
-/** @see https://www.postgresql.org/docs/current/runtime-config-locks.html (max_locks_per_transaction) */
+/**
+ * @see https://www.postgresql.org/docs/current/runtime-config-locks.html
+ *   (max_locks_per_transaction)
+ */
 async function countLocks(client: Client, tables: readonly SourceTable[]): Promise<{ needed: number; room: number }> {
   const [row] = await query<{ needed: number; room: number }>(
     client,
@@ -179,7 +184,7 @@ async function countLocks(client: Client, tables: readonly SourceTable[]): Promi
   return row!
 }
 
-/** So that the load takes no more than half of all locks. */
+/** Limits the load to half of all locks. */
 async function enoughLocks(client: Client, needed: number): Promise<number> {
   const [row] = await query<{ sessions: number }>(
     client,

@@ -1,32 +1,39 @@
-// postgres/replication/history: which server this is and how far its WAL goes, held against what was captured from it before.
+// postgres/replication/history: compares the server's identity and WAL with what was captured
+// before.
 
 import { formatLsn, parseLsn } from '../../contract/position.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, connect, disconnect, query } from '../client/client.ts'
 
 export interface ServerIdentity {
-  /** System identifier of the database cluster and name of the database. A copy of its files has the same. */
+  /**
+   * System identifier of the database cluster, and name of the database. A copy of the cluster's
+   * files has the same.
+   */
   readonly source: string
-  /** Grows by one when a standby is promoted, or a backup is recovered to a point in time. */
+  /**
+   * Timeline. It grows by one when a standby is promoted, or a backup is recovered to a point in
+   * time.
+   */
   readonly timeline: number
-  /** Everything before it has been written to disk. */
+  /** Everything before it was written to disk. */
   readonly walEnd: number
 }
 
-/** What was captured before, from where and how far. */
+/** What was captured before: from which database, and up to which LSN. */
 export interface Captured {
   /** As in `ServerIdentity`. */
   readonly source: string
   readonly timeline: number
   /** Everything committed before it is durable. */
   readonly durable: number
-  /** Where that is written down, such as a topic. */
+  /** Where `durable` is recorded, such as a topic. */
   readonly recorded: string
-  /** Nothing was captured at this LSN or later. Not less than `durable`. */
+  /** Nothing was captured at this LSN or later. Never less than `durable`. */
   readonly end: number
 }
 
-/** What to do about a source whose history is not the one that was captured. */
+/** Remedy for a source whose history differs from the captured one. */
 export const otherHistoryRemedy =
   'the database was restored from an older copy, or is a standby that was promoted before it had everything. If source.url leads to the wrong server, correct it; otherwise load what there is now: millrace producer --new-generation'
 
@@ -44,7 +51,7 @@ export async function identifySystem(client: Client): Promise<ServerIdentity> {
   return { source: `${systemid}/${dbname}`, timeline: Number(timeline), walEnd: parseLsn(xlogpos) }
 }
 
-/** The same on a connection of its own. */
+/** The same, on a new connection. */
 export async function identify(url: string, signal?: AbortSignal): Promise<ServerIdentity> {
   const client = await connect(url, { mode: 'replication', signal })
   try {
@@ -54,16 +61,17 @@ export async function identify(url: string, signal?: AbortSignal): Promise<Serve
   }
 }
 
-/** Where the next record of the WAL will stand, whatever the client's transaction sees. */
+/** The LSN of the next WAL record, whatever the client's transaction can see. */
 export async function walInsertLsn(client: Client): Promise<number> {
   const [row] = await query<{ lsn: string }>(client, 'SELECT pg_current_wal_insert_lsn()::text AS lsn')
   return parseLsn(row!.lsn)
 }
 
 /**
- * The server, whose WAL holds what was captured before.
- * @throws {MillraceError} GENERATION_CHANGED for another database; POSTGRES_READ_ONLY for a standby; SOURCE_WENT_BACK when its history ends, or leaves the one that was
- *   captured, before what was captured
+ * Checks that the server's WAL contains what was captured before.
+ * @throws {MillraceError} GENERATION_CHANGED for another database; POSTGRES_READ_ONLY for a
+ *   standby; SOURCE_WENT_BACK when the server's history ends, or leaves the captured timeline,
+ *   before the end of what was captured
  */
 export async function checkHistory(client: Client, captured: Captured): Promise<ServerIdentity> {
   const found = await identifySystem(client)
@@ -84,7 +92,10 @@ export async function checkHistory(client: Client, captured: Captured): Promise<
   return found
 }
 
-/** It need not have the slot, nor all the WAL: during a failover that says nothing about what will be there when it is the primary. */
+/**
+ * A standby may lack the slot and the latest WAL. During a failover, that does not mean that the
+ * future primary lacks them, so a standby is no reason to give up.
+ */
 async function refuseStandby(client: Client): Promise<void> {
   const [row] = await query<{ standby: boolean }>(client, 'SELECT pg_is_in_recovery() AS standby')
   if (!row!.standby) return
@@ -112,8 +123,9 @@ function wentBack({ end }: Captured, to: number, how: string, where: string): Mi
 }
 
 /**
- * Where the WAL of a timeline ended and the next one of this server's history began; undefined when it is no part of it.
- * Each line of a history file names a timeline and the LSN at which the next one left it.
+ * Where a timeline ended and the next one of this server's history began; undefined when the
+ * timeline is no part of that history. Each line of a history file contains a timeline and the LSN
+ * at which the next one left it.
  * @see https://www.postgresql.org/docs/current/protocol-replication.html (TIMELINE_HISTORY)
  */
 async function endOfTimeline(client: Client, timeline: number, current: number): Promise<number | undefined> {

@@ -1,4 +1,4 @@
-// postgres/replication/publication: which tables Postgres sends: made with its owner's mark, and dropped.
+// postgres/replication/publication: creates, finds and drops publications.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { waitUntil } from '../../runtime/wait.ts'
@@ -18,14 +18,18 @@ export interface NewPublication {
   readonly comment: string
 }
 
-/** A transaction that has run for longer is hardly in the middle of looking up a publication. */
+/**
+ * A transaction that has run for longer is unlikely to be looking up a publication at this moment.
+ */
 const writersLimitMs = 5000
 
 /**
- * Creates the publication of these tables, whole, all operations included. Must be done before the slot is made: a slot's changes are
- * looked up in the publication as it was when they were made.
- * @param comment says whose it is, from the first moment on
- * @throws {MillraceError} POSTGRES_DENIED without the right to; POSTGRES_FAILED when there is one of this name
+ * Creates the publication of these tables, with all operations. It must exist before the slot is
+ * made, because Postgres looks up a slot's changes in the publication as it was when they were
+ * made.
+ * @param comment the owner mark, set in the same transaction
+ * @throws {MillraceError} POSTGRES_DENIED without the right; POSTGRES_FAILED when the name is in
+ *   use
  * @see https://www.postgresql.org/docs/current/sql-createpublication.html
  */
 export async function createPublication(client: Client, { name, tables, comment }: NewPublication): Promise<void> {
@@ -47,7 +51,7 @@ export function createStatement(name: string, tables: readonly PublishedTable[],
   return `CREATE PUBLICATION ${quoteName(name)} FOR TABLE ${publishedNames(tables)} WITH (${options})`
 }
 
-/** As a publication names tables. One that is not partitioned comes without those that inherit from it, a partitioned one with its partitions. */
+/** The tables as CREATE PUBLICATION lists them. */
 export function publishedNames(tables: readonly PublishedTable[]): string {
   return tables.map(quoteOnly).join(', ')
 }
@@ -58,7 +62,9 @@ export function publicationOptions(version: number): string {
   return version >= 180_000 ? `${common}, publish_generated_columns = stored` : common
 }
 
-/** The database's publications whose names begin with `prefix`, with their comments, by name. */
+/**
+ * The database's publications whose names begin with `prefix`, with their comments, sorted by name.
+ */
 export function findPublications(client: Client, prefix: string): Promise<{ name: string; comment: string | null }[]> {
   const statement = `SELECT pubname AS name, obj_description(oid, 'pg_publication') AS comment FROM pg_publication
     WHERE starts_with(pubname, $1) ORDER BY pubname`
@@ -66,9 +72,10 @@ export function findPublications(client: Client, prefix: string): Promise<{ name
 }
 
 /**
- * Drops the publication, in two steps; one that is not there is no error. A writer looks up first which publications a table
- * is in, then each of them, and fails with "cache lookup failed for publication" when one was dropped in between. So the tables
- * leave it first, and it goes when the transactions that may have looked before that are over, or have run for long.
+ * Drops the publication, in two steps. A missing publication is no error. A writer first looks up
+ * the publications of a table, then each of them, and fails with "cache lookup failed for
+ * publication" when one was dropped in between. So the tables leave the publication first. It is
+ * dropped once all transactions that may have looked before are over, or have run for long.
  */
 export async function dropPublication(client: Client, name: string): Promise<void> {
   const published = await publishedTables(client, name)
@@ -82,7 +89,10 @@ export async function dropPublication(client: Client, name: string): Promise<voi
   await query(client, `DROP PUBLICATION IF EXISTS ${quoteName(name)}`)
 }
 
-/** Waits for the transactions that have written to the tables or their partitions until now, for a few seconds at most. */
+/**
+ * Waits until the transactions that have written to the tables or their partitions are over, for at
+ * most 5 s.
+ */
 async function writersGone(client: Client, tables: readonly number[]): Promise<void> {
   const writers = await query<{ id: string }>(
     client,

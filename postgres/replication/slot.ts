@@ -1,4 +1,5 @@
-// postgres/replication/slot: replication slots: made with the snapshot they begin at, found, inspected, dropped.
+// postgres/replication/slot: creates replication slots with their snapshot, and finds, inspects and
+// drops them.
 
 import { randomBytes } from 'node:crypto'
 import { formatLsn, parseLsn } from '../../contract/position.ts'
@@ -16,24 +17,25 @@ import { quoteReplicationName } from '../client/quote.ts'
 import { type OnBlocked, watchBlocked } from '../client/waiting.ts'
 
 export interface ExportedSnapshot {
-  /** Every transaction committed before it is in the snapshot, no later one is. */
+  /** The snapshot contains every transaction committed before this LSN, and no later one. */
   readonly consistentPoint: number
   /** For SET TRANSACTION SNAPSHOT, until `release`. */
   readonly snapshotName: string
-  /** Gives up the snapshot. */
+  /** Ends the snapshot. */
   release(): Promise<void>
 }
 
 export interface SlotOptions {
-  /** Gives up, and leaves no slot behind. */
+  /** Stops the wait. No slot is left. */
   readonly signal?: AbortSignal
   readonly onBlocked?: OnBlocked
 }
 
 /**
- * Exports a snapshot whose place in the WAL is known, by way of a temporary slot of this name that goes when the snapshot is released. Waits
- * for every transaction that is running at the time.
- * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when there is a slot of this name. The signal's reason when aborted.
+ * Exports a snapshot whose LSN is known. It does so by a temporary slot of this name, which is
+ * dropped when the snapshot is released. Waits for every transaction that is running at the time.
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_FAILED when the name is in use. The signal's reason
+ *   when aborted.
  * @see https://www.postgresql.org/docs/current/protocol-replication.html
  */
 export async function exportSnapshot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
@@ -59,11 +61,14 @@ export async function exportSnapshot(url: string, name: string, options: SlotOpt
 /**
  * Creates a logical slot for pgoutput, and exports the snapshot that it continues.
  *
- * Postgres does not remember, in a slot, which transactions changed the catalog before the slot was consistent. So a transaction that wrote to
- * a table, after another one had committed a TRUNCATE or ALTER TABLE of it while the slot was being made, could never be decoded ("could not
- * map filenumber"). Therefore a temporary slot is made first, the snapshot is exported when that is consistent, and the slot is a copy of the
- * temporary one, moved to where the snapshot ends: all that it streams began when the temporary one was consistent. A copy is on disk at
- * once; a slot that was only moved would stand at its old place after a crash.
+ * A slot does not know which transactions changed the catalog before the slot was consistent.
+ * Assume that a transaction commits a TRUNCATE or ALTER TABLE while the slot is being made, and
+ * another one then writes to the table. The slot could never decode the latter ("could not map
+ * filenumber"). Therefore a temporary slot is made first, and the snapshot is exported when that
+ * slot is consistent. The permanent slot is a copy of the temporary one, advanced to the end of the
+ * snapshot: everything that it streams began after the temporary slot was consistent. A copy is
+ * written to disk at once. A slot that was only advanced would be back at its old position after a
+ * crash.
  * @throws as exportSnapshot
  */
 export async function createSlot(url: string, name: string, options: SlotOptions = {}): Promise<ExportedSnapshot> {
@@ -89,7 +94,10 @@ function temporaryName(purpose: string): string {
   return `millrace_${purpose}_${randomBytes(6).toString('hex')}`
 }
 
-/** Runs a statement that waits for other transactions: without a limit of the server's, with whom it waits for, until it is given up. */
+/**
+ * Runs a statement that waits for other transactions. It has no statement timeout, and reports the
+ * transaction that it waits for.
+ */
 async function waiting<R extends object>(
   { url, client, signal, onBlocked }: SlotOptions & { readonly url: string; readonly client: Client },
   statement: string,
@@ -108,10 +116,16 @@ async function waiting<R extends object>(
   }
 }
 
-/** A server that does not even cancel is left: what it may still make is temporary. */
+/**
+ * After this time, the connection of a server that does not cancel is left. It can only create
+ * something temporary.
+ */
 const cancelLimitMs = 2_000
 
-/** A backend that waits for other transactions does not notice that its client has gone; it has to be cancelled. */
+/**
+ * A backend that waits for other transactions does not notice that its client has gone, so it has
+ * to be cancelled.
+ */
 async function cancellable<T>(
   url: string,
   client: Client,
@@ -131,22 +145,22 @@ async function cancellable<T>(
   }
 }
 
-/** How a slot stands. LSNs are byte offsets into the WAL, as everywhere. */
+/** The state of a slot. LSNs are byte offsets into the WAL. */
 export interface SlotState {
   readonly name: string
-  /** A connection reads it. */
+  /** A connection is reading the slot. */
   readonly active: boolean
   readonly temporary: boolean
-  /** Oldest WAL that it still needs; undefined when it was invalidated. */
+  /** The oldest WAL that the slot still needs; undefined when the slot was invalidated. */
   readonly restartLsn: number | undefined
   readonly confirmedFlushLsn: number | undefined
   /** `reserved`, `extended`, `unreserved` or `lost`. */
   readonly walStatus: string | undefined
   /** Bytes that may still be written before the slot is in danger; undefined without a limit. */
   readonly safeWalBytes: number | undefined
-  /** Bytes of WAL that the server keeps for it. */
+  /** Bytes of WAL that the server keeps for the slot. */
   readonly heldBytes: number
-  /** Why it was invalidated, as Postgres 17 and later say. */
+  /** Why the slot was invalidated, from Postgres 17 on. */
   readonly invalidationReason: string | undefined
 }
 
@@ -162,7 +176,7 @@ interface SlotRow {
   readonly invalidation_reason: string | null
 }
 
-/** The database's logical slots of pgoutput whose names begin with `prefix`, by name. */
+/** The database's logical slots of pgoutput whose names begin with `prefix`, sorted by name. */
 export async function findSlots(client: Client, prefix: string): Promise<SlotState[]> {
   const rows = await query<SlotRow>(
     client,
@@ -188,12 +202,15 @@ export async function findSlots(client: Client, prefix: string): Promise<SlotSta
   }))
 }
 
-/** The slot of exactly this name, or undefined. */
+/** The slot of this name, or undefined. */
 export async function slotState(client: Client, name: string): Promise<SlotState | undefined> {
   return (await findSlots(client, name)).find(slot => slot.name === name)
 }
 
-/** The server's slots whose names begin with `prefix`, in whichever database: a name is taken for all of them. */
+/**
+ * The server's slots whose names begin with `prefix`, in all databases, because slot names are
+ * unique on the server.
+ */
 export function slotsOfServer(client: Client, prefix: string): Promise<{ name: string; database: string | null }[]> {
   const statement =
     'SELECT slot_name AS name, database FROM pg_replication_slots WHERE starts_with(slot_name, $1) ORDER BY slot_name'
@@ -201,7 +218,7 @@ export function slotsOfServer(client: Client, prefix: string): Promise<{ name: s
 }
 
 /**
- * Drops a slot of this database; one that is not there is no error.
+ * Drops a slot of this database. A missing slot is no error.
  * @throws {MillraceError} SLOT_ACTIVE while a connection reads it
  */
 export async function dropSlot(client: Client, name: string): Promise<void> {

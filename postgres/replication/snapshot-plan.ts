@@ -1,4 +1,4 @@
-// postgres/replication/snapshot-plan: the initial load cut into statements of similar size.
+// postgres/replication/snapshot-plan: divides the initial load into statements of similar size.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, query } from '../client/client.ts'
@@ -11,11 +11,11 @@ export interface SnapshotTable {
   readonly name: string
   /** `r` ordinary, `p` partitioned. */
   readonly kind: string
-  /** Names, in the order in which rows are to come. */
+  /** Names of the columns, in the order of the rows' values. */
   readonly columns: readonly string[]
 }
 
-/** One statement's share of a table. */
+/** One statement's part of a table. */
 export interface Piece {
   readonly table: number
   readonly statement: string
@@ -25,19 +25,19 @@ export interface PlanOptions {
   readonly url: string
   readonly tables: readonly SnapshotTable[]
   readonly readers: number
-  /** Told whom the locks are waited for. */
+  /** Called with the transaction that the locks wait for. */
   readonly onBlocked?: OnBlocked | undefined
 }
 
-/** 64 MB: below that, another connection's share of the work costs more than it saves. */
+/** 64 MB. For less, another connection costs more time than it saves. */
 const leastBlocks = 8192
-/** So that the reader that is last has little left alone. */
+/** Several pieces per reader, so that the last reader has little left when the others are done. */
 const piecesPerReader = 4
 
 /**
- * Locks the tables against being rewritten, in the transaction of `client`, and cuts them up by ranges of blocks. A partitioned
- * table, and one that is not stored as a heap, stays whole.
- * @throws {MillraceError} SNAPSHOT_LOST when a table was already rewritten or truncated since the snapshot was taken
+ * Locks the tables against rewriting in the transaction of `client`, and divides them into ranges
+ * of blocks. A partitioned table, and one that is not stored as a heap, is one piece.
+ * @throws {MillraceError} SNAPSHOT_LOST when a table was rewritten or truncated after the snapshot
  */
 export async function planSnapshot(client: Client, { url, tables, readers, onBlocked }: PlanOptions): Promise<Piece[]> {
   if (tables.length === 0) return []
@@ -58,12 +58,15 @@ export async function planSnapshot(client: Client, { url, tables, readers, onBlo
   )
 }
 
-/** Keeps the tables, partitions included, from being rewritten until the transaction ends. */
+/** Prevents the tables and their partitions from being rewritten until the transaction ends. */
 export function lockStatement(tables: readonly SnapshotTable[]): string {
   return `LOCK TABLE ${tables.map(quoteOnly).join(', ')} IN ACCESS SHARE MODE`
 }
 
-/** Conditions that together hold for every row once; rows beyond the last block known are of later transactions. */
+/**
+ * Conditions that together match every row exactly once. Rows beyond the last known block are of
+ * later transactions.
+ */
 function cut(blocks: number, size: number): string[] {
   if (blocks <= size) return ['']
   const starts = Array.from({ length: Math.ceil(blocks / size) }, (_, index) => index * size)
@@ -79,8 +82,9 @@ function statement(table: SnapshotTable, condition: string): string {
 }
 
 /**
- * TRUNCATE and rewriting forms of ALTER TABLE are not bound to snapshots: a table rewritten after ours was taken looks empty in
- * it, without an error. The catalog read as of the snapshot then names another file than the server uses now.
+ * TRUNCATE and rewriting forms of ALTER TABLE are not bound to snapshots: in a snapshot from
+ * before, a rewritten table looks empty, without an error. The catalog as of the snapshot then has
+ * another file than the server uses now.
  * @see https://www.postgresql.org/docs/current/mvcc-caveats.html
  */
 async function requireUnwritten(client: Client, tables: readonly SnapshotTable[]): Promise<void> {

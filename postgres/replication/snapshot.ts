@@ -1,4 +1,5 @@
-// postgres/replication/snapshot: every row of the captured tables as of one exported snapshot, by several connections at once.
+// postgres/replication/snapshot: copies all rows of the captured tables as of one snapshot, in
+// parallel.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { type Client, connect, cut, disconnect, liftTransactionLimit, query } from '../client/client.ts'
@@ -12,26 +13,32 @@ import { lockStatement, type Piece, planSnapshot, type SnapshotTable } from './s
 
 export interface SnapshotOptions {
   readonly url: string
-  /** Exported by `createSlot`, whose connection must stay open until this resolves. */
+  /** Name from `createSlot`, whose connection must stay open until this resolves. */
   readonly snapshotName: string
   readonly tables: readonly SnapshotTable[]
-  /** Connections that copy at the same time. */
+  /** Number of connections that copy at the same time. */
   readonly readers: number
   readonly onBlocked?: OnBlocked
-  /** A row of `tables[table]`, in no particular order; valid during the call. */
+  /**
+   * Receives a row of `tables[table]`, in no particular order. The row is valid during the call.
+   */
   onRow(table: number, row: Tuple): void
-  /** Asked after every few dozen kilobytes: nothing more is read on that connection until the promise resolves. */
+  /**
+   * Called after every few dozen kilobytes. Nothing more is read on that connection until the
+   * promise resolves.
+   */
   pressure(): Promise<void> | undefined
   onTableDone(table: number): void
   readonly signal: AbortSignal
 }
 
-/** Malformed, unknown, and of a transaction that has ended. */
+/** Errors of a snapshot name that is malformed, unknown, or of a transaction that has ended. */
 const snapshotErrors: readonly (string | undefined)[] = ['22023', '42704', '55000']
 
 /**
- * Copies all tables. The first error ends all connections, and is what this rejects with.
- * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*, STREAM_CORRUPT; the signal's reason when aborted
+ * Copies all tables. The first error ends all connections and rejects.
+ * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*, STREAM_CORRUPT; the signal's reason when
+ *   aborted
  */
 export async function copyTables(options: SnapshotOptions): Promise<void> {
   const { readers, signal } = options
@@ -58,7 +65,7 @@ export async function copyTables(options: SnapshotOptions): Promise<void> {
   }
 }
 
-/** A connection in a transaction that sees exactly what the snapshot shows. */
+/** Opens a connection with a transaction that sees exactly the snapshot. */
 async function openReader({ url, snapshotName, signal }: SnapshotOptions): Promise<Client> {
   const client = await connect(url, { signal })
   try {
@@ -80,9 +87,11 @@ async function openReader({ url, snapshotName, signal }: SnapshotOptions): Promi
 }
 
 /**
- * Each connection takes the next piece when it has finished one. The first has locked every table until all is copied, so that a
- * TRUNCATE waits for it; another connection that waited behind that TRUNCATE would wait for ever, unseen by Postgres. So the
- * others lock what they can get at once, and leave the rest to the first, as pg_dump does.
+ * Each connection takes the next piece when it has finished one. The first connection has locked
+ * every table until all are copied, so a TRUNCATE waits for it. If another connection waited behind
+ * that TRUNCATE, both would wait for ever, and Postgres would not detect the deadlock. So the
+ * others take only locks that are free, and leave the remaining tables to the first, as pg_dump
+ * does.
  */
 async function copyPieces(
   [first, ...others]: readonly Client[],
@@ -123,7 +132,7 @@ async function copyPiece(client: Client, { table, statement }: Piece, options: S
 }
 
 const lockNotAvailable = '55P03'
-/** What was locked stays locked; savepoints that are kept would nest, one for each piece. */
+/** The lock stays after the release. Savepoints that were kept would nest, one for each piece. */
 const release = 'RELEASE unlocked'
 
 async function lockAtOnce(client: Client, table: SnapshotTable): Promise<boolean> {

@@ -1,4 +1,5 @@
-// postgres/replication/stream-start: what is asked of the server before a stream begins, and the command that begins it.
+// postgres/replication/stream-start: the checks before a stream begins, and the command that begins
+// it.
 
 import { formatLsn, parseLsn } from '../../contract/position.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -19,7 +20,7 @@ interface ReadinessRow {
 export interface StreamTarget {
   readonly slot: string
   readonly publication: string
-  /** What the stream goes on from; undefined where it does not matter. */
+  /** What was captured before; undefined where it does not matter. */
   readonly captured: Captured | undefined
 }
 
@@ -28,13 +29,14 @@ export interface Readiness extends StreamStart {
   readonly walSenderTimeoutMs: number
 }
 
-/** What can be said to whoever lost a slot; there is no way back to changes that Postgres has thrown away. */
+/** Remedy after the loss of a slot. Changes that Postgres has removed cannot be read again. */
 const beginAnew =
   'changes since then can no longer be read from Postgres: begin a new generation with `millrace producer --new-generation`'
 
 /**
- * Checks history, slot and publication on the very connection that is to stream: the errors of START_REPLICATION come late or name
- * none of them, and a slot that stands too far is obeyed in silence.
+ * Checks history, slot and publication on the connection that is to stream. The errors of
+ * START_REPLICATION come late or do not name the cause, and Postgres streams without an error from
+ * a slot that is too far ahead.
  * @throws {MillraceError} GENERATION_CHANGED, SOURCE_WENT_BACK, SLOT_LOST, PUBLICATION_MISSING
  */
 export async function checkReadiness(client: Client, target: StreamTarget): Promise<Readiness> {
@@ -79,7 +81,10 @@ export async function checkReadiness(client: Client, target: StreamTarget): Prom
   }
 }
 
-/** Postgres is acknowledged nothing that is not durable downstream, so somebody else has moved or made the slot. */
+/**
+ * millrace acknowledges only what is durable downstream. So another program has moved the slot or
+ * created it again.
+ */
 function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
   const [from, to] = [formatLsn(durable), formatLsn(confirmedLsn)]
   return new MillraceError('SLOT_LOST', {
@@ -99,7 +104,8 @@ export function publicationMissing(publication: string, cause?: unknown): Millra
 }
 
 /**
- * Starts at 0/0, which means the slot's own confirmed position: what the client believes to have received does not count.
+ * Starts at 0/0, which means the slot's confirmed position. Postgres ignores any lower LSN that a
+ * client asks for.
  * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
  */
 export function startCommand(slot: string, publication: string): string {

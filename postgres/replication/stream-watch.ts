@@ -1,4 +1,5 @@
-// postgres/replication/stream-watch: a stream under way, held against its slot and server as another connection sees them.
+// postgres/replication/stream-watch: checks on another connection that a running stream is still
+// valid.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -7,9 +8,9 @@ import type { PeriodicTask } from '../client/periodic.ts'
 
 export interface WatchedStream {
   readonly slot: string
-  /** Process of the server that serves the stream. */
+  /** Server process (walsender) that serves the stream. */
   readonly pid: number
-  /** Of the server that serves it. */
+  /** Timeline of the server when the stream began. */
   readonly timeline: number
 }
 
@@ -23,8 +24,10 @@ interface Seen {
 const everyMs = 5_000
 
 /**
- * Looks every few seconds. A slot that is being read can neither be moved nor dropped, so it is enough that the stream's own process reads
- * it, on the timeline that it began on. Otherwise the stream is left: what opens the next one compares everything, and names what is lost.
+ * Checks every 5 s. A slot that is being read can neither be moved nor dropped. So it is enough
+ * that the stream's own server process reads the slot, on the timeline on which the stream began.
+ * Otherwise the stream ends; the opening of the next one compares everything, and reports what is
+ * lost.
  * @param fail ends the stream
  * @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html
  */
@@ -50,7 +53,10 @@ export function watchStream(
   }
 }
 
-/** The name of a WAL file begins with its timeline, as eight hexadecimal digits; a standby does not tell it. */
+/**
+ * The name of a WAL file begins with its timeline, as eight hexadecimal digits. A standby does not
+ * report it.
+ */
 async function look(client: Client, slot: string): Promise<Seen> {
   const [seen] = await query<Seen>(
     client,

@@ -1,4 +1,4 @@
-// postgres/replication/stream: the changes of a slot, acknowledged exactly, held back when asked, stopped by the first error.
+// postgres/replication/stream: the change stream of a slot. The first error ends it.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -17,7 +17,10 @@ export interface StreamOptions {
   readonly url: string
   readonly slot: string
   readonly publication: string
-  /** What was captured before: the source's history must contain it, and the slot must not be beyond it. */
+  /**
+   * What was captured before: the source's history must contain it, and the slot must not be beyond
+   * it.
+   */
   readonly captured?: Captured
   readonly receiver: ChangeReceiver
   readonly log: Log
@@ -33,9 +36,9 @@ const undefinedObject = '42704'
 const objectNotInPrerequisiteState = '55000'
 
 /**
- * Opens the stream of a slot where the slot stands.
- * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, SOURCE_WENT_BACK, GENERATION_CHANGED, PUBLICATION_MISSING, POSTGRES_*; the signal's
- *   reason when aborted
+ * Opens the stream of a slot at the slot's position.
+ * @throws {MillraceError} SLOT_ACTIVE, SLOT_LOST, SOURCE_WENT_BACK, GENERATION_CHANGED,
+ *   PUBLICATION_MISSING, POSTGRES_*; the signal's reason when aborted
  */
 export async function openStream(options: StreamOptions): Promise<ChangeStream> {
   options.signal.throwIfAborted()
@@ -49,7 +52,7 @@ const xLogData = 0x77
 const keepalive = 0x6b
 const xLogDataHead = 25
 
-/** No error may leave what the driver calls from the socket's event. */
+/** The driver calls methods of this class from a socket event, so none of them may throw. */
 class SlotStream implements ChangeStream {
   readonly ended: Promise<void>
   private readonly options: StreamOptions
@@ -73,7 +76,7 @@ class SlotStream implements ChangeStream {
     const { promise, resolve, reject } = withResolvers()
     this.ended = promise
     this.settle = { resolve, reject }
-    // Whoever does not look at `ended` still learns of the end by what stops arriving.
+    // A caller that ignores `ended` must not cause an unhandled rejection.
     promise.catch(() => {})
   }
 
@@ -131,7 +134,6 @@ class SlotStream implements ChangeStream {
     return this.stopped
   }
 
-  /** Resolves when the server has begun to stream. */
   private startCopy(client: Client, command: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.copy = copyBoth(client, command, {
@@ -147,7 +149,10 @@ class SlotStream implements ChangeStream {
     })
   }
 
-  /** From 18 on, Postgres leaves out the changes made while the publication did not exist, and only warns. */
+  /**
+   * From 18 on, Postgres skips changes made while the publication did not exist, and only sends a
+   * warning.
+   */
   private notice(notice: { readonly code?: string | undefined; readonly message?: string | undefined }): void {
     if (notice.code === objectNotInPrerequisiteState) this.fail(publicationMissing(this.options.publication, notice))
     else this.options.log.warn(`Postgres: ${notice.message}`, { slot: this.options.slot })
@@ -177,7 +182,7 @@ class SlotStream implements ChangeStream {
     this.copy?.send(standbyStatus(this.durable, replyRequested))
   }
 
-  /** The first failure ends the stream: whatever arrives later is neither decoded nor acknowledged. */
+  /** The first failure ends the stream: later messages are neither decoded nor acknowledged. */
   private fail(error: unknown): void {
     if (!this.live) return
     this.live = false
@@ -203,7 +208,8 @@ class SlotStream implements ChangeStream {
 
   private explain(error: unknown): MillraceError {
     const { slot, publication } = this.options
-    // The slot was there a moment ago and cannot be dropped while it is read.
+    // The slot existed when the stream began, and cannot be dropped while it is read. So the
+    // publication is missing.
     if (sqlState(error) === undefinedObject) return publicationMissing(publication, error)
     return streamFailure(error, slot)
   }
