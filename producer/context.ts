@@ -1,4 +1,5 @@
-// producer/context: what everything in the producer works with, for the life of the process.
+// producer/context: the connections and settings that all parts of the producer use, for the life
+// of the process.
 
 import type { KafkaConnection } from '../kafka/client/cluster.ts'
 import type { Fetcher } from '../kafka/consumer/fetcher.ts'

@@ -1,4 +1,4 @@
-// producer/main: puts the producer together: connections, status and registry servers, and the loop.
+// producer/main: starts the producer: connections, the status and registry servers, and the loop.
 
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../kafka/client/cluster.ts'
 import { openFetcher } from '../kafka/consumer/fetcher.ts'
@@ -26,7 +26,7 @@ export interface ProducerOptions {
   readonly newGeneration?: boolean
 }
 
-/** Captures until asked to stop. @throws {MillraceError} whatever needs an operator */
+/** Captures until asked to stop. @throws {MillraceError} any error that needs an operator */
 export async function runProducer(options: ProducerOptions): Promise<void> {
   const { config, postgres, log, lifecycle } = options
   const { signal } = lifecycle
@@ -51,7 +51,7 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
   await runCapture(context, options.newGeneration ?? false)
 }
 
-/** The schemas, which we serve ourselves when no registry is configured. */
+/** The schema store. The producer serves the schemas itself when no registry is configured. */
 async function openSchemas({ config, log, lifecycle }: ProducerOptions, kafka: KafkaConnection): Promise<SchemaStore> {
   const open = () => openSchemaStore(kafka, config.kafka.registry, lifecycle.signal)
   const schemas = await retry(open, { what: 'open the schemas', signal: lifecycle.signal, log })

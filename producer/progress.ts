@@ -1,5 +1,5 @@
-// producer/progress: what the producer is doing, as others may ask.
-// The shape that `millrace status` and the demo read.
+// producer/progress: the producer's status.
+// `millrace status` and the demo read this shape.
 
 import { formatLsn } from '../contract/position.ts'
 import { tableName } from '../contract/table.ts'
@@ -11,12 +11,12 @@ import type { TableWriter } from './write/table-writer.ts'
 export type Phase = 'starting' | 'loading' | 'streaming' | 'waiting'
 
 export interface ProducerStatus {
-  /** `waiting`: the last attempt failed and the next one is due; `lastError` says why. */
+  /** `waiting`: the last attempt failed, and the next one is due. `lastError` has the reason. */
   readonly phase: Phase
-  /** 0 until one is chosen. */
+  /** 0 until a generation is chosen. */
   readonly generation: number
   readonly slot: string
-  /** Everything before it was handed over by Postgres. */
+  /** Everything before it was received from Postgres. */
   readonly received: string
   /** Everything before it is durable in Kafka and acknowledged to Postgres. */
   readonly durable: string
@@ -24,25 +24,30 @@ export interface ProducerStatus {
   readonly commitTimeUs: number
   /** Bytes read and not yet durable. */
   readonly pendingBytes: number
-  /** Records written since the process started, and per second of late. */
+  /** Records written since the process started, and per second in the last few seconds. */
   readonly records: number
   readonly recordsPerSecond: number
   readonly deadLetters: number
   readonly tables: Readonly<Record<string, { readonly records: number; readonly duplicates: number }>>
-  /** Columns of personal tables that do not leave until somebody classifies them, by table. */
+  /** Unclassified columns of personal tables, by table. They are withheld. */
   readonly heldBack: Readonly<Record<string, readonly string[]>>
-  /** Tables that the configuration matches and that are not captured, and why, as sentences. */
+  /**
+   * Tables that the configuration matches and that are not captured, with the reason as a sentence.
+   */
   readonly notCaptured: Readonly<Record<string, string>>
-  /** Changes that were passed over, by table: it is in the publication and not captured. */
+  /** Number of ignored changes by table. These tables are in the publication and not captured. */
   readonly foreignChanges: Readonly<Record<string, number>>
-  /** What was altered of captured tables and will stop them unless somebody acts, as sentences by table. */
+  /**
+   * Changes of captured tables that will stop the producer unless an operator acts, as sentences by
+   * table.
+   */
   readonly warnings: Readonly<Record<string, readonly string[]>>
-  /** What of somebody else holds up the current step, as a sentence. */
+  /** The other transaction that the current step waits for, as a sentence. */
   readonly waitingFor: string | undefined
   readonly lastError: { readonly code: string; readonly what: string; readonly at: string } | undefined
 }
 
-/** What is open at the moment. */
+/** The parts that are open at the moment. */
 export interface OpenWork {
   readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
@@ -67,10 +72,10 @@ export class ProducerProgress {
   waitingFor: string | undefined
   notCaptured: ProducerStatus['notCaptured'] = {}
   #work: OpenWork | undefined
-  /** When the last watermark of the stream under way became durable. */
+  /** When the last watermark of the current stream became durable. */
   #flowedAt: number | undefined
   #lastError: ProducerStatus['lastError']
-  /** Of attempts that are over. */
+  /** Counts of earlier attempts, by table. */
   readonly #earlier = new Map<string, Counts>()
   #earlierLetters = 0
   readonly #heldBack = new Map<string, readonly string[]>()
@@ -85,7 +90,7 @@ export class ProducerProgress {
     this.pulse.beat()
   }
 
-  /** Keeps the counts of what was open. */
+  /** Keeps the counts of the parts that were open. */
   end(): void {
     for (const writer of this.#work?.writers ?? []) {
       const counts = this.#earlier.get(tableName(writer.captured.table)) ?? { records: 0, duplicates: 0 }
@@ -98,21 +103,21 @@ export class ProducerProgress {
     this.#flowedAt = undefined
   }
 
-  /** @returns those of the columns that are news */
+  /** @returns the columns that were not reported before */
   withheld(table: string, columns: readonly string[]): string[] {
     const known = this.#heldBack.get(table) ?? []
     if (columns.length > 0) this.#heldBack.set(table, [...new Set([...known, ...columns])])
     return columns.filter(column => !known.includes(column))
   }
 
-  /** A change has been passed over. @returns whether it is the first of the table */
+  /** Counts an ignored change. @returns whether it is the first one of the table */
   uncaptured(table: string): boolean {
     const count = this.#foreign.get(table) ?? 0
     this.#foreign.set(table, count + 1)
     return count === 0
   }
 
-  /** What there is to warn of now. @returns what is news of it */
+  /** Replaces the table's warnings. @returns the warnings that were not reported before */
   warned(table: string, warnings: readonly string[]): string[] {
     const known = this.#warnings.get(table) ?? []
     if (warnings.length > 0) this.#warnings.set(table, warnings)
@@ -128,7 +133,7 @@ export class ProducerProgress {
     this.pulse.beat()
   }
 
-  /** Changes that were read have become durable, and a watermark says so. */
+  /** Changes that were read have become durable, and a watermark covers them. */
   flowed(): void {
     this.#flowedAt = performance.now()
   }
@@ -178,7 +183,7 @@ export class ProducerProgress {
     return Object.fromEntries(counts)
   }
 
-  /** Between this question and one at least so long ago. */
+  /** Records per second between this call and an earlier one, at least 2 s ago. */
   #rate(records: number): number {
     const now = performance.now()
     const elapsed = now - this.#sample.at

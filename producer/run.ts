@@ -1,4 +1,4 @@
-// producer/run: the producer's one loop: a generation, streamed until something breaks, and again.
+// producer/run: the producer's loop: prepares a generation and streams it; repeats after an error.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { Reminder } from '../runtime/reminder.ts'
@@ -8,18 +8,25 @@ import { type Prepared, withGeneration } from './generation/generation.ts'
 import { streamChanges } from './stream/stream.ts'
 
 const backoff: Backoff = { firstMs: 100, longestMs: 3_000 }
-/** What Postgres itself calls an internal error may last; trying again costs it the decoding of everything since the slot's place. */
+/**
+ * Postgres' internal errors may last. Each attempt costs Postgres the decoding of everything since
+ * the slot's position.
+ */
 const decodingBackoff: Backoff = { firstMs: 100, longestMs: 60_000 }
-/** So many in a row are all logged; later ones when they have another reason, and again after growing pauses. */
+/**
+ * This many failures in a row are all logged. Later ones are logged when their reason differs, and
+ * with growing pauses.
+ */
 const fewFailures = 10
-/** An attempt that went well for so long is no part of a row of failures. */
+/** An attempt that succeeds for this long ends a series of failures. */
 const healthyMs = 10_000
 
 /**
- * Captures until the context's signal fires. What passes by itself (Postgres or Kafka down, a rejected batch, another producer
- * still running) is tried again for ever, from the last record in the topics and from where the slot stands.
+ * Captures until the context's signal fires. Errors that pass by themselves (Postgres or Kafka
+ * down, a rejected batch, another producer still running) are retried for ever, from the last
+ * record in the topics and the slot's position.
  * @param fresh begin a new generation, once
- * @throws {MillraceError} whatever needs an operator
+ * @throws {MillraceError} any error that needs an operator
  */
 export async function runCapture(context: ProducerContext, fresh: boolean): Promise<void> {
   const { log, signal, progress } = context

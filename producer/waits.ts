@@ -1,4 +1,5 @@
-// producer/waits: what somebody else holds up, said in the log again and again with growing pauses, and in the status.
+// producer/waits: reports waits for other transactions, in the log with growing pauses and in the
+// status.
 
 import { describeTransaction, endingStatement } from '../postgres/client/blocking.ts'
 import type { OnBlocked } from '../postgres/client/waiting.ts'
@@ -6,7 +7,7 @@ import type { Log } from '../runtime/log.ts'
 import { Reminder } from '../runtime/reminder.ts'
 import type { ProducerProgress } from './progress.ts'
 
-/** @param doing what waits, as in "making the slot" */
+/** @param doing the waiting step, as in "making the slot" */
 export function reportBlocked({ log, progress }: { log: Log; progress: ProducerProgress }, doing: string): OnBlocked {
   const reminder = new Reminder()
   return by => {
@@ -17,7 +18,7 @@ export function reportBlocked({ log, progress }: { log: Log; progress: ProducerP
       return
     }
     const open = describeTransaction(by)
-    // Whoever may ask for the status need not be allowed to read statements, which hold values.
+    // Readers of the status may lack the right to see statements, which contain values.
     progress.waitingFor = `${doing} waits for the ${describeTransaction({ ...by, statement: undefined })}`
     if (!reminder.isDue(String(by.pid ?? by.gid))) return
     const next = `it goes on by itself when that has ended; to end it: ${endingStatement(by)}`

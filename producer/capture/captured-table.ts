@@ -1,20 +1,23 @@
-// producer/capture/captured-table: a table as this pipeline captures it.
+// producer/capture/captured-table: the description of a table that this pipeline captures.
 
 import type { Table } from '../../contract/table.ts'
 import type { SourceColumn } from '../../postgres/catalog/catalog.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
 import type { ColumnPolicy } from './column-policy.ts'
 
-/** What stands between the rows of a table and everything that leaves. */
+/** What happens to the columns of a table before its rows leave the producer. */
 export interface Guard {
-  /** By column of `table.columns`. */
+  /** Policy of each column of `table.columns`. */
   readonly policies: readonly ColumnPolicy[]
   readonly hashKey: HashKey | undefined
-  /** Every column of the source that is to leave is named, so that others can be held back while the rest goes on. */
+  /**
+   * The configuration names every column that may be sent. Other columns are withheld, and the
+   * table's changes go on.
+   */
   readonly personal: boolean
-  /** Columns that are held back because nobody has classified them. */
+  /** Columns that are withheld, because the configuration does not classify them. */
   readonly unclassified: readonly string[]
-  /** Columns that are left out on purpose. */
+  /** Columns that the configuration drops. */
   readonly dropped: readonly string[]
 }
 
@@ -23,17 +26,20 @@ export interface CapturedTable {
   readonly oid: number
   /** `r` ordinary, `p` partitioned: `pg_class.relkind`. */
   readonly kind: string
-  /** As Postgres announces them in the stream, in the order of `table.columns`; columns that do not leave are missing. */
+  /** The sent columns as Postgres announces them in the stream, in the order of `table.columns`. */
   readonly columns: readonly Pick<SourceColumn, 'name' | 'typeOid' | 'typeModifier'>[]
-  /** Places of the primary and the partition key's columns: while their text stays, a row stays the same row. */
+  /**
+   * Indexes of the columns of the primary and the partition key. A row whose text in them is
+   * unchanged is the same row.
+   */
   readonly identityColumns: readonly number[]
-  /** Places of the partition key's columns, in its order. */
+  /** Indexes of the partition key's columns, in the order of the key. */
   readonly partitionColumns: readonly number[]
   readonly partitions: number
   readonly group: string
   readonly onError: 'stop' | 'dead-letter'
   /** Two rows may have the same primary key until the end of a transaction. */
   readonly deferrableKey: boolean
-  /** Only where some column does not leave as it is. */
+  /** Only where a column is not sent unchanged. */
   readonly guard?: Guard
 }

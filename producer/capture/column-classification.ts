@@ -1,4 +1,5 @@
-// producer/capture/column-classification: what the configuration says of each column of a table: whether it leaves, and as what.
+// producer/capture/column-classification: whether each column of a table is sent, and in which
+// form.
 
 import type { SourceColumn } from '../../postgres/catalog/catalog.ts'
 import type { Config, Policy, TableOptions } from '../../runtime/config/config.ts'
@@ -7,14 +8,14 @@ import type { ProducerContext } from '../context.ts'
 import type { ColumnPolicy } from './column-policy.ts'
 
 export interface Classified {
-  /** Columns that leave, in the source's order. */
+  /** Columns that are sent, in the source's order. */
   readonly passing: readonly { readonly column: SourceColumn; readonly policy: ColumnPolicy }[]
-  /** Columns of a personal table that nobody has classified; they do not leave. */
+  /** Columns of a personal table that the configuration does not classify. They are withheld. */
   readonly unclassified: readonly string[]
   readonly faults: readonly string[]
 }
 
-/** A column that is not named leaves as it is, unless its table is personal. */
+/** A column without a policy is sent unchanged, unless its table is personal. */
 export function classify(
   columns: readonly SourceColumn[],
   key: readonly string[],
@@ -45,14 +46,14 @@ export function classify(
   return { passing, unclassified, faults }
 }
 
-/** Base types whose values are words. */
+/** Base types whose values are text. */
 const masked: ReadonlySet<string> = new Set(['text', 'varchar', 'bpchar', 'name'])
 
 function policyOf(policies: Readonly<Record<string, Policy>>, name: string): Policy | undefined {
   return Object.hasOwn(policies, name) ? policies[name] : undefined
 }
 
-/** Whether any column is to be hashed, so that a key is needed. */
+/** Whether any column is hashed, so that a key is needed. */
 export function hashesAnything({ tables }: Config): boolean {
   return Object.values(tables).some(({ columns = {} }) => Object.values(columns).includes('hash'))
 }
@@ -70,7 +71,10 @@ export function unclassifiedError(
   })
 }
 
-/** Says once, and from then on in the status, that columns of a personal table are held back while the rest goes on. */
+/**
+ * Reports in the log once, and in the status from then on, that columns of a personal table are
+ * withheld.
+ */
 export function reportWithheld(
   { progress, log }: Pick<ProducerContext, 'progress' | 'log'>,
   table: string,

@@ -1,16 +1,17 @@
-// producer/capture/column-policy: what of a row leaves the source: columns left out, masked or hashed before anything else sees them.
-// Tables without a policy have no masker and pay nothing.
+// producer/capture/column-policy: leaves out, masks or hashes columns, before any other code sees
+// the row.
+// Tables without a policy have no masker and cost no time.
 
 import { createHmac } from 'node:crypto'
 import { columnKinds, withRoom } from '../../contract/bytes.ts'
 import type { TextRow } from '../../contract/encode.ts'
 import type { HashKey } from '../../runtime/config/hash-key.ts'
 
-/** How a column passes; what does not pass is not listed. */
+/** The policy of a column that is sent. A column that is not sent is not listed. */
 export type ColumnPolicy = 'keep' | 'mask' | 'hash'
 
 export interface MaskerOptions {
-  /** Of each column downstream, its index in the source's row. */
+  /** Of each sent column, its index in the source's row. */
   readonly sourceIndexes: readonly number[]
   readonly policies: readonly ColumnPolicy[]
   /** Needed where a column is hashed. */
@@ -25,8 +26,8 @@ const mostHashBytes = 16 + 1 + 64
 const asterisk = 0x2a
 
 /**
- * Rewrites rows of one table. The two images of an update are there at the same time, so each has a buffer; a row is valid until
- * the next one of the same image.
+ * Rewrites rows of one table. Both images of an update exist at the same time, so each has a
+ * buffer. A row is valid until the next one of the same image.
  */
 export class RowMasker {
   readonly #before: MaskedRow
@@ -47,7 +48,10 @@ export class RowMasker {
     return this.#mask(row, this.#after)
   }
 
-  /** Whether the two images of an update came out alike: what has changed stays behind, and so does the update. */
+  /**
+   * Whether both images of an update are equal after masking. Then only withheld columns changed,
+   * and the update is not sent.
+   */
   hidesUpdate(): boolean {
     const [a, b] = [this.#before, this.#after]
     const end = a.ends.at(-1) ?? 0
@@ -79,7 +83,7 @@ export class RowMasker {
     return masked
   }
 
-  /** An upper bound of the row's bytes once it has passed. */
+  /** An upper bound of the masked row's bytes. */
   #roomFor({ kinds, starts, ends }: TextRow): number {
     const { sourceIndexes, policies } = this.#options
     let bytes = 0
@@ -118,8 +122,9 @@ export function hashOf({ id, secret }: HashKey, value: Buffer): string {
 }
 
 /**
- * Every word becomes its first character and `***`. A word is a run of characters other than ASCII white space (tab, line feed,
- * vertical tab, form feed, carriage return, space), which stays as it is: `Ada  Lovelace` → `A***  L***`.
+ * Every word becomes its first character and `***`. A word is a run of characters other than ASCII
+ * white space (tab, line feed, vertical tab, form feed, carriage return, space), which stays as it
+ * is: `Ada Lovelace` → `A*** L***`.
  * @param value UTF-8
  */
 export function maskOf(value: Buffer): Buffer {

@@ -1,11 +1,13 @@
-// producer/capture/groups: tables that are folded together must put rows of the same partition key into the same partition number.
+// producer/capture/groups: tables of one group must put rows with the same partition key into the
+// same partition.
 
 import { type Column, tableName } from '../../contract/table.ts'
 import type { CapturedTable } from './captured-table.ts'
 
 /**
- * What keeps the tables of a group from meeting, as sentences.
- * @param loose by table, columns of its partition key in which equal values may be printed differently
+ * Why rows of the group's tables may be in different partitions, as sentences.
+ * @param loose by table, the columns of its partition key in which equal values may print
+ *   differently
  */
 export function checkGroups(
   tables: readonly CapturedTable[],
@@ -39,7 +41,7 @@ export function checkGroups(
   return faults
 }
 
-/** Partitions are chosen by text, so types count as equal when equal values have equal text. */
+/** The text chooses the partition. So two types are equal when equal values have equal text. */
 function keyForm({ table, partitionColumns }: CapturedTable): string {
   return partitionColumns.map(place => textForm(table.columns[place]!)).join(', ')
 }

@@ -1,11 +1,12 @@
-// producer/capture/partition: which partition a row belongs to.
-// A topic's rows stay where this function once put them, so it must never change.
+// producer/capture/partition: computes the partition of a row.
+// The rows of a topic stay where this function put them, so it must never change.
 
 import type { TextRow } from '../../contract/encode.ts'
 
 /**
- * Partition of a row by the text of its partition key's columns: FNV-1a over each column's length (as one 32-bit unit) and
- * bytes, mixed by MurmurHash3's finaliser, modulo the number of partitions. Equal keys of several tables meet in the same number.
+ * Partition of a row by the text of its partition key's columns: FNV-1a over each column's length
+ * (as one 32-bit unit) and bytes, mixed by MurmurHash3's finaliser, modulo the number of
+ * partitions. Equal keys of several tables give the same partition.
  * @see http://www.isthe.com/chongo/tech/comp/fnv/ and https://github.com/aappleby/smhasher (fmix32)
  */
 export function partitionOf(row: TextRow, keyColumns: readonly number[], partitions: number): number {

@@ -1,4 +1,5 @@
-// producer/capture/schemas: the Avro schemas of a generation's tables, registered when it begins and held against on every start.
+// producer/capture/schemas: Avro schemas of a generation's tables: registered at its begin,
+// compared at every start.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { GenerationTable } from '../../contract/generation.ts'
@@ -14,7 +15,10 @@ export interface RegisteredTable {
   readonly schemaIds: { readonly key: number; readonly value: number }
 }
 
-/** Registers key and value under `<topic>-key` and `<topic>-value`. The tables correspond one to one. */
+/**
+ * Registers key and value as `<topic>-key` and `<topic>-value`. The two lists of tables correspond
+ * one to one.
+ */
 export async function registerTables(
   schemas: SchemaStore,
   topics: readonly GenerationTable[],
@@ -31,9 +35,10 @@ export async function registerTables(
 }
 
 /**
- * The schemas that the generation's records are written with.
- * @throws {MillraceError} GENERATION_CHANGED when a table has other columns, types, policies or keys than when they were
- *   registered; TABLE_NOT_CAPTURABLE when one of them is no longer classified
+ * Finds the schemas of the generation's records.
+ * @throws {MillraceError} GENERATION_CHANGED when a table has other columns, types, policies or
+ *   keys than when they were registered; TABLE_NOT_CAPTURABLE when one of them is no longer
+ *   classified
  */
 export async function findRegistered(
   schemas: SchemaStore,
@@ -58,7 +63,7 @@ export async function findRegistered(
   return registered
 }
 
-/** @throws {MillraceError} GENERATION_CHANGED when somebody else has registered it */
+/** @throws {MillraceError} GENERATION_CHANGED when another program has registered the schema */
 function readTable(schema: string, topic: string): Table {
   try {
     return parseValueSchema(schema)
@@ -70,7 +75,7 @@ function readTable(schema: string, topic: string): Table {
   }
 }
 
-/** Comments may change; nothing else may. */
+/** Comments may differ; everything else must be equal. */
 function describeDifference(then: Table, now: Table): string | undefined {
   const columns = new Map(now.columns.map(column => [column.name, column]))
   for (const { comment: _then, ...column } of then.columns) {

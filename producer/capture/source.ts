@@ -1,4 +1,4 @@
-// producer/capture/source: the database as it is now: whether it can be captured, and which tables and columns of it.
+// producer/capture/source: checks and reads the source database.
 
 import type { Generation } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
@@ -21,7 +21,7 @@ import { captureTables, reportText } from './tables.ts'
 export interface Source {
   readonly server: ServerIdentity
   readonly tables: readonly CapturedTable[]
-  /** The same tables as the catalog has them. */
+  /** The same tables as in the catalog. */
   readonly sources: readonly SourceTable[]
 }
 
@@ -61,7 +61,10 @@ export async function inspectSource(context: ProducerContext, slot: string): Pro
   return { server: await identify(url, signal), ...found }
 }
 
-/** Runs the checks of what a live generation needs to go on. @throws {MillraceError} PREFLIGHT_FAILED */
+/**
+ * Runs the checks that a live generation needs to continue. @throws {MillraceError}
+ * PREFLIGHT_FAILED
+ */
 export async function checkToResume({ log }: ProducerContext, client: Client, { slot }: Generation): Promise<void> {
   const checks = await preflightResume(client, slot)
   refusePassing(checks)
@@ -69,8 +72,10 @@ export async function checkToResume({ log }: ProducerContext, client: Client, { 
 }
 
 /**
- * What an address leads to during a failover, or lacks while a backup runs, passes by itself; a slot that a standby does not have is then no
- * loss. @throws {MillraceError} POSTGRES_READ_ONLY, POSTGRES_BUSY
+ * Throws for a failed check whose cause passes by itself: the address leads to a standby during a
+ * failover, or a right is missing while a backup runs. A slot that a standby does not have is then
+ * not lost.
+ * @throws {MillraceError} POSTGRES_READ_ONLY, POSTGRES_BUSY
  */
 export function refusePassing(checks: readonly Check[]): void {
   for (const { name, state, passing, found, fix } of checks) {
@@ -99,7 +104,7 @@ function judge(checks: readonly Check[], log: Log): void {
   })
 }
 
-/** @param what plain sentence: what was and what is */
+/** @param what plain sentence: the earlier and the present state */
 export function generationChanged(what: string, where: string): MillraceError {
   return new MillraceError('GENERATION_CHANGED', {
     what,

@@ -1,4 +1,4 @@
-// producer/capture/table-choice: which tables of the database the configuration means.
+// producer/capture/table-choice: the tables of the database that the configuration chooses.
 
 import { tableName } from '../../contract/table.ts'
 import { type Named, readTables, type SourceTable } from '../../postgres/catalog/catalog.ts'
@@ -9,15 +9,16 @@ import { type Config, entryName, tableEntry } from '../../runtime/config/config.
 export interface Choice {
   readonly tables: readonly SourceTable[]
   readonly leftOut: readonly LeftOut[]
-  /** Views and the like that match a pattern, which means tables only. */
+  /** Views and other relations that match a pattern. A pattern chooses tables only. */
   readonly noTables: readonly string[]
-  /** Why what the configuration names cannot be had, by name. */
+  /** Why names of the configuration cannot be captured, by name. */
   readonly misnamed: Readonly<Record<string, string>>
 }
 
 /**
- * What the configuration chooses from the database. A pattern means the tables that can be captured; what is named is meant whatever it
- * is, so that it can be refused with a reason.
+ * The relations that the configuration chooses. A pattern chooses the tables that can be captured,
+ * and skips all others. An exact name chooses any relation, so that it can be refused with a
+ * reason.
  * @throws {MillraceError} POSTGRES_*
  */
 export async function chooseTables(client: Client, config: Config): Promise<Choice> {
@@ -35,7 +36,7 @@ export async function chooseTables(client: Client, config: Config): Promise<Choi
   return { tables, leftOut, noTables, misnamed: findMisnamed(config, sources) }
 }
 
-/** A table that is left out takes its partitions with it, but for those that are named. */
+/** A table that is excluded excludes its partitions, except those that the configuration names. */
 function isChosen(config: Config, table: Named, ancestors: readonly Named[]): boolean {
   const entry = tableEntry(config, table.schema, table.name)
   if (!entry?.capture || entry.isNamed) return entry?.capture ?? false

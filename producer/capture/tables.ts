@@ -1,4 +1,4 @@
-// producer/capture/tables: which tables are captured, and how each of their columns travels.
+// producer/capture/tables: the captured tables, and the encoding of each column.
 
 import { historyColumnNames, reservedColumns } from '../../contract/names.ts'
 import { type Column, tableName } from '../../contract/table.ts'
@@ -18,7 +18,7 @@ const historyNames: ReadonlySet<string> = new Set(historyColumnNames)
 interface Captured {
   readonly table: CapturedTable
   readonly faults: readonly string[]
-  /** Columns of the partition key in which equal values may be printed differently. */
+  /** Columns of the partition key in which equal values may print differently. */
   readonly loose: readonly string[]
 }
 
@@ -30,12 +30,12 @@ export interface CaptureContext {
   readonly deferrable: ReadonlySet<number>
   /** Needed where columns are hashed. */
   readonly hashKey?: HashKey | undefined
-  /** What is known to be wrong already, as sentences. */
+  /** Faults that were found before, as sentences. */
   readonly faults?: readonly string[]
 }
 
 /**
- * The chosen tables as they are captured, once preflight has passed them.
+ * Describes the chosen tables for the capture, once preflight has passed them.
  * @throws {MillraceError} TABLE_NOT_CAPTURABLE with every fault of every table
  */
 export function captureTables(sources: readonly SourceTable[], context: CaptureContext): CapturedTable[] {
@@ -59,7 +59,7 @@ export function captureTables(sources: readonly SourceTable[], context: CaptureC
   })
 }
 
-/** Says in the log which columns travel as text. */
+/** Reports in the log which columns are sent as text. */
 export function reportText(sources: readonly SourceTable[], log: Log): void {
   for (const source of sources) {
     for (const { name, pgType, type } of source.columns) {
@@ -116,7 +116,7 @@ function guardOf(
   return { guard: { policies, unclassified, dropped: stays.filter(name => !unclassified.includes(name)), ...rest } }
 }
 
-/** Masked and hashed values are text, whatever they were. */
+/** Masked and hashed values are text, whatever the column's type. */
 function describePassing(column: SourceColumn, policy: ColumnPolicy, text: readonly string[]): Column {
   const described = describeColumn(column, policy !== 'keep' || text.includes(column.name))
   return policy === 'keep' ? described : { ...described, policy }

@@ -1,4 +1,5 @@
-// producer/catalog/catalog: what the catalog said of each table when it was captured, kept in a compacted topic of the generation.
+// producer/catalog/catalog: what a generation remembers of the source's catalog, in a compacted
+// topic.
 // Every value is JSON.
 
 import { catalogTopic, type Generation } from '../../contract/generation.ts'
@@ -10,21 +11,21 @@ import { orAborted } from '../../runtime/wait.ts'
 import { generationChanged } from '../capture/source.ts'
 import type { ProducerContext } from '../context.ts'
 
-/** Of a table; the key is its topic. */
+/** Record of one table. Its key is the name of the table's topic. */
 export interface CatalogRecord {
-  /** As it is captured. */
+  /** The table as it is captured. */
   readonly source: SourceTable
-  /** As it was last seen, every change so far being harmless. */
+  /** The facts of the last look. All changes before were harmless. */
   readonly facts: TableFacts
-  /** Rows of older transactions were there when the facts were read. */
+  /** The work of all older transactions was visible when the facts were read. */
   readonly seen: Xid
-  /** LSN of the last TRUNCATE that the stream had told by then; 0 without one. */
+  /** LSN of the last TRUNCATE that the stream had sent at that time; 0 without one. */
   readonly truncatedAt: number
 }
 
 export interface Catalog {
   readonly publication: PublicationFacts
-  /** In the order of the generation's tables. */
+  /** Records in the order of the generation's tables. */
   readonly tables: readonly CatalogRecord[]
 }
 
@@ -32,7 +33,10 @@ type CatalogContext = Pick<ProducerContext, 'config' | 'kafka' | 'fetcher' | 'si
 
 const publicationKey = 'publication'
 
-/** Resolves once everything is durable. Only who holds the generation's lock writes. */
+/**
+ * Writes all records, and resolves once they are durable. Only the holder of the generation's lock
+ * may write.
+ */
 export async function writeCatalog(
   context: CatalogContext,
   generation: Generation,
@@ -42,7 +46,7 @@ export async function writeCatalog(
   await write(context, generation, [[publicationKey, publication], ...records])
 }
 
-/** Some of the tables, by the names of their topics. Resolves once they are durable. */
+/** Writes records of some tables, by the names of their topics. Resolves once they are durable. */
 export function updateCatalog(
   context: CatalogContext,
   generation: Generation,

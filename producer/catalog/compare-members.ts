@@ -1,4 +1,4 @@
-// producer/catalog/compare-members: the files behind a table, and the partitions that it consists of, then and now.
+// producer/catalog/compare-members: compares the files behind a table, and its partitions.
 // Pure.
 
 import { tableName } from '../../contract/table.ts'
@@ -11,7 +11,10 @@ export interface MemberComparison {
   readonly doubts: Doubt[]
 }
 
-/** @param altered columns that keep their type and were altered all the same, perhaps by giving them other values */
+/**
+ * @param altered columns that were altered without a change of type; the ALTER TABLE may have given
+ *   them other values
+ */
 export function compareMembers(was: TableFacts, is: TableFacts, altered: readonly string[]): MemberComparison {
   const found: MemberComparison = { differences: [], doubts: [] }
   for (const member of was.members) {
@@ -39,7 +42,7 @@ interface Files {
   readonly isPartition: boolean
 }
 
-/** Where both have a place for long values, that place tells a rewriting ALTER TABLE from everything else. */
+/** Where both have a TOAST table, it shows whether ALTER TABLE has rewritten the table. */
 function compareFiles(was: MemberFacts, is: MemberFacts, { found, altered, isPartition }: Files): void {
   if (is.persistence === 'u' && was.persistence !== 'u') {
     found.differences.push(wrong(`${tableName(is)} is UNLOGGED now, so that its changes are not in the WAL.`))

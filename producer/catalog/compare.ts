@@ -1,4 +1,4 @@
-// producer/catalog/compare: what the catalog said of a table when it was captured, held against what it says now.
+// producer/catalog/compare: compares the recorded facts of a table with the present ones.
 // Pure.
 
 import { tableName } from '../../contract/table.ts'
@@ -16,15 +16,15 @@ export interface Comparison {
 }
 
 export interface Outlook {
-  /** Names of columns that do not leave, so that nothing hangs on them. */
+  /** Names of columns that are not sent, so that their changes do not matter. */
   readonly dropped: ReadonlySet<string>
-  /** Columns that are added stay behind without an error. */
+  /** New columns are withheld without an error. */
   readonly personal: boolean
   /** `server_version_num` */
   readonly version: number
 }
 
-/** @param is undefined for a table that is gone */
+/** @param is undefined for a dropped table */
 export function compareFacts(was: TableFacts, is: TableFacts | undefined, outlook: Outlook): Comparison {
   if (is === undefined) {
     return { differences: [over('it was dropped. ClickHouse keeps its last rows.')], doubts: [], added: [] }
@@ -48,7 +48,7 @@ interface ColumnComparison {
   readonly added: string[]
   /** Columns that were altered in a way that the stream does not show. */
   readonly altered: string[]
-  /** A column of the key has another type, for which Postgres makes the key anew. */
+  /** A key column has another type, for which Postgres rebuilds the key. */
   readonly changesKey: boolean
 }
 
@@ -142,7 +142,7 @@ function keyOf({ columns }: TableFacts, key: KeyFacts): string {
 
 function compareTypes(was: TypeFacts, types: readonly TypeFacts[]): Difference[] {
   const is = types.find(({ oid }) => oid === was.oid)
-  // Then its column has another type, or is gone.
+  // The column then has another type, or was dropped.
   if (is === undefined) return []
   const harm = 'Rows that nobody has changed print otherwise than ClickHouse has them.'
   if (was.labels === undefined || is.labels === undefined) {
@@ -157,7 +157,7 @@ function compareTypes(was: TypeFacts, types: readonly TypeFacts[]): Difference[]
     return [wrong(`the label '${changed.label}' of the type ${was.name} ${fate}. ${harm}`)]
   }
   const again = was.labels.find(({ oid, written }) => labels.get(oid)!.written !== written)
-  // A label that is added between two others may have Postgres number all of them anew.
+  // When a label is added between two others, Postgres may renumber all of them.
   if (again === undefined || is.labels.length > was.labels.length) return []
   return [wrong(`the label '${again.label}' of the type ${was.name} had another name for a while. ${harm}`)]
 }

@@ -1,29 +1,34 @@
-// producer/catalog/difference: how a captured table can differ from what was recorded of it, and the errors that say so.
+// producer/catalog/difference: differences between a captured table and its record, and their
+// errors.
 
 import type { MemberFacts, PublicationFacts } from '../../postgres/catalog/facts.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
 export interface Difference {
   /**
-   * `wrong`: from the change on the stream is wrong or incomplete, and does not show where.
-   * `over`: whatever was committed before the change is still right, and can be told first.
-   * `ahead`: nothing is wrong yet, and the stream itself stops before something is.
+   * `wrong`: from the change on, the stream is wrong or incomplete, and it is not known where.
+   * `over`: everything committed before the change is still right, and can be sent first. `ahead`:
+   * nothing is wrong yet, and the stream itself stops before something is.
    */
   readonly effect: 'wrong' | 'over' | 'ahead'
-  /** Sentences, the first without a capital: what was and is, and what it does downstream. */
+  /**
+   * Sentences, the first without a capital: the earlier and the present state, and the effect
+   * downstream.
+   */
   readonly what: string
-  /** The table is as it was, but not what is sent of it. */
+  /** The table is unchanged. The publication sends it differently. */
   readonly isOfPublication?: true
 }
 
 /**
- * What the catalog alone does not tell of the rows of a member: by `rewritten` whether ALTER TABLE has given them other values or VACUUM
- * FULL has only moved them, by `emptied` whether a partition alone was truncated, by `attached` whether a new partition had rows already.
+ * A difference that depends on the rows of a member, which the catalog does not show. `rewritten`:
+ * either ALTER TABLE gave the rows other values, or VACUUM FULL only moved them. `emptied`: perhaps
+ * this partition alone was truncated. `attached`: perhaps the new partition already had rows.
  */
 export interface Doubt {
   readonly kind: 'rewritten' | 'emptied' | 'attached'
   readonly member: MemberFacts
-  /** What it is when the rows do not dispel it. */
+  /** The difference, unless the rows disprove it. */
   readonly otherwise: Difference
 }
 
@@ -32,18 +37,20 @@ export const over = (what: string): Difference => ({ effect: 'over', what })
 export const ahead = (what: string): Difference => ({ effect: 'ahead', what })
 
 export interface Found {
-  /** `schema.name`, as it was captured. */
+  /** `schema.name` when the table was captured. */
   readonly table: string
   readonly differences: readonly Difference[]
 }
 
 const shownTables = 20
 
-/** What cannot be told any more is not told by changing it back. */
+/** Changes that were not sent are lost, even if the table is changed back. */
 const loadAnew =
   'changing it back does not tell what was not told; load what there is now beside this generation: millrace producer --new-generation'
 
-/** @throws {MillraceError} SCHEMA_CHANGED, or GENERATION_CHANGED where the tables themselves are as they were */
+/**
+ * @throws {MillraceError} SCHEMA_CHANGED, or GENERATION_CHANGED where only the publication differs
+ */
 export function mismatch(found: readonly Found[]): MillraceError {
   const lines = found.map(({ table, differences }) => `${table}: ${sentences(differences)}`)
   const more = lines.length - shownTables
@@ -57,12 +64,15 @@ export function mismatch(found: readonly Found[]): MillraceError {
   })
 }
 
-/** Several partitions may have the same to tell. */
+/** Several partitions may have the same sentence. */
 function sentences(differences: readonly Difference[]): string {
   return [...new Set(differences.map(({ what }) => what))].join(' ')
 }
 
-/** @throws {MillraceError} PUBLICATION_MISSING, GENERATION_CHANGED when it does not send what it did when the generation began */
+/**
+ * @throws {MillraceError} PUBLICATION_MISSING; GENERATION_CHANGED when the publication sends less
+ *   than when the generation began
+ */
 export function requireSamePublication(name: string, was: PublicationFacts, is: PublicationFacts | undefined): void {
   const where = `publication ${name}`
   if (is?.oid !== was.oid) {

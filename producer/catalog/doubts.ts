@@ -1,4 +1,4 @@
-// producer/catalog/doubts: asks the rows of a table what its catalog does not tell.
+// producer/catalog/doubts: reads the rows of a table where its catalog is ambiguous.
 
 import { tableName } from '../../contract/table.ts'
 import type { Xid } from '../../postgres/catalog/facts.ts'
@@ -9,9 +9,10 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Difference, Doubt } from './difference.ts'
 
 /**
- * Whether the rows show that nothing was lost; `unreadable` where this role may not read them. Undefined while somebody keeps the table
- * locked.
- * @param seen rows of older transactions were there when the table was last known to be right
+ * Whether the rows show that nothing was lost. `unreadable` where this role may not read them.
+ * Undefined while another session locks the table.
+ * @param seen the work of all older transactions was visible when the table was last known to be
+ *   right
  * @throws {MillraceError} POSTGRES_*
  */
 export async function isDispelled(
@@ -31,7 +32,9 @@ export async function isDispelled(
   }
 }
 
-/** What a doubt has to be taken for while the rows may not be read. @throws {MillraceError} POSTGRES_* */
+/**
+ * The difference that is assumed while the rows may not be read. @throws {MillraceError} POSTGRES_*
+ */
 export async function unreadable(client: Client, { member, otherwise }: Doubt): Promise<Difference> {
   const sql = grantsToRead(member, await currentRole(client)).join('; ')
   const name = tableName(member)

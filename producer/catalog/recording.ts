@@ -1,4 +1,4 @@
-// producer/catalog/recording: what a generation remembers of the catalog: before its load, and after a change that does no harm.
+// producer/catalog/recording: records of the catalog: before a load, and after a harmless change.
 
 import { tableName } from '../../contract/table.ts'
 import type { SourceTable } from '../../postgres/catalog/catalog.ts'
@@ -8,9 +8,11 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Catalog } from './catalog.ts'
 
 /**
- * To be read once the publication is there, and before the snapshot is taken: what changes in between is then seen as a change.
+ * Reads the records of a load. It must run after the publication is created and before the
+ * snapshot, so that a change in between is noticed as a change.
  * @param sources in the order of the generation's tables
- * @throws {MillraceError} SNAPSHOT_LOST when a table is no longer as it was read a moment ago, POSTGRES_*
+ * @throws {MillraceError} SNAPSHOT_LOST when a table differs from the source read before,
+ *   POSTGRES_*
  */
 export async function recordCatalog(
   client: Client,
@@ -55,7 +57,10 @@ function changedMeanwhile(what: string): MillraceError {
   })
 }
 
-/** What the stream itself will stop at stays as it was captured: the columns' names, types and NOT NULL. */
+/**
+ * The new facts, with the captured names, types and NOT NULL of the columns: the stream itself
+ * stops at changes of these.
+ */
 export function acceptFacts(was: TableFacts, is: TableFacts): TableFacts {
   const columns = was.columns.map(column => {
     const now = is.columns.find(({ number }) => number === column.number)
@@ -64,7 +69,10 @@ export function acceptFacts(was: TableFacts, is: TableFacts): TableFacts {
   return { ...is, schema: was.schema, name: was.name, columns }
 }
 
-/** TRUNCATE gives an ordinary table another file every time, which the stream tells; that alone is not worth a record. */
+/**
+ * Every TRUNCATE gives an ordinary table another file. The stream contains the TRUNCATE, so this
+ * difference alone needs no record.
+ */
 export function isWorthRecording(was: TableFacts, is: TableFacts): boolean {
   return asText(was) !== asText(is)
 }

@@ -1,4 +1,4 @@
-// producer/catalog/watch: the captured tables in the source's catalog, looked at every few seconds, so that no change of them stays unseen.
+// producer/catalog/watch: compares the captured tables with the source's catalog every few seconds.
 
 import { type Generation, publicationOf } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
@@ -26,12 +26,15 @@ import { isDispelled, unreadable } from './doubts.ts'
 import { acceptFacts, isWorthRecording } from './recording.ts'
 
 const lookEveryMs = 5_000
-/** So that looking takes a twentieth of one connection at most, however many tables there are: 1,000 take 0.2 s. */
+/**
+ * A look takes at most a twentieth of one connection's time, for any number of tables. 1,000 tables
+ * take 0.2 s.
+ */
 const restPerLook = 20
-/** How often it is asked whether everything before a change is durable. */
+/** How often the watch checks whether everything before a change is durable. */
 const askEveryMs = 1_000
 
-/** What the stream in progress knows. */
+/** What the watch needs of the running stream. */
 export interface WatchedStream {
   /** In the order of the generation's tables. */
   readonly writers: readonly TableWriter[]
@@ -51,35 +54,40 @@ interface WatchedTable {
   readonly captured: CapturedTable
   readonly topic: string
   record: CatalogRecord
-  /** Of the facts that were compared last. */
+  /** Digest of the facts that were compared last. */
   digest: string | undefined
-  /** What ends the stream once everything before the LSN is durable. */
+  /** Differences that end the stream once everything before the LSN is durable. */
   over: { readonly lsn: number; readonly differences: readonly Difference[] } | undefined
 }
 
 interface ChangedTable {
   readonly table: WatchedTable
-  /** Undefined for a table that is gone. */
+  /** Undefined for a dropped table. */
   readonly now: TableFacts | undefined
   readonly digest: string | undefined
-  /** LSN of the last TRUNCATE that had been told before the facts were read: they may hold a later one already, but not miss this one. */
+  /**
+   * LSN of the last TRUNCATE that was sent before the facts were read. The facts may contain a
+   * later one, but they contain this one.
+   */
   readonly truncatedAt: number
 }
 
 /**
- * Holds the tables of a generation against what was recorded of them when they were captured. Changes of the catalog that alter neither
- * what was told nor what will be are recorded. The others end the stream by name: at once where it has become wrong, else when all that
- * was committed before is durable.
+ * Compares the tables of a generation with what was recorded when they were captured. A change of
+ * the catalog that affects no record, sent or to be sent, is recorded. Every other change ends the
+ * stream with an error that names it: at once where the stream is wrong already, otherwise when
+ * everything committed before the change is durable.
  *
- * A table is not looked at when the stream announces it again: the stream does so after ANALYZE and GRANT too, it would have to stand
- * still in the middle of a transaction, and the catalog tells of now, while the announcement may be hours old.
+ * The watch does not look when the stream announces a table. The stream does so after ANALYZE and
+ * GRANT too, and it would have to wait in the middle of a transaction. The catalog shows the
+ * present, while the announcement may be hours old.
  */
 export class Watch {
   readonly #context: ProducerContext
   readonly #generation: Generation
   readonly #publication: Catalog['publication']
   readonly #tables: readonly WatchedTable[]
-  /** Accepted and not yet written down. */
+  /** Accepted records that are not written yet. */
   readonly #unrecorded = new Map<string, CatalogRecord>()
   #stream: WatchedStream | undefined
   #nextLook = 0
@@ -97,7 +105,7 @@ export class Watch {
     }))
   }
 
-  /** Looks every few seconds, and fails the stream at what it finds. */
+  /** Looks every few seconds, and ends the stream with the error that it finds. */
   beside(stream: WatchedStream): PeriodicTask {
     this.#stream = stream
     const reached = () => this.#over(stream.durable())
@@ -118,8 +126,9 @@ export class Watch {
   }
 
   /**
-   * Compares everything once.
-   * @throws {MillraceError} SCHEMA_CHANGED, GENERATION_CHANGED, PUBLICATION_MISSING at what makes the stream wrong; POSTGRES_*
+   * Compares all tables once.
+   * @throws {MillraceError} SCHEMA_CHANGED, GENERATION_CHANGED, PUBLICATION_MISSING for a change
+   *   that makes the stream wrong; POSTGRES_*
    */
   async look(client: Client): Promise<void> {
     const started = performance.now()
@@ -128,7 +137,8 @@ export class Watch {
     requireSamePublication(name, this.#publication, publication)
     const wrong: Found[] = []
     const found = await this.#changed(client, { version, publication: this.#publication.oid }, seen)
-    // One for all, so that what one transaction has done to several tables is told at once.
+    // One LSN for all tables, so that the changes that one transaction made to several tables are
+    // reported together.
     const end = found.length > 0 ? await walInsertLsn(client) : 0
     for (const changed of found) {
       const differences = await this.#compare(client, changed, version)
@@ -147,7 +157,7 @@ export class Watch {
   }
 
   /**
-   * That a load has copied what was recorded before it.
+   * Checks that a load has copied the tables as they were recorded before it.
    * @throws {MillraceError} SNAPSHOT_LOST, POSTGRES_*
    */
   async requireUnchanged(client: Client): Promise<void> {
@@ -160,7 +170,7 @@ export class Watch {
     }
   }
 
-  /** Tables whose facts are not those that were compared last, or have not been found right since. */
+  /** Tables whose facts differ from those compared last, or were not accepted since. */
   async #changed(client: Client, scope: FactsScope, seen: Xid): Promise<ChangedTable[]> {
     const oids = this.#tables.map(({ captured }) => captured.oid)
     const truncatedAt = new Map(this.#tables.map(table => [table, this.#truncatedAt(table)]))
@@ -180,7 +190,7 @@ export class Watch {
     })
   }
 
-  /** Undefined while it cannot be told, because somebody is at the table. */
+  /** Undefined while the result is unknown, because another session locks the table. */
   async #compare(client: Client, changed: ChangedTable, version: number): Promise<Difference[] | undefined> {
     const { table, now, digest } = changed
     const { guard } = table.captured
@@ -222,13 +232,16 @@ export class Watch {
     table.record = record
   }
 
-  /** Also by an earlier stream: its last TRUNCATE may have been durable, and so is not told again, before anybody looked. */
+  /**
+   * Includes TRUNCATEs of an earlier stream: the last one may have become durable, and so is not
+   * sent again, before the watch looked.
+   */
   #truncatedAt(table: WatchedTable): number {
     const told = this.#stream?.writers[this.#tables.indexOf(table)]?.truncatedAt ?? 0
     return Math.max(told, table.record.truncatedAt)
   }
 
-  /** What ends a stream that is durable up to there. */
+  /** The differences that end a stream that is durable up to this LSN. */
   #over(durable: number): Found[] {
     return this.#tables.flatMap(({ name, over: found }) =>
       found !== undefined && found.lsn <= durable ? [{ table: name, differences: found.differences }] : [],

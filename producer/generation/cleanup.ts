@@ -1,4 +1,4 @@
-// producer/generation/cleanup: takes back what a generation holds in Postgres and Kafka, because it never came to life or is no longer wanted.
+// producer/generation/cleanup: removes what a generation has in Postgres and Kafka.
 
 import { consumerGroup, type Generation, generationTopics, publicationName } from '../../contract/generation.ts'
 import { readOwner } from '../../contract/owner.ts'
@@ -15,13 +15,14 @@ import type { Steps } from '../../runtime/steps.ts'
 import type { ProducerContext } from '../context.ts'
 import { type Lock, lockName, takeLock } from './lock.ts'
 
-/** What it takes to remove a generation, also outside a producer. */
+/** What the removal of a generation needs, also outside a producer. */
 export type CleanupContext = Pick<ProducerContext, 'config' | 'url' | 'kafka' | 'log'> &
   Partial<Pick<ProducerContext, 'signal'>>
 
 /**
- * Drops a generation's slot, its own publication and its topics; what is not there is no error. The record that names them has to say already
- * that they go. A publication that others made stays.
+ * Drops a generation's slot, its own publication and its topics. Missing ones are no error. The
+ * generation's record must say before that they are being removed. An existing publication of the
+ * user stays.
  */
 export async function removeGeneration(context: CleanupContext, generation: Generation): Promise<void> {
   const { config, url, kafka, log, signal } = context
@@ -37,7 +38,7 @@ export async function removeGeneration(context: CleanupContext, generation: Gene
       return
     }
     await dropSlot(client, generation.slot)
-    // The last in Postgres, since its mark says whose the slot is.
+    // The publication is dropped last in Postgres, because its mark shows who owns the slot.
     if (generation.publication === undefined) {
       await dropPublication(client, publicationName(config.name, generation.number))
     }
@@ -46,13 +47,16 @@ export async function removeGeneration(context: CleanupContext, generation: Gene
   await deleteTopics(kafka, generationTopics(config.name, generation), signal)
 }
 
-/** Whose a generation's slot and publication are when they are not its own; undefined when they are, or are not there. */
+/**
+ * The owner of a generation's slot and publication where it is another pipeline; undefined where
+ * they are its own, or are missing.
+ */
 async function whoseInstead(
   client: Client,
   pipeline: string,
   { number, id, publication }: Generation,
 ): Promise<string | undefined> {
-  // Then the slot has the id in its name.
+  // With an existing publication, the slot's name contains the id.
   if (publication !== undefined) return undefined
   const own = publicationName(pipeline, number)
   const found = (await findPublications(client, own)).find(({ name }) => name === own)
@@ -60,13 +64,14 @@ async function whoseInstead(
   return found.comment ?? 'says nothing of who made it'
 }
 
-/** Postgres may notice only after a moment that a reader is gone. */
+/** Postgres may take this long to notice that a reader is gone. */
 const farewellMs = 10_000
 
 /**
- * Keeps producers from the generation until the lock is released. Nothing has been removed when it throws.
- * @throws {MillraceError} PRODUCER_RUNNING while a producer streams it; GROUP_ACTIVE while somebody folds it; SLOT_ACTIVE while anybody reads
- *   its slot
+ * Prevents producers from using the generation until the lock is released. Nothing was removed when
+ * it throws.
+ * @throws {MillraceError} PRODUCER_RUNNING while a producer streams the generation; GROUP_ACTIVE
+ *   while a consumer reads it; SLOT_ACTIVE while any connection reads its slot
  */
 export async function lockGeneration(context: CleanupContext, generation: Generation): Promise<Lock> {
   const { config, kafka, url, log, signal = new AbortController().signal } = context
@@ -95,16 +100,19 @@ function slotRead(slot: string): MillraceError {
 }
 
 /**
- * Removes a generation that was live: its slot, its own publication, topics (dead letters among them) and consumer group. The record comes first, so that
- * nobody takes up what is half removed; the topics come last, since `millrace generations` lists a generation for as long as there are any.
- * @throws {MillraceError} as `holdGeneration`
+ * Removes a generation that was live: its slot, its own publication, its topics (dead letters
+ * included) and its consumer group. The record is written first, so that no process uses a
+ * half-removed generation. The topics are removed last, because `millrace generations` lists a
+ * generation as long as it has topics.
+ * @throws {MillraceError} as `lockGeneration`
  */
 export async function* dropGeneration(context: CleanupContext, generation: Generation): Steps {
   const { config, kafka, signal } = context
   const { number, state } = generation
   const lock = await lockGeneration(context, generation)
   try {
-    // One that is gone already may be removed only in part: a call before was cut off.
+    // A generation that is already marked may be removed only in part, if an earlier call was
+    // interrupted.
     if (state !== 'abandoned' && state !== 'dropped') {
       await writeGeneration(kafka, config.name, { ...generation, state: 'dropped' }, signal)
       yield `generation ${number} is recorded as dropped`
@@ -122,13 +130,13 @@ export async function* dropGeneration(context: CleanupContext, generation: Gener
 }
 
 /**
- * Gives up a load that was cut off; its number is not used again.
- * @throws {MillraceError} PRODUCER_RUNNING when it was not cut off, but is under way in another process
+ * Gives up a load that was interrupted. Its number is not used again.
+ * @throws {MillraceError} PRODUCER_RUNNING when the load is running in another process
  */
 export async function abandon(context: ProducerContext, generation: Generation): Promise<void> {
   const lock = await takeLock(context.url, lockName(context.config.name, generation.number), context.signal)
   try {
-    // Whoever had the lock before may have completed it.
+    // The earlier holder of the lock may have completed the load.
     const known = await readGenerations(context.fetcher, context.config.name, context.signal)
     if (known.find(({ number }) => number === generation.number)?.state === 'live') return
     await removeGeneration(context, generation)

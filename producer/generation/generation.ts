@@ -1,4 +1,5 @@
-// producer/generation/generation: the generation to stream: resumed after checks, or begun and loaded.
+// producer/generation/generation: prepares the generation to stream: resumes it, or begins and
+// loads it.
 
 import { randomUUID } from 'node:crypto'
 import type { Watermark } from '../../contract/generation.ts'
@@ -39,23 +40,23 @@ import { type Plan, planGeneration } from './plan.ts'
 import { refuseRemains } from './remains.ts'
 import { resumeTables } from './resume.ts'
 
-/** A producer that was asked to stop takes a load back for so long. */
+/** After a stop, the producer has this long to undo a load. */
 const undoLimitMs = 1_500
 
-/** A live generation that nobody else works on while the lock is held. */
+/** A live generation. No other process works on it while the lock is held. */
 export interface Prepared {
   readonly generation: Generation
   readonly tables: readonly RegisteredTable[]
   readonly watch: Watch
-  /** What the initial load has made true, when it has just been done. */
+  /** The watermark of the initial load, when it has just been done. */
   readonly loaded?: Watermark
 }
 
 /**
- * Finds or makes the generation to stream, and holds its lock while `work` uses it.
+ * Finds or creates the generation to stream, and keeps its lock while `work` uses it.
  * @param fresh begin a new generation although there is a live one
- * @throws {MillraceError} GENERATION_CHANGED, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, VALUE_REFUSED, PRODUCER_RUNNING, and
- *   those of Postgres and Kafka
+ * @throws {MillraceError} GENERATION_CHANGED, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE,
+ *   VALUE_REFUSED, PRODUCER_RUNNING, and those of Postgres and Kafka
  */
 export async function withGeneration(
   context: ProducerContext,
@@ -82,7 +83,10 @@ function knownGenerations({ fetcher, config, signal }: ProducerContext): Promise
   return readGenerations(fetcher, config.name, signal)
 }
 
-/** Another producer may have had the lock since the plan was made, and begun, loaded or dropped what it is about. */
+/**
+ * Another producer may have had the lock after the plan was made, and may have begun, loaded or
+ * dropped the same generation.
+ */
 function refuseOvertaken(plan: Plan, now: Plan): void {
   const numberOf = (each: Plan) => (each.kind === 'begin' ? each.number : each.generation.number)
   if (plan.kind === now.kind && numberOf(plan) === numberOf(now)) return
@@ -125,14 +129,19 @@ function checkPublication(generation: Generation, { source }: Config): void {
   if (what !== undefined) throw generationChanged(what, `generation ${generation.number}`)
 }
 
-/** Why a generation cannot go on with the setting `source.publication` as it is now, as a sentence. */
+/**
+ * Why a generation cannot continue with the present setting `source.publication`, as a sentence.
+ */
 export function otherPublication({ publication }: Generation, now: string | undefined): string | undefined {
   if (publication === now) return undefined
   const value = (name: string | undefined) => name ?? 'not set'
   return `source.publication was ${value(publication)} when it began and is ${value(now)}: changes that the other publication does not send would be lost`
 }
 
-/** Which rows are refused must not change under a generation. @throws {MillraceError} GENERATION_CHANGED */
+/**
+ * The rules for refused rows must not change within a generation. @throws {MillraceError}
+ * GENERATION_CHANGED
+ */
 function checkRefusals(generation: Generation, { kafka: { maxRecordBytes } }: Config): void {
   const where = `generation ${generation.number}`
   const why = 'rows that were refused would pass now, or the other way round, and sums would be wrong'
@@ -146,7 +155,10 @@ function checkRefusals(generation: Generation, { kafka: { maxRecordBytes } }: Co
   }
 }
 
-/** A load would show the rest of the table without them; while a generation is live, they are only held back. */
+/**
+ * Before a load, an unclassified column is an error. While a generation is live, it is only
+ * withheld.
+ */
 function refuseUnclassified(captured: readonly CapturedTable[]): void {
   const tables = captured.map(({ table, guard }) => ({ name: tableName(table), columns: guard?.unclassified ?? [] }))
   const undecided = tables.filter(({ columns }) => columns.length > 0)
@@ -170,7 +182,8 @@ async function begin(context: ProducerContext, number: number, lock: Lock): Prom
   }
   await writeGeneration(kafka, config.name, announced, signal)
   const prepared = await load(context, { announced, captured, sources, lock })
-  // When this fails nothing is taken back: the record may have been written, and the next start goes by what it finds.
+  // When this write fails, nothing is undone: the record may have been written. The next start
+  // continues from the record that it finds.
   await writeGeneration(kafka, config.name, prepared.generation, signal)
   log.info('live', { generation: number, slot })
   return prepared
@@ -183,7 +196,7 @@ interface Beginning {
   readonly lock: Lock
 }
 
-/** Makes what an announced generation needs, and loads it; what cannot be finished is taken back. */
+/** Creates what an announced generation needs, and loads it. Undoes everything when that fails. */
 async function load(context: ProducerContext, { announced, captured, sources, lock }: Beginning): Promise<Prepared> {
   const { config, url, kafka, schemas, log, signal } = context
   try {
@@ -193,7 +206,7 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
     const catalog = await withClient(url, client => recordCatalog(client, { publication, sources }), signal)
     await writeCatalog(context, announced, catalog)
     const tables = await orAborted(registerTables(schemas, announced.tables, captured), signal)
-    // Written only now, so that whoever reads of a load finds its topics and schemas.
+    // Written only now, so that a reader of this record finds the topics and schemas.
     const loading: Generation = { ...announced, state: 'loading' }
     await writeGeneration(kafka, config.name, loading, signal)
     const loaded = await loadTables(context, { generation: loading, tables, lost: lock.lost })
@@ -201,7 +214,8 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
     await withClient(url, client => watch.requireUnchanged(client), signal)
     return { generation: { ...loading, state: 'live', consistentPoint: loaded.lsn }, tables, watch, loaded }
   } catch (error) {
-    // At once where that is possible, since the slot makes Postgres keep its WAL; else the next start does it.
+    // At once where that is possible, because the slot makes Postgres keep WAL. Otherwise, the next
+    // start does it.
     const undo = async () => {
       const cleanup = { ...context, signal: signal.aborted ? AbortSignal.timeout(undoLimitMs) : signal }
       await removeGeneration(cleanup, announced)
@@ -212,7 +226,10 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
   }
 }
 
-/** Before the slot is made: a slot's changes are looked up in the publication as it was when they were made. */
+/**
+ * The publication must exist before the slot, because Postgres looks up a slot's changes in the
+ * publication as it was when they were made.
+ */
 async function publish(
   context: ProducerContext,
   generation: Generation,

@@ -1,4 +1,5 @@
-// producer/generation/load: the initial load: every row as of the slot's snapshot, as records that stand before the stream.
+// producer/generation/load: the initial load: every row as of the slot's snapshot, before the
+// stream.
 
 import type { Change } from '../../contract/encode.ts'
 import type { Generation, Watermark } from '../../contract/generation.ts'
@@ -20,14 +21,14 @@ import { openTopicWriters, type TopicWriters } from '../write/topic-writers.ts'
 export interface LoadOptions {
   readonly generation: Generation
   readonly tables: readonly RegisteredTable[]
-  /** Rejects when the load must be given up. */
+  /** Rejects when the load must stop. */
   readonly lost: Promise<never>
 }
 
 /**
- * Creates the slot and copies all tables; when it resolves, the snapshot is durable in Kafka.
- * @returns what is true now; its LSN is where the stream begins
- * @throws {MillraceError} VALUE_REFUSED, SNAPSHOT_LOST, POSTGRES_*, or the sink's failure
+ * Creates the slot and copies all tables. When it resolves, the snapshot is durable in Kafka.
+ * @returns the first watermark; its LSN is where the stream begins
+ * @throws {MillraceError} VALUE_REFUSED, SNAPSHOT_LOST, POSTGRES_*, or the Kafka producer's failure
  */
 export async function loadTables(
   context: ProducerContext,
@@ -81,13 +82,16 @@ export async function loadTables(
   }
 }
 
-/** Whatever is read is progress; a wait for Kafka is not to be cut short. */
+/** Each piece that is read counts as progress. A wait for Kafka has no time limit. */
 function pressureOf({ backPressure }: TopicWriters, { pulse }: ProducerProgress): Promise<void> | undefined {
   pulse.beat()
   return backPressure.pressure && pulse.during(backPressure.pressure)
 }
 
-/** Numbers the rows of each table in the order in which they arrive, which is the order within each of its partitions. */
+/**
+ * Numbers the rows of each table in the order of their arrival, which is also the order within each
+ * partition.
+ */
 class Loader {
   readonly #topics: TopicWriters
   readonly #maskers: readonly (RowMasker | undefined)[]

@@ -1,26 +1,34 @@
-// producer/generation/lock: one producer per generation, held to by Postgres.
+// producer/generation/lock: at most one producer per generation, by an advisory lock of Postgres.
 
 import { type Client, disconnect, openOn, query } from '../../postgres/client/client.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
-/** A connection that is never asked would be held to be alive for as long as TCP is patient. */
+/**
+ * TCP would take a silent connection for alive for a very long time, so the lock's connection is
+ * queried.
+ */
 const askEveryMs = 10_000
 
 export interface Lock {
-  /** Rejects when the connection that holds the lock breaks; another producer may have it then. */
+  /**
+   * Rejects when the connection that holds the lock breaks. Another producer may have the lock
+   * then.
+   */
   readonly lost: Promise<never>
   release(): Promise<void>
 }
 
-/** The same for every producer of the generation, also before the generation has a slot. */
+/** The same for every producer of the generation, even before the generation has a slot. */
 export function lockName(pipeline: string, generation: number): string {
   return `${pipeline}_${generation}`
 }
 
 /**
- * Takes the advisory lock of a generation. It goes with its connection, however the process ends.
- * @param signal ends the taking only
- * @throws {MillraceError} PRODUCER_RUNNING when another connection has it; POSTGRES_*; the signal's reason
+ * Takes the advisory lock of a generation. Postgres releases it with the connection, however the
+ * process ends.
+ * @param signal ends the attempt only
+ * @throws {MillraceError} PRODUCER_RUNNING when another connection has the lock; POSTGRES_*; the
+ *   signal's reason
  * @see https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
  */
 export function takeLock(url: string, name: string, signal?: AbortSignal): Promise<Lock> {
@@ -37,7 +45,7 @@ export function takeLock(url: string, name: string, signal?: AbortSignal): Promi
   })
 }
 
-/** An unanswered question cuts the connection, and a connection that is cut ends the asking. */
+/** An unanswered query closes the connection, and a closed connection ends the queries. */
 function keepAsking(client: Client): void {
   const ask = () => {
     query(client, 'SELECT').then(askLater, () => {})
@@ -48,7 +56,10 @@ function keepAsking(client: Client): void {
   askLater()
 }
 
-/** Who has the lock, as far as the role may see it. A key of 64 bits stands in the catalog as two of 32. */
+/**
+ * The holder of the lock, as far as the role may see it. The catalog has a key of 64 bits as two
+ * numbers of 32 bits.
+ */
 async function describeHolder(client: Client, name: string): Promise<string> {
   const [holder] = await query<{ pid: number; application: string; address: string | null; seconds: number | null }>(
     client,

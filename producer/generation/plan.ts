@@ -1,4 +1,4 @@
-// producer/generation/plan: which generation to work on, from what the generations topic says.
+// producer/generation/plan: which generation to work on, by the records of the generations topic.
 // Pure.
 
 import type { Generation } from '../../contract/generation.ts'
@@ -9,13 +9,14 @@ export type Plan =
 
 export interface PlannedWork {
   readonly plan: Plan
-  /** Loads that were cut off; their slot and topics are to be removed. */
+  /** Loads that were interrupted. Their slots and topics are to be removed. */
   readonly cutOff: readonly Generation[]
 }
 
 /**
- * Resumes the newest live generation, or begins the next number: a number is never used twice, not even after a load that was cut off.
- * @param fresh begin a new one although there is one to resume
+ * Resumes the newest live generation, or begins the next number. A number is never used twice, even
+ * after an interrupted load.
+ * @param fresh begin a new generation although there is a live one
  */
 export function planGeneration(generations: readonly Generation[], fresh: boolean): PlannedWork {
   const byNumber = generations.toSorted((a, b) => b.number - a.number)

@@ -1,4 +1,5 @@
-// producer/generation/remains: what carries a generation's names in Postgres and Kafka although no record of this Kafka says that it is ours.
+// producer/generation/remains: slots, publications, topics and groups of unknown generations of
+// this name.
 
 import { randomUUID } from 'node:crypto'
 import {
@@ -29,20 +30,23 @@ export interface Remains {
     readonly owner: Owner | undefined
   }[]
   readonly topics: readonly { readonly name: string; readonly number: number }[]
-  /** Numbers of generations whose consumer group is there. */
+  /** Numbers of the generations whose consumer group exists. */
   readonly groups: readonly number[]
 }
 
 type RemainsContext = Pick<ProducerContext, 'config' | 'url' | 'kafka'>
 
 export interface Knowledge {
-  /** All that this Kafka knows of. */
+  /** All generations that this Kafka cluster has records of. */
   readonly generations: readonly Generation[]
-  /** As in `Generation.source`: the database as it is now. */
+  /** The database as it is now, as in `Generation.source`. */
   readonly identity: string
 }
 
-/** Of generations of any number, since all of them tell the same: this Kafka is another one, or has lost its topic of generations. */
+/**
+ * Finds remains of generations of any number: they all mean that this is another Kafka cluster, or
+ * that its generations topic is lost.
+ */
 export async function findRemains({ config, url, kafka }: RemainsContext, knowledge: Knowledge): Promise<Remains> {
   const { generations, identity } = knowledge
   const known = new Map(generations.map(generation => [generation.number, generation]))
@@ -85,7 +89,7 @@ function isOfGeneration<T extends { readonly number: number | undefined }>(found
   return found.number !== undefined
 }
 
-/** A group that this user may not look at is not seen; the consumer meets it. */
+/** A group that this user may not describe is not found. The consumer reports it. */
 async function findGroups(
   { config, kafka }: Omit<RemainsContext, 'url'>,
   numbers: readonly number[],
@@ -101,7 +105,10 @@ async function findGroups(
   return found.sort((a, b) => a - b)
 }
 
-/** Whether `millrace reset topics` may remove it: its mark names this pipeline, this Kafka and this database. */
+/**
+ * Whether `millrace reset topics` may remove it: its mark names this pipeline, this Kafka cluster
+ * and this database.
+ */
 export function isOurs(
   owner: Owner | undefined,
   { config, kafka }: Pick<RemainsContext, 'config' | 'kafka'>,
@@ -110,7 +117,7 @@ export function isOurs(
   return owner?.pipeline === config.name && owner.kafkaCluster === kafka.clusterId && owner.source === identity
 }
 
-/** @throws {MillraceError} GENERATION_UNKNOWN, naming all of it, when there is anything */
+/** @throws {MillraceError} GENERATION_UNKNOWN with all remains, when there are any */
 export async function refuseRemains(context: RemainsContext, knowledge: Knowledge): Promise<void> {
   const { slots, publications, topics, groups } = await findRemains(context, knowledge)
   const { config, kafka } = context
@@ -149,7 +156,8 @@ export async function refuseRemains(context: RemainsContext, knowledge: Knowledg
 }
 
 /**
- * Writes down what is ours, or stands in this Kafka, as dropped: so that it can be removed, and its numbers are not used again.
+ * Records the remains that are ours, or are in this Kafka cluster, as dropped generations. They can
+ * then be removed, and their numbers are not used again.
  * @returns the records
  */
 export async function adoptRemains(context: RemainsContext, knowledge: Knowledge): Promise<Generation[]> {
@@ -167,7 +175,7 @@ export async function adoptRemains(context: RemainsContext, knowledge: Knowledge
     const owner = owners.get(number)
     const generation: Generation = {
       ...{ format: generationFormat, number, id: owner?.id ?? randomUUID(), state: 'dropped' },
-      // Without a source of its own, nothing in Postgres counts as its.
+      // Without a source in its mark, nothing in Postgres counts as its own.
       ...{ slot: publicationName(config.name, number), source: owner?.source ?? '', kafkaCluster: kafka.clusterId },
       ...{ timeline: 0, maxRecordBytes: 0, refusalRules: 0, consistentPoint: 0, tables: [] },
     }

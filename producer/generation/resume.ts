@@ -1,4 +1,5 @@
-// producer/generation/resume: a live generation, once it still fits its configuration and the source's tables.
+// producer/generation/resume: resumes a live generation that still fits its configuration and the
+// source's tables.
 
 import type { Generation } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
@@ -23,9 +24,10 @@ export interface Resumed {
 }
 
 /**
- * The tables of the generation as they were captured, which is how the stream will announce them first, however the catalog looks by now.
- * No other table of the source is asked for.
- * @throws {MillraceError} GENERATION_CHANGED, SCHEMA_CHANGED, PUBLICATION_MISSING, PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
+ * The generation's tables as they were captured, because the stream announces them so first,
+ * whatever the present catalog. No other table of the source is checked.
+ * @throws {MillraceError} GENERATION_CHANGED, SCHEMA_CHANGED, PUBLICATION_MISSING,
+ *   PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
  */
 export async function resumeTables(context: ProducerContext, generation: Generation): Promise<Resumed> {
   const { url, schemas, signal } = context
@@ -51,7 +53,10 @@ interface Parts {
   readonly catalog: Catalog
 }
 
-/** In the generation's order. @throws {MillraceError} GENERATION_CHANGED, TABLE_NOT_CAPTURABLE, HASH_KEY */
+/**
+ * In the generation's order. @throws {MillraceError} GENERATION_CHANGED, TABLE_NOT_CAPTURABLE,
+ * HASH_KEY
+ */
 async function recapture(
   { config }: ProducerContext,
   { client, generation, catalog }: Parts,
@@ -97,7 +102,10 @@ function requireSamePartitions({ partitions, group }: Generation['tables'][numbe
   }
 }
 
-/** Columns that were added since and do not leave: the configuration drops them, or nobody has classified them. */
+/**
+ * Adds the columns that were added to the table since and are not sent: the configuration drops
+ * them, or does not classify them.
+ */
 function withNewColumns(source: SourceTable, facts: TableFacts | undefined, options: TableOptions): SourceTable {
   const fresh = facts?.columns.filter(({ number }) => !source.columns.some(column => column.number === number)) ?? []
   const staying = fresh.filter(({ name }) => {

@@ -1,4 +1,5 @@
-// producer/stream/deferred-inserts: rows that came to be in a transaction, held back until its end where two may share a key meanwhile.
+// producer/stream/deferred-inserts: inserts that are sent at the end of their transaction, for
+// deferrable keys.
 
 import { columnKinds } from '../../contract/bytes.ts'
 import type { TextRow } from '../../contract/encode.ts'
@@ -7,24 +8,28 @@ import { MillraceError } from '../../runtime/errors.ts'
 
 /** Kind and length of a column, before its bytes. */
 const headBytes = 5
-/** Of all tables together. */
+/** Limit for all tables together. */
 const mostBytes = 128 * 1024 * 1024
-/** What a row costs beside its text: a string's head, an entry of the map and its share of the map's empty places. */
+/**
+ * Memory of a row beside its text: the string's header, the map's entry and its share of the map's
+ * free slots.
+ */
 const rowBytes = 100
 
-/** What is held at the moment, in the tables that share it. */
+/** Bytes of the deferred rows of all tables that share this object. */
 export interface HeldBytes {
   bytes: number
 }
 
 /**
- * With a deferrable primary key, a row may take a key before the row that had it leaves it. Told in that order, the later
- * delete would count as the last word on the key. So what comes to be is told at the end of the transaction, when all that
- * ceases to be has been told; a held row that changes or goes again was never there for anybody else.
+ * With a deferrable primary key, a row may take a key before the earlier row with that key leaves
+ * it. If the insert were sent first, the later delete would win. So inserts are deferred to the end
+ * of the transaction, after all deletes. A deferred row that is updated or deleted in the same
+ * transaction was never visible to others, so its earlier state is not sent.
  */
 export class DeferredInserts {
   readonly #table: Table
-  /** Whole rows as Latin-1 text, which keeps every byte, and how many rows look so. */
+  /** Whole rows as Latin-1 text, which keeps every byte, with the number of equal rows. */
   readonly #rows = new Map<string, number>()
   readonly #shared: HeldBytes
   #bytes = 0
@@ -43,7 +48,7 @@ export class DeferredInserts {
     if (this.#shared.bytes > mostBytes) throw tooLarge(this.#table, this.#rows.size)
   }
 
-  /** Takes a row back that looks so; false when none is held. */
+  /** Removes one row equal to this one. @returns false when none is deferred */
   take(row: TextRow): boolean {
     if (this.#rows.size === 0) return false
     const text = pack(row)
@@ -65,7 +70,7 @@ export class DeferredInserts {
     this.#shared.bytes += bytes
   }
 
-  /** Hands over what is held, in the order in which it came to be, and holds nothing afterwards. */
+  /** Passes on all deferred rows in the order of their inserts, and forgets them. */
   drain(take: (row: TextRow) => void): void {
     for (const [text, count] of this.#rows) for (let left = count; left > 0; left--) take(unpack(text))
     this.clear()

@@ -1,4 +1,5 @@
-// producer/stream/late-tables: tables that the configuration means and the generation does not have, such as those made since it began.
+// producer/stream/late-tables: tables that the configuration matches and the generation lacks, such
+// as new ones.
 
 import type { Generation } from '../../contract/generation.ts'
 import { tableName } from '../../contract/table.ts'
@@ -11,7 +12,7 @@ import type { ProducerContext } from '../context.ts'
 
 const everyMs = 60_000
 
-/** All tables but these and their partitions, by name only, which is cheap. */
+/** All tables except these and their partitions. Names only, which is cheap. */
 const others = `
 SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
@@ -19,7 +20,10 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'info
   AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_partition_ancestors(c.oid) a WHERE a.relid::oid = ANY ($1::oid[])))
 ORDER BY 1, 2`
 
-/** Looks for them every now and then, and says so once for each. They are no error: the generation is what it was. */
+/**
+ * Looks for such tables periodically, and reports each once. They are no error: the generation is
+ * complete without them.
+ */
 export function watchLateTables(
   context: ProducerContext,
   generation: Generation,

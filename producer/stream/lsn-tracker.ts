@@ -1,9 +1,9 @@
-// producer/stream/lsn-tracker: from "routed" to "durable" to "acknowledged": which LSN Postgres and a watermark may be given.
+// producer/stream/lsn-tracker: the LSNs up to which changes are routed, durable and acknowledged.
 // Pure bookkeeping.
 
 import { isCommitTime, type Watermark } from '../../contract/generation.ts'
 
-/** How far an earlier stream or a load came. */
+/** Where an earlier stream or a load ended. */
 export type TrackerStart = Pick<Watermark, 'lsn' | 'commitTimeUs' | 'timeline'>
 
 /** The parts that react when more is durable. */
@@ -29,9 +29,9 @@ export class LsnTracker {
   }
 
   /**
-   * Goes on from what an earlier stream or the initial load has made true.
+   * Continues from an earlier stream or the initial load.
    * @param last the last durable watermark
-   * @param loaded what the initial load has just made true; its watermark is not durable yet
+   * @param loaded the watermark of the initial load, when it is not durable yet
    */
   resume(last: TrackerStart | undefined, loaded?: TrackerStart): void {
     const start = loaded ?? last
@@ -42,7 +42,10 @@ export class LsnTracker {
     this.#watermarked = last?.lsn ?? 0
   }
 
-  /** From now on the listeners learn what becomes durable; at once, what is durable already. */
+  /**
+   * From now on, the listeners are called when more is durable. They are called at once for what is
+   * durable already.
+   */
   connect(listeners: TrackerListeners): void {
     this.#listeners = listeners
     listeners.acknowledge(this.acknowledged)
@@ -51,7 +54,8 @@ export class LsnTracker {
 
   /**
    * Every change committed before the LSN has been appended to the topics.
-   * @param commitTimeUs left out when nothing was committed on the way; a time that no watermark can contain is ignored
+   * @param commitTimeUs left out when nothing was committed on the way; a time that no watermark
+   *   can contain is ignored
    * @returns whether the LSN is higher than before, and so is a new checkpoint of the topics
    */
   advance(lsn: number, commitTimeUs?: number): boolean {
@@ -85,8 +89,9 @@ export class LsnTracker {
   }
 
   /**
-   * The LSN before which Postgres need never send again. Everything before it is in the topics, and a durable watermark says so: a
-   * later start that finds the slot behind the last watermark then knows that changes are missing.
+   * The LSN before which Postgres need never send again. Everything before it is in the topics, and
+   * a durable watermark says so. A later start that finds the slot beyond the last watermark thus
+   * knows that changes are missing.
    */
   get acknowledged(): number {
     return Math.min(this.#durable, this.#watermarked)
@@ -123,13 +128,19 @@ export class CommitTimes {
     this.#last = startUs
   }
 
-  /** A commit that ends at the LSN. LSNs do not decrease; times may, by clocks and by concurrent commits. */
+  /**
+   * A commit that ends at the LSN. LSNs do not decrease; times may, by clocks and by concurrent
+   * commits.
+   */
   add(lsn: number, commitTimeUs: number): void {
     this.#lsns.push(lsn)
     this.#times.push(commitTimeUs)
   }
 
-  /** Commit time of the last commit up to the LSN, even where a clock was set back. Forgets all commits before that one. */
+  /**
+   * Commit time of the last commit up to the LSN, even where a clock was set back. Forgets all
+   * earlier commits.
+   */
   upTo(lsn: number): number {
     while (this.#first < this.#lsns.length && this.#lsns[this.#first]! <= lsn) {
       this.#last = this.#times[this.#first]!

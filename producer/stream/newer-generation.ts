@@ -1,4 +1,4 @@
-// producer/stream/newer-generation: the moment at which another generation takes the place of the one that is streamed.
+// producer/stream/newer-generation: detects that a newer generation has replaced the streamed one.
 
 import { type Generation, generationsTopic } from '../../contract/generation.ts'
 import { newestGeneration, readGenerations } from '../../kafka/generations-topic.ts'
@@ -11,10 +11,10 @@ const askEveryMs = 2_000
 const missingToleranceMs = 10_000
 
 /**
- * Resolves once a younger generation is live, which whoever folds has gone over to. While Kafka is away, the stream has the same trouble and
- * says so; here it is asked again.
- * @throws {MillraceError} GENERATION_UNKNOWN when the record of this generation is lost, without which nobody could go on with it; the signal's
- *   reason
+ * Resolves once a newer generation is live, because the consumers then read that one. While Kafka
+ * is down, this function waits; the stream reports the error itself.
+ * @throws {MillraceError} GENERATION_UNKNOWN when the record of this generation is lost, because no
+ *   later start could resume it; the signal's reason
  */
 export async function untilSuperseded(
   context: ProducerContext,

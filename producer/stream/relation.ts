@@ -1,4 +1,4 @@
-// producer/stream/relation: what the stream says of a table, held against what was captured.
+// producer/stream/relation: compares the stream's announcement of a table with what was captured.
 
 import { tableName } from '../../contract/table.ts'
 import { type DeclaredType, isWidened } from '../../postgres/catalog/widened.ts'
@@ -8,9 +8,11 @@ import type { CapturedTable, Guard } from '../capture/captured-table.ts'
 import type { TableWriter } from '../write/table-writer.ts'
 
 /**
- * The output of the announced table; undefined for one that is not captured itself, such as a partition announced behind its root.
+ * The writer of the announced table; undefined for one that is not captured itself, such as a
+ * partition that is announced after its root.
  * @param writers by oid of the table
- * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other columns
+ * @throws {MillraceError} SCHEMA_CHANGED when a captured table was renamed, replaced, or has other
+ *   columns
  */
 export function checkRelation(relation: Relation, writers: ReadonlyMap<number, TableWriter>): TableWriter | undefined {
   const name = tableName(relation)
@@ -31,7 +33,7 @@ export function checkRelation(relation: Relation, writers: ReadonlyMap<number, T
   return writer
 }
 
-/** A column that has more room than before has the same values. */
+/** A widened type keeps all values, so it counts as the same. */
 function hasOtherType(was: DeclaredType, is: DeclaredType): boolean {
   const same = was.typeOid === is.typeOid && was.typeModifier === is.typeModifier
   return !same && !isWidened(was, is)
@@ -50,7 +52,10 @@ function compareColumns(relation: Relation, captured: CapturedTable): string | u
   return different && `column ${different.name} has another type or place`
 }
 
-/** A masker takes columns by name, in any order. A column that it does not know is not sent, unless the table has no policy for it. */
+/**
+ * A masker takes columns by name, in any order. It does not send a column that it does not know. A
+ * new column is an error only where the table is not personal.
+ */
 function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: Guard): string | undefined {
   for (const was of columns) {
     const is = relation.columns.find(({ name }) => name === was.name)
@@ -61,7 +66,7 @@ function compareGuarded(relation: Relation, { columns }: CapturedTable, guard: G
   return added === undefined ? undefined : `column ${added} is new`
 }
 
-/** Columns that neither leave nor are left out on purpose. */
+/** Columns that are neither sent nor dropped by the configuration. */
 export function newColumns(relation: Relation, { columns, guard }: Pick<CapturedTable, 'columns' | 'guard'>): string[] {
   const known = new Set([...columns.map(({ name }) => name), ...(guard?.dropped ?? [])])
   return relation.columns.map(({ name }) => name).filter(name => !known.has(name))
@@ -76,8 +81,9 @@ function changed(name: string, difference: string): MillraceError {
 }
 
 /**
- * For a change of a partitioned table while one of its partitions logs keys instead of old rows: the change does not say which partition
- * it is of, and its announcement says that its old rows are whole.
+ * The error for a change of a partitioned table while one of its partitions logs keys instead of
+ * old rows. The change does not name its partition, and its announcement says that old rows are
+ * complete.
  */
 export function keyOnlyPartition(partition: string): MillraceError {
   return new MillraceError('REPLICA_IDENTITY', {

@@ -1,4 +1,4 @@
-// producer/stream/router: the stream's messages as records with positions, in the sink.
+// producer/stream/router: gives the stream's changes their positions and writes them as records.
 // Only masked rows reach this file.
 
 import { columnKinds } from '../../contract/bytes.ts'
@@ -25,12 +25,15 @@ export interface RouterOptions {
   readonly replay: Replay
   /**
    * Every change committed before the LSN has been routed.
-   * @param commitTimeUs time of the last commit or heartbeat; left out when neither was before the LSN
+   * @param commitTimeUs time of the last commit or heartbeat; left out when neither was before the
+   *   LSN
    */
   onRouted(lsn: number, commitTimeUs?: number): void
-  /** These columns of a personal table do not leave, because nobody has classified them. */
+  /** Unclassified columns of a personal table are withheld. */
   onWithheld?(table: string, columns: readonly string[]): void
-  /** A change of a table that is neither captured nor a partition of a captured one is passed over. */
+  /**
+   * A change is ignored, because its table is neither captured nor a partition of a captured one.
+   */
   onUncaptured?(table: string): void
 }
 
@@ -40,20 +43,23 @@ interface Route {
 }
 
 /**
- * Gives every change of the stream its position: the commit LSN and twice its number in the transaction, so that an update
- * that has to be told as a delete and a create leaves the next position free for the second.
+ * Gives every change its position: the commit LSN and twice its number in the transaction. An
+ * update that becomes a delete and a create uses the next position, which is free, for the create.
  */
 export class Router implements ChangeReceiver {
-  /** Changes routed so far, duplicates included. */
+  /** Changes routed so far, including duplicates. */
   changes = 0
   /** Everything before this LSN was received; at first, the slot's position. */
   received = 0
   #inTransaction = false
   readonly #options: RouterOptions
   readonly #writers: ReadonlyMap<number, TableWriter>
-  /** By oid of the table, as it was announced last. */
+  /** Writer and masker by oid of the table, from its last announcement. */
   readonly #routes = new Map<number, Route>()
-  /** A partitioned table that was announced just now; the partition that a row is in comes right behind it. */
+  /**
+   * A partitioned table that was announced just now. The announcement of the row's partition
+   * follows.
+   */
   #root: TableWriter | undefined
   /** Partitions that log keys instead of old rows, by oid. */
   readonly #keyOnly = new Map<number, { readonly root: TableWriter; readonly name: string }>()
@@ -68,7 +74,7 @@ export class Router implements ChangeReceiver {
     madeAtMs: 0,
   }
   #number = 0
-  /** Commit time of the last commit, or time of the last heartbeat, whichever came later. */
+  /** Time of the last commit or heartbeat, whichever came later. */
   #lastUs = 0
 
   constructor(options: RouterOptions) {
@@ -89,7 +95,10 @@ export class Router implements ChangeReceiver {
     if (!this.#inTransaction) this.#options.onRouted(walEnd)
   }
 
-  /** @throws {MillraceError} SOURCE_WENT_BACK when the topics hold another transaction at this position */
+  /**
+   * @throws {MillraceError} SOURCE_WENT_BACK when the topics contain another transaction at this
+   *   position
+   */
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
     this.#options.replay.begin(commitLsn, commitTimeUs, xid)
     this.#inTransaction = true
@@ -110,7 +119,7 @@ export class Router implements ChangeReceiver {
     this.#commit(endLsn, commitTimeUs)
   }
 
-  /** @throws {MillraceError} SCHEMA_CHANGED when a captured table is no longer as it was captured */
+  /** @throws {MillraceError} SCHEMA_CHANGED when a captured table differs from what was captured */
   relation(relation: Relation): void {
     const root = this.#root
     const writer = checkRelation(relation, this.#writers)
@@ -161,7 +170,7 @@ export class Router implements ChangeReceiver {
     if (!this.#deferred.get(writer)?.take(before)) this.#half(writer, 'd', before, undefined)
   }
 
-  /** The tables of one TRUNCATE share its position; each has a topic of its own. */
+  /** The tables of one TRUNCATE share its position. Each has its own topic. */
   truncate(relations: readonly Relation[]): void {
     this.#root = undefined
     const writers = relations.flatMap(relation => this.#routeOf(relation)?.writer ?? [])
@@ -174,7 +183,7 @@ export class Router implements ChangeReceiver {
     }
   }
 
-  /** A heartbeat says what time it was at the source when everything before it had been committed. */
+  /** A heartbeat contains the source's time when everything before it was committed. */
   message(lsn: number, transactional: boolean, prefix: string, content: Buffer): void {
     const us = this.#options.heartbeats.timeOf({ transactional, prefix, content }, this.#lastUs)
     if (us !== undefined) this.#commit(lsn, us)
@@ -209,14 +218,17 @@ export class Router implements ChangeReceiver {
     this.changes++
   }
 
-  /** Undefined for a table that is not captured: somebody has added it to the publication. */
+  /** Undefined for a table that is not captured, but is in the publication. */
   #routeOf(relation: Relation): Route | undefined {
     const route = this.#routes.get(relation.oid)
     if (!route) this.#options.onUncaptured?.(tableName(relation))
     return route
   }
 
-  /** Its rows come under the root's name, and without their old values where it does not log them. */
+  /**
+   * A partition's rows have the root's name. Without REPLICA IDENTITY FULL, they lack their old
+   * values.
+   */
   #partition(relation: Relation, root: TableWriter): void {
     if (relation.replicaIdentity === 'f') this.#keyOnly.delete(relation.oid)
     else this.#keyOnly.set(relation.oid, { root, name: tableName(relation) })
@@ -226,7 +238,7 @@ export class Router implements ChangeReceiver {
     for (const { root, name } of this.#keyOnly.values()) if (root === writer) throw keyOnlyPartition(name)
   }
 
-  /** One record for an update; false when it has to be told in two. */
+  /** Writes an update as one record. @returns false when it needs two */
   #whole(writer: TableWriter, before: TextRow, after: TextRow): boolean {
     this.#change.op = 'u'
     try {
@@ -237,7 +249,7 @@ export class Router implements ChangeReceiver {
     }
   }
 
-  /** One image in a record, or set aside when it cannot be represented. */
+  /** Writes one image as a record. An image that cannot be represented becomes a dead letter. */
   #half(writer: TableWriter, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
     this.#change.op = op
     try {

@@ -1,4 +1,5 @@
-// producer/stream/session: the parts of one stream, from the slot into the topics, in the order in which they are made.
+// producer/stream/session: opens the parts of one stream, in the order in which they depend on each
+// other.
 
 import { type Generation, publicationOf, watermarksTopic } from '../../contract/generation.ts'
 import type { ChangeStream } from '../../postgres/change-source.ts'
@@ -24,7 +25,7 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  /** Is given each part as soon as it is open, also when a later one cannot be opened. */
+  /** Receives each part as soon as it is open, even when a later one cannot be opened. */
   readonly disposables: Disposables
   /** Ends the session with its first failure. */
   fail(error: unknown): void
@@ -32,8 +33,9 @@ export interface SessionOptions {
 }
 
 /**
- * Each part uses only parts made before it. The tracker is first: the topics and the watermarks report to it what is durable. It is
- * connected last, when the stream that it acknowledges to is open.
+ * Each part uses only parts opened before it. The tracker is first: the topics and the watermarks
+ * report to it what is durable. It is connected last, when the stream is open that it acknowledges
+ * to.
  * @throws {MillraceError} the first failure of source, topics or watermarks
  */
 export async function openSession(
@@ -108,7 +110,7 @@ function capturedBefore({ config }: ProducerContext, generation: Generation, { t
   return { source, timeline: tracker.timeline, durable, recorded, end: Math.max(durable, topics.replay.end) }
 }
 
-/** What the router reports while it appends the changes. */
+/** The callbacks of the router. */
 function observers(
   context: ProducerContext,
   generation: Generation,

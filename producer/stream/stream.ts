@@ -1,4 +1,5 @@
-// producer/stream/stream: streams a live generation's changes from its slot into its topics, until it is stopped or fails.
+// producer/stream/stream: streams a live generation's changes into its topics, until it is stopped
+// or fails.
 
 import { once } from 'node:events'
 import type { Generation } from '../../contract/generation.ts'
@@ -10,7 +11,10 @@ import type { Prepared } from '../generation/generation.ts'
 import { untilSuperseded } from './newer-generation.ts'
 import { openSession, type Session } from './session.ts'
 
-/** When the producer stops, appended records get this long to become durable. The rest is sent again by the next start. */
+/**
+ * When the producer stops, appended records get this long to become durable. The next start sends
+ * the rest again.
+ */
 const drainTimeoutMs = 3_000
 /** Kafka accepts nothing if it has acknowledged nothing for this long. */
 const stalledMs = 700
@@ -18,7 +22,8 @@ const stalledMs = 700
 /**
  * Streams until the context's signal fires or a younger generation is live, and then resolves.
  * @param lost rejects when the generation may have another producer
- * @throws {MillraceError} the first failure of source, topics or watermarks; nothing is lost by starting again
+ * @throws {MillraceError} the first failure of source, topics or watermarks; nothing is lost by
+ *   starting again
  */
 export async function streamChanges(context: ProducerContext, prepared: Prepared, lost: Promise<never>): Promise<void> {
   const failure = new AbortController()
@@ -37,7 +42,8 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
     if (successor) reportNewerGeneration(context, prepared.generation, successor)
     await drain(session)
   } catch (error) {
-    // Changes read before the failure are valid, and an operator has to act before they would be read again.
+    // Changes read before the failure are valid. The drain saves reading them again after the
+    // operator's repair.
     if (session && error instanceof MillraceError && !error.retriable) await drain(session).catch(() => {})
     throw error
   } finally {
@@ -55,8 +61,8 @@ function reportNewerGeneration({ log }: ProducerContext, { number, slot }: Gener
 }
 
 /**
- * Waits until the changes that were read are durable and acknowledged, so that little is sent again after the next start. It does not
- * wait while Kafka accepts nothing.
+ * Waits until the changes that were read are durable and acknowledged, so that little is sent again
+ * after the next start. It does not wait while Kafka accepts nothing.
  */
 async function drain({ stream, topics, watermarks }: Session): Promise<void> {
   stream.pause()

@@ -1,4 +1,4 @@
-// producer/stream/watermark: says in a topic up to where everything is durable, and when it has been said for good.
+// producer/stream/watermark: publishes in a topic up to which LSN everything is durable.
 
 import { type Generation, parseWatermark, type Watermark, watermarksTopic } from '../../contract/generation.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
@@ -10,7 +10,7 @@ import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 
 const everyMs = 50
-/** All have the same, so that compaction keeps the newest for ever. */
+/** All watermarks have the same key, so that compaction keeps the newest one. */
 const key = Buffer.from('watermark')
 
 export interface WatermarkOptions {
@@ -25,7 +25,10 @@ export interface WatermarkOptions {
   readonly signal: AbortSignal
 }
 
-/** A sink of its own, so that a watermark never waits behind the records that follow those it covers. */
+/**
+ * Uses a Kafka producer of its own, so that a watermark never waits behind records that it does not
+ * cover.
+ */
 export async function openWatermarks(options: WatermarkOptions): Promise<Watermarks> {
   const { kafka, config, generation, onError, signal } = options
   const name = watermarksTopic(config.name, generation.number)
@@ -45,7 +48,7 @@ export async function openWatermarks(options: WatermarkOptions): Promise<Waterma
   }
 }
 
-/** What is no watermark was written by somebody else, and is passed over. */
+/** Records that are no watermarks were written by another program, and are ignored. */
 async function lastWatermark(
   { fetcher, generation, log, signal }: WatermarkOptions,
   topic: string,
@@ -60,12 +63,12 @@ async function lastWatermark(
 type WatermarkProducer = Pick<IdempotentProducer, 'append' | 'mark' | 'flush' | 'close'>
 
 export class Watermarks {
-  /** The last one written by this producer or its predecessor. */
+  /** The last watermark that this producer or its predecessor wrote. */
   last: Watermark | undefined
   readonly #kafkaProducer: WatermarkProducer
   #timer: NodeJS.Timeout | undefined
   #isUnderWay = false
-  /** Gives the watermark that is to be published next; undefined when nothing new is durable. */
+  /** Returns the watermark to publish next; undefined when nothing new is durable. */
   #due: (() => Watermark | undefined) | undefined
   #writtenAt = Number.NEGATIVE_INFINITY
 
@@ -75,7 +78,8 @@ export class Watermarks {
   }
 
   /**
-   * Something has become durable. Publishes once the last watermark is durable itself and long enough ago.
+   * Something has become durable. Publishes once the last watermark is durable itself and long
+   * enough ago.
    * @param current gives the newest watermark at that time; undefined while there is none
    */
   advance(current: () => Watermark | undefined): void {
@@ -103,7 +107,10 @@ export class Watermarks {
     await this.#kafkaProducer.close()
   }
 
-  /** Writes it down at once, unless it says less than the last one: after a restart the slot may stand before what was durable. */
+  /**
+   * Publishes at once, unless the last watermark covers more. After a restart, the slot may be
+   * behind what was durable.
+   */
   publish(watermark: Watermark | undefined): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -114,7 +121,7 @@ export class Watermarks {
     try {
       this.#kafkaProducer.append(0, 0, record, 0, key.length, key.length, record.length)
     } catch {
-      // The sink has failed, and has said so to onError.
+      // The Kafka producer has failed, and has reported that to onError.
       return
     }
     this.#kafkaProducer.mark(watermark.lsn)

@@ -1,9 +1,12 @@
-// producer/write/back-pressure: holds the source back while Kafka has not taken what was read.
+// producer/write/back-pressure: pauses reading from the source while Kafka is behind.
 
 import type { IdempotentProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { RecordAppender } from './table-writer.ts'
 
-/** Bytes appended and not acknowledged at which reading stops, and below which it goes on. */
+/**
+ * Reading stops above so many appended and unacknowledged bytes, and resumes below the second
+ * number.
+ */
 const highBytes = 16 * 1024 * 1024
 const lowBytes = 8 * 1024 * 1024
 
@@ -12,7 +15,10 @@ export interface Pausable {
   resume(): void
 }
 
-/** The sink, pausing the source while it is full. What the source has read already is still taken. */
+/**
+ * Appends to the Kafka producer, and pauses the source while too much is unacknowledged. Data that
+ * has already arrived is still appended.
+ */
 export class BackPressure implements RecordAppender {
   readonly #kafkaProducer: IdempotentProducer
   #source: Pausable | undefined
@@ -22,13 +28,16 @@ export class BackPressure implements RecordAppender {
     this.#kafkaProducer = kafkaProducer
   }
 
-  /** The source may have been read from before it is attached. */
+  /** The source may have delivered changes before it is attached. */
   attach(source: Pausable): void {
     this.#source = source
     if (this.#waiting !== undefined) source.pause()
   }
 
-  /** Resolves when reading may go on; undefined when it may at once. Never rejects: the sink reports its failure itself. */
+  /**
+   * Resolves when reading may resume; undefined when it may at once. Never rejects: the Kafka
+   * producer reports its failure itself.
+   */
   get pressure(): Promise<void> | undefined {
     return this.#waiting
   }

@@ -1,4 +1,4 @@
-// producer/write/dead-letters: rows that cannot be represented: the error that stops at them, or the letter that sets them aside.
+// producer/write/dead-letters: rows that cannot be represented, as errors or as dead letters.
 
 import { createHash } from 'node:crypto'
 import { columnKinds } from '../../contract/bytes.ts'
@@ -13,7 +13,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { CapturedTable } from '../capture/captured-table.ts'
 import type { RecordAppender } from './table-writer.ts'
 
-/** One image of a change, refused. */
+/** One image of a change that was refused. */
 export interface RefusedImage {
   readonly captured: CapturedTable
   readonly change: Change
@@ -24,17 +24,19 @@ export interface RefusedImage {
 
 export interface DeadLetterOptions {
   readonly appender: RecordAppender
-  /** Index of the dead-letter topic in the sink. */
+  /** Index of the dead-letter topic in the Kafka producer. */
   readonly topicIndex: number
   readonly maxRecordBytes: number
-  /** Position of the producer's last letter. */
+  /** Position of the producer's last dead letter. */
   readonly lastPosition: Position | undefined
-  /** Every letter about a change committed before it was written, as the last watermark says. */
+  /**
+   * Every dead letter about a change committed before this LSN was written, by the last watermark.
+   */
   readonly durable: number
 }
 
 export class DeadLetters {
-  /** Letters written so far. */
+  /** Dead letters written so far. */
   records = 0
   readonly #options: DeadLetterOptions
 
@@ -43,9 +45,11 @@ export class DeadLetters {
   }
 
   /**
-   * Sets the row aside, in Postgres' text form and as its table's masker left it, unless that was done before. Columns without which the
-   * letter fits into a record are cut from it, the largest first.
-   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a letter without any value is too large
+   * Writes the row as a dead letter, in Postgres' text form as the masker returned it, unless an
+   * earlier attempt did. When the record is too large, columns are left out of it, the largest
+   * first.
+   * @throws {MillraceError} VALUE_REFUSED when the table's policy is to stop, or when a dead letter
+   *   without any value is too large
    */
   refuse(refused: RefusedImage): void {
     const { appender, topicIndex, maxRecordBytes, lastPosition, durable } = this.#options
@@ -71,7 +75,7 @@ export class DeadLetters {
   }
 }
 
-/** Position of the change that a letter of the producer is about; undefined for a record that is no such letter. */
+/** Position of the change of a producer's dead letter; undefined for any other record. */
 export function letterPosition(record: {
   readonly key: Buffer | null
   readonly value: Buffer | null
@@ -86,12 +90,12 @@ export function letterPosition(record: {
   }
 }
 
-/** The same letter has the same key at every attempt. */
+/** The same dead letter has the same key at every attempt. */
 function letterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Position, image: string): string {
   return `${tableName(table)}/${formatLsn(lsn)}/${ordinal}/${image}`
 }
 
-/** As JSON; undefined when it is too large even without the values of the row. */
+/** The dead letter as JSON; undefined when it is too large even without the values of the row. */
 function writeLetter(refused: RefusedImage, error: MillraceError, mostBytes: number): Buffer | undefined {
   const { captured, change, image, row } = refused
   const { lsn, ordinal, op } = change
@@ -113,13 +117,14 @@ function writeLetter(refused: RefusedImage, error: MillraceError, mostBytes: num
 /** `{"bytes":1000000000,"sha256":"…"}` */
 const digestBytes = 100
 
-/** More than a field of Postgres, and still exact when there are thousands of them. */
+/** Larger than any field of Postgres, and a sum of thousands of them is still exact. */
 const hugeBytes = 2 ** 31
 
-/** The columns to be cut for the others to have room, the largest first. */
+/** The columns to leave out so that the others have room, the largest first. */
 function largestColumns(row: TextRow, columns: number, roomBytes: number): Set<number> {
   const cut = new Set<number>()
-  // What is larger than all the room need not be made into text, of which there is an end as well.
+  // A column larger than the room is not converted to text, because a string's length is limited
+  // too.
   const sizes = Array.from({ length: columns }, (_, index) =>
     row.ends[index]! - row.starts[index]! > roomBytes ? hugeBytes : jsonBytes(textOf(row, index)),
   )
@@ -143,8 +148,9 @@ function digestOf({ buffer, starts, ends }: TextRow, column: number): { bytes: n
 }
 
 /**
- * Neither the value nor the row's key is named: errors are logged, and shown to everyone who asks for the status.
- * @param fitsLetter whether the row could be set aside
+ * The message contains neither the value nor the row's key: errors are logged, and shown to every
+ * reader of the status.
+ * @param fitsLetter whether the row could become a dead letter
  */
 function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
   const { table } = captured

@@ -1,4 +1,5 @@
-// producer/write/last-positions: how far the topics had come before: the last record of ours in each partition, and that none is missing.
+// producer/write/last-positions: the last own record of each partition, and the check that none is
+// missing.
 
 import { deadLetterPartitions } from '../../contract/dead-letter.ts'
 import { Envelope } from '../../contract/envelope.ts'
@@ -22,7 +23,10 @@ interface LastRecordOptions {
   readonly signal: AbortSignal
 }
 
-/** The last record of ours in each partition of each table, in their order; undefined where there is none. */
+/**
+ * The last own record in each partition of each table, in the tables' order; undefined where there
+ * is none.
+ */
 export async function lastTableRecords(
   options: LastRecordOptions,
   tables: readonly RegisteredTable[],
@@ -51,7 +55,7 @@ export async function lastTableRecords(
   return found
 }
 
-/** What tells a record of ours from another, and where it stands. */
+/** Reads the head of an own record; undefined for any other record. */
 function headReader({ captured, schemaIds }: RegisteredTable): (record: TailRecord) => Head | undefined {
   const envelope = new Envelope(captured.table, id => id === schemaIds.value)
   return ({ key, value }) => {
@@ -62,7 +66,7 @@ function headReader({ captured, schemaIds }: RegisteredTable): (record: TailReco
   }
 }
 
-/** Position of the change that the producer's last dead letter is about. */
+/** Position of the change of the producer's last dead letter. */
 export function lastDeadLetter(options: LastRecordOptions): Promise<Position | undefined> {
   const topic = deadLettersTopic(options.config.name, options.generation.number)
   return lastOwnRecord(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
@@ -71,13 +75,13 @@ export function lastDeadLetter(options: LastRecordOptions): Promise<Position | u
 interface LastRecordQuery<T> {
   readonly topic: string
   readonly partition: number
-  /** Undefined for a record that is not ours. */
+  /** Undefined for a record of another writer. */
   headOf(record: TailRecord): T | undefined
 }
 
 /**
- * Of the last record of ours in a partition: what somebody else has appended behind it says nothing about how far we had come.
- * The consumer deals with that record by its table's policy.
+ * Finds the last own record of a partition. Records of other writers behind it do not show how far
+ * this producer came. The consumer treats such records by its table's policy.
  */
 async function lastOwnRecord<T>(
   { kafka, fetcher, signal }: LastRecordOptions,
@@ -97,8 +101,8 @@ async function lastOwnRecord<T>(
 }
 
 /**
- * What a watermark covers was acknowledged to Postgres, and cannot be had again.
- * @param ends where the topics end now
+ * The changes that a watermark covers were acknowledged to Postgres, which cannot send them again.
+ * @param ends present end offsets of the topics
  * @throws {MillraceError} OFFSETS_MISSING
  */
 export function checkEnds(

@@ -1,4 +1,5 @@
-// producer/write/replay: what the source sends again after a start, held against what stands in the topics already.
+// producer/write/replay: compares the changes that the source repeats after a start with the
+// topics' last records.
 
 import type { Head } from '../../contract/head.ts'
 import { formatLsn } from '../../contract/position.ts'
@@ -12,29 +13,33 @@ export interface LastRecordHead extends Head {
 }
 
 /**
- * Positions are byte offsets into the WAL of one history. A source that was set back to an older copy, or a standby that was promoted
- * before it had everything, writes other transactions at the same positions, which would be dropped as if they were there already.
- * So the transaction of every last record has to come again, with its id and its commit time, unless the slot stands behind it.
+ * Positions are byte offsets into the WAL of one history. A source that was restored from an older
+ * copy, or a standby that was promoted too early, writes other transactions at the same positions.
+ * The producer would drop them as duplicates. So the transaction of every last record has to come
+ * again, with its id and its commit time, unless the slot is already beyond it.
  */
 export class Replay {
-  /** Still to come, in the order of their positions. */
+  /** Last records whose transactions are still to come, in the order of their positions. */
   #expected: LastRecordHead[]
 
   constructor(lastRecords: readonly LastRecordHead[]) {
     this.#expected = lastRecords.toSorted((a, b) => a.lsn - b.lsn)
   }
 
-  /** No record stands at this LSN or behind it. */
+  /** The topics have no record at this LSN or later. */
   get end(): number {
     return (this.#expected.at(-1)?.lsn ?? -1) + 1
   }
 
-  /** Transactions whose commit stands before the slot's position do not come again. */
+  /** Transactions that commit before the slot's position do not come again. */
   startAt(confirmedLsn: number): void {
     this.#expected = this.#expected.filter(({ lsn }) => lsn >= confirmedLsn)
   }
 
-  /** @throws {MillraceError} SOURCE_WENT_BACK when it is not the transaction that stands in the topics at this position */
+  /**
+   * @throws {MillraceError} SOURCE_WENT_BACK when the topics contain another transaction at this
+   *   position
+   */
   begin(commitLsn: number, commitTimeUs: number, xid: number): void {
     this.reach(commitLsn)
     while (this.#expected[0]?.lsn === commitLsn) {
@@ -44,7 +49,7 @@ export class Replay {
     }
   }
 
-  /** The source has nothing more to send before the LSN. @throws {MillraceError} SOURCE_WENT_BACK */
+  /** The source has sent everything before the LSN. @throws {MillraceError} SOURCE_WENT_BACK */
   reach(lsn: number): void {
     const [next] = this.#expected
     if (next !== undefined && next.lsn < lsn) throw otherHistory(next, 'the source has no such transaction there')

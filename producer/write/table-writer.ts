@@ -1,4 +1,5 @@
-// producer/write/table-writer: a table's rows on their way into its topic: encoded, given a partition, and dropped when already there.
+// producer/write/table-writer: encodes a table's rows, chooses their partitions, and drops
+// duplicates.
 
 import type { AvroWriter } from '../../contract/avro-writer.ts'
 import { type Change, Encoder, type TextRow } from '../../contract/encode.ts'
@@ -9,7 +10,7 @@ import type { CapturedTable } from '../capture/captured-table.ts'
 import { RowMasker } from '../capture/column-policy.ts'
 import { partitionOf } from '../capture/partition.ts'
 
-/** The part of the sink that takes records; a start of −1 is null. */
+/** Appends a record to Kafka. A start of −1 means null. */
 export interface RecordAppender {
   append(
     topicIndex: number,
@@ -25,30 +26,30 @@ export interface RecordAppender {
 export interface TableWriterOptions {
   readonly captured: CapturedTable
   readonly topic: string
-  /** Its index in the sink. */
+  /** Index of the topic in the Kafka producer. */
   readonly topicIndex: number
   readonly schemaIds: { readonly key: number; readonly value: number }
   readonly maxRecordBytes: number
   /** Position of the last record of each partition; undefined where there is none. */
   readonly lastPositions: readonly (Position | undefined)[]
-  /** LSN of the last TRUNCATE that an earlier stream has told. */
+  /** LSN of the last TRUNCATE that an earlier stream has sent. */
   readonly truncatedAt?: number | undefined
-  /** Every change committed before it stands in the topics, as the last watermark says. */
+  /** Every change committed before this LSN is in the topics, by the last watermark. */
   readonly durable: number
   readonly appender: RecordAppender
   readonly writer: AvroWriter
 }
 
-/** Room in a record and its batch for everything beside the images: headers, envelope and names. */
+/** Room in a record and its batch for headers, envelope and names. */
 const overheadBytes = 1024
 
 export class TableWriter {
   readonly captured: CapturedTable
   /** Records appended so far. */
   records = 0
-  /** Records left out because their partition had them. */
+  /** Records that were dropped, because their partition already had them. */
   duplicates = 0
-  /** LSN of the last TRUNCATE of the table, whether its records were appended now or earlier; 0 without one. */
+  /** LSN of the table's last TRUNCATE, of this stream or an earlier one; 0 without one. */
   truncatedAt: number
   readonly #options: TableWriterOptions
   readonly #encoder: Encoder
@@ -67,8 +68,8 @@ export class TableWriter {
   }
 
   /**
-   * What rows have to pass before they may be written, when they come with these columns; undefined for a table that leaves as it is.
-   * @param names of the source's columns, in the order in which its rows have them
+   * The masker of rows with these columns; undefined for a table that is sent unchanged.
+   * @param names of the source's columns, in the order of its rows' values
    */
   masker(names: readonly string[]): RowMasker | undefined {
     const { guard, columns } = this.captured
@@ -76,11 +77,13 @@ export class TableWriter {
   }
 
   /**
-   * Appends the record of a row's change, unless its partition has it. With both images the identity must be the same in both.
-   * Whether a row is refused never depends on what is there already, so each attempt makes the same row a dead letter.
+   * Appends the record of a row's change, unless its partition has it already. With two images,
+   * both must have the same identity. Whether a row is refused never depends on the records that
+   * exist, so each attempt makes the same row a dead letter.
    * @returns false, with nothing appended, when both images together are too large for one record
    * @throws {Refusal} when an image cannot be represented
-   * @throws {MillraceError} SOURCE_WENT_BACK for a change that its partition should have and has not
+   * @throws {MillraceError} SOURCE_WENT_BACK for a change that its partition should have and has
+   *   not
    */
   write(change: Change, before: TextRow | undefined, after: TextRow | undefined): boolean {
     const encoder = this.#encoder
@@ -91,7 +94,7 @@ export class TableWriter {
     return true
   }
 
-  /** Appends a truncate to every partition; its key is null. */
+  /** Appends a truncate to every partition. Its key is null. */
   truncate(change: Change): void {
     this.truncatedAt = Math.max(this.truncatedAt, change.lsn)
     this.#encoder.encode(change, undefined, undefined)

@@ -1,4 +1,4 @@
-// producer/write/topic-writers: a generation's topics, opened for writing where they end.
+// producer/write/topic-writers: opens a generation's topics for writing, at their ends.
 
 import { AvroWriter } from '../../contract/avro-writer.ts'
 import { deadLetterPartitions } from '../../contract/dead-letter.ts'
@@ -23,7 +23,7 @@ export interface TopicWritersOptions {
   readonly generation: Generation
   /** In the order of the generation's tables. */
   readonly tables: readonly RegisteredTable[]
-  /** The last one, which what the topics hold is held against. */
+  /** The last watermark. The topics must contain everything that it covers. */
   readonly watermark: Watermark | undefined
   onDurable(lsn: number): void
   onError(error: MillraceError): void
@@ -35,22 +35,23 @@ export interface TopicWriters {
   readonly backPressure: BackPressure
   readonly writers: readonly TableWriter[]
   readonly deadLetters: DeadLetters
-  /** What the source has to send again as it stands in the topics. */
+  /** Compares the changes that the source sends again with the topics. */
   readonly replay: Replay
-  /** Everything durable stands below these. */
+  /** End offsets: every durable record is below them. */
   ends(): Pick<Watermark, 'offsets' | 'letters' | 'truncated'>
 }
 
 /**
- * The sink is opened before the tails are read: a record that someone else appends in between is noticed by the sink, while
- * the other way round it would be taken for ours.
- * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic ends before the watermark
+ * The Kafka producer is opened before the last records are read. It then notices a record that
+ * another writer appends in between. In the other order, it would take that record for its own.
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; OFFSETS_MISSING when a topic
+ *   ends before the watermark
  */
 export async function openTopicWriters(options: TopicWritersOptions): Promise<TopicWriters> {
   const { config, kafka, generation, tables, watermark, onDurable, onError, signal } = options
   const letters = deadLettersTopic(config.name, generation.number)
   const topics = generation.tables.map(({ topic, partitions }) => ({ name: topic, partitions }))
-  // The consumer's partition is another writer's.
+  // The partition of the consumer's dead letters has another writer.
   topics.push({ name: letters, partitions: Object.keys(deadLetterPartitions).length })
   const kafkaProducer = await openProducer(kafka, {
     topics,
@@ -95,14 +96,20 @@ export async function openTopicWriters(options: TopicWritersOptions): Promise<To
   }
 }
 
-/** An ordinary table that has another file lost its rows by a TRUNCATE that the stream tells; a partition may have lost them alone. */
+/**
+ * An ordinary table gets a new file only by a TRUNCATE that the stream contains. A partition may
+ * have been truncated alone.
+ */
 function truncationsOf(writers: readonly TableWriter[]): [table: number, lsn: number][] {
   return writers.flatMap(({ captured, truncatedAt }, table): [number, number][] =>
     captured.kind === 'p' && truncatedAt > 0 ? [[table, truncatedAt]] : [],
   )
 }
 
-/** Where retention has removed every record of a partition, the watermark still says what it had. */
+/**
+ * Retention may have removed every record of a partition. The watermark still proves that there
+ * were some.
+ */
 function withExpired(
   lastPositions: readonly (Position | undefined)[],
   ends: readonly number[],

@@ -1,4 +1,4 @@
-// producer/write/topics: the topics of a pipeline, with every setting that matters.
+// producer/write/topics: the topics of a pipeline and their settings.
 
 import { deadLetterPartitions } from '../../contract/dead-letter.ts'
 import {
@@ -12,16 +12,18 @@ import { ensureTopic, ensureTopics, type TopicSpec } from '../../kafka/client/ad
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { Config } from '../../runtime/config/config.ts'
 
-/** Records are told apart from batch and request framing by this much. */
+/** Headroom for the headers of batches and requests. */
 const batchOverhead = 64 * 1024
 const dayMs = 86_400_000
 /**
- * Of what is written down of all tables at once: 100,000 tables of a generation, 400,000 offsets of a watermark; and of a table in the
- * catalog: 1,600 columns, or 100,000 partitions.
+ * Size of the largest record. It suffices for 100,000 tables of a generation, 400,000 offsets of a
+ * watermark, and for a table in the catalog with 1,600 columns or 100,000 partitions.
  */
 const largestRecord = 16 * 1024 * 1024
 
-/** Makes the topic of generations. It is compacted, so that the last word on each stays. */
+/**
+ * Creates the generations topic. It is compacted, so that the last record of each generation stays.
+ */
 export async function ensureGenerationsTopic(
   kafka: KafkaConnection,
   config: Config,
@@ -37,7 +39,7 @@ export async function ensureGenerationsTopic(
 }
 
 /**
- * Makes the topics of a generation, or checks those that are there.
+ * Creates the topics of a generation, or checks the existing ones.
  * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED; the signal's reason
  */
 export async function ensureGenerationTopics(
@@ -66,7 +68,8 @@ export async function ensureGenerationTopics(
     name: watermarksTopic(config.name, number),
     partitions: 1,
     replication,
-    // The newest must never go, however long the producer stands still; what is older is kept for a look back.
+    // The newest record must never be removed, however long the producer is stopped. Older ones are
+    // kept for a while for inspection.
     config: {
       ...{ ...safe(config), 'cleanup.policy': 'compact', 'max.message.bytes': String(largestRecord) },
       ...{ 'min.compaction.lag.ms': String(7 * dayMs), 'segment.ms': String(dayMs) },
@@ -91,8 +94,9 @@ export async function ensureGenerationTopics(
 }
 
 /**
- * Acknowledged records stay, and come back as they were written, whatever the brokers' own settings are. Their age is counted from when they
- * were appended: the producer's clock may be wrong, and brokers refuse what comes from the future, or delete at once what comes from the past.
+ * Keeps acknowledged records, unchanged, whatever the brokers' default settings. Their age counts
+ * from the append, because the producer's clock may be wrong: brokers reject records with a time in
+ * the future, and delete old ones at once.
  */
 function safe({ kafka }: Config): TopicSpec['config'] {
   return {
