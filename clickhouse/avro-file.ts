@@ -1,5 +1,6 @@
-// clickhouse/avro-file: Kafka records wrapped, unparsed, into one Avro object container.
-// The outer record is {partition, offset, record}, where record is the producer's value byte for byte.
+// clickhouse/avro-file: an Avro object container file of Kafka records, which are copied without
+// parsing.
+// The outer record is {partition, offset, record}; `record` has the bytes of the producer's value.
 
 import { randomBytes } from 'node:crypto'
 import { copyBytes, lengthAndText, longestVarint, varintBytes, withRoom, writeVarint } from '../contract/bytes.ts'
@@ -8,8 +9,8 @@ const firstBytes = 16 * 1024
 const keptBytes = 256 * 1024
 
 /**
- * Builds the body of an `INSERT … FORMAT Avro`: header, one data block, sync marker. Records must all have been written
- * with the schema given. The buffer grows as needed and is reused by the next batch after `reset`.
+ * Builds the body of an `INSERT … FORMAT Avro`: header, one data block, sync marker. All records
+ * must have the given schema. The buffer grows as needed. The next batch reuses it after `reset`.
  * @see https://avro.apache.org/docs/1.12.0/specification/#object-container-files
  */
 export class AvroContainer {
@@ -49,12 +50,12 @@ export class AvroContainer {
     this.#count++
   }
 
-  /** The container's chunks, in order; they alias this object's buffer and stay valid until `reset`. */
+  /** The file's chunks, in order. They share this object's buffer, and are valid until `reset`. */
   chunks(): Buffer[] {
     return [this.#header, long(this.#count), long(this.#length), this.#body.subarray(0, this.#length), this.#sync]
   }
 
-  /** A buffer that a load made large is given up: there may be a thousand tables. */
+  /** Releases a large buffer, because there may be a thousand tables. */
   reset(): void {
     this.#length = 0
     this.#count = 0

@@ -1,43 +1,64 @@
-// clickhouse/ddl: the tables behind one captured table.
-// Pure: statements out, nothing executed.
+// clickhouse/ddl: statements that create the tables of one captured table.
+// Pure: returns statements and runs none.
 
 import type { Column, Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** Number of inserts whose tokens a table remembers, far above the few that can stand between an attempt and its repetition. */
+/**
+ * Number of inserts whose tokens a table remembers. At most a few inserts happen between an attempt
+ * and its repetition.
+ */
 export const tokenWindow = 10_000
 
-/** Of every table that an insert reaches. A token goes with the part that ClickHouse removes because its rows summed up to nothing: those stay. */
+/**
+ * Settings of every table that an insert writes to. When the rows of a part sum up to nothing,
+ * ClickHouse would remove the part and its token, so empty parts are kept.
+ */
 export const tokenSettings = `non_replicated_deduplication_window = ${tokenWindow}, remove_empty_parts = 0`
 
-/** Each row keeps the number of the insert that it came with, through all merges: 0.3 % more disk. It tells how many inserts came since. */
+/**
+ * Each row keeps the block number of its insert through all merges, for 0.3 % more disk. It counts
+ * the later inserts.
+ */
 const changelogSettings = 'enable_block_number_column = 1'
 
-/** A fold reads single keys of the current state: small granules in small compressed blocks spare it work, for 16 % more disk. */
+/**
+ * Views read single keys of the current state. Small granules in small compressed blocks make this
+ * faster, for 16 % more disk.
+ */
 const currentSettings = 'index_granularity = 256, min_compress_block_size = 2048'
 
-/** ClickHouse turns every other byte of a table's name into `%XX` on disk, and file names end at 255 bytes. */
+/**
+ * ClickHouse writes a special byte of a table's name as `%XX` in file names, which have at most 255
+ * bytes.
+ */
 const longestFileName = 220
 
-/** Columns of a changelog after the row's own: sign of the image, where the change stands, and where its record stands. */
+/**
+ * Columns of a changelog after the row's own: sign of the image, position of the change, and offset
+ * of its record.
+ */
 export const changelogColumns = [
-  ['_sign', 'Int8', '+1 for an image that came to be, -1 for one that ceased to be'],
+  ['_sign', 'Int8', '+1 for a new image, -1 for a former one'],
   ['_op', 'LowCardinality(String)', 'r snapshot, c insert, u update, d delete, t truncate'],
   ['_lsn', 'UInt64', 'commit LSN of the source transaction'],
-  ['_ordinal', 'UInt64', 'place of the change inside its transaction'],
+  ['_ordinal', 'UInt64', 'number of the change within its transaction'],
   ['_version', 'UInt128', '_lsn * 2^64 + _ordinal: orders all changes of the source'],
   ['_partition', 'Int32', 'Kafka partition of the record'],
   ['_offset', 'UInt64', 'Kafka offset of the record'],
   ['_commit_time', "DateTime64(6, 'UTC')", 'commit time by the clock of the source'],
 ] as const
 
-/** What `_version` is at a position; both are numbers as SQL, such as columns. */
+/** SQL of `_version` at a position. The parameters are SQL expressions, such as columns. */
 export function versionAt(lsn: string | number, ordinal: string | number): string {
   return `bitOr(bitShiftLeft(toUInt128(${lsn}), 64), toUInt128(${ordinal}))`
 }
 
-/** `schema.table`, dots inside either part escaped, so that no two tables share a name; suffixes follow after another dot. */
+/**
+ * `schema.table`. Dots inside either part are escaped, so two tables never share a name. A suffix
+ * follows after a dot.
+ */
 export function storageName(schema: string, table: string): string {
   const name = `${escapeDots(schema)}.${escapeDots(table)}`
   const onDisk = [...Buffer.from(name)].reduce(
@@ -58,14 +79,15 @@ export function currentName(table: Table): string {
 }
 
 /**
- * Statements that create, in the session's database: the changelog (the only table that is inserted into), the current
- * state, the materialized view between them, and a view named `schema.table` of the live rows.
+ * Statements that create, in the session's database, the changelog, the current state, the
+ * materialized view between them, and a view `schema.table` of the live rows. Inserts go only into
+ * the changelog.
  */
 export function tableStatements(table: Table): string[] {
   return [createChangelog(table), createCurrent(table), createCurrentView(table), createLiveView(table)]
 }
 
-/** Adds a row to the current state: the image that came to be, or the marker that the key is gone. */
+/** SELECT of the current state's rows: a new image of a key, or the tombstone of a deleted key. */
 export function currentSelect(table: Table, where: string): string {
   const own = table.columns.map(column => quoteName(column.name)).join(', ')
   return `SELECT ${own}, _partition, _version, toUInt8(_sign < 0) AS _deleted
@@ -79,7 +101,7 @@ function createChangelog(table: Table): string {
   ${[...table.columns.map(columnDefinition), ...meta].join(',\n  ')}
 ) ENGINE = MergeTree ORDER BY (_partition, _offset, _sign)
 SETTINGS ${tokenSettings}, ${changelogSettings}
-COMMENT ${quoteString(`Every image of ${table.schema}.${table.name} that came to be or ceased to be`)}`
+COMMENT ${quoteString(`Every new and every former image of ${table.schema}.${table.name}`)}`
 }
 
 function createCurrent(table: Table): string {

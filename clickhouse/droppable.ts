@@ -1,18 +1,22 @@
-// clickhouse/droppable: what keeps databases, tables and views from being dropped, asked before anything is.
+// clickhouse/droppable: checks, before the first DROP, that databases, tables and views can be
+// dropped.
 
 import { text } from 'node:stream/consumers'
 import type { Clickhouse } from './client.ts'
 import { quoteName } from './quote.ts'
 
 export interface ToDrop {
-  /** These and everything in them. */
+  /** Databases with everything in them. */
   readonly databases?: readonly string[]
-  /** Some of what is in these, which is made anew afterwards. */
+  /** Tables of these databases, which are created again afterwards. */
   readonly tables?: readonly { readonly database: string; readonly name: string }[]
   readonly views?: readonly { readonly database: string }[]
 }
 
-/** A sentence for each reason with the way out; none when all of it, as far as it is there, could be dropped now. */
+/**
+ * A sentence for each obstacle, with its remedy; an empty list when everything that exists can be
+ * dropped.
+ */
 export async function whatKeepsInClickhouse(
   clickhouse: Clickhouse,
   { databases = [], tables = [], views = [] }: ToDrop,
@@ -29,7 +33,10 @@ export async function whatKeepsInClickhouse(
   ]
 }
 
-/** Each by itself: the groups DROP and CREATE hold rights that nobody can have on one database. */
+/**
+ * Single privileges, because the groups DROP and CREATE contain privileges that cannot be granted
+ * on one database.
+ */
 const toMark = 'ALTER MODIFY DATABASE COMMENT'
 const toDrop = 'DROP TABLE, DROP VIEW, DROP DICTIONARY'
 const toMake = 'CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, SELECT, INSERT, ALTER DELETE, TRUNCATE'
@@ -47,7 +54,7 @@ async function readOnly(clickhouse: Clickhouse): Promise<string[]> {
 }
 
 /**
- * The limit of the server holds, or that of the user's profile where it has one.
+ * The limit of the user's profile, else the limit of the server.
  * @see https://clickhouse.com/docs/operations/settings/settings#max_table_size_to_drop
  */
 async function tooLarge(
@@ -66,11 +73,11 @@ FROM system.settings WHERE name = 'max_table_size_to_drop'`,
 GROUP BY database, table HAVING sum(bytes_on_disk) > {most:UInt64} ORDER BY database, table`,
     { all: [...databases, ...tables.map(({ database }) => database)], most },
   )
-  const isDoomed = ({ database, table }: { database: string; table: string }) =>
+  const isToDrop = ({ database, table }: { database: string; table: string }) =>
     databases.includes(database) || tables.some(each => each.database === database && each.name === table)
   const remedy = `set max_table_size_to_drop to 0 in the server's configuration or in the profile of this user`
   return found
-    .filter(isDoomed)
+    .filter(isToDrop)
     .map(
       ({ database, table, bytes }) =>
         `table ${database}.\`${table}\` in ClickHouse has ${bytes} bytes, and max_table_size_to_drop is ${most}; ${remedy}`,
@@ -86,7 +93,7 @@ async function lackingRights(
   const grants = new Set(wanted.map(([database, rights]) => `${rights} ON ${quoteName(database)}.*`))
   const reasons: string[] = []
   for (const grant of grants) {
-    // It takes no FORMAT clause.
+    // This statement takes no FORMAT clause.
     const { body } = await clickhouse.stream(`CHECK GRANT ${grant}`, {}, AbortSignal.timeout(answerMs))
     if ((await text(body)).trim() !== '1')
       reasons.push(`the user of ClickHouse lacks rights: GRANT ${grant} TO ${quoteName(account!.user)}`)

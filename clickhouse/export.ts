@@ -1,4 +1,4 @@
-// clickhouse/export: the rows of a view as a file that other programs read.
+// clickhouse/export: exports the rows of a view as a CSV or Parquet file.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { MillraceError } from '../runtime/errors.ts'
@@ -16,11 +16,12 @@ export interface ExportRequest {
   readonly where?: string | undefined
 }
 
-/** Rows are sorted on the server's disk above this. */
+/** Above this many bytes, the server sorts rows on its disk. */
 const sortInMemoryBytes = 256 * 1024 ** 2
 
 const formats: Record<ExportFormat, { readonly name: string; readonly settings: ClickHouseSettings }> = {
-  // A null is an empty field, an empty text is ""; money has its cents, and a moment says that it is in UTC.
+  // NULL is an empty field, an empty text is "". Decimals keep trailing zeros. Times end with Z for
+  // UTC.
   csv: {
     name: 'CSVWithNames',
     settings: {
@@ -36,8 +37,8 @@ const formats: Record<ExportFormat, { readonly name: string; readonly settings: 
 }
 
 /**
- * The rows of a view, sorted by its columns from left to right: equal rows make equal files. Nothing can be changed by it, whatever the
- * condition says.
+ * The rows of a view, sorted by its columns from left to right, so equal rows make equal files. The
+ * statement runs with `readonly`, so no condition can change anything.
  * @throws {MillraceError} USAGE for a condition that ClickHouse does not understand
  * @see https://clickhouse.com/docs/interfaces/formats
  */

@@ -11,11 +11,11 @@ export interface GenerationDatabase {
   readonly name: string
   /** On disk, compressed. */
   readonly bytes: number
-  /** Undefined when nothing says that a pipeline made it. */
+  /** Undefined without an owner mark. */
   readonly owner: Owner | undefined
 }
 
-/** Whatever has the name of one, by number. */
+/** All databases with the name of a generation's database, in order of number. */
 export async function findDatabases(clickhouse: Clickhouse, pipeline: string): Promise<GenerationDatabase[]> {
   const rows = await clickhouse.rows<{ name: string; comment: string; bytes: string }>(
     `SELECT d.name AS name, d.comment AS comment, toString(sum(p.bytes_on_disk)) AS bytes FROM system.databases AS d
@@ -31,7 +31,10 @@ WHERE match(d.name, {pattern:String}) GROUP BY d.name, d.comment`,
     .sort((a, b) => a.number - b.number)
 }
 
-/** Whether its comment says that this pipeline made it, of whatever number and source. */
+/**
+ * Whether the owner mark names this pipeline, this Kafka cluster and the database's number, with
+ * any source.
+ */
 export function isOfPipeline(
   { number, owner }: Pick<GenerationDatabase, 'number' | 'owner'>,
   { pipeline, kafkaCluster }: Pick<Owner, 'pipeline' | 'kafkaCluster'>,
@@ -40,9 +43,10 @@ export function isOfPipeline(
 }
 
 /**
- * Creates the database of a generation, or finds it; a comment says from its first moment on whose it is.
- * @param during what the caller itself does to it, maybe for the second time
- * @throws {MillraceError} GENERATION_UNKNOWN when another one has its name; WAREHOUSE_UNFINISHED when a command that destroys it was cut off
+ * Creates the database of a generation with its owner mark, or finds it.
+ * @param during what the caller does to the database, perhaps again after an interruption
+ * @throws {MillraceError} GENERATION_UNKNOWN when the database has another owner;
+ *   WAREHOUSE_UNFINISHED when a reset of the database was interrupted
  */
 export async function claimDatabase(
   clickhouse: Clickhouse,
@@ -65,8 +69,8 @@ export async function claimDatabase(
   const being = readOwner(comment)?.being
   if (being !== undefined && comment === ownerMark(pipeline, generation, being)) throw unfinished(being, where)
   throw new MillraceError('GENERATION_UNKNOWN', {
-    what: `the database is not of the generation that is to be folded into it: ${comment || 'nothing says who made it'}`,
-    where: `${where}; what is to be folded is ${mark}`,
+    what: `the database does not belong to the generation that the consumer reads: ${comment || 'it has no owner mark'}`,
+    where: `${where}; the consumer reads ${mark}`,
     next: `correct clickhouse.url or kafka.brokers, or give the pipeline another name; if nobody needs the database any more, run DROP DATABASE ${quoteName(name)}`,
   })
 }
@@ -74,13 +78,16 @@ export async function claimDatabase(
 function unfinished(being: Being, where: string): MillraceError {
   const part = being === 'dropped' ? 'warehouse' : 'star'
   return new MillraceError('WAREHOUSE_UNFINISHED', {
-    what: `the database is being ${being} by millrace reset ${part}, which is under way or was cut off`,
+    what: `the database is being ${being} by millrace reset ${part}, which is running or was interrupted`,
     where,
-    next: `let it end, or run it again: millrace reset ${part}`,
+    next: `wait until it ends, or run it again: millrace reset ${part}`,
   })
 }
 
-/** Says in the comment of a database what is being done to it, so that nobody folds into it; without `being`, that nothing is. */
+/**
+ * Sets the owner mark. With `being`, it says what a command does to the database, and keeps
+ * consumers out.
+ */
 export async function markDatabase(
   clickhouse: Clickhouse,
   { name, owner }: { readonly name: string; readonly owner: Owner },
@@ -90,7 +97,7 @@ export async function markDatabase(
   await clickhouse.command(`ALTER DATABASE ${quoteName(name)} MODIFY COMMENT ${comment}`)
 }
 
-/** Removes the database and its files before it returns. */
+/** Drops the database. Its files are removed when this returns. */
 export async function dropDatabase(clickhouse: Clickhouse, name: string): Promise<void> {
   await clickhouse.command(`DROP DATABASE IF EXISTS ${quoteName(name)} SYNC`)
 }

@@ -1,4 +1,5 @@
-// clickhouse/history: every version of a table's rows with the time it was valid for (slowly changing dimension, type 2).
+// clickhouse/history: every version of a table's rows with its time of validity (slowly changing
+// dimension, type 2).
 
 import type { historyColumnNames } from '../contract/names.ts'
 import { type Table, tableName } from '../contract/table.ts'
@@ -6,9 +7,9 @@ import type { Clickhouse } from './client.ts'
 import { changelogColumns, changelogName, columnDefinition, storageName, tokenSettings } from './ddl.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** A row that was there when the initial load began is valid from here: what was before is not known. */
+/** Start of rows of the initial load: their real start is unknown. */
 const beginning = "toDateTime64('1970-01-01 00:00:00', 6, 'UTC')"
-/** End of a version that is still valid. Later ones are beyond what pandas, and so half of Python, can hold (2262). */
+/** End of a version that is still valid. pandas cannot represent dates after 2262. */
 const farFuture = "toDateTime64('2199-12-31 00:00:00', 6, 'UTC')"
 
 /** @see https://www.postgresql.org/docs/current/datatype-pg-lsn.html */
@@ -16,15 +17,24 @@ const lsnText = "printf('%X/%X', bitShiftRight(_lsn, 32), bitAnd(_lsn, 0xFFFFFFF
 
 const moment = "DateTime64(6, 'UTC')"
 
-/** Columns of a history after the row's own: name, type and comment. Only types that every reporting tool reads. */
+/**
+ * Columns of a history after the row's own: type and comment by name. Every reporting tool reads
+ * these types.
+ */
 const historyColumns: Record<(typeof historyColumnNames)[number], readonly [type: string, comment: string]> = {
   version_key: ['String', 'Key of this version alone: the primary key, @, start_date in microseconds since 1970'],
   start_date: [moment, 'When this version became valid: its commit; 1970-01-01 for a row of the initial load'],
-  end_date: [moment, 'When it ceased to be valid, this moment excluded; 2199-12-31 for a version that is valid now'],
+  end_date: [
+    moment,
+    'When it ceased to be valid, this moment excluded; 2199-12-31 for a version that is valid now',
+  ],
   is_current: ['Bool', 'Whether it is valid now'],
   source_id_audit: ['String', 'Where the row came from: snapshot (the initial load) or database (a change after it)'],
   insert_id: ['String', 'Transaction that opened this version: the LSN of its commit, as pg_lsn'],
-  update_id: ['Nullable(String)', 'Transaction that closed it, likewise; null for a version that is valid now'],
+  update_id: [
+    'Nullable(String)',
+    'Transaction that closed it, likewise; null for a version that is valid now',
+  ],
 }
 
 /** Columns of the versions table that come from the changelog. */
@@ -39,9 +49,10 @@ export function historyName(table: Table): string {
 }
 
 /**
- * Makes the history of a table be there, or not, in the session's database. A history that is switched on later is filled from the
- * changelog; the view is made last, so that whoever finds it finds everything behind it, whatever was cut off before.
- * @param exists whether there is something of the name `historyName`
+ * Creates or drops the history of a table in the session's database. A history that is switched on
+ * later is filled from the changelog. The view is created last, so its existence means that the
+ * history is complete.
+ * @param exists whether `historyName` exists
  */
 export async function prepareHistory(
   clickhouse: Clickhouse,
@@ -52,17 +63,23 @@ export async function prepareHistory(
   for (const sql of wanted ? historyStatements(table) : dropStatements(table)) await clickhouse.command(sql)
 }
 
-/** Statements that create versions table, the materialized view that fills it, what happened so far, and the view `schema.table.history`. */
+/**
+ * Statements that create the table of versions, the materialized view that fills it, its rows from
+ * the changelog, and the view `schema.table.history`.
+ */
 function historyStatements(table: Table): string[] {
   return [createVersions(table), createVersionsView(table), restoreVersions(table, ''), createHistory(table)]
 }
 
-/** Adds versions from the changelog; one that is there already is the same row again. */
+/**
+ * Statement that inserts versions from the changelog. Idempotent: an existing version has the same
+ * key and position.
+ */
 export function restoreVersions(table: Table, where: string): string {
   return `INSERT INTO ${quoteName(versionsName(table))}\n${versionsSelect(table, where)}`
 }
 
-/** Images that came to be, and markers where a key went away. */
+/** SELECT of new images, and of tombstones of deleted keys. */
 function versionsSelect(table: Table, where: string): string {
   return `SELECT ${ownColumns(table)}, ${positionColumns.map(([name]) => name).join(', ')}, toUInt8(_sign < 0) AS _deleted
 FROM ${quoteName(changelogName(table))}
@@ -71,7 +88,7 @@ WHERE (_sign > 0 OR _op IN ('d', 't'))${where}`
 
 function createVersions(table: Table): string {
   const position = positionColumns.map(([name, type, comment]) => `${name} ${type} COMMENT ${quoteString(comment)}`)
-  const deleted = `_deleted UInt8 COMMENT '1 where the key went away: a delete, a truncate, or a change of key'`
+  const deleted = `_deleted UInt8 COMMENT '1 for a deleted key: a delete, a truncate, or a change of key'`
   return `CREATE TABLE IF NOT EXISTS ${quoteName(versionsName(table))} (
   ${[...table.columns.map(columnDefinition), ...position, deleted].join(',\n  ')}
 ) ENGINE = ReplacingMergeTree ORDER BY (${keyColumns(table)}, _version)
@@ -85,8 +102,9 @@ ${versionsSelect(table, '')}`
 }
 
 /**
- * A version lasts from its commit to the commit of what follows on its key. Times are a running maximum in order of position, so a
- * clock that steps back makes no overlap, and what lasted no time is no version: that leaves the last state of each transaction.
+ * A version is valid from its commit to the next commit of its key. Times are a running maximum in
+ * order of position, so a clock that steps back makes no overlap. A version without duration is
+ * left out, so each transaction has its last state only.
  */
 function createHistory(table: Table): string {
   const own = ownColumns(table)
@@ -122,7 +140,7 @@ function window(table: Table, from: string, to: string): string {
   return `PARTITION BY ${keyColumns(table)} ORDER BY _version ROWS BETWEEN ${from} AND ${to}`
 }
 
-/** Text that no other key of the table has. */
+/** SQL of a text that identifies the key within its table. */
 function keyText(table: Table): string {
   return `toString(${table.key.length === 1 ? keyColumns(table) : `tuple(${keyColumns(table)})`})`
 }

@@ -1,4 +1,4 @@
-// clickhouse/insert: the statement that turns wrapped records into rows of a changelog.
+// clickhouse/insert: the statement and the settings that insert records into a changelog.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import { avroName } from '../contract/names.ts'
@@ -7,15 +7,22 @@ import { clickhouseType } from '../contract/types.ts'
 import { changelogColumns, changelogName, versionAt } from './ddl.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** Rows and bytes that one insert must stay below to be written as one block, and so as one part in every table. */
+/**
+ * Below these rows and bytes, ClickHouse writes an insert as one block, and so as one part in each
+ * table.
+ */
 const oneBlock = { rows: 4_000_000, bytes: 4_000_000_000 }
 
-/** Records from which on several threads save more time than starting them costs; 0 lets ClickHouse choose their number. */
+/**
+ * From this many records on, several threads are faster. With `max_threads` 0, ClickHouse chooses
+ * their number.
+ */
 const severalThreads = 10_000
 
 /**
- * Settings that make an insert a function of its bytes and its token alone; every one is pinned because defaults differ by
- * version, and a token guards a retry only while the block is cut the same way.
+ * With these settings, the result of an insert depends on its bytes and its token alone. Defaults
+ * differ by version, so all settings are given. A token protects a retry only if ClickHouse cuts
+ * the data into the same blocks.
  * @see https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries
  */
 export function insertSettings(token: string, records: number): ClickHouseSettings {
@@ -32,20 +39,24 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
     min_insert_block_size_rows: String(oneBlock.rows),
     min_insert_block_size_bytes: String(oneBlock.bytes),
     parallel_view_processing: 1,
-    // Adds up the rows of one key, and drops what came to nothing, so that a view of sums need not.
+    // ClickHouse adds up the rows of one key and drops sums of zero, so a view of sums need not do
+    // it.
     optimize_on_insert: 1,
     max_threads: records < severalThreads ? 1 : 0,
-    // A fold reads single keys of the other tables; handing each small read to a pool costs more than the read.
+    // Views read single keys of other tables. Handing each small read to a pool of threads costs
+    // more than the read.
     local_filesystem_read_method: 'pread',
-    // In the primary index, halves instead of eighths: fewer comparisons for keys that lie far from each other.
+    // Divides ranges of the primary index by 2 instead of 8: fewer comparisons for keys that are
+    // far apart.
     merge_tree_coarse_index_granularity: '2',
     throw_on_max_partitions_per_insert_block: 0,
   }
 }
 
 /**
- * `INSERT … SELECT … FROM input(…) FORMAT Avro` for records made by AvroContainer: an update becomes two rows (−1 before, +1 after), a
- * delete one (−1), anything else one (+1). The database's Avro reader decodes; this process never does.
+ * `INSERT … SELECT … FROM input(…) FORMAT Avro` for records of an AvroContainer. An update becomes
+ * two rows (−1 before, +1 after), a delete one row (−1), any other operation one row (+1).
+ * ClickHouse decodes the records; this process does not.
  * @param target a table with a changelog's columns
  */
 export function insertStatement(table: Table, target = changelogName(table)): string {

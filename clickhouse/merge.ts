@@ -1,10 +1,13 @@
-// clickhouse/merge: parts that ClickHouse would leave beside each other for long, merged.
+// clickhouse/merge: merges parts that ClickHouse would leave unmerged for a long time.
 
 import type { Log } from '../runtime/log.ts'
 import type { Clickhouse } from './client.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** Of engines whose merges make rows fewer: what has not been merged, every reader adds up or sorts out again. */
+/**
+ * Partitions with several parts, of engines that remove rows in merges. Every reader must combine
+ * unmerged rows again.
+ */
 const partitionsInParts = `SELECT parts.table AS table, parts.partition_id AS partition
 FROM system.parts AS parts
 INNER JOIN system.tables AS tables ON tables.database = parts.database AND tables.name = parts.table
@@ -12,37 +15,44 @@ WHERE parts.database = currentDatabase() AND parts.active AND tables.engine LIKE
 GROUP BY table, partition
 HAVING count() > 1`
 
-/** Fewer rows cost a reader a few milliseconds: nothing is rewritten for them. */
+/** Below this number, unmerged rows cost a reader a few milliseconds, so no part is rewritten. */
 export const fewestRows = 250_000
-/** A part is rewritten for a quarter of its rows, whatever its size: five rows are written for each that it is done for. */
+/**
+ * A part is rewritten when the new rows are a quarter of its rows: five rows are written for each
+ * new one.
+ */
 export const rowsPerGain = 4
-/** Larger ones are left to ClickHouse. */
+/** ClickHouse itself merges partitions with more bytes. */
 export const mostBytes = 50e9
 
-/** The other parts together, against the largest. */
+/** Compares the rows outside the largest part with those of the largest part. */
 const hasGrown = `sum(rows) - max(rows) > greatest(${fewestRows}, max(rows) / ${rowsPerGain}) AND sum(bytes_on_disk) < ${mostBytes}`
 
 /**
- * Merges every partition of the current database that stands in several parts and has rows to lose by it. A large load leaves parts that
- * ClickHouse takes for too large to merge soon; with them, reports take up to half as long again. Best effort: what cannot be merged is
- * logged, and a merge that takes longer than a request may goes on in the server.
+ * Merges every partition of the current database that has several parts, of engines that remove
+ * rows in merges. A large load leaves parts that ClickHouse considers too large to merge soon. With
+ * them, reports take up to 1.5 times as long. A failed merge is logged. A merge that takes longer
+ * than a request continues in the server.
  */
 export async function mergeParts(clickhouse: Clickhouse, log: Log): Promise<void> {
-  await mergeEach(clickhouse, partitionsInParts, { log, what: 'merged what the load left in parts' })
+  await mergeEach(clickhouse, partitionsInParts, { log, what: 'merged the parts of the load' })
 }
 
-/** The same for partitions that have grown by more than a quarter since their largest part was written. Ends early, and silently, when aborted. */
+/**
+ * Merges partitions that have grown by more than a quarter of their largest part. Returns early
+ * when aborted.
+ */
 export async function mergeGrown(clickhouse: Clickhouse, log: Log, signal: AbortSignal): Promise<void> {
   await mergeEach(clickhouse, `${partitionsInParts} AND ${hasGrown}`, {
     log,
-    what: 'merged what has come since',
+    what: 'merged new parts',
     signal,
   })
 }
 
 interface MergeOptions {
   readonly log: Log
-  /** For the log, once it is done. */
+  /** Log message after the merges. */
   readonly what: string
   readonly signal?: AbortSignal
 }
@@ -54,7 +64,7 @@ async function mergeEach(clickhouse: Clickhouse, select: string, { log, what, si
     if (signal?.aborted) return
     const statement = `OPTIMIZE TABLE ${quoteName(table)} PARTITION ID ${quoteString(partition)} FINAL`
     await clickhouse.command(statement).catch(error => {
-      if (!signal?.aborted) log.warn('parts stay unmerged for now', { table, partition, reason: String(error) })
+      if (!signal?.aborted) log.warn('parts could not be merged', { table, partition, reason: String(error) })
     })
   }
   if (partitions.length === 0) return

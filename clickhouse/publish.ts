@@ -1,5 +1,5 @@
-// clickhouse/publish: stable names that point at one generation.
-// Analysts read these; a rebuild switches them and nothing else.
+// clickhouse/publish: points the stable names at one generation.
+// Analysts read these views. A rebuild switches only them.
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../runtime/errors.ts'
@@ -16,7 +16,7 @@ import {
 } from './stable-views.ts'
 
 export interface PublishedView {
-  /** Database and name that people use, such as `shop`.`orders`. */
+  /** Database and name that analysts use, such as `shop`.`orders`. */
   readonly database: string
   readonly name: string
   /** Name inside the generation's database. */
@@ -24,13 +24,16 @@ export interface PublishedView {
 }
 
 export interface Publication {
-  /** Database of the generation that the views are to show. */
+  /** Database of the generation that the views show. */
   readonly generation: string
   readonly views: readonly PublishedView[]
   readonly publisher: Publisher
 }
 
-/** Settings of a session that would change what a view means; tools do set the first one. Each has ClickHouse's default here. */
+/**
+ * Settings of a session that would change the result of a view, at ClickHouse's defaults. Some
+ * tools set the first one.
+ */
 const meaning = {
   join_use_nulls: 0,
   transform_null_in: 0,
@@ -39,18 +42,27 @@ const meaning = {
   aggregate_functions_null_for_empty: 0,
   prefer_column_name_to_alias: 0,
 }
-/** Threads share what is read in pieces of at least so much. By default a report's few megabytes are a piece or two, and threads go without. */
-const pieces = { merge_tree_min_rows_for_concurrent_read: 32_768, merge_tree_min_bytes_for_concurrent_read: 1_048_576 }
-const pinned = Object.entries({ ...meaning, ...pieces }).map(([name, value]) => `${name} = ${value}`)
+/**
+ * The minimum that one thread reads. With ClickHouse's defaults, one or two threads read all of a
+ * report's few megabytes. With these values, small tables are read in parallel.
+ */
+const threadShare = {
+  merge_tree_min_rows_for_concurrent_read: 32_768,
+  merge_tree_min_bytes_for_concurrent_read: 1_048_576,
+}
+const pinned = Object.entries({ ...meaning, ...threadShare }).map(([name, value]) => `${name} = ${value}`)
 
 /**
- * Points every stable view at `generation`, or none when something else has a name of theirs; one that shows it already is left alone. Each
- * switch is atomic, and a reader sees the old or the new, never neither. A view reads with the rights of whoever publishes it, so that a
- * reader needs none on the generation's database, whose name changes.
+ * Points every stable view at `generation`, or none of them when another object has one of the
+ * names. A view that shows the generation already is not changed. Each switch is atomic: a reader
+ * sees the old view or the new one. A view reads with the rights of its publisher, so a reader
+ * needs no rights on the generation's database.
  *
- * CREATE OR REPLACE would take away whatever has the name at that moment, tables with their rows too. So a view is made under a name of its own and
- * then renamed, which fails when the name is taken, or exchanged with the one of before, which is looked at once more before it goes.
- * @throws {MillraceError} NAME_TAKEN, naming everything that is in the way
+ * CREATE OR REPLACE would destroy any object of that name, even a table with rows. So a view is
+ * created under a temporary name. If the stable name is free, the view is renamed, which fails if
+ * the name is taken meanwhile. Otherwise the two names are exchanged, and the former view is
+ * checked once more before it is dropped.
+ * @throws {MillraceError} NAME_TAKEN, naming all objects that are in the way
  */
 export async function publish(clickhouse: Clickhouse, { generation, views, publisher }: Publication): Promise<void> {
   const definition = await viewDefinitions(clickhouse, generation, publisher)
@@ -78,7 +90,7 @@ export async function publish(clickhouse: Clickhouse, { generation, views, publi
   await dropReplaced(clickhouse, exchanged, publisher)
 }
 
-/** Those of the views that are as their statements would make them. */
+/** The views whose definition equals their statement. */
 async function unchangedViews(clickhouse: Clickhouse, statements: readonly string[]): Promise<Set<string>> {
   if (statements.length === 0) return new Set()
   const rows = await clickhouse.rows<Name>(
@@ -88,7 +100,10 @@ async function unchangedViews(clickhouse: Clickhouse, statements: readonly strin
   return new Set(rows.map(pathOf))
 }
 
-/** Databases and views of ours that have the names already. @throws {MillraceError} NAME_TAKEN, as `publish` would */
+/**
+ * The existing databases, and the names that views of this pipeline have. @throws {MillraceError}
+ * NAME_TAKEN, as `publish`
+ */
 export async function checkNames(
   clickhouse: Clickhouse,
   views: readonly PublishedView[],
@@ -104,14 +119,17 @@ export async function checkNames(
 
 type Name = Pick<PublishedView, 'database' | 'name'>
 
-/** Begins as what ClickHouse itself makes for a moment does. */
+/** Prefix of temporary names. ClickHouse's own temporary tables begin with `_tmp_` too. */
 const stagedPrefix = '_tmp_millrace_'
 
 function pathOf({ database, name }: Name): string {
   return quotePath(database, name)
 }
 
-/** @returns false when there is something of the name by now: another member of the group may have published meanwhile */
+/**
+ * @returns false when the name is taken by now: another member of the group may have published
+ *   meanwhile
+ */
 async function rename(clickhouse: Clickhouse, staged: Name, stable: Name): Promise<boolean> {
   try {
     await clickhouse.command(`RENAME TABLE ${pathOf(staged)} TO ${pathOf(stable)}`)
@@ -131,7 +149,10 @@ async function exchangeNames(clickhouse: Clickhouse, { staged, stable }: Exchang
   await clickhouse.command(`EXCHANGE TABLES ${pathOf(staged)} AND ${pathOf(stable)}`)
 }
 
-/** What the exchanges have put under the staged names goes, unless it is of others: then it gets its name back. */
+/**
+ * Drops the former views, which have the staged names now. An object of another owner gets its name
+ * back.
+ */
 async function dropReplaced(
   clickhouse: Clickhouse,
   exchanged: readonly Exchange[],
@@ -150,10 +171,13 @@ async function dropReplaced(
     throw nameTaken(others.map(({ exchange, found }) => ({ ...found, name: exchange.stable.name })))
 }
 
-/** So old, nobody is about to rename it any more. */
+/** A staged view of this age was left by a crash. */
 const leftBehindSeconds = 600
 
-/** What a crash has left under a name that was meant for a moment: a view of ours goes, anything else gets its name back. */
+/**
+ * Handles staged names that a crash has left: drops views of this pipeline, and gives other objects
+ * their names back.
+ */
 async function removeLeftovers(
   clickhouse: Clickhouse,
   views: readonly PublishedView[],
@@ -176,10 +200,16 @@ FROM system.tables WHERE database IN {databases:Array(String)} AND startsWith(na
   }
 }
 
-/** Engines that hold views and can exchange them. The last is that of `default` in the embedded server. */
+/**
+ * Database engines that can exchange views. The embedded server's database `default` has the last
+ * one.
+ */
 const viewEngines: ReadonlySet<string> = new Set(['Atomic', 'Replicated', 'Shared', 'Overlay'])
 
-/** Those that are there. @throws {MillraceError} NAME_TAKEN for one that cannot hold views */
+/**
+ * The existing databases. @throws {MillraceError} NAME_TAKEN for one whose engine cannot exchange
+ * views
+ */
 async function findViewDatabases(clickhouse: Clickhouse, views: readonly PublishedView[]): Promise<Set<string>> {
   const found = await clickhouse.rows<{ name: string; engine: string }>(
     'SELECT name, engine FROM system.databases WHERE name IN {databases:Array(String)} ORDER BY name',
@@ -187,11 +217,11 @@ async function findViewDatabases(clickhouse: Clickhouse, views: readonly Publish
   )
   const unfit = found.filter(({ engine }) => !viewEngines.has(engine))
   if (unfit.length === 0) return new Set(found.map(({ name }) => name))
-  const list = unfit.map(({ name, engine }) => `database ${name}, whose engine ${engine} holds no views`)
+  const list = unfit.map(({ name, engine }) => `database ${name}, whose engine ${engine} cannot exchange views`)
   throw new MillraceError('NAME_TAKEN', {
-    what: `stable views are to be in databases that cannot hold them, so none was switched:\n    ${list.join('\n    ')}`,
+    what: `stable views belong into databases whose engine cannot exchange views, so none was switched:\n    ${list.join('\n    ')}`,
     where: clickhouse.url,
-    next: 'rename these databases, or leave out what is named like them under tables, and under publish in model.yaml; the next start publishes',
+    next: 'rename these databases, or leave out their names under tables, and under publish in model.yaml; the next start publishes',
   })
 }
 
@@ -212,7 +242,7 @@ function nameTaken(others: readonly ExistingObject[]): MillraceError {
   ]
   const example = renames.length > 0 ? `. For example: ${renames.join('; ')}` : ''
   return new MillraceError('NAME_TAKEN', {
-    what: `stable views are to have names that something else has, so none was switched:\n    ${found.join('\n    ')}`,
+    what: `other objects have the names of stable views, so none was switched:\n    ${found.join('\n    ')}`,
     where: 'ClickHouse',
     next: `${ways.join('; ')}; the next start publishes${example}`,
   })
@@ -227,7 +257,10 @@ function describeKind(taken: ExistingObject): string {
   return `a table (${engine})`
 }
 
-/** Gives, by name in the generation's database, what follows a view's name in CREATE VIEW: columns and comments as the source has them. */
+/**
+ * For a name in the generation's database, the text after the name in CREATE VIEW, with the columns
+ * and comments of the source.
+ */
 async function viewDefinitions(clickhouse: Clickhouse, database: string, publisher: Publisher) {
   const [tables, columns] = await Promise.all([
     clickhouse.rows<{ name: string; comment: string; user: string }>(

@@ -1,9 +1,13 @@
-// clickhouse/stable-views: what stands under the names that analysts use, and which of it a pipeline has published.
+// clickhouse/stable-views: finds the objects under the names that analysts use, and the pipeline
+// that published them.
 
 import type { Clickhouse } from './client.ts'
 import { quotePath, quoteString } from './quote.ts'
 
-/** Who publishes; pipelines of one name are told apart by the Kafka that counts their generations. */
+/**
+ * The publisher. Pipelines of the same name differ by the Kafka cluster with their topic of
+ * generations.
+ */
 export interface Publisher {
   readonly pipeline: string
   readonly kafkaCluster: string
@@ -19,11 +23,11 @@ export interface ExistingObject {
 export interface StableView {
   readonly database: string
   readonly name: string
-  /** Database of the generation that it shows. */
+  /** Database of the generation that the view shows. */
   readonly shows: string
 }
 
-/** Whatever has one of the names. */
+/** All objects that have one of the names. */
 export async function objectsNamed(
   clickhouse: Clickhouse,
   names: readonly { readonly database: string; readonly name: string }[],
@@ -37,14 +41,15 @@ export async function objectsNamed(
 }
 
 /**
- * The last setting in the query of a stable view. It changes nothing, and no tool shows it: what a view's comment says is for people, and anybody
- * may make a view that reads a generation.
+ * The last setting in the query of a stable view. It has no effect, and no tool shows it. A view's
+ * comment is for people, and other views may read a generation too, so neither identifies a stable
+ * view.
  */
 export function publisherMark({ pipeline, kafkaCluster }: Publisher): string {
   return `stable view of millrace: pipeline ${pipeline}, Kafka cluster ${kafkaCluster}`
 }
 
-/** Which pipeline has published the view, in words; undefined for what none has. */
+/** The pipeline that published the view, in words; undefined for other objects. */
 export function publisherOf({ engine, as_select }: Pick<ExistingObject, 'engine' | 'as_select'>): string | undefined {
   if (engine !== 'View') return undefined
   return /log_comment = 'stable view of millrace: (pipeline \S+, Kafka cluster [^']+)'$/.exec(as_select)?.[1]
@@ -57,7 +62,7 @@ export function isStableView(
   return engine === 'View' && as_select.endsWith(`log_comment = ${quoteString(publisherMark(publisher))}`)
 }
 
-/** The views that analysts read, wherever they are, with the generation that each shows. Without a cluster, those of every one. */
+/** A pipeline's stable views in all databases. Without `kafkaCluster`, those of every cluster. */
 export async function findStableViews(
   clickhouse: Clickhouse,
   { pipeline, kafkaCluster }: Pick<Publisher, 'pipeline'> & Partial<Publisher>,
@@ -75,7 +80,10 @@ export async function findStableViews(
     })
 }
 
-/** Databases stay, also empty ones: others may have made them, or mean to use them. */
+/**
+ * Drops the views. Databases remain, even empty ones, because others may have created them or use
+ * them.
+ */
 export async function dropStableViews(clickhouse: Clickhouse, views: readonly StableView[]): Promise<void> {
   for (const { database, name } of views) {
     await clickhouse.command(`DROP VIEW IF EXISTS ${quotePath(database, name)} SYNC`)

@@ -1,4 +1,5 @@
-// clickhouse/tombstones: markers of deleted keys, removed from current states where nothing older is left to mark.
+// clickhouse/tombstones: removes old tombstones from current states when no older image of their
+// key is left.
 
 import type { Log } from '../runtime/log.ts'
 import type { Clickhouse } from './client.ts'
@@ -6,15 +7,18 @@ import { versionAt } from './ddl.ts'
 import { fewestRows, mostBytes, rowsPerGain } from './merge.ts'
 import { quoteName, quoteString } from './quote.ts'
 
-/** Which tombstones are old, and which parts have come to rest. */
+/** The age of tombstones and parts from which on tombstones are removed. */
 export interface TombstoneBounds {
-  /** LSN. Tombstones of changes from here on are kept. */
+  /** LSN. Tombstones of changes at or above it are kept. */
   readonly below: string
-  /** By the clock of ClickHouse, text of a DateTime in UTC. Parts that were written since are left alone. */
+  /**
+   * By the clock of ClickHouse, text of a DateTime in UTC. Parts that were written later are not
+   * changed.
+   */
   readonly writtenBefore: string
 }
 
-/** The oldest part of a partition, which mostly is the largest too. */
+/** The oldest part of a partition, which is usually the largest one. */
 interface FirstPart {
   readonly table: string
   /** Columns, quoted. */
@@ -24,7 +28,7 @@ interface FirstPart {
   readonly rows: string
 }
 
-/** Of level 0 are parts that were written as they came, perhaps with several rows of one key. */
+/** Parts of level 0 are unmerged, and may have several rows of one key. */
 const firstParts = `SELECT parts.table AS table, any(tables.sorting_key) AS key, parts.partition_id AS partition,
   argMin(parts.name, min_block_number) AS part, toString(argMin(parts.rows, min_block_number)) AS rows
 FROM system.parts AS parts
@@ -39,8 +43,9 @@ HAVING argMin(level, min_block_number) > 0 AND argMin(parts.rows, min_block_numb
 ORDER BY table, partition`
 
 /**
- * Deletes old tombstones where they are more than a quarter of a part, unless an older image of one of their keys stands in another part:
- * a merge is to come first. Best effort: what fails is logged. Ends early, and silently, when aborted.
+ * Deletes old tombstones that are more than a quarter of a part. If another part has an older image
+ * of one of their keys, nothing is deleted until a merge has removed it. A failure is logged.
+ * Returns early when aborted.
  */
 export async function removeTombstones(
   clickhouse: Clickhouse,
@@ -51,7 +56,7 @@ export async function removeTombstones(
   for (const first of parts) {
     if (signal.aborted) return
     await removeFrom(clickhouse, first, bounds, log).catch(error => {
-      if (!signal.aborted) log.warn('tombstones stay for now', { table: first.table, reason: String(error) })
+      if (!signal.aborted) log.warn('tombstones could not be removed', { table: first.table, reason: String(error) })
     })
   }
 }
@@ -65,7 +70,7 @@ async function removeFrom(
   const started = performance.now()
   const name = quoteName(table)
   const isOld = `_version < ${versionAt(below, 0)}`
-  // The newest row of each Kafka partition stays, whatever it is: it tells how far the current state has come.
+  // The newest row of each Kafka partition is kept. It shows how far the current state has come.
   const condition = `_part = ${quoteString(part)} AND _deleted = 1 AND ${isOld}
   AND (_partition, _version) NOT IN (SELECT _partition, max(_version) FROM ${name} GROUP BY _partition)`
   const [found] = await clickhouse.rows<{ old: string; needed: string }>(
@@ -74,10 +79,10 @@ async function removeFrom(
 FROM ${name} WHERE ${condition}`,
   )
   if (Number(found!.old) <= Math.max(fewestRows, Number(rows) / rowsPerGain) || found!.needed !== '0') return
-  // Of this part only: once it has been merged into another, its name is gone, and nothing is deleted.
+  // Only in this part. After a merge the part has another name, and nothing is deleted.
   await clickhouse.command(`ALTER TABLE ${name} DELETE IN PARTITION ID ${quoteString(partition)} WHERE ${condition}`, {
     mutations_sync: '1',
   })
   const ms = Math.round(performance.now() - started)
-  log.info('removed old markers of deleted rows', { table, rows: found!.old, ms })
+  log.info('removed old tombstones', { table, rows: found!.old, ms })
 }

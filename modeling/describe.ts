@@ -1,5 +1,6 @@
-// modeling/describe: what a model makes of the captured tables: its tables and views, their columns, and where each comes from.
-// Read from ClickHouse itself, so it is true of whatever SQL a model has.
+// modeling/describe: the tables and views of a model, their columns, and the source columns of
+// each.
+// Read from ClickHouse, so it is right for any SQL of a model.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogName, currentName, storageName } from '../clickhouse/ddl.ts'
@@ -11,17 +12,26 @@ export interface DescribedColumn {
   readonly name: string
   readonly type: string
   readonly comment: string
-  /** Columns of the source that its value is computed from, as `schema.table.column`; none for constants and for counts of rows. */
+  /**
+   * Source columns that its value is computed from, as `schema.table.column`; none for constants
+   * and counts of rows.
+   */
   readonly sources: readonly string[]
 }
 
 export interface DescribedObject {
   readonly name: string
-  /** `captured`: made by the engine of a source table; `table`: filled by materialized views; `view`: derived when read. */
+  /**
+   * `captured`: made by millrace for a source table; `table`: filled by materialized views; `view`:
+   * computed when read.
+   */
   readonly kind: 'captured' | 'table' | 'view'
   readonly comment: string
   readonly columns: readonly DescribedColumn[]
-  /** What it is computed from, one step back: other objects of the model, and captured tables as `schema.table`. */
+  /**
+   * The objects that it reads directly: other objects of the model, and captured tables as
+   * `schema.table`.
+   */
   readonly reads: readonly string[]
 }
 
@@ -40,7 +50,10 @@ interface ColumnRow {
   readonly comment: string
 }
 
-/** Everything in the session's database, by name. Materialized views are told with the tables that they fill. */
+/**
+ * All objects of the session's database, by name. A materialized view is part of the table that it
+ * fills.
+ */
 export async function describeModel(
   clickhouse: Clickhouse,
   tables: readonly Table[],
@@ -75,7 +88,7 @@ export async function describeModel(
   return new Map(described.map(object => [object.name, object]))
 }
 
-/** Names of all that the engine makes of a table. */
+/** Names of all objects that millrace makes for a table. */
 function objectNames(table: Table): string[] {
   const made = [changelogName, currentName, versionsName, historyName].map(name => name(table))
   return [storageName(table.schema, table.name), ...made]
@@ -97,7 +110,7 @@ class ColumnSources {
     this.#steps = steps
   }
 
-  /** What the engine adds, such as positions and times of versions, has no column behind it. */
+  /** Columns that millrace adds, such as positions and times of versions, have no source column. */
   of(object: string, column: string): string[] {
     const table = this.#captured.get(object)
     if (table !== undefined) {

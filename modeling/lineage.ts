@@ -11,13 +11,16 @@ interface Origin {
 }
 
 export interface Lineage {
-  /** Tables and views that are read, in order of appearance, each once. */
+  /** Tables and views that the SELECT reads, in order of appearance, each once. */
   readonly reads: readonly string[]
-  /** Column of the result → columns that its value is computed from. Filters, keys of joins and groups choose rows and are no part of it. */
+  /**
+   * Column of the result → columns that its value is computed from. Filters and keys of joins and
+   * groups do not count.
+   */
   readonly columns: ReadonlyMap<string, readonly Origin[]>
 }
 
-/** Of one SELECT, one step back: a view that it reads is a table here. */
+/** The lineage of one SELECT. A view that it reads is not followed further. */
 export async function readLineage(clickhouse: Clickhouse, select: string): Promise<Lineage> {
   return traceLineage(await readQueryTree(clickhouse, select))
 }
@@ -31,12 +34,12 @@ function traceLineage(tree: QueryNode): Lineage {
   }
 }
 
-/** Elements of nested tuples that are asked for, outermost first; empty for a whole value. */
+/** The wanted elements of nested tuples, outermost first; empty for a whole value. */
 type Path = readonly number[]
 
 class Trace {
   readonly #nodes = new Map<number, QueryNode>()
-  /** Arrays that a lambda is called with, by the lambda's id. */
+  /** By the id of a lambda, the arrays that it is called with. */
   readonly #arrays = new Map<number, readonly QueryNode[]>()
   readonly #under = new Set<string>()
 
@@ -98,11 +101,12 @@ class Trace {
     const [place, ...rest] = path
     if (place !== undefined && call === 'tuple') return this.#all(given.slice(place - 1, place), rest)
     if (place !== undefined && call === 'if') return this.#all(given.slice(1), path)
-    // What a function is applied to follows from where its lambda uses it; the array itself passes through a filter only.
+    // The lambda leads to the arrays that it uses. Only a filter returns elements of the array
+    // itself.
     if (call === 'arrayMap') return this.#all(given.slice(0, 1), path)
     if (place !== undefined && given[0]?.kind === 'LAMBDA') return this.#all(given.slice(1), path)
     const origins = this.#all(given, path)
-    // A rank has no arguments: its value is the order of the window.
+    // A rank has no arguments. Its value depends on the order of the window.
     return origins.length > 0 ? origins : this.#all(windowOrder(node), path)
   }
 }

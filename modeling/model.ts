@@ -1,5 +1,5 @@
-// modeling/model: a directory of SQL files that turns changelogs into reports.
-// The engine knows nothing of what the files say.
+// modeling/model: reads a model: a directory of SQL files that makes reports from changelogs.
+// This code knows no particular model.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,13 +14,19 @@ import { MillraceError } from '../runtime/errors.ts'
 const manifestSchema = z.strictObject({
   /** Captured tables (`schema.table`) that the SQL refers to. */
   requires: z.array(z.string()),
-  /** Those of them whose history it refers to. */
+  /** The required tables whose history the SQL refers to. */
   histories: z.array(z.string()).default([]),
-  /** What each database that is published into is for, in a sentence. */
+  /** The purpose of each database that the model publishes into, in a sentence. */
   layers: z.record(z.string(), z.string()).default({}),
-  /** Views to show under a stable name: database → views, or database → name → what it shows (`shop.orders.changelog`). */
+  /**
+   * Views with a stable name: database → views, or database → name → object
+   * (`shop.orders.changelog`).
+   */
   publish: z.record(z.string(), z.union([z.array(z.string()), z.record(z.string(), z.string())])),
-  /** Aggregate table → the materialized view that, given every live row as an insert, yields the whole of it. */
+  /**
+   * Aggregate table → the materialized view that computes the whole table when every live row is
+   * inserted.
+   */
   recompute: z.record(z.string(), z.string()).default({}),
 })
 
@@ -31,14 +37,14 @@ export interface Model {
   readonly layers: Readonly<Record<string, string>>
   readonly publish: readonly PublishedView[]
   readonly statements: readonly string[]
-  /** Aggregate table → SELECT that computes the whole of it from the changelog's rows. */
+  /** Aggregate table → SELECT that computes the whole table from the changelog's rows. */
   readonly recompute: ReadonlyMap<string, string>
 }
 
 /**
- * Reads `model.yaml` and `clickhouse/*.sql` in order of name; statements end with `;` at a line's end.
- * `{time_zone}` stands for the reporting time zone.
- * @throws {MillraceError} CONFIG_INVALID when a file is missing or the manifest is not as described
+ * Reads `model.yaml` and `clickhouse/*.sql` in order of name. A statement ends with `;` at the end
+ * of a line. `{time_zone}` stands for the reporting time zone.
+ * @throws {MillraceError} CONFIG_INVALID for a missing file or an invalid manifest
  */
 export function loadModel(directory: string, timeZone: string): Model {
   const fill = (sql: string) => sql.replaceAll('{time_zone}', timeZone)
@@ -62,7 +68,7 @@ export function loadModel(directory: string, timeZone: string): Model {
     throw new MillraceError('CONFIG_INVALID', {
       what: `the model cannot be read: ${error instanceof Error ? error.message : String(error)}`,
       where: directory,
-      next: 'a model directory holds model.yaml and clickhouse/*.sql; see model/sales for one that works',
+      next: 'a model directory contains model.yaml and clickhouse/*.sql; see model/sales for an example',
       cause: error,
     })
   }
@@ -76,7 +82,10 @@ function publishedViews(
   return pairs.map(([name, source]) => ({ database, name, source }))
 }
 
-/** The model's statements, and those that have its aggregates remember the tokens of their inserts, which no model has to think of. */
+/**
+ * The model's statements, and the statements that make its aggregates remember the tokens of
+ * inserts.
+ */
 export function modelStatements({ statements, recompute }: Model): string[] {
   const remember = (table: string) => `ALTER TABLE ${quoteName(table)} MODIFY SETTING ${tokenSettings}`
   return [...statements, ...[...recompute.keys()].map(remember)]
@@ -86,7 +95,7 @@ export async function applyModel(clickhouse: Clickhouse, model: Model): Promise<
   for (const statement of modelStatements(model)) await clickhouse.command(statement)
 }
 
-/** Tables that the model creates without saying how to compute them anew. */
+/** Tables that the model creates without an entry in `recompute`. */
 export function unrebuildable({ statements, recompute }: Model): string[] {
   const tables = statements.flatMap(sql => /^CREATE TABLE IF NOT EXISTS (\S+)/m.exec(sql)?.[1] ?? [])
   return tables.filter(table => !recompute.has(table))
@@ -101,12 +110,15 @@ function selectOf(view: string, statements: readonly string[]): string {
   throw new Error(`recompute names the materialized view ${view}, which no file creates`)
 }
 
-/** A consumer that was killed while it applied the model applies it again. */
+/**
+ * Adds IF NOT EXISTS, because a consumer that was killed while it applied the model applies it
+ * again.
+ */
 function withIfNotExists(statement: string): string {
   return statement.replace(/^CREATE (TABLE|MATERIALIZED VIEW|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
 }
 
-/** Statements of a file; a `;` at the end of a line ends one. */
+/** The statements of a file. A statement ends with `;` at the end of a line. */
 export function splitStatements(sql: string): string[] {
   return sql
     .split(/;[ \t]*(?:\r?\n|$)/)

@@ -1,4 +1,5 @@
-// modeling/query-tree: the answer of EXPLAIN QUERY TREE as nodes: what ClickHouse has understood of a SELECT, every name resolved.
+// modeling/query-tree: parses EXPLAIN QUERY TREE, ClickHouse's analysis of a SELECT with resolved
+// names.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 
@@ -15,7 +16,7 @@ export interface QueryNode {
 }
 
 /**
- * The analysed query, before any pass that rewrites it for execution. Views in it are named, not expanded.
+ * The analysed query before any optimization pass. Views are not expanded.
  * @see https://clickhouse.com/docs/sql-reference/statements/explain#explain-query-tree
  */
 export async function readQueryTree(clickhouse: Clickhouse, select: string): Promise<QueryNode> {
@@ -23,7 +24,10 @@ export async function readQueryTree(clickhouse: Clickhouse, select: string): Pro
   return parseQueryTree(rows.flatMap(({ explain }) => explain.split('\n')))
 }
 
-/** A line is a node (`COLUMN id: 6, column_name: …`), the name of a section, or a column of a query; two spaces are a level. */
+/**
+ * A line is a node (`COLUMN id: 6, column_name: …`), the name of a section, or a column of a query.
+ * Two spaces are a level.
+ */
 function parseQueryTree(lines: readonly string[]): QueryNode {
   const root: QueryNode = emptyNode('ROOT', -1, '')
   const path: { readonly depth: number; readonly node: QueryNode; section: string }[] = [
@@ -48,20 +52,21 @@ function parseQueryTree(lines: readonly string[]): QueryNode {
   return root.children.get('')![0]!
 }
 
-/** Nodes below, the node itself first. */
+/** The node itself, and then all nodes below it. */
 export function* nodesBelow(node: QueryNode): Generator<QueryNode> {
   yield node
   for (const child of [...node.children.values()].flat()) yield* nodesBelow(child)
 }
 
-/** The nodes of a section; a LIST stands for its members. */
+/** The nodes of a section. A LIST is replaced by its members. */
 export function members(node: QueryNode, section: string): QueryNode[] {
   const found = node.children.get(section) ?? []
   return found.flatMap(each => (each.kind === 'LIST' ? (each.children.get('') ?? []) : [each]))
 }
 
 function emptyNode(kind: string, id: number, attributes: string): QueryNode {
-  // A type may hold commas, as in Decimal(15, 2), so an attribute ends where the next one begins.
+  // A type may contain commas, as in Decimal(15, 2), so an attribute ends where the next one
+  // begins.
   const pairs = attributes.split(/, (?=[a-z_]+: )/).map(pair => pair.split(/: (.*)/s) as [string, string])
   return { kind, id, attributes: new Map(pairs), columns: [], children: new Map() }
 }

@@ -1,13 +1,14 @@
-// modeling/reconcile: aggregates recomputed from the current state, compared, and put right by inserting the difference.
+// modeling/reconcile: recomputes aggregates from the current state, and inserts the differences.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quoteName, quoteString } from '../clickhouse/quote.ts'
 import type { Model } from './model.ts'
 
 /**
- * Adds to every aggregate the difference between a recomputation and what it holds; returns how many rows differed, by table. Nothing
- * may fold meanwhile. Its cost is that of the table, not of a batch.
- * @param mayCorrect asked right before a difference is inserted
+ * Inserts into every aggregate the difference between a recomputation and its rows. Nothing else
+ * may insert meanwhile. The cost grows with the tables, not with a batch.
+ * @param mayCorrect called right before a difference is inserted
+ * @returns how many rows differed, by table
  */
 export async function reconcile(
   clickhouse: Clickhouse,
@@ -30,10 +31,16 @@ export async function reconcile(
   return corrected
 }
 
-/** A view names its changelog without an alias; what takes the changelog's place must do without one too. */
+/**
+ * A view names its changelog without an alias, so the subquery that replaces the changelog has no
+ * alias either.
+ */
 const allowUnaliased = { joined_subquery_requires_alias: 0 } as const
 
-/** A changelog that holds nothing but one insert of every live row is the current state with a sign. */
+/**
+ * Replaces each changelog by the current state with sign +1, as if every live row had been inserted
+ * once.
+ */
 function overCurrentState(select: string): string {
   return select.replaceAll(
     /`([^`]+)\.changelog`/g,

@@ -1,5 +1,6 @@
-// modeling/roles: read-only roles of a model: who may read which databases, and how much one query may take.
-// Pure: statements and files out, nothing executed.
+// modeling/roles: read-only roles of a model: the databases that a role reads, and the limits of
+// its queries.
+// Pure: returns statements and files, and runs nothing.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,13 +15,16 @@ const count = z.int().min(1)
 const roleSchema = z.strictObject({
   /** Published databases. */
   reads: z.array(z.string()).min(1),
-  /** The longest that a query may run, the most memory it may take, the most rows it may return; above, it fails. */
+  /**
+   * Limits of one query: its time, its memory, and the rows of its result. Above a limit the query
+   * fails.
+   */
   seconds: count,
   memoryMb: count,
   resultRows: count,
 })
 
-/** Names go into SQL and into XML as elements. */
+/** Names of roles are identifiers in SQL and elements in XML. */
 const rolesSchema = z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), roleSchema)
 
 export interface Role extends z.infer<typeof roleSchema> {
@@ -28,8 +32,9 @@ export interface Role extends z.infer<typeof roleSchema> {
 }
 
 /**
- * Reads `roles.yaml` of the model; none is no role.
- * @throws {MillraceError} CONFIG_INVALID when it is not as described, or a role reads what the model does not publish
+ * Reads `roles.yaml` of the model. Without the file, there are no roles.
+ * @throws {MillraceError} CONFIG_INVALID for an invalid file, or a role that reads a database that
+ *   the model does not publish
  */
 export function loadRoles({ directory, publish }: Pick<Model, 'directory' | 'publish'>): Role[] {
   const file = join(directory, 'roles.yaml')
@@ -44,22 +49,23 @@ export function loadRoles({ directory, publish }: Pick<Model, 'directory' | 'pub
     throw new MillraceError('CONFIG_INVALID', {
       what: `the roles cannot be read: ${error instanceof Error ? error.message : String(error)}`,
       where: file,
-      next: 'name the databases that each role reads and its limits; see model/sales/roles.yaml for one that works',
+      next: 'name the databases that each role reads and its limits; see model/sales/roles.yaml for an example',
       cause: error,
     })
   }
 }
 
 /**
- * `readonly = 2` lets a tool change settings of its session, which nearly all do (time limits, formats, null handling), and nothing else;
- * `readonly = 1` refuses that as well. The limits hold whatever a tool sets.
+ * `readonly = 2` lets a tool change only settings of its session, which nearly all tools do (time
+ * limits, formats, null handling). `readonly = 1` refuses that as well. A tool cannot raise the
+ * limits.
  * @see https://clickhouse.com/docs/operations/settings/permissions-for-queries
  */
 function settingsOf({ seconds, memoryMb, resultRows }: Role): Record<string, number> {
   return { max_execution_time: seconds, max_memory_usage: memoryMb * 1024 ** 2, max_result_rows: resultRows }
 }
 
-/** Makes the role or brings it to what is described; its members keep it, and never lack a right that it keeps. */
+/** Creates or updates the role. Its members keep the role, and lose no right during an update. */
 export function roleStatements(role: Role): string[] {
   const name = quoteName(role.name)
   const limits = Object.entries(settingsOf(role)).map(([setting, limit]) => `${setting} = ${limit} MAX ${limit}`)
@@ -72,8 +78,8 @@ export function roleStatements(role: Role): string[] {
 }
 
 /**
- * The same as a file of `users.d`, for servers that keep users in files. A role there has no settings; they are a profile of the same
- * name, which a user names besides.
+ * The same roles as a file of `users.d`, for servers that define users in files. A role in a file
+ * has no settings, so the settings are a profile of the same name. A user names both.
  * @see https://clickhouse.com/docs/operations/settings/settings-users
  */
 export function rolesFile(roles: readonly Role[]): string {

@@ -94,12 +94,12 @@ test('whatever has a name of a stable view is named, all at once, and no view is
   assert.ok((await contents('crm')).includes('orders_before MergeTree 3'))
 })
 
-test('a database that holds no views is named before anything is made', async () => {
+test('a database that cannot hold views is named before anything is made', async () => {
   await run('CREATE DATABASE remembered ENGINE = Memory')
   const generation = await makeGeneration(1, 'orders')
   const views = [...viewsOf('fresh', 'orders'), ...viewsOf('remembered', 'orders')]
   const attempt = () => publish(clickhouse, { generation, views, publisher })
-  await assert.refuses(attempt, 'NAME_TAKEN', /database remembered, whose engine Memory holds no views/)
+  await assert.refuses(attempt, 'NAME_TAKEN', /database remembered, whose engine Memory cannot exchange views/)
   assert.equal(await contents('fresh'), [])
 })
 
@@ -231,7 +231,7 @@ test('a database of another generation, pipeline or Kafka, or of nobody, is not 
   }
   await run('CREATE DATABASE shop_6')
   const mine = () => claimDatabase(clickhouse, 'shop', generation(6))
-  const { next } = await assert.refuses(mine, 'GENERATION_UNKNOWN', /nothing says who made it/)
+  const { next } = await assert.refuses(mine, 'GENERATION_UNKNOWN', /it has no owner mark/)
   await run(/DROP DATABASE `\w+`/.exec(next)![0])
   await mine()
   const found = await findDatabases(clickhouse, 'shop')
