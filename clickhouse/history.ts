@@ -24,17 +24,11 @@ const moment = "DateTime64(6, 'UTC')"
 const historyColumns: Record<(typeof historyColumnNames)[number], readonly [type: string, comment: string]> = {
   version_key: ['String', 'Key of this version alone: the primary key, @, start_date in microseconds since 1970'],
   start_date: [moment, 'When this version became valid: its commit; 1970-01-01 for a row of the initial load'],
-  end_date: [
-    moment,
-    'When it ceased to be valid, this moment excluded; 2199-12-31 for a version that is valid now',
-  ],
+  end_date: [moment, 'When it ceased to be valid, this moment excluded; 2199-12-31 for a version that is valid now'],
   is_current: ['Bool', 'Whether it is valid now'],
   source_id_audit: ['String', 'Where the row came from: snapshot (the initial load) or database (a change after it)'],
   insert_id: ['String', 'Transaction that opened this version: the LSN of its commit, as pg_lsn'],
-  update_id: [
-    'Nullable(String)',
-    'Transaction that closed it, likewise; null for a version that is valid now',
-  ],
+  update_id: ['Nullable(String)', 'Transaction that closed it, likewise; null for a version that is valid now'],
 }
 
 /** Columns of the versions table that come from the changelog. */

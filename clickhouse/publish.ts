@@ -101,8 +101,8 @@ async function unchangedViews(clickhouse: Clickhouse, statements: readonly strin
 }
 
 /**
- * The existing databases, and the names that views of this pipeline have. @throws {MillraceError}
- * NAME_TAKEN, as `publish`
+ * The existing databases, and the names that views of this pipeline have.
+ * @throws {MillraceError} NAME_TAKEN, as `publish`
  */
 export async function checkNames(
   clickhouse: Clickhouse,
@@ -207,8 +207,8 @@ FROM system.tables WHERE database IN {databases:Array(String)} AND startsWith(na
 const viewEngines: ReadonlySet<string> = new Set(['Atomic', 'Replicated', 'Shared', 'Overlay'])
 
 /**
- * The existing databases. @throws {MillraceError} NAME_TAKEN for one whose engine cannot exchange
- * views
+ * The existing databases.
+ * @throws {MillraceError} NAME_TAKEN for one whose engine cannot exchange views
  */
 async function findViewDatabases(clickhouse: Clickhouse, views: readonly PublishedView[]): Promise<Set<string>> {
   const found = await clickhouse.rows<{ name: string; engine: string }>(

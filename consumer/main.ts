@@ -45,8 +45,8 @@ export interface ConsumerOptions {
 }
 
 /**
- * Inserts changes until asked to stop. @throws {MillraceError} for every error that needs an
- * operator
+ * Inserts changes until asked to stop.
+ * @throws {MillraceError} for every error that needs an operator
  */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { config, log, lifecycle } = options

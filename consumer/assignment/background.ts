@@ -43,8 +43,8 @@ export class BackgroundWork {
   }
 
   /**
-   * Called after each turn of the loop. Does not wait for the work. @throws the error of earlier
-   * work
+   * Called after each turn of the loop. Does not wait for the work.
+   * @throws the error of earlier work
    */
   start(): void {
     if (this.#failure !== undefined) throw this.#failure.error
@@ -55,8 +55,8 @@ export class BackgroundWork {
   }
 
   /**
-   * Called after each fetch. After an interrupted one, the brokers may have lost records. @throws
-   * {MillraceError} OFFSETS_MISSING
+   * Called after each fetch. After an interrupted one, the brokers may have lost records.
+   * @throws {MillraceError} OFFSETS_MISSING
    */
   async confirm(): Promise<void> {
     const { fetcher, reader } = this.#context

@@ -38,8 +38,8 @@ export interface Inserter {
   readonly database: string
   readonly onRefused: RefusedHandler
   /**
-   * Called right before each insert. @throws {MillraceError} FENCED when another member may own the
-   * partitions
+   * Called right before each insert.
+   * @throws {MillraceError} FENCED when another member may own the partitions
    */
   requireOwnership(): void
   /**

@@ -14,8 +14,8 @@ import type { RecordFormat, TargetTable } from '../records/tables.ts'
 
 export interface Trial {
   /**
-   * Why ClickHouse refuses the slices; undefined when it does not. @throws {MillraceError} for
-   * errors that no value causes
+   * Why ClickHouse refuses the slices; undefined when it does not.
+   * @throws {MillraceError} for errors that no value causes
    */
   fails(slices: readonly Slice[]): Promise<MillraceError | undefined>
 }

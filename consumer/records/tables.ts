@@ -95,8 +95,8 @@ export class TargetTable {
 }
 
 /**
- * The tables of one generation, in order. @throws {MillraceError} SCHEMA_MISSING,
- * GENERATION_CHANGED
+ * The tables of one generation, in order.
+ * @throws {MillraceError} SCHEMA_MISSING, GENERATION_CHANGED
  */
 export async function loadTargetTables(
   tables: readonly GenerationTable[],
