@@ -1,5 +1,5 @@
-// test/service/analysts.test: what tools are given works with the roles they are given: rights,
-// limits, guides, dashboards.
+// test/service/analysts.test: BI tools with the roles that they get: rights, limits, guides,
+// dashboards.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -96,11 +96,11 @@ test('no role lifts its limits; a query that is too large fails instead of being
 })
 
 /**
- * What tools set for each query or session, by their documentation; any of it would fail with
- * readonly = 1.
+ * Settings that tools send for each query or session, by their documentation. Each of them would
+ * fail with readonly = 1.
  */
 const toolSettings = {
-  // clickhouse-go under Grafana's plug-in, whose default is a timeout of 60 s.
+  // clickhouse-go under Grafana's plug-in. Its default timeout is 60 s.
   grafana: { max_execution_time: 65 },
   // The Java drivers under Metabase and DBeaver.
   metabase: { max_result_rows: '2000', result_overflow_mode: 'break' },
@@ -109,7 +109,7 @@ const toolSettings = {
   powerbi: { max_execution_time: 60, join_use_nulls: 1 },
 } as const
 
-test('the settings that tools send are taken', async () => {
+test('ClickHouse accepts the settings that tools send', async () => {
   for (const [tool, settings] of Object.entries(toolSettings)) {
     for (const { name } of warehouse.roles) {
       const rows = await warehouse.as(name).rows('SELECT date FROM analytics.daily_sales_stats LIMIT 1', {}, settings)
@@ -118,7 +118,7 @@ test('the settings that tools send are taken', async () => {
   }
 })
 
-test('a view means the same whatever a tool has set for its session', async () => {
+test('a view returns the same rows under any session settings of a tool', async () => {
   const hostile = {
     join_use_nulls: 1,
     transform_null_in: 1,
@@ -138,20 +138,20 @@ test('a view means the same whatever a tool has set for its session', async () =
             settings,
           ),
       )
-    // Ages of open orders grow from read to read, so a hostile read counts between two plain ones
-    // that agree.
+    // Ages of open orders grow between reads, so a read with the settings counts between two plain
+    // reads that agree.
     let [before, between, after] = [await hash({}), await hash(hostile), await hash({})]
     while (before !== after) [before, between, after] = [after, await hash(hostile), await hash({})]
     assert.is(between, before, `${database}.${name}`)
   }
 })
 
-test('the statements that make the roles are understood; only a place to keep them is missing here', async () => {
+test('ClickHouse parses the statements that create the roles; it only lacks a place to store them here', async () => {
   for (const statement of warehouse.roles.flatMap(roleStatements))
     await assert.refuses(() => warehouse.admin.command(statement), 'CLICKHOUSE_FAILED', /ACCESS_STORAGE/)
 })
 
-test('every statement of the guides runs with the role that its tool is given, and shows rows', async () => {
+test('every statement of the guides runs with the role of its tool, and returns rows', async () => {
   const [territory] = await warehouse.admin.rows<{ country: string }>('SELECT country FROM analytics.sales_by_region')
   const queries = guideQueries(territory!.country).filter(({ as }) => as !== 'dbt')
   assert.ok(queries.length > 20)
@@ -198,7 +198,7 @@ test("Grafana's user reads every panel of the dashboard: times first where it dr
   }
 })
 
-test('what is provisioned fits together: the data source, and the roles that `millrace roles --xml` prints', () => {
+test('the provisioned data source fits the roles that `millrace roles --xml` prints', () => {
   const read = (path: string) => readFileSync(join(projectRoot, 'grafana', path), 'utf8')
   assert.is(read('clickhouse/roles.xml'), rolesFile(warehouse.roles), 'run: npm run docs')
   const { datasources } = parse(read('provisioning/datasources/clickhouse.yaml')) as {

@@ -1,4 +1,4 @@
-// test/service/batches.test: a batch that is tried out on a copy of its table, and one that is
+// test/service/batches.test: a batch that is tried on a copy of its table, and a batch that is
 // recovered.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -50,7 +50,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** Inserts, or deletes, of these notes, as they come from the topic. */
+/** Inserts, or deletes, of these notes, as records of the topic. */
 async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c'): Promise<Slice> {
   const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
   const parts = notes.flatMap((note, index) => {
@@ -103,7 +103,7 @@ async function tryOut(notes: readonly string[]) {
   return isolate({ clickhouse, table: folded, format: folded.format(2), slices })
 }
 
-test('aggregates are certain only while none of them can have forgotten the batch: each part that an insert makes takes a token', async () => {
+test('aggregates are certain only while ClickHouse remembers the tokens of the batch; each part of an insert takes one', async () => {
   await clickhouse.command(
     `CREATE TABLE sums (part UInt16, n Int64) ENGINE = SummingMergeTree PARTITION BY part ORDER BY part SETTINGS ${tokenSettings}`,
   )
@@ -129,7 +129,7 @@ test('aggregates are certain only while none of them can have forgotten the batc
   assert.equal(await recovered(slice), [false, 5])
 })
 
-test('older records that are inserted again bring no key back that was deleted since, though its tombstone has been removed', async () => {
+test('older records that are inserted again restore no key that was deleted later, even without its tombstone', async () => {
   const tables = ['`public.notes.changelog`', '`public.notes.current`']
   for (const name of tables) await clickhouse.command(`TRUNCATE TABLE ${name}`)
   const created = await batchOf(['a', 'b'], 100)
@@ -147,7 +147,7 @@ test('older records that are inserted again bring no key back that was deleted s
   }
 })
 
-test('up to twenty records that a table cannot store are set aside, more of them are no fault of theirs', async () => {
+test('up to twenty records that a table cannot store become dead letters; more of them stop the consumer', async () => {
   const notes = (bad: number) =>
     Array.from({ length: 60 }, (_, index) => (index % 3 === 0 && bad-- > 0 ? 'too long' : 'ok'))
   assert.is(await tryOut(notes(0)), undefined)

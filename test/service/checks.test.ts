@@ -1,5 +1,5 @@
-// test/service/checks.test: the checks of the sales reports compute in Postgres what was worked out
-// by hand.
+// test/service/checks.test: the checks of the sales reports return in Postgres what was computed by
+// hand.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -57,13 +57,12 @@ test('without a single order every report is empty, except for regions without s
   for (const check of checks) assert.equal((await compute(check)).lines, [], check.name)
 })
 
-test('a time zone that a configuration may name cuts days alike in Postgres and ClickHouse', async () => {
+test('Postgres and ClickHouse split days alike in every time zone that a configuration may name', async () => {
   const known = await database.sql<{ name: string }>('SELECT name FROM pg_timezone_names')
   const alsoKnown = await clickhouse.rows<{ name: string }>('SELECT time_zone AS name FROM system.time_zones')
   const inBoth = alsoKnown.map(({ name }) => name).filter(name => known.some(each => each.name === name))
   const from = '2020-01-01 00:30:00'
-  // Nine days and seven hours apart, and on both sides of midnight at each change of clocks in
-  // Berlin.
+  // Nine days and seven hours apart, and on both sides of midnight at each clock change in Berlin.
   const moments = [...Array(250).keys()].map(step => Date.parse(`${from}Z`) / 1000 + step * 220 * 3600)
   const changes = ['2025-03-29 22:59:59', '2025-03-29 23:00:00', '2025-03-30 21:59:59', '2025-03-30 22:00:00']
   changes.push('2025-10-25 21:59:59', '2025-10-25 22:00:00', '2025-10-26 22:59:59', '2025-10-26 23:00:00')
@@ -85,16 +84,16 @@ test('a time zone that a configuration may name cuts days alike in Postgres and 
   assert.equal(inBoth.filter(zone => !alike.includes(zone)).sort(), ['CET', 'EET', 'MET', 'WET'])
 })
 
-test('every check has its rows written down', () => {
+test('the example has expected rows for every check', () => {
   assert.equal(Object.keys(exampleReports).sort(), [...names].sort())
 })
 
-test('the example is in the shop', async () => {
+test('the shop contains the example', async () => {
   await database.sql(exampleShop)
 })
 
 for (const check of checks) {
-  test(`${check.name} is what was worked out by hand`, async () => {
+  test(`the check ${check.name} returns the rows that were computed by hand`, async () => {
     const [header, ...rows] = exampleReports[check.name]!.trim().split(/\n */)
     const { columns, lines } = await compute(check)
     assert.is(columns.join(' '), header)
@@ -109,14 +108,14 @@ for (const check of checks) {
 const warehouse = uniqueName('checks')
 const check = (sql: string): ReportCheck => ({ name: 'shown', database: warehouse, key: ['kind', 'day'], sql })
 
-/** What is shown in ClickHouse, beside what Postgres computes; rows as `kind, day, amount, at`. */
+/** Rows that ClickHouse shows and rows that Postgres computes, as `kind, day, amount, at`. */
 async function compare(shown: string, sql: string) {
   await clickhouse.command(`CREATE OR REPLACE VIEW shown AS ${shown}`)
   const { rows, differing } = await compareReport({ postgres: database.client, clickhouse, check: check(sql) })
   return { rows, differing: [...differing.values()] }
 }
 
-test('the same values in the types of either side are equal', async () => {
+test('equal values in the types of either side are equal', async () => {
   const shown = `SELECT 'a' AS kind, toDate('2025-03-30') AS day, toDecimal64('7.50', 2) AS amount, toUInt64(9007199254740993) AS big, true AS good,
     CAST(NULL, 'Nullable(String)') AS none, toDateTime64('2025-03-30 03:30:00.25', 6, 'Europe/Berlin') AS at`
   const sql = `SELECT 'a' AS kind, date '2025-03-30' AS day, 7.5000 AS amount, 9007199254740993::numeric AS big, true AS good, NULL AS none,
@@ -124,7 +123,7 @@ test('the same values in the types of either side are equal', async () => {
   assert.equal(await compare(shown, sql), { rows: 1, differing: [] })
 })
 
-test('rows that are missing, unexpected, different or double are told by key and column; a NULL is no text', async () => {
+test('missing, unexpected, different and double rows are named by key and column; NULL differs from text', async () => {
   const values = (rows: string) => `SELECT * FROM (VALUES ${rows}) AS t (kind, day, amount)`
   const shown = `SELECT * FROM VALUES('kind Nullable(String), day Date, amount Decimal(15, 2)', ('NULL', '2025-01-01', '1'),
     ('b', '2025-01-01', '2.01'), ('c', '2025-01-02', '3'), ('c', '2025-01-02', '3'))`
@@ -150,7 +149,7 @@ test('a column that only one side has is a difference', async () => {
   ])
 })
 
-test('the check computes the moment that the view has shown; without rows, now', async () => {
+test('the check computes the moment of the rows that the view shows; without rows, now', async () => {
   const sql = `SELECT 'a' AS kind, ({as_of} AT TIME ZONE 'Asia/Tokyo')::date AS day, {as_of} AS as_of`
   const shown = `SELECT 'a' AS kind, toDate('2025-05-02') AS day, toDateTime('2025-05-01 15:00:00', 'UTC') AS as_of`
   assert.equal(await compare(shown, sql), { rows: 1, differing: [] })

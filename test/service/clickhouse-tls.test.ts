@@ -1,5 +1,6 @@
-// test/service/clickhouse-tls: ClickHouse behind TLS, with a certificate of a private authority and
-// one that the client shows. TLS is ended by a relay in front of a real server.
+// test/service/clickhouse-tls: ClickHouse behind TLS, with a private certificate authority and a
+// client certificate.
+// A relay in front of a real server terminates TLS.
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -43,7 +44,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test('the server is verified by the authority, and the client by its certificate', async () => {
+test('the authority verifies the server, and its certificate the client', async () => {
   const account = { url, user: 'default', password: '' }
   const files = { ca: server.certificate, cert: client.certificate, key: client.key }
   const warehouse = connectClickhouse({ ...account, tls: readTlsFiles(files, 'clickhouse.tls') })

@@ -1,5 +1,5 @@
-// test/service/dead-letters.test: what the consumer sets aside is in its topic once, and cut where
-// it is too large for it.
+// test/service/dead-letters.test: the consumer writes each dead letter once, and cuts one that is
+// too large for its topic.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { openDeadLetters } from '../../consumer/insert/dead-letter.ts'
@@ -9,7 +9,7 @@ import { assert, suite, until } from '../support/harness/suite.ts'
 import { connectTo, makeTopic, readTopic } from '../support/servers/kafka.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
-/** @see https://kafka.apache.org/protocol.html; kafkajs names these in its types only */
+/** @see https://kafka.apache.org/protocol.html; kafkajs has names for these only in its types */
 const topicResource = 2
 
 const test = suite('dead letters')
@@ -28,7 +28,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** A letter about a record with so many bytes. */
+/** A dead letter about a record of this many bytes. */
 function letterOf(offset: number, bytes: number) {
   const value = Buffer.alloc(bytes, 'x').toString('base64')
   const record = { topic: 'refused', partition: 3, offset, key: null, value }
@@ -46,7 +46,7 @@ async function lettersIn(topic: string, count: number): Promise<DeadLetter[]> {
   return read.flat().map(({ value }) => JSON.parse(value!) as DeadLetter)
 }
 
-test('a letter that is larger than its topic takes is cut, and says where', async () => {
+test('a dead letter above the size limit of its topic is cut, and names the cut fields', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
   const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
   await letters.write([letterOf(1, 200_000), letterOf(2, 20_000)])
@@ -58,7 +58,7 @@ test('a letter that is larger than its topic takes is cut, and says where', asyn
   assert.is(Buffer.from(whole!.value!, 'base64').length, 20_000)
 })
 
-test('a letter that could not be written is written by the next attempt, and those before it are not written again', async () => {
+test('a dead letter that could not be written is written by the next attempt, without repeating the earlier ones', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
   const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
   const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
@@ -83,7 +83,7 @@ test('a letter that could not be written is written by the next attempt, and tho
       () => true,
       () => false,
     )
-  // Brokers learn of a setting some time after they have confirmed it.
+  // Brokers apply a setting some time after they have confirmed it.
   const isRefused = async () => {
     last++
     return !(await succeeds())

@@ -1,5 +1,5 @@
-// test/service/droppable: what ClickHouse and Postgres would refuse to drop is told beforehand, and
-// the way out that is told is one.
+// test/service/droppable: objects that ClickHouse and Postgres would refuse to drop are named
+// beforehand, with a remedy that works.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { type ToDrop, whatKeepsInClickhouse } from '../../clickhouse/droppable.ts'
@@ -14,7 +14,7 @@ const test = suite('droppable', { timeoutMs: 60_000 })
 let services: Services
 
 const networks = '<networks><ip>::/0</ip></networks>'
-/** What it takes to drop a database, to make some of its tables anew, and to drop a view. */
+/** The rights to drop a database, to create some of its tables again, and to drop a view. */
 const rights = [
   'ALTER MODIFY DATABASE COMMENT, DROP DATABASE, DROP TABLE, DROP VIEW, DROP DICTIONARY',
   'ALTER MODIFY DATABASE COMMENT, DROP TABLE, DROP VIEW, DROP DICTIONARY, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, SELECT, INSERT, ALTER DELETE, TRUNCATE',
@@ -57,7 +57,7 @@ async function makeDatabase(): Promise<{ name: string; own: Clickhouse; database
   return { name, own, database: { databases: [name] }, table: { tables: [{ database: name, name: 'parts' }] } }
 }
 
-test('what has no limit and all rights is dropped', async () => {
+test('a database without limits is dropped by a user with all rights', async () => {
   const { name, own, database, table } = await makeDatabase()
   const views = [{ database: name }]
   assert.equal(await whatKeepsInClickhouse(own, { ...database, ...table, views }), [])
@@ -66,7 +66,7 @@ test('what has no limit and all rights is dropped', async () => {
   await own.close()
 })
 
-test('a user who may only read, or make and drop nothing, is told', async () => {
+test('a user who may only read, or neither create nor drop, gets an error beforehand', async () => {
   const { own, database } = await makeDatabase()
   const reasons = (user: string) => withUser(user, clickhouse => whatKeepsInClickhouse(clickhouse, database))
   assert.match((await reasons('looking'))[0]!, /readonly = 2 and allow_ddl = 1/)
@@ -74,7 +74,7 @@ test('a user who may only read, or make and drop nothing, is told', async () => 
   await own.close()
 })
 
-test('a table that is larger than the user may drop is told, as ClickHouse then refuses it', async () => {
+test('a table above the size that the user may drop is named beforehand, and ClickHouse refuses to drop it', async () => {
   const { name, own, database, table } = await makeDatabase()
   await withUser('careful', async clickhouse => {
     for (const doomed of [database, table]) {
@@ -92,7 +92,7 @@ test('a table that is larger than the user may drop is told, as ClickHouse then 
   await own.close()
 })
 
-test('rights that are missing are named, and are enough where they are granted', async () => {
+test('missing rights are named, and suffice once they are granted', async () => {
   const own = await createWarehouse(services, 'granted')
   await own.command('CREATE TABLE parts (id UInt32) ENGINE = MergeTree ORDER BY id')
   const doomed = {
@@ -117,7 +117,7 @@ test('rights that are missing are named, and are enough where they are granted',
   await own.close()
 })
 
-test('a publication of another role, and a role that may not replicate, are told; what is not there is not', async () => {
+test('a publication of another role and a missing right to replicate are named; missing objects are not', async () => {
   const database = await createDatabase(services.endpoints.postgres!)
   const name = uniqueName('p')
   const [owner, role] = [uniqueName('owner'), uniqueName('role')]

@@ -1,5 +1,5 @@
-// test/service/existing-publication: a publication that others made is verified as it is, by a role
-// that may alter none of it.
+// test/service/existing-publication: somebody else's publication is verified, by a role that may
+// not alter it.
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { type Client, connect, disconnect } from '../../postgres/client/client.ts'
@@ -18,7 +18,7 @@ import { type Servers, shareServers } from '../support/servers/services.ts'
 const test = suite('existing publication')
 let services: Servers
 let db: TestDatabase
-/** Of a role that may replicate and read, and nothing else. */
+/** The address of a role that may only replicate and read. */
 let reader: Client
 let role: string
 
@@ -60,8 +60,8 @@ async function faults(publication: string, tables: Record<string, object> = { 'p
 }
 
 /**
- * What is found of the publication alone; what it says mends it, run by a superuser, and only by
- * one.
+ * Findings about the publication alone. A superuser, and only a superuser, can repair them with the
+ * named statements.
  */
 async function assertMended(publication: string, tables?: Record<string, object>): Promise<string> {
   const [check, ...others] = await faults(publication, tables)
@@ -72,7 +72,7 @@ async function assertMended(publication: string, tables?: Record<string, object>
   return check!.found
 }
 
-test('everything that is wrong with it is named at once, and the statements that are named mend all of it', async () => {
+test('all faults of the publication are named at once, with statements that repair all of them', async () => {
   await db.sql(
     `CREATE PUBLICATION "my ""p""" FOR TABLE a, "b ""x""" WHERE (id > 0), c (id, v), r0 WITH (publish = 'insert, delete')`,
   )
@@ -88,12 +88,12 @@ test('everything that is wrong with it is named at once, and the statements that
   assert.not.match(found, /public\.a:|public\.r0/)
 })
 
-test('one that is not there is named with the statement that makes it, and its name is taken as it is written', async () => {
+test('a missing publication is named with the statement that creates it, and its name is taken literally', async () => {
   assert.match(await assertMended('To "millrace"'), 'there is no publication To "millrace"')
   assert.match((await faults('to "millrace"'))[0]!.found, 'there is no publication to "millrace"')
 })
 
-test('one of all tables, or of schemas, will do, and tables that are not captured do not matter', async () => {
+test('a publication of all tables or of schemas passes, and tables that are not captured do not matter', async () => {
   await db.sql(`CREATE PUBLICATION everything FOR ALL TABLES WITH (${whole})`)
   await db.sql(`CREATE PUBLICATION schemas FOR TABLES IN SCHEMA public, TABLE ONLY a WITH (${whole})`)
   for (const publication of ['everything', 'schemas']) {
@@ -105,7 +105,7 @@ test('one of all tables, or of schemas, will do, and tables that are not capture
   assert.match(await assertMended('schemas', { '*.*': {} }), /^schemas: other\.c: it is not in the publication[^:]*$/)
 })
 
-test('a partition that is captured alone must not come under the name of its root', async () => {
+test('a partition that is captured alone must not be published under the name of its root', async () => {
   const alone = { 'public.r0': {} }
   for (const [name, tables] of [
     ['listed', 'FOR TABLE r'],
@@ -118,7 +118,7 @@ test('a partition that is captured alone must not come under the name of its roo
   }
 })
 
-test('of a table of somebody else, the replica identity is asked for, and not altered', async () => {
+test('the replica identity of a table of somebody else is asked for, and not altered', async () => {
   await db.sql(
     `CREATE TABLE own (id int PRIMARY KEY); ALTER TABLE own OWNER TO ${role}; ALTER TABLE d REPLICA IDENTITY DEFAULT`,
   )
@@ -131,7 +131,7 @@ test('of a table of somebody else, the replica identity is asked for, and not al
   assert.equal(await faults('everything'), [])
 })
 
-test('the rights that a role without any lacks are named, with statements that grant them', async () => {
+test('missing rights of a role are named, with statements that grant them', async () => {
   await db.sql(`CREATE PUBLICATION everything FOR ALL TABLES WITH (${whole}); ALTER ROLE ${role} NOREPLICATION;
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM ${role}; REVOKE USAGE ON SCHEMA public FROM PUBLIC`)
   const lacking = await faults('everything')
@@ -144,7 +144,7 @@ test('the rights that a role without any lacks are named, with statements that g
   assert.equal(await faults('everything'), [])
 })
 
-test('a partition that the role may not read stops with the statement that lets it, and goes on after that', async () => {
+test('a partition that the role may not read is named with the GRANT that allows it, and passes after it', async () => {
   await db.sql(`CREATE PUBLICATION everything FOR ALL TABLES WITH (${whole})`)
   const { tables: sources } = await chooseTables(reader, configSchema.parse({ tables: { 'public.r': {} } }))
   const catalog = await recordCatalog(reader, { publication: 'everything', sources })

@@ -59,11 +59,11 @@ async function exported(name: string, ...args: string[]): Promise<string> {
   return file
 }
 
-test('CSV read back is the rows of the view, sorted: quotes, lines, money, nulls and empty texts', async () => {
+test('CSV read back equals the sorted rows of the view: quotes, lines, money, nulls and empty texts', async () => {
   const { code, stdout, stderr } = await millrace('reports.sales')
   assert.is(code, 0, stderr)
   const header = 'day,sold_at,shop,note,revenue,share,units,online,tags'.split(',')
-  // A null is told from an empty text by its missing quotes.
+  // NULL differs from an empty text by its missing quotes.
   const cast = (text: string, { quoting }: { quoting: boolean }) => (text === '' && !quoting ? null : text)
   assert.equal(parse(stdout, { cast }), [
     header,
@@ -100,7 +100,7 @@ test('Parquet read back by ClickHouse has the rows and the types of the view', a
   assert.match(type.revenue!, 'Decimal(15, 2)')
 })
 
-test('millions of rows go through little memory; a condition chooses, and equal rows make equal files', async () => {
+test('millions of rows need little memory; a condition selects rows, and equal rows give equal files', async () => {
   const file = await exported('big.csv', 'reports.big')
   const lines = readFileSync(file, 'utf8').split('\n')
   assert.equal([lines.length, lines[0], lines[1]!.slice(0, 2)], [bigRows + 2, '"id","text"', '0,'])
@@ -109,14 +109,14 @@ test('millions of rows go through little memory; a condition chooses, and equal 
   assert.ok(readFileSync(one).equals(readFileSync(other)))
 })
 
-test('an empty view makes a file with a header, or an empty Parquet', async () => {
+test('an empty view gives a file with a header, or an empty Parquet file', async () => {
   assert.is(readFileSync(await exported('nothing.csv', 'reports.nothing'), 'utf8'), '"id","text"\n')
   const parquet = readFileSync(await exported('nothing.parquet', 'reports.nothing'))
   await clickhouse.insert(`INSERT INTO ${generation}.nothing FORMAT Parquet`, [parquet], {})
   assert.equal(await clickhouse.rows('SELECT * FROM reports.nothing'), [])
 })
 
-test('a file is replaced only when told to, and only a file', async () => {
+test('export replaces an existing file only on demand, and never a directory', async () => {
   const file = join(directory, 'kept.csv')
   writeFileSync(file, 'mine')
   const refused = await millrace('reports.sales', '--output', file)
@@ -130,7 +130,7 @@ test('a file is replaced only when told to, and only a file', async () => {
   assert.match(device.stderr, 'what is there is no file')
 })
 
-test('what fails leaves nothing behind: at the last row, in the condition, at the directory', async () => {
+test('a failed export leaves no file: at the last row, in the condition, at the directory', async () => {
   const file = join(directory, 'never.csv')
   const late = await millrace('reports.big', '--output', file, '--where', `throwIf(id = ${bigRows - 1}, 'the end') = 0`)
   assert.is(late.code, 2)
@@ -150,7 +150,7 @@ test('what fails leaves nothing behind: at the last row, in the condition, at th
   )
 })
 
-test('an unknown view is refused with those that there are', async () => {
+test('an unknown view is refused with a list of the existing views', async () => {
   const { code, stderr } = await millrace('reports.sale')
   assert.is(code, 2)
   assert.match(stderr, /NOT_FOUND: there is no view reports\.sale\. Did you mean "reports\.sales"\?/)

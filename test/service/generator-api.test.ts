@@ -1,5 +1,5 @@
-// test/service/generator-api.test: the generator's HTTP API on a real Postgres, by hand and by what
-// its own description allows and forbids.
+// test/service/generator-api.test: the generator's HTTP API on a real Postgres, with written
+// requests and with requests made from its OpenAPI document.
 
 import { readdirSync } from 'node:fs'
 import fc from 'fast-check'
@@ -27,7 +27,7 @@ let pool: Pool
 let api: ApiServer
 let ending: (() => Promise<void>) | undefined
 const uploads = writeFixture({})
-/** Orders that the log says were created. */
+/** Orders that the log reports as created. */
 const logged: { order: number; from: string; request: unknown }[] = []
 
 const log: Log = {
@@ -59,7 +59,7 @@ async function call(
   }
 }
 
-/** Asserts the status and that the error is a problem of this code. */
+/** Asserts the status, and that the error is a problem with this code. */
 function refused({ status, headers, body }: Reply, expected: number, code: string): void {
   assert.is(status, expected, JSON.stringify(body))
   assert.match(headers.get('content-type') ?? '', 'application/problem+json')
@@ -99,7 +99,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test('an order is made at random or as given, read, taken on its way, and refused what it cannot become', async () => {
+test('an order is created at random or as given, read, and advanced; impossible status changes are refused', async () => {
   const made = await call('POST', '/orders', {})
   assert.is(made.status, 201)
   assert.is(made.headers.get('location'), `/orders/${made.body.order_id}`)
@@ -127,7 +127,7 @@ test('an order is made at random or as given, read, taken on its way, and refuse
   assert.is((await call('POST', `${path}/return`)).body.status, 'returned')
 })
 
-test('what does not exist is 404, what is not described 400, each with its place', async () => {
+test('missing resources are 404, invalid requests 400, each with the place of the fault', async () => {
   refused(await call('GET', '/orders/999999999'), 404, 'NOT_FOUND')
   for (const field of ['customer_id', 'shop_id', 'employee_id', 'traffic_source_id']) {
     refused(await call('POST', '/orders', { [field]: 999_999_999 }), 404, 'NOT_FOUND')
@@ -156,7 +156,7 @@ test('what does not exist is 404, what is not described 400, each with its place
   refused(await call('POST', '/orders', {}, { origin: 'http://elsewhere.example' }), 403, 'REQUEST_INVALID')
 })
 
-test('the same Idempotency-Key makes one order, however often and at once; another body under it is refused', async () => {
+test('the same Idempotency-Key creates one order, also in concurrent requests; another body under it is refused', async () => {
   const headers = { 'idempotency-key': 'a-key' }
   const replies = await Promise.all(
     Array.from({ length: 6 }, () => call('POST', '/orders', { customer_id: 1 }, headers)),
@@ -166,7 +166,7 @@ test('the same Idempotency-Key makes one order, however often and at once; anoth
   refused(await call('POST', '/orders', { customer_id: 2 }, headers), 422, 'KEY_REUSED')
 })
 
-test('lists go page by page through every order once', async () => {
+test('pages of a list contain every order once', async () => {
   const seen: unknown[] = []
   let before = ''
   for (let pages = 0; pages < 3; pages++) {
@@ -181,7 +181,7 @@ test('lists go page by page through every order once', async () => {
   )
 })
 
-test('the rate changes, life pauses and goes on, and one scenario at a time begins and ends', async () => {
+test('the rate changes, the simulation pauses and resumes, and one scenario at a time begins and ends', async () => {
   assert.is((await call('PUT', '/rate', { rate: 80 })).body.rate, 80)
   assert.is((await call('POST', '/pause')).body.state, 'paused')
   assert.is((await call('GET', '/status')).body.state, 'paused')
@@ -209,7 +209,7 @@ test('the rate changes, life pauses and goes on, and one scenario at a time begi
   })
 })
 
-test('a file of visits is uploaded, known again, and its rejected lines are read', async () => {
+test('a file of visits is uploaded, recognized at a second upload, and its rejected lines are read', async () => {
   const upload = async (text: string | Buffer, query: string, type = 'text/csv') => {
     const response = await fetch(`${api.url}/imports/traffic${query}`, {
       method: 'POST',
@@ -242,7 +242,7 @@ test('a file of visits is uploaded, known again, and its rejected lines are read
   )
 })
 
-test('the page to try it and all it needs come from the service itself', async () => {
+test('the API page and all of its assets come from the service itself', async () => {
   const page = await (await fetch(`${api.url}/docs/`)).text()
   const parts = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, part]) => new URL(part!, `${api.url}/docs/`))
   assert.ok(parts.length > 3)
@@ -254,7 +254,7 @@ test('the page to try it and all it needs come from the service itself', async (
   }
 })
 
-test('whatever is sent: never a 5xx, every answer as described, and every order that was created was logged', async () => {
+test('random requests never get a 5xx, every response fits the document, and every created order is logged', async () => {
   const document = (await (await fetch(`${api.url}/openapi.json`)).json()) as OpenApiDocument & { openapi: string }
   assert.is(document.openapi, '3.1.0')
   const judged = judge(document)
@@ -265,7 +265,7 @@ test('whatever is sent: never a 5xx, every answer as described, and every order 
     const fault = judged(request, answer)
     if (fault !== undefined) throw new Error(fault)
   })
-  // A body that is too large is rare among those made up.
+  // Generated requests rarely have a body that is too large.
   const examples: [FuzzRequest][] = [
     [
       {

@@ -1,4 +1,4 @@
-// test/service/generator.test: the made-up shop on a real Postgres.
+// test/service/generator.test: the generator's shop on a real Postgres.
 
 import { backfill } from '../../generator/database/backfill.ts'
 import { applySchema, countOrders } from '../../generator/database/schema.ts'
@@ -32,7 +32,7 @@ async function shop(orders: number): Promise<TestDatabase> {
   return database
 }
 
-/** Lets life go on until so many rows have changed, as the triggers count them. */
+/** Runs the simulation until the triggers have counted this many changed rows. */
 async function liveFor(database: TestDatabase, changes: number, rate: number): Promise<number> {
   const controller = new AbortController()
   const life = generate({
@@ -72,7 +72,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test('the schema can be applied again; every table and column is commented and logs whole old rows', async () => {
+test('the schema can be applied twice; every table and column has a comment and logs whole old rows', async () => {
   const database = await emptyShop()
   await Promise.all([applySchema(database.url, log), applySchema(database.url, log)])
   const bare = await database.sql(`SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -83,14 +83,14 @@ test('the schema can be applied again; every table and column is commented and l
   assert.is(tables.length, 10)
 })
 
-test('the same seed and end make the same history', async () => {
+test('the same seed and end give the same history', async () => {
   const [one, two] = [await shop(500), await shop(500)]
   for (const table of ['shops', 'employees', 'products', 'customers', 'orders', 'order_items', 'user_traffic']) {
     assert.is(await checksum(one, `shop.${table}`), await checksum(two, `shop.${table}`), table)
   }
 })
 
-test('a history has as many orders as asked for, whole rows, and room for new ones behind them', async () => {
+test('a history has the requested number of orders, whole rows, and sequences for new ones', async () => {
   const database = await shop(800)
   assert.is(await countOrders(database.url), 800)
   const orphans =
@@ -106,7 +106,7 @@ test('a history has as many orders as asked for, whole rows, and room for new on
   assert.is(row!.id, '801')
 })
 
-test('a history is refused where there are orders, and nothing is written', async () => {
+test('a history is refused in a shop with orders, and nothing is written', async () => {
   const database = await shop(50)
   const before = await checksum(database, 'shop.orders')
   const again = () => backfill({ url: database.url, orders: 10, years: 1, seed: 1, log })
@@ -123,7 +123,7 @@ test('a history that fails half way leaves nothing behind', async () => {
   }
 })
 
-test('life changes exactly as many rows as it says, at the rate it was given', async () => {
+test('the simulation changes exactly the rows that it reports, at the requested rate', async () => {
   const database = await shop(300)
   await noteChanges(database)
   const started = performance.now()
@@ -150,7 +150,7 @@ test('life changes exactly as many rows as it says, at the rate it was given', a
   }
 })
 
-test('life goes on after a stop: open orders are finished and ids never met again', async () => {
+test('the simulation continues after a stop: open orders are finished and ids never repeat', async () => {
   const database = await shop(300)
   await noteChanges(database)
   await liveFor(database, 600, 3000)
@@ -163,7 +163,7 @@ test('life goes on after a stop: open orders are finished and ids never met agai
   assert.is(advanced.length, 1)
 })
 
-test('two lives of the same seed make the same orders of the same customers', async () => {
+test('two simulations of one seed create the same orders of the same customers', async () => {
   const orders = async () => {
     const database = await shop(300)
     await noteChanges(database)
@@ -176,7 +176,7 @@ test('two lives of the same seed make the same orders of the same customers', as
   assert.equal(one, two)
 })
 
-/** A log that only remembers which orders it was told of. */
+/** An order log that only remembers its orders. */
 function orderLog(): { log: Log; orders: number[] } {
   const orders: number[] = []
   const info: Log['info'] = (message, fields) =>
@@ -191,7 +191,7 @@ async function createdOrders(database: TestDatabase): Promise<number[]> {
   return rows.map(({ id }) => Number(id)).sort((a, b) => a - b)
 }
 
-test('life survives a Postgres that goes away and comes back, a scenario with it, and logs every order', async () => {
+test('the simulation and its scenario survive an outage of Postgres, and every order is logged', async () => {
   const database = await shop(300)
   await noteChanges(database)
   const told = orderLog()
@@ -226,10 +226,10 @@ test('life survives a Postgres that goes away and comes back, a scenario with it
   )
 })
 
-test('a scenario whose end is lost with the connection ends once more', async () => {
+test('a scenario ends again when the connection was lost during its end', async () => {
   const database = await shop(300)
-  // The first price that goes up belongs to the end of the sale. Sequences count what is rolled
-  // back, too.
+  // The first price that rises belongs to the end of the sale. Sequences also count rolled back
+  // values.
   await database.sql(`CREATE SEQUENCE public.rises`)
   await database.sql(`CREATE TABLE public.before AS SELECT product_id, price FROM shop.products WHERE category_id = 12`)
   await database.sql(`CREATE TABLE public.restored (product_id bigint)`)
@@ -254,7 +254,7 @@ test('a scenario whose end is lost with the connection ends once more', async ()
   await life
 })
 
-test('orders and visits are made once, as many as asked for, and logged', async () => {
+test('the requested number of orders and visits is created once, and logged', async () => {
   const database = await shop(100)
   await noteChanges(database)
   const told = orderLog()
@@ -269,7 +269,7 @@ test('orders and visits are made once, as many as asked for, and logged', async 
   assert.is(stopped.orders, 0)
 })
 
-test('a shop without a seed set, or a rate that is none, is refused', async () => {
+test('a shop without a seed set, and an invalid rate, are refused', async () => {
   const database = await emptyShop()
   const { signal } = new AbortController()
   const control = new Control(new Pace(10))

@@ -1,5 +1,6 @@
-// test/service/history.test: versions of rows from a changelog, in whatever order and however often
-// it is written. What is expected is replayed here, change by change.
+// test/service/history.test: versions of rows from a changelog that is written in any order and
+// repeatedly.
+// The expected result is replayed here, change by change.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogName, tableStatements } from '../../clickhouse/ddl.ts'
@@ -31,7 +32,7 @@ const table: Table = {
 interface Event {
   readonly region: string
   readonly n: number
-  /** Undefined where the key goes away. */
+  /** The row after the change; undefined when the key is deleted. */
   readonly state: string | null | undefined
   readonly lsn: number
   readonly ordinal: number
@@ -53,8 +54,8 @@ const lsnText = (lsn: number) =>
 const keyOf = ({ region, n }: { region: string; n: number }) => `${region}|${n}`
 
 /**
- * Transactions of up to six changes on few keys; commit times mostly grow, at times stand still or
- * step back.
+ * Transactions of up to six changes on few keys. Commit times mostly grow, but sometimes repeat or
+ * decrease.
  */
 function randomEvents(random: Random): Event[] {
   const keys = ["o'k", 'a', 'ü'].flatMap(region => [1, 2].map(n => ({ region, n })))
@@ -71,7 +72,10 @@ function randomEvents(random: Random): Event[] {
   return events
 }
 
-/** The same by replaying each key: what holds at an instant is the last that was said up to it. */
+/**
+ * The expected versions by replaying each key: the last change up to an instant is valid at that
+ * instant.
+ */
 function replay(events: readonly Event[]): Version[] {
   const versions: Version[] = []
   for (const key of new Set(events.map(keyOf))) {
@@ -153,7 +157,7 @@ test.after.each(async () => {
 })
 
 for (let round = 1; round <= 3; round++) {
-  test(`late and repeated changes make the history that a replay makes (${round})`, async () => {
+  test(`late and repeated changes give the same history as a replay (${round})`, async () => {
     const random = new Random(seed, `history ${round}`)
     const events = randomEvents(random)
     const expected = replay(events)
@@ -166,7 +170,7 @@ for (let round = 1; round <= 3; round++) {
   })
 }
 
-test('a version says what opened and closed it, where it came from, and bears a key of its own', async () => {
+test('a version has the changes that opened and closed it, its origin, and a unique key', async () => {
   const events = randomEvents(new Random(seed, 'columns'))
   await insert(events)
   const [found] = await clickhouse.rows<Record<string, string>>(
@@ -181,7 +185,7 @@ FROM ${quoteName(historyName(table))}`,
   assert.equal([found!.current, found!.odd, found!.open, found!.sources].map(Number), [live, 0, 0, 0])
 })
 
-test('a history that is switched on later has what happened before; switched off it is gone', async () => {
+test('a history that is enabled later has all earlier changes; a disabled one is dropped', async () => {
   const events = randomEvents(new Random(seed, 'later'))
   await prepareHistory(clickhouse, table, { wanted: false, exists: true })
   await insert(events.slice(0, 200))
@@ -195,7 +199,7 @@ test('a history that is switched on later has what happened before; switched off
   assert.equal(await readHistory(), replay(events))
 })
 
-test('every column is commented, as in Postgres where it comes from there, and of a type that every tool reads', async () => {
+test('every column has a comment, the one of Postgres if there is one, and a type that every tool reads', async () => {
   const columns = await clickhouse.rows<{ name: string; type: string; comment: string }>(
     `SELECT name, type, comment FROM system.columns WHERE database = currentDatabase() AND table = {table:String}`,
     { table: historyName(table) },
@@ -207,7 +211,7 @@ test('every column is commented, as in Postgres where it comes from there, and o
   }
 })
 
-test('a look at one key reads that key alone', async () => {
+test('a query for one key reads only the granules of that key', async () => {
   await insert(randomEvents(new Random(seed, 'one key')))
   const plan = await clickhouse.rows<{ explain: string }>(
     `EXPLAIN indexes = 1 SELECT * FROM ${quoteName(historyName(table))} WHERE region = 'a' AND n = 1`,

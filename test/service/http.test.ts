@@ -20,7 +20,7 @@ test.after.each(async () => {
   for (const server of open.splice(0)) await server.close()
 })
 
-test('a value is answered as JSON, an Answer as it is', async () => {
+test('a route that returns a value is answered as JSON, an Answer as it is', async () => {
   const { url } = await started({
     '/status': () => ({ ok: true }),
     '/readyz': async () => new Answer(503, { reason: 'catching up' }),
@@ -51,7 +51,7 @@ test('another path lists the known ones, another method is refused', async () =>
   assert.is((await fetch(`${url}/status`, { method: 'POST', body: 'x' })).status, 405)
 })
 
-test('a route that fails is answered by 500 and keeps foreign messages to itself', async () => {
+test('a failing route is answered by 500 without the message of a foreign error', async () => {
   const { url } = await started({
     '/ours': () => {
       throw new MillraceError('KAFKA_UNREACHABLE', { what: 'no broker answers', next: 'start it' })

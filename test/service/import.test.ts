@@ -1,5 +1,5 @@
-// test/service/import.test: files of visits into a real Postgres: each line once, whatever happens
-// on the way.
+// test/service/import.test: files of visits imported into a real Postgres: each line once, after
+// any interruption.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { appendFile, open, rename } from 'node:fs/promises'
@@ -19,7 +19,7 @@ let services: Servers
 let database: TestDatabase
 const directory = writeFixture({})
 
-/** Writes a file under a name that nothing else uses. */
+/** Writes a file under a unique name. */
 function file(text: string | Buffer, name = `${uniqueName('visits')}.csv`): string {
   writeFileSync(join(directory, name), text)
   return join(directory, name)
@@ -36,7 +36,7 @@ function load(path: string, options: Partial<ImportOptions> = {}): Promise<Impor
   return importTraffic({ url: database.url, path, log: quietLog(), signal: new AbortController().signal, ...options })
 }
 
-/** Numbers of the lines that are in, by the file they came from. */
+/** Imported line numbers, by file. */
 async function loadedLines({ import_id }: Pick<ImportResult, 'import_id'>): Promise<number[]> {
   const rows = await database.sql<{ line: string }>(
     `SELECT source_line AS line FROM shop.user_traffic WHERE source LIKE 'csv:' || $1::text || ':%' ORDER BY 1`,
@@ -69,7 +69,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-test('good lines are loaded as they stand, bad ones put aside with line, reason and text', async () => {
+test('good lines are imported literally, bad ones are kept with line, reason and text', async () => {
   const path = file(
     Buffer.concat([
       Buffer.from(
@@ -129,7 +129,7 @@ test('the same file again, or under another name, changes nothing', async () => 
   assert.is(await visits(), before)
 })
 
-test('a file that has grown loads only its new lines, under the numbers they have in it', async () => {
+test('of a file that has grown, only new lines are imported, under their own line numbers', async () => {
   const path = file(`${header}\n${lines(3)}\n\n`)
   const first = await load(path)
   await appendFile(path, lines(2, 4).trimEnd())
@@ -142,7 +142,7 @@ test('a file that has grown loads only its new lines, under the numbers they hav
   assert.equal([again.loaded, again.total], [0, { loaded: 6, rejected: 0 }])
 })
 
-test('a file that has changed otherwise is refused, and loaded as another one on request', async () => {
+test('a file with other changes is refused, and imported as a new one on request', async () => {
   const path = file(`${header}\n${lines(3)}`)
   const first = await load(path)
   const before = await visits()
@@ -163,7 +163,7 @@ test('a file that has changed otherwise is refused, and loaded as another one on
   assert.is.not(other.import_id, first.import_id)
 })
 
-test('lines that were rejected for a customer or source that came later are loaded when looked at again', async () => {
+test('lines rejected for a missing customer or source are imported by a later run that finds it', async () => {
   const path = file(`${header}\n2025-01-01T00:00:00Z,Late network,,/,0\n${lines(2)}`)
   assert.equal((await load(path)).total, { loaded: 2, rejected: 1 })
   await database.sql(`INSERT INTO shop.traffic_sources (name, channel) VALUES ('Late network', 'social')`)
@@ -173,7 +173,7 @@ test('lines that were rejected for a customer or source that came later are load
   assert.equal(await loadedLines(again), [2, 3, 4])
 })
 
-test('empty files are refused, a bad header names its faults, and a header alone is no visit', async () => {
+test('empty files are refused, faults of a header are named, and a header alone imports no visit', async () => {
   await assert.refuses(() => load(file('')), 'IMPORT_UNREADABLE', /empty/)
   await assert.refuses(() => load(file('\r\n\n')), 'IMPORT_UNREADABLE', /no header/)
   await assert.refuses(
@@ -237,14 +237,14 @@ test('an import that is stopped, cut off from Postgres or killed is completed by
   assert.is((JSON.parse(stdout) as ImportResult).total.loaded, 60_000)
 })
 
-test('one import at a time', async () => {
+test('only one import runs at a time', async () => {
   const connection = await database.connect()
   await connection.query("SELECT pg_advisory_lock(hashtext('millrace: imports'))")
   await assert.refuses(() => load(file(`${header}\n${lines(1)}`)), 'IMPORT_RUNNING')
   await connection.query("SELECT pg_advisory_unlock(hashtext('millrace: imports'))")
 })
 
-test('memory stays bounded: 300 MB in one line, and lines by the ten thousand; exit 1 says that some were rejected', async () => {
+test('memory is bounded for a line of 300 MB and for many lines; exit code 1 reports rejected lines', async () => {
   const path = file('')
   const handle = await open(path, 'w')
   await handle.write(`${header}\n${lines(50_000)}`)

@@ -1,5 +1,5 @@
-// test/service/kafka-fetch-session: a fetcher that follows partitions, with a session at the
-// broker, after losing one, and without.
+// test/service/kafka-fetch-session: a fetcher that follows partitions: with a session at the
+// broker, after losing it, and without one.
 
 import { Kafka, logLevel, type Producer } from 'kafkajs'
 import { Random } from '../../generator/shop/random.ts'
@@ -30,7 +30,7 @@ let producer: Producer
 let proxy: KafkaProxy
 let connection: KafkaConnection
 let direct: KafkaConnection
-/** What the fetchers have sent and got, the last last. */
+/** Requests and responses of the fetchers, in order. */
 const exchanges: Exchange[] = []
 
 test.before(async () => {
@@ -63,10 +63,10 @@ function positionsOf(topic: string, partitions: number): FetchPosition[] {
   return Array.from({ length: partitions }, (_, partition) => ({ topic, partition, offset: 0 }))
 }
 
-/** A fetcher that has a session of these partitions, each of which it knows. */
+/** A fetcher with a session of these partitions. */
 async function openFollowing(positions: readonly FetchPosition[]): Promise<Fetcher> {
   const own = openFetcher(connection, { follows: true })
-  // A topic that has only just been made may have no leader for a moment.
+  // A new topic may have no leader for a moment.
   const isFollowing = async () => (await own.fetch(positions, limits, signal)).length === positions.length
   await until(isFollowing, { what: 'all partitions to be answered for' })
   own.interruptions = 0
@@ -79,7 +79,7 @@ function valuesOf({ records }: FetchedPartition): string[] {
   return Array.from({ length: records.count }, (_, i) => buffer.toString('utf8', valueStarts[i]!, valueEnds[i]!))
 }
 
-/** As the request names it. */
+/** Offsets in the request. */
 function sessionIn({ request }: Exchange): FetchAsk['session'] {
   const clientId = 4 + 2 + 2 + 4
   const session = clientId + 2 + request.readInt16BE(clientId) + 4 + 4 + 4 + 4 + 1
@@ -91,13 +91,13 @@ function answerIn({ response }: Exchange): FetchResponse {
   return parseFetchResponse(response.subarray(4 + correlationId))
 }
 
-/** Asks the broker past the fetchers. */
+/** Sends a request without a fetcher. */
 async function ask(link: BrokerLink, session: FetchAsk['session'], positions: FetchAsk['positions'] = []) {
   const request = fetchRequest({ session, positions, forgotten: [] }, { ...limits, maxWaitMs: 0 })
   return parseFetchResponse(await link.send(request))
 }
 
-test('idle partitions take as few bytes when they are many, and there is an answer for each', async () => {
+test('a fetch of many idle partitions takes as few bytes as one of few, and reports every partition', async () => {
   const bytes: number[] = []
   for (const partitions of [4, 100]) {
     const topic = await makeTopic(connection, partitions)
@@ -117,7 +117,7 @@ test('idle partitions take as few bytes when they are many, and there is an answ
   assert.is(bytes[1], bytes[0])
 })
 
-test('a session that the broker has forgotten, or that is at another request, is followed by a new one at once, and nothing is lost', async () => {
+test('a session that the broker lost, or whose epoch differs, is replaced by a new one at once, and nothing is lost', async () => {
   const connections = direct.openConnections()
   const topic = await makeTopic(direct, 3)
   const link = await connections.to(direct.leader(topic, 0)!)
@@ -138,14 +138,14 @@ test('a session that the broker has forgotten, or that is at another request, is
       exchanges.map(exchange => answerIn(exchange).errorCode),
       [refusal, 0],
     )
-    // The broker ends the old one, if it has it.
+    // The broker ends the old session if it still has it.
     assert.equal(sessionIn(exchanges[1]!), { id, epoch: 0 })
     own.close()
   }
   connections.close()
 })
 
-test('a fetcher that is closed gives its session back, also while it waits for records', async () => {
+test('a closed fetcher closes its session, also while it waits for records', async () => {
   const connections = direct.openConnections()
   const topic = await makeTopic(direct, 2)
   const link = await connections.to(direct.leader(topic, 0)!)
@@ -169,15 +169,12 @@ test('a fetcher that is closed gives its session back, also while it waits for r
 interface Followed {
   readonly topic: string
   readonly partition: number
-  /** By offset. */
+  /** From offset to value. */
   readonly values: string[]
   next: number
 }
 
-/**
- * Takes what was fetched, which must be what stands in the topic from where the partition has been
- * read to.
- */
+/** Takes the fetched records. They must equal the topic's records from the last read offset on. */
 function take(followed: readonly Followed[], fetched: FetchedPartition, isNew: boolean): void {
   const place = followed.find(({ topic, partition }) => topic === fetched.topic && partition === fetched.partition)!
   const { records, fromOffset, end } = fetched
@@ -200,8 +197,8 @@ async function append(random: Random, followed: readonly Followed[]): Promise<vo
 }
 
 /**
- * Appends, fetches, seeks, leaves partitions out, gives up waiting and breaks sessions, all at
- * random; at the end all has been read.
+ * Appends, fetches, seeks, omits partitions, gives up waiting and breaks sessions, all at random.
+ * At the end all records are read.
  */
 async function follow(random: Random, steps: number): Promise<void> {
   const followed: Followed[] = []
@@ -212,7 +209,7 @@ async function follow(random: Random, steps: number): Promise<void> {
   const connections = direct.openConnections()
   const link = await connections.to(direct.leader(followed[0]!.topic, 0)!)
   const own = await openFollowing(followed.map(({ topic, partition, next: offset }) => ({ topic, partition, offset })))
-  /** @param isNew false: the answer may be to what was asked before */
+  /** @param isNew false if the response may belong to an earlier request */
   const fetch = async (places: readonly Followed[], isNew = true, until = signal) => {
     const positions = places.map(({ topic, partition, next }) => {
       return { topic, partition, offset: next, maxBytes: random.pick([5_000, 20_000]) }
@@ -260,18 +257,18 @@ async function follow(random: Random, steps: number): Promise<void> {
   connections.close()
 }
 
-test('whatever is appended, sought, left out and broken, each record comes once and in order', async () => {
+test('each record is fetched once and in order through random seeks, omissions and broken sessions', async () => {
   const random = new Random(testSeed(), 'fetch session')
   for (let time = times(1); time > 0; time--) await follow(random, 150)
 })
 
-test('a broker that has no room for a session is asked for all partitions each time, and nothing is lost', async () => {
+test('with a broker without room for a session, each fetch names all partitions, and nothing is lost', async () => {
   const connections = direct.openConnections()
   const topic = await makeTopic(direct, 1)
   const link = await connections.to(direct.leader(topic, 0)!)
   const position = { topic, partition: 0, offset: 0, maxBytes: 1 }
   const ids: number[] = []
-  // The broker has several caches, and uses them by turns.
+  // The broker has several caches, and uses them in turn.
   for (let made = 50; made > 0; ) {
     const asked = Array.from({ length: 50 }, () => ask(link, { id: 0, epoch: 0 }, [position]))
     const given = (await Promise.all(asked)).map(({ sessionId }) => sessionId).filter(id => id !== 0)

@@ -1,5 +1,5 @@
-// test/service/kafka-fetch: records from offsets on, the ends of partitions, and what is refused.
-// Topics are written by kafkajs where another client's batches matter.
+// test/service/kafka-fetch: fetching records from offsets, ends of partitions, and errors.
+// kafkajs writes topics where another client's batches matter.
 
 import { isDeepStrictEqual } from 'node:util'
 import { Kafka, logLevel, type Producer } from 'kafkajs'
@@ -47,7 +47,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** All values from the position on, until the partition's end is reached. */
+/** All values from the position to the partition's end. */
 async function readValues(position: FetchPosition): Promise<string[]> {
   const values: string[] = []
   for (let offset = position.offset; ; ) {
@@ -66,7 +66,7 @@ async function send(topic: string, values: readonly string[], compression = 0): 
   await producer.send({ topic, messages, compression })
 }
 
-test("another client's batches are read, from the middle of a batch too", async () => {
+test('batches of another client are read, also from the middle of a batch', async () => {
   const topic = await makeTopic(connection, 1)
   await send(topic, ['a', 'b', 'c'])
   const gzip = 1
@@ -77,10 +77,10 @@ test("another client's batches are read, from the middle of a batch too", async 
   assert.equal(await fetcher.endOffsets(topic), [6])
 })
 
-test('a record that is larger than what may come of its partition comes with the next answer, whatever else there is', async () => {
+test('a record above the limit of its partition comes with the next response, whatever other partitions have', async () => {
   const partitions = 8
   const topic = await makeTopic(connection, partitions)
-  // Batches that each partition's share has room for.
+  // Batches that fit into each partition's share.
   for (let times = 0; times < 20; times++) {
     const messages = Array.from({ length: partitions - 1 }, (_, partition) => ({
       partition,
@@ -105,7 +105,7 @@ test('a record that is larger than what may come of its partition comes with the
   }
 })
 
-test("records of others' transactions are given like any others, also while one is open; their markers are passed", async () => {
+test('records of transactions are fetched like any others, also while one is open; markers are skipped', async () => {
   const topic = await makeTopic(connection, 1)
   const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
   await transactional.connect()
@@ -123,13 +123,13 @@ test("records of others' transactions are given like any others, also while one 
     await transaction.abort()
   }
   await transactional.disconnect()
-  // The coordinator answers the end of a transaction before it has written the marker.
+  // The coordinator confirms the end of a transaction before it has written the marker.
   const markers = 3
   const allMarkers = async () => isDeepStrictEqual(await fetcher.endOffsets(topic), [4 + markers])
   await until(allMarkers, { what: 'the markers of all three transactions are in the topic' })
 })
 
-test('the last record of empty, plain and long partitions', async () => {
+test('the last record is found in empty, plain and long partitions', async () => {
   const topic = await makeTopic(connection, 3)
   await producer.send({ topic, messages: [{ key: 'k', value: 'only', partition: 1 }] })
   const many = Array.from({ length: 5_000 }, (_, i) => ({ value: `v${i}`, partition: 2 }))
@@ -141,13 +141,13 @@ test('the last record of empty, plain and long partitions', async () => {
   assert.equal([only?.offset, only?.key?.toString(), only?.value?.toString()], [0, 'k', 'only'])
   const { last, foreign } = await tail(2)
   assert.equal([last?.value?.toString(), foreign], ['v4999', undefined])
-  // What others have written behind the own last record is counted.
+  // Records of other writers after the last one count.
   const behind = await tail(2, ({ offset, value }) => offset < 4_000 && value?.toString() !== 'v3999')
   assert.equal([behind.last?.value?.toString(), behind.foreign], ['v3998', { offset: 3_999, count: 1_001 }])
   assert.equal(await tail(2, () => false), { last: undefined, foreign: { offset: 0, count: 5_000 } })
 })
 
-test('what stands at the end of many partitions is read together, and markers are left to a closer look', async () => {
+test('the last records of many partitions are read together; partitions that end with markers are read separately', async () => {
   const topics = [await makeTopic(connection, 3), await makeTopic(connection, 2)]
   const messages = Array.from({ length: 600 }, (_, i) => ({ value: `${i} ${'x'.repeat(2_000)}`, partition: i % 2 }))
   for (const topic of topics) await producer.send({ topic, messages })
@@ -172,12 +172,12 @@ test('what stands at the end of many partitions is read together, and markers ar
   assert.equal(found.sort(), ['0/0: 598', '1/0: 598', '1/1: 599'])
 })
 
-test('offsets that the topic no longer or not yet holds are refused, never replaced', async () => {
+test('offsets outside the topic are an error, never replaced', async () => {
   const topic = await makeTopic(connection, 2)
   await send(topic, ['a', 'b', 'c'])
   const admin = kafka.admin()
   await admin.connect()
-  // kafkajs deletes only where it has looked before.
+  // kafkajs deletes records only in partitions that it has read metadata of.
   await admin.fetchTopicOffsets(topic)
   await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '2' }] })
   await admin.disconnect()
@@ -189,7 +189,7 @@ test('offsets that the topic no longer or not yet holds are refused, never repla
   assert.equal(await readValues({ topic, partition: 0, offset: 2 }), ['c'])
 })
 
-test('a read to an end that the leader has not got yet waits for it, and names it when it does not come', async () => {
+test('a read to an end that the leader lacks waits for it, and names it after the limit', async () => {
   const topic = await makeTopic(connection, 1)
   await send(topic, ['a'])
   let answers = 0
@@ -211,7 +211,7 @@ test('a read to an end that the leader has not got yet waits for it, and names i
   await assert.refuses(() => read(4, 100), 'OFFSETS_MISSING', /up to offset 4 .* ends at 3/)
 })
 
-test('a lost response and a cut connection only delay', async () => {
+test('a lost response and a broken connection only delay a fetch', async () => {
   const topic = await makeTopic(connection, 1)
   await send(topic, ['a'])
   const before = proxy.lost()
@@ -223,7 +223,7 @@ test('a lost response and a cut connection only delay', async () => {
   assert.equal(await readValues({ topic, partition: 0, offset: 1 }), ['b'])
 })
 
-test('a range is asked for with more room only when an answer was cut off by it, not while the leader is away', async () => {
+test('a range is fetched with a larger limit only after a truncated response, not while the leader is away', async () => {
   const topic = await makeTopic(connection, 1)
   await send(topic, ['a', 'b'])
   const rooms: number[] = []
@@ -264,7 +264,7 @@ test('a record larger than every limit is fetched whole', async () => {
       if (records.count > 0) seen.add(partition)
 })
 
-test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', async () => {
+test('the broker accepts sequence numbers that continue from 2^31 − 1 to 0', async () => {
   const topic = await makeTopic(connection, 1)
   const { producerId, producerEpoch } = await connection.ask(broker =>
     broker.initProducerId({ transactionalId: null, transactionTimeout: 0 }),
@@ -293,7 +293,7 @@ test('sequence numbers go on from 2^31 − 1 to 0 in the eyes of the broker', as
   connections.close()
 })
 
-test('a topic that is not there is refused', async () => {
+test('a missing topic is an error', async () => {
   await assert.refuses(() => connection.partitionCount('no-such-topic', { timeoutMs: 200 }), 'TOPIC_MISSING')
 })
 

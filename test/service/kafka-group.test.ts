@@ -1,5 +1,5 @@
-// test/service/kafka-group: two members of one group share partitions, and commits of a past
-// generation are refused.
+// test/service/kafka-group: members of one group share partitions, and commits of a past generation
+// are refused.
 
 import { Kafka, logLevel } from 'kafkajs'
 import { deleteTopics, ensureTopic, ensureTopics, listTopics } from '../../kafka/client/admin.ts'
@@ -66,7 +66,7 @@ function commitOf(
   return { topic, partition, offset, metadata }
 }
 
-test('two members share evenly, and joined topics keep together', async () => {
+test('two members share partitions evenly, and equal partitions of joined topics have one owner', async () => {
   const { orders, items, other } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId)
@@ -110,7 +110,7 @@ test('metadata that is too long is refused, with the setting to change', async (
   await assert.refuses(() => a.commit([commit]), 'KAFKA_REFUSED', /offset\.metadata\.max\.bytes/)
 })
 
-test('what was begun may be committed after a revocation, and no more once others have the partitions', async () => {
+test('started work may be committed during a rebalance, but not once other members own the partitions', async () => {
   const { orders } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId)
@@ -126,7 +126,7 @@ test('what was begun may be committed after a revocation, and no more once other
   assert.equal(await b.committed([{ topic: orders, partition: 0 }]), [commitOf(orders, 0, 7, 'begun before')])
 })
 
-test('a member that was cut off is fenced by its clock and by the coordinator', async () => {
+test('a disconnected member is fenced by its own clock and by the coordinator', async () => {
   const { orders } = joined
   const groupId = uniqueName('group')
   const a = join(first, groupId, 6_000)
@@ -160,7 +160,7 @@ test('membership survives the broker being killed and started again', async () =
   assert.equal(await a.committed(partitions), [commitOf(orders, 2, 4, 'after'), commitOf(orders, 3, 9, 'kept')])
 })
 
-test('a topic must have the partitions that it was made with, alone in its group or beside others', async () => {
+test('a topic must have the number of partitions that it was created with, alone in its group or beside others', async () => {
   const { orders, other } = joined
   for (const topics of [[orders, other], [other]]) {
     const member = joinGroup(first, { groupId: uniqueName('group'), groups: [{ topics, partitions: 4 }] })
@@ -169,7 +169,7 @@ test('a topic must have the partitions that it was made with, alone in its group
   }
 })
 
-test('partitions that a topic has got since are seen when the group is shared out again', async () => {
+test('partitions added to a topic are noticed at the next rebalance', async () => {
   const topic = await makeTopic(second, 1)
   const groupId = uniqueName('group')
   const groups = [{ topics: [topic], partitions: 1 }]
@@ -186,7 +186,7 @@ test('partitions that a topic has got since are seen when the group is shared ou
   await assert.refuses(() => a.awaitAssignment(signal), 'TOPIC_PARTITIONS_CHANGED', /2 partitions, not 1/)
 })
 
-test('topics are made once, compared, listed and deleted', async () => {
+test('topics are created once, compared, listed and deleted', async () => {
   const name = uniqueName('admin')
   const spec = { name, partitions: 2, replication: 1, config: { 'retention.ms': '-1', 'cleanup.policy': 'compact' } }
   assert.equal(await ensureTopic(first, spec), { isNew: true, drift: [] })
@@ -205,7 +205,7 @@ test('topics are made once, compared, listed and deleted', async () => {
   assert.equal(await listTopics(first, name), [])
 })
 
-test('many topics are made together, beside some that are there, and one that is refused is named', async () => {
+test('many topics are created together, beside existing ones, and a refused one is named', async () => {
   const name = uniqueName('many')
   const spec = (index: number) => ({
     name: `${name}-${index}`,

@@ -1,5 +1,5 @@
-// test/service/kafka-registry: schemas in a topic, raced for, served over HTTP, and in an external
-// registry.
+// test/service/kafka-registry: schemas in a topic: concurrent writers, the HTTP endpoints, and an
+// external registry.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -53,7 +53,7 @@ function recordSchema(field: string): string {
   return JSON.stringify({ type: 'record', name: 'R', fields: [{ name: field, type: 'long' }] })
 }
 
-test('a schema has one id, whoever asks and however often', async () => {
+test('a schema has one id, for every client and at every request', async () => {
   const store = await openSchemaStore(connection, undefined)
   const subject = uniqueName('subject')
   const id = await store.register(subject, recordSchema('a'))
@@ -71,7 +71,7 @@ test('a schema has one id, whoever asks and however often', async () => {
   await later.close()
 })
 
-test('a newest schema that is not of the topic is named, and is of no concern once it is deleted', async () => {
+test('a newest schema of another table is named, and ignored once it is deleted', async () => {
   const store = await openSchemaStore(connection, undefined)
   const about = { schema: 'public', table: 't', topic: uniqueName('topic'), partitions: 1, group: 't' }
   const subject = `${about.topic}-value`
@@ -105,7 +105,7 @@ test('a newest schema that is not of the topic is named, and is of no concern on
   await store.close()
 })
 
-test('writers that race never share an id, even in one subject', async () => {
+test('concurrent writers never share an id, even in one subject', async () => {
   const stores = await Promise.all(Array.from({ length: 4 }, () => openSchemaStore(connection, undefined)))
   const subject = uniqueName('race')
   const register = async (store: (typeof stores)[number], writer: number) => {
@@ -176,7 +176,7 @@ test('an external registry is read over HTTP', async () => {
   assert.is(await external.byId(999_999), undefined)
 })
 
-test('what we write comes back as it was written, whatever the brokers prefer, the clock says, or how many tables there are', async () => {
+test('schemas are read back unchanged under any broker settings, clock and number of tables', async () => {
   const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   const { now } = Date
@@ -230,7 +230,7 @@ test('what we write comes back as it was written, whatever the brokers prefer, t
   }
 })
 
-test("an external registry's refusals and silence are told apart", async () => {
+test('a refusal and an unreachable external registry give different errors', async () => {
   const asked: { url: string; body: string; authorization: string | undefined }[] = []
   const answers = [
     { status: 200, body: { id: 7 } },
@@ -266,8 +266,8 @@ test("an external registry's refusals and silence are told apart", async () => {
   assert.not.match(unreachable.toText(), /p%40ss|p@ss/)
 })
 
-// The last one: nobody can read the topic from here on.
-test('schemas that the brokers have compressed otherwise are left to the registry that writes them', async () => {
+// This test is the last: nobody can read the topic after it.
+test('schemas that the broker compressed in another way are an error that points to an external registry', async () => {
   const admin = new Kafka({ brokers: [services.endpoints.kafka!], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   /** @see https://kafka.apache.org/protocol.html (resource types) */
@@ -276,7 +276,7 @@ test('schemas that the brokers have compressed otherwise are left to the registr
   await admin.alterConfigs({ validateOnly: false, resources: [{ type: topic, name: '_schemas', configEntries }] })
   await admin.disconnect()
   const served = await openTopicRegistry(connection)
-  // Brokers learn of a setting some time after they have confirmed it.
+  // Brokers apply a setting some time after they have confirmed it.
   const failure = await until(
     () =>
       served.register('compressed', recordSchema(uniqueName('field').replace('-', '_'))).then(

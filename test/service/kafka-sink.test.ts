@@ -1,5 +1,5 @@
-// test/service/kafka-sink: every record once and in order, whatever is lost, cut or killed on the
-// way.
+// test/service/kafka-sink: the producer appends every record once and in order, through lost
+// responses, broken connections and kills.
 
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { type IdempotentProducer, openProducer, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
@@ -15,7 +15,7 @@ const produce = 0
 let services: Services
 let broker: string
 let proxy: KafkaProxy
-/** Straight to the broker, and by way of the proxy. */
+/** Directly to the broker, and through the proxy. */
 let direct: KafkaConnection
 let proxied: KafkaConnection
 
@@ -62,7 +62,9 @@ async function open(
   return { sink, durable, errors }
 }
 
-/** Appends `count` numbered records round robin, one mark each, never more than 256 KiB pending. */
+/**
+ * Appends `count` numbered records round robin, one checkpoint each, with at most 256 KiB pending.
+ */
 async function appendNumbered(sink: IdempotentProducer, count: number, partitions: number): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     appendText(sink, i % partitions, `record ${i}`)
@@ -105,7 +107,7 @@ test('another client reads keys, values, nulls and both compressions', async () 
   }
 })
 
-test('marks become durable in order, and what is durable stands below the end offsets', async () => {
+test('checkpoints become durable in order, and durable records are below the end offsets', async () => {
   const topic = await makeTopic(direct, 3)
   const { sink, durable } = await open(direct, topic, { partitions: 3 })
   sink.mark(5)
@@ -143,7 +145,7 @@ test('a response lost after the append leaves one copy', async () => {
   )
 })
 
-test('every third response lost: every record once and in order', async () => {
+test('every record is appended once and in order when every third response is lost', async () => {
   const topic = await makeTopic(direct, 4)
   const { sink, durable } = await open(proxied, topic, { partitions: 4, maxBatchBytes: 4096 })
   const before = proxy.lost()
@@ -158,7 +160,7 @@ test('every third response lost: every record once and in order', async () => {
   await assertNumbered(topic, 20_000, 4)
 })
 
-test('connections cut again and again: every record once and in order', async () => {
+test('every record is appended once and in order when connections break repeatedly', async () => {
   const topic = await makeTopic(direct, 2)
   const { sink } = await open(proxied, topic, { partitions: 2, maxBatchBytes: 4096 })
   let cuts = 0
@@ -174,7 +176,7 @@ test('connections cut again and again: every record once and in order', async ()
   await assertNumbered(topic, 60_000, 2)
 })
 
-test('a broker killed and started again: every record once and in order', async () => {
+test('every record is appended once and in order when the broker is killed and started again', async () => {
   const topic = await makeTopic(direct, 2)
   const { sink, errors } = await open(direct, topic, { partitions: 2, maxBatchBytes: 4096 })
   const count = 40_000
@@ -192,7 +194,7 @@ test('a broker killed and started again: every record once and in order', async 
   await assertNumbered(topic, count, 2)
 })
 
-test('a foreign record poisons the sink, unless the topic is shared', async () => {
+test('a foreign record stops the producer for good, unless the topic is shared', async () => {
   const topic = await makeTopic(direct, 1)
   const first = await open(direct, topic)
   const shared = await open(direct, topic, { shared: true })
@@ -222,7 +224,7 @@ test('a record of 100 MB passes where the topic takes it', async () => {
   await sink.close()
 })
 
-test('a record that the topic does not take fails loudly and is never acknowledged', async () => {
+test('a record above the limit of the topic is an error and never acknowledged', async () => {
   const topic = await makeTopic(direct, 1, { 'max.message.bytes': '10000' })
   const { sink, durable, errors } = await open(direct, topic)
   for (let i = 0; i < 100; i += 1) appendText(sink, 0, 'x'.repeat(1000))

@@ -1,4 +1,5 @@
-// test/service/lineage.test: the columns behind each column of a SELECT, whatever shape it has.
+// test/service/lineage.test: the source columns of each column of a SELECT, for every shape of
+// query.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { readLineage } from '../../modeling/lineage.ts'

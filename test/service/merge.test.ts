@@ -1,5 +1,5 @@
-// test/service/merge.test: what stands in several parts is merged where merging makes rows fewer,
-// and old tombstones are removed.
+// test/service/merge.test: parts are merged in tables where merging reduces rows, and old
+// tombstones are removed.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
@@ -16,7 +16,7 @@ import { createWarehouse } from '../support/servers/clickhouse.ts'
 import { uniqueName } from '../support/servers/postgres.ts'
 import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
-/** ClickHouse merges nothing of the table by itself; OPTIMIZE knows no such limit. */
+/** ClickHouse merges nothing of this table by itself; OPTIMIZE has no such limit. */
 const neverByItself = 'max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1'
 
 const test = suite('merging')
@@ -44,7 +44,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** Parts of each table, by partition. */
+/** Number of parts of each table, by partition. */
 async function parts(warehouse = clickhouse): Promise<Record<string, number[]>> {
   const rows = await warehouse.rows<{ name: string; parts: string[] }>(
     'SELECT table AS name, groupArray(n) AS parts FROM (SELECT table, partition, count() AS n FROM system.parts WHERE database = currentDatabase() AND active GROUP BY ALL ORDER BY ALL) GROUP BY table',
@@ -52,7 +52,7 @@ async function parts(warehouse = clickhouse): Promise<Record<string, number[]>> 
   return Object.fromEntries(rows.map(({ name, parts }) => [name, parts.map(Number)]))
 }
 
-test('every partition of a table whose merges make rows fewer is one part afterwards, and the changelog is left alone', async () => {
+test('every partition of a table whose merges reduce rows is one part afterwards; the changelog is left alone', async () => {
   assert.equal((await parts()).sums, [2, 2, 1])
   await mergeParts(clickhouse, quietLog())
   assert.equal(await parts(), { 'shop.orders.changelog': [2, 2, 1], 'shop.orders.current': [1, 1, 1], sums: [1, 1, 1] })
@@ -60,7 +60,7 @@ test('every partition of a table whose merges make rows fewer is one part afterw
   assert.equal(sum, { rows: '30', n: '50' })
 })
 
-test('what cannot be merged is said and left, the others are merged', async () => {
+test('a table that cannot be merged is reported and skipped; the others are merged', async () => {
   await clickhouse.command('SYSTEM STOP MERGES sums')
   const warnings: unknown[] = []
   const log: Log = { ...quietLog(), warn: (_, fields) => void warnings.push(fields) }
@@ -73,7 +73,7 @@ test('what cannot be merged is said and left, the others are merged', async () =
   await clickhouse.command('SYSTEM START MERGES sums')
 })
 
-test('what has grown by a quarter is merged in passing, once something is visible; what has not is left', async () => {
+test('tables that have grown by a quarter are merged in the background once rows are visible; others are not', async () => {
   const database = uniqueName('upkeep')
   const own = await createWarehouse(services, database)
   for (const sql of watermarkStatements) await own.command(sql)
@@ -131,8 +131,8 @@ interface Images {
 }
 
 /**
- * A database with the tables of `visits`, and what inserts images of it under a token of their own,
- * as the consumer does.
+ * A database with the tables of `visits`, and a function that inserts images of it under a new
+ * token, as the consumer does.
  */
 async function visitsWarehouse() {
   const database = uniqueName('tombstones')
@@ -154,12 +154,12 @@ async function visitsWarehouse() {
   return { database, own, insert, merge, held }
 }
 
-test('tombstones that are visible for long are removed in passing, and an insert that is sent again brings no row back', async () => {
+test('old tombstones are removed in the background, and a repeated insert restores no row', async () => {
   const { database, own, insert, merge, held } = await visitsWarehouse()
   const created: Images = { sign: 1, lsn: 1, from: 0, to: 300_000 }
   const old: Images = { sign: -1, lsn: 2, from: 0, to: 260_000 }
   const young: Images = { sign: -1, lsn: 5, from: 260_000, to: 260_100 }
-  // The newest row of its partition is a tombstone, and old.
+  // The newest row of its partition is an old tombstone.
   const elsewhere: Images[] = [1, -1].map((sign, index) => {
     return { sign: sign as 1 | -1, lsn: 1 + index, from: 300_000, to: 300_050, partition: 1 }
   })
@@ -185,7 +185,7 @@ test('tombstones that are visible for long are removed in passing, and an insert
   await own.close()
 })
 
-test('tombstones stay while an older image stands in another part, while they or their part are new, and where they are few', async () => {
+test('tombstones stay while an older image is in another part, while they or their part are new, and when they are few', async () => {
   const { own, insert, merge, held } = await visitsWarehouse()
   const options = { log: quietLog(), signal: new AbortController().signal }
   const remove = async (bounds: Partial<TombstoneBounds> = {}) => {
@@ -200,7 +200,7 @@ test('tombstones stay while an older image stands in another part, while they or
   await merge()
   assert.is(await remove({ writtenBefore: '2020-01-01 00:00:00' }), 290_000)
   assert.is(await remove({ below: '2' }), 290_000)
-  // What a repetition under a lost token would bring.
+  // The rows that a repetition under a lost token would insert.
   await own.command('INSERT INTO `shop.visits.current` VALUES (7, 0, bitShiftLeft(toUInt128(1), 64) + 7, 0)')
   assert.is(await remove(), 290_000)
   await insert({ sign: 1, lsn: 3, from: 0, to: 20_000 })

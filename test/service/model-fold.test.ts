@@ -1,5 +1,5 @@
-// test/service/model-fold.test: the sales reports equal what Postgres computes, whatever happens to
-// the rows.
+// test/service/model-fold.test: the sales reports equal what Postgres computes, after any row
+// changes.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { publish } from '../../clickhouse/publish.ts'
@@ -67,7 +67,7 @@ test('without a single order the reports are empty', async () => {
   for (const { name } of checks) assert.equal(await clickhouse.rows(`SELECT * FROM ${name}`), [])
 })
 
-test('two years of history give the same reports as Postgres', async () => {
+test('the reports of two years of history equal those of Postgres', async () => {
   const until = new Date('2025-11-21T09:00:00Z')
   await backfill({ url: database.url, orders: 3000, years: 2, seed: 7, until, log: quietLog() })
   await fold.drain()
@@ -79,7 +79,7 @@ test('two years of history give the same reports as Postgres', async () => {
 })
 
 for (let seed = 11; seed < 11 + times(1); seed++) {
-  test(`random changes in random batches fold to what Postgres says (seed ${seed})`, async () => {
+  test(`reports after random changes in random batches equal those of Postgres (seed ${seed})`, async () => {
     const random = new Random(seed, 'chaos')
     for (let round = 1; round <= 6; round++) {
       for (let statement = random.integer(1, 6); statement > 0; statement--) await database.sql(chaos(random))
@@ -93,7 +93,7 @@ for (let seed = 11; seed < 11 + times(1); seed++) {
   })
 }
 
-test('a damaged aggregate is put right from the current state', async () => {
+test('a damaged aggregate is repaired from the current state', async () => {
   await clickhouse.command(
     "INSERT INTO sales_cube (grain, period, orders, revenue) VALUES ('day', '2024-05-05', 3, 5.55), ('day', '2024-05-06', -1, 0)",
   )
@@ -110,7 +110,7 @@ test('a damaged aggregate is put right from the current state', async () => {
   await assertEqual('after the correction')
 })
 
-test('sums at the edge of what the source can hold are right, or an error where the type that was asked for is too narrow', async () => {
+test('sums of the largest source values are right, or an error if the requested type is too narrow', async () => {
   const order = async (lines: string) => {
     const [placed] = await database.sql<{ order_id: string }>(
       `WITH placed AS (INSERT INTO shop.orders (customer_id, shop_id, employee_id, sales_territory_id, status, ordered_at, paid_at, shipped_at, delivered_at, updated_at)
@@ -145,7 +145,7 @@ test('merges change nothing', async () => {
   await assertEqual('after merges')
 })
 
-test('daily_sales_stats has exactly the columns and types it was asked for', async () => {
+test('daily_sales_stats has exactly the requested columns and types', async () => {
   const columns = await clickhouse.rows<{ name: string; type: string }>('DESCRIBE TABLE daily_sales_stats')
   assert.equal(
     columns.map(({ name, type }) => `${name} ${type}`),
@@ -161,7 +161,7 @@ test('daily_sales_stats has exactly the columns and types it was asked for', asy
   )
 })
 
-test('what analysts read is commented and of types that every tool reads', async () => {
+test('views for analysts have comments and types that every tool reads', async () => {
   const columns = await clickhouse.rows<{ table: string; name: string; type: string; comment: string }>(
     'SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() AND table IN {tables:Array(String)}',
     { tables: [...published, ...model.recompute.keys()] },

@@ -1,4 +1,4 @@
-// test/service/postgres-catalog: what is read of tables, however they are named and built.
+// test/service/postgres-catalog: the catalog of tables with all kinds of names and structures.
 
 import { parseValueSchema, valueSchema } from '../../contract/schema.ts'
 import { isPrintedOnce } from '../../contract/types.ts'
@@ -66,7 +66,7 @@ test('columns come in order with their types, nullability and comments; dropped 
   )
 })
 
-test('what counts as printed alike when it is equal is so in Postgres', async () => {
+test('types that millrace considers printed alike when equal are so in Postgres', async () => {
   await db.sql(valueTypes)
   await db.sql(`CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
   const spelled: readonly (readonly [type: string, ...values: string[]])[] = [
@@ -126,7 +126,7 @@ test('domains rest on their innermost type and its modifier; user types never pa
   )
 })
 
-test('columns of any type, also behind two domains, are what the registered schema says of them', async () => {
+test('columns of any type, also behind two domains, have the type of the registered schema', async () => {
   const columns = typeCases.flatMap(({ type }, index) => [
     `"a${index}" ${type}, "b${index}" ${type} NOT NULL, "c${index}" d${index}, "d${index}" dd${index}`,
     ...(type.endsWith('[]') ? [] : [`"e${index}" ${type}[]`]),
@@ -142,7 +142,7 @@ test('columns of any type, also behind two domains, are what the registered sche
   assert.equal(then, captured!.table.columns)
 })
 
-test('a NOT NULL that was never validated does not promise anything', async () => {
+test('a NOT NULL that was never validated counts as nullable', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY, a int, b int)')
   await db.sql('INSERT INTO t VALUES (1)')
   await db.sql('ALTER TABLE t ADD CONSTRAINT a_set NOT NULL a NOT VALID')
@@ -153,7 +153,7 @@ test('a NOT NULL that was never validated does not promise anything', async () =
   )
 })
 
-test('names of every kind come as they are', async () => {
+test('names of every kind are read unchanged', async () => {
   const names = [
     'select',
     'a-b',
@@ -213,7 +213,7 @@ test('partitions are part of their root, unless only they were chosen', async ()
   )
 })
 
-test('what has no row changes of its own says why', async () => {
+test('relations without row changes of their own have a reason', async () => {
   await db.sql('CREATE TABLE parent (id int PRIMARY KEY)')
   await db.sql('CREATE TABLE child () INHERITS (parent)')
   await db.sql('CREATE VIEW a_view AS SELECT * FROM parent')
@@ -230,7 +230,7 @@ test('what has no row changes of its own says why', async () => {
   for (const [name, reason] of Object.entries(expected)) assert.match(reasons[name]!, reason)
 })
 
-test('Postgres refuses updates of a published table with a virtual column, which is why it is not captured', async () => {
+test('Postgres refuses updates of a published table with a virtual column, so such a table is not captured', async () => {
   await db.sql('CREATE TABLE v (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) VIRTUAL)')
   await db.sql('ALTER TABLE v REPLICA IDENTITY FULL')
   await db.sql('CREATE PUBLICATION p FOR TABLE v WITH (publish_generated_columns = stored)')

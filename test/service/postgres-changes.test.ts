@@ -32,7 +32,7 @@ test.before.each(async () => {
 test.after.each(() => db.drop())
 test.after(() => services.stop())
 
-/** The next transactions of the capture, announcements of tables left out. */
+/** The next transactions of the capture, without relation messages. */
 async function read(capture: Capture, transactions: number): Promise<Recorded[][]> {
   const { stream, received } = await recordStream(db, capture)
   const all = await received(transactions)
@@ -81,7 +81,7 @@ test('keys swapped within one statement come as two updates in order', async () 
   assert.equal(swapped, [update(['1', 'a'], ['2', 'a']), update(['2', 'b'], ['1', 'b'])])
 })
 
-test('what was rolled back, whole or to a savepoint, never comes; empty transactions do not either', async () => {
+test('changes that were rolled back, entirely or to a savepoint, are not sent; nor are empty transactions', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const capture = await createCapture(db, [table])
   await db.sql('BEGIN; INSERT INTO t VALUES (1); ROLLBACK')
@@ -91,7 +91,7 @@ test('what was rolled back, whole or to a savepoint, never comes; empty transact
   assert.equal(await read(capture, 1), [[insert('2'), insert('4'), insert('5')]])
 })
 
-test('a transaction prepared in two phases comes when it is committed, and not at all when rolled back', async () => {
+test('a two-phase transaction is sent when it is committed, and not at all when rolled back', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const capture = await createCapture(db, [table])
   await db.sql(`BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION '${db.name}_1'`)
@@ -102,7 +102,7 @@ test('a transaction prepared in two phases comes when it is committed, and not a
   assert.equal(await read(capture, 2), [[insert('3')], [insert('1')]])
 })
 
-test('a TOASTed value that an update leaves alone comes with it', async () => {
+test('an update includes a TOASTed value that it does not change', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY, n int, long text STORAGE EXTERNAL)')
   await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
   const capture = await createCapture(db, [table])
@@ -140,7 +140,7 @@ test('stored generated columns are part of the row', async () => {
   assert.equal(await read(capture, 2), [[insert('1', '5', '10')], [update(['1', '5', '10'], ['1', '6', '12'])]])
 })
 
-test('a row of a partition goes by its root, also when it moves, and the partition announces its own identity', async () => {
+test('a row of a partition is sent under its root, also when it moves, and the partition sends its own replica identity', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)')
   await db.sql('CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10)')
   await db.sql('CREATE TABLE high (v text, id int NOT NULL)')
@@ -155,7 +155,7 @@ test('a row of a partition goes by its root, also when it moves, and the partiti
   await stream.close()
   assert.equal(inserted, [insert('1', 'a'), insert('11', 'b')])
   assert.equal(moved, [remove('1', 'a'), insert('12', 'a')])
-  // What a partition without FULL logs is announced as a whole old row, and is none.
+  // A partition without FULL is announced as FULL, but logs only keys.
   assert.equal(deleted, [remove('11', null)])
   const announced = events.flatMap(event =>
     event.kind === 'relation' ? [`${event.relation.name} ${event.relation.replicaIdentity}`] : [],
@@ -169,7 +169,7 @@ test('values print exactly, whatever the database and the role are set to', asyn
   await db.sql(`ALTER DATABASE ${db.name} SET bytea_output = 'escape'`)
   await db.sql(`ALTER DATABASE ${db.name} SET extra_float_digits = -5`)
   await db.sql(`ALTER DATABASE ${db.name} SET intervalstyle = 'sql_standard'`)
-  // A machine may have no other locale whose money looks otherwise.
+  // A machine may have no other locale that prints money differently.
   await db.sql(`ALTER DATABASE ${db.name} SET lc_monetary = 'POSIX'`)
   const [session] = await withClient(db.url, client =>
     query<{ money: string }>(client, `SELECT current_setting('lc_monetary') AS money`),
@@ -189,7 +189,7 @@ test('values print exactly, whatever the database and the role are set to', asyn
   ])
 })
 
-test('a heartbeat comes through the stream of an idle database', async () => {
+test('the stream of an idle database sends a heartbeat', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const capture = await createCapture(db, [table])
   const { stream, events } = await recordStream(db, capture)

@@ -1,5 +1,5 @@
-// test/service/postgres-history: a stream goes on only in a history that holds what was captured,
-// and from a slot that does not pass it.
+// test/service/postgres-history: a stream continues only on a source with the captured history, and
+// on a slot that skips no change.
 
 import { formatLsn } from '../../contract/position.ts'
 import type { ChangeStream } from '../../postgres/change-source.ts'
@@ -30,14 +30,14 @@ test.before.each(async () => {
 })
 test.after(() => services.stop())
 
-/** What there is to capture at the moment. */
+/** The changes that the slot still has. */
 async function now(url = db.url): Promise<Captured> {
   const client = await connect(url, { mode: 'replication' })
   const { walEnd, ...server } = await identifySystem(client).finally(() => client.end())
   return { ...server, durable: walEnd, recorded: 'topic x', end: walEnd }
 }
 
-/** Why a stream is left when it is looked at by this address; "not" when it is not. */
+/** The reason for leaving the stream, as seen through this address; "not" without a reason. */
 async function left(stream: ChangeStream, url: string): Promise<string> {
   let why = 'not'
   const fail = ({ message }: MillraceError) => {
@@ -50,7 +50,7 @@ async function left(stream: ChangeStream, url: string): Promise<string> {
 
 const insert = () => db.sql("INSERT INTO t (v) VALUES ('x')")
 
-test('a slot that was moved forward, or made anew, is told by what it passes over', async () => {
+test('a slot that was advanced or created again is detected by the changes that it skips', async () => {
   const captured = await now()
   await (await recordStream(db, capture, { captured })).stream.close()
   await insert()
@@ -82,7 +82,7 @@ test('another server, another database and a WAL that ends too early are refused
   await db.drop()
 })
 
-test('a promoted standby is gone on with when it has everything, and refused when it has not', async () => {
+test('a promoted standby is accepted when it has all captured changes, and refused otherwise', async () => {
   const [{ data_directory: data } = { data_directory: '' }] = await db.sql<{ data_directory: string }>(
     'SHOW data_directory',
   )

@@ -1,5 +1,5 @@
-// test/service/postgres-preflight: what keeps a source from being captured is named, and mended
-// where SQL can.
+// test/service/postgres-preflight: preflight names everything that prevents capture, and repairs
+// what SQL can.
 
 import { readTables } from '../../postgres/catalog/catalog.ts'
 import { connect, disconnect, query } from '../../postgres/client/client.ts'
@@ -48,7 +48,7 @@ test('a source that is ready passes every check', async () => {
   assert.match(checks['server version']!.found, /^18\./)
 })
 
-test('what a live generation lacks for a while is tried again: all WAL senders in use', async () => {
+test('a live generation retries while all WAL senders are in use', async () => {
   const [setting] = await db.sql<{ max_wal_senders: string }>('SHOW max_wal_senders')
   const limit = Number(setting!.max_wal_senders)
   const senders = await Promise.all(Array.from({ length: limit }, () => connect(db.url, { mode: 'replication' })))
@@ -61,7 +61,7 @@ test('what a live generation lacks for a while is tried again: all WAL senders i
   await resume()
 })
 
-test('a generation that is to begin needs three replication slots, two of them only until it is loaded', async () => {
+test('a new generation needs three replication slots, two of them only until it is loaded', async () => {
   const [{ left } = { left: 0 }] = await db.sql<{ left: number }>(
     `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int AS left`,
   )
@@ -95,7 +95,7 @@ test('tables that cannot be captured are each named with what to do', async () =
   for (const name of statesOf(checks, 'fail', 'warn')) assert.ok(checks[name]!.fix, `${name} has no remedy`)
 })
 
-test('replica identity is mended, of odd names and of partitions too', async () => {
+test('the replica identity is repaired, also of odd names and of partitions', async () => {
   await db.sql(`CREATE TABLE "a""b'; DROP TABLE x" (id int PRIMARY KEY)`)
   await db.sql('CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
   await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10)')
@@ -106,7 +106,7 @@ test('replica identity is mended, of odd names and of partitions too', async () 
   assert.equal(await applyFixes(db.client, Object.values(await check())), { done: [], failed: [] })
 })
 
-test('a table that others hold locked is not waited for, and the others are mended', async () => {
+test('a locked table is skipped without waiting, and the others are repaired', async () => {
   await db.sql(
     'CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE keyless (id int)',
   )
@@ -128,7 +128,7 @@ test('a table that others hold locked is not waited for, and the others are mend
   assert.equal([left['replica identity']!.found, left['primary keys']!.found], ['public.a', 'public.keyless'])
 })
 
-test('a pattern means the tables that can be captured; what is named, or left out, is meant so', async () => {
+test('a pattern selects only tables that can be captured; a named table that cannot be is an error', async () => {
   await db.sql(`
     CREATE TABLE fine (id int PRIMARY KEY); CREATE TABLE keyless (id int); CREATE UNLOGGED TABLE quick (id int PRIMARY KEY);
     CREATE VIEW a_view AS SELECT 1 AS id; CREATE MATERIALIZED VIEW a_matview AS SELECT 1 AS id;
@@ -173,7 +173,7 @@ test('a pattern means the tables that can be captured; what is named, or left ou
   })
 })
 
-test('a role without rights is told each of them', async () => {
+test('preflight names every missing right of a role', async () => {
   const role = uniqueName('role')
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
@@ -198,7 +198,7 @@ test('a role without rights is told each of them', async () => {
   assert.match(checks['right to read']!.fix!, new RegExp(`GRANT SELECT ON "public"."t" TO "${role}"`))
 })
 
-test('a check that cannot be carried out is unknown and does not keep the others from running', async () => {
+test('a check that cannot run is unknown, and the others still run', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
   const client = await connect(db.url)
@@ -209,7 +209,7 @@ test('a check that cannot be carried out is unknown and does not keep the others
   assert.is(checks['primary keys']!.state, 'pass')
 })
 
-test('a slot of the name that stands in another database is named, and survives that its name is dropped here', async () => {
+test('a slot of the same name in another database is named, and a drop here does not remove it', async () => {
   const other = await createDatabase(services.endpoints.postgres!)
   const slot = uniqueName('slot')
   await other.sql('SELECT pg_create_logical_replication_slot($1, $2)', [slot, 'pgoutput'])
@@ -223,7 +223,7 @@ test('a slot of the name that stands in another database is named, and survives 
   await other.drop()
 })
 
-test('the publication has exactly the wanted tables and settings, says whose it is, and is never made over another', async () => {
+test('the publication has exactly the wanted tables, settings and owner mark, and never replaces another one', async () => {
   for (const name of ['a', 'B "x"', 'c']) await db.sql(`CREATE TABLE ${quoteName(name)} (id int PRIMARY KEY, v int)`)
   const name = 'A "p"'
   const tables = (...names: string[]) => names.map(each => ({ schema: 'public', name: each, kind: 'r' }))
@@ -247,7 +247,7 @@ test('the publication has exactly the wanted tables and settings, says whose it 
   await assert.refuses(nothing, 'CONFIG_INVALID', /there is no table to publish/)
 })
 
-test('a publication goes only when those who write to its tables have done so, and holds nobody up', async () => {
+test('dropping a publication waits for writers of its tables, and blocks no other session', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)')
   await db.sql('CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)')
   await db.sql('CREATE TABLE heir () INHERITS (t)')
@@ -271,7 +271,7 @@ test('a publication goes only when those who write to its tables have done so, a
   }
 })
 
-test('a replication connection is really opened, and what refuses it is told', async () => {
+test('preflight opens a real replication connection, and names the reason of a refusal', async () => {
   const { signal } = new AbortController()
   const role = uniqueName('role')
   await db.sql(`CREATE ROLE ${role} LOGIN`)

@@ -1,5 +1,5 @@
-// test/service/postgres-session: sessions are ours and nobody else's, and none of them is waited on
-// for ever.
+// test/service/postgres-session: sessions have millrace's settings, and no wait for Postgres is
+// endless.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -32,7 +32,7 @@ test.after.each(async () => {
 })
 test.after(() => services.stop())
 
-test('a statement may take as long as its backend is at work on it, and no longer', async () => {
+test('a statement may take as long as its backend works on it, and no longer', async () => {
   await db.sql('CREATE TABLE t (id int)')
   const holder = await db.connect()
   await holder.query('BEGIN; LOCK TABLE t')
@@ -52,7 +52,7 @@ test('a statement may take as long as its backend is at work on it, and no longe
   for (const client of [lost, sleeping, waiting]) await disconnect(client)
 })
 
-test('a lock of a generation that somebody has is refused, and says who has it', async () => {
+test('a lock on a generation is refused while another session has it, with the name of that session', async () => {
   const lock = await takeLock(db.url, 'shop_1')
   const held =
     /another producer works on this generation: pid \d+ of the server, millrace from 127\.0\.0\.1, connected for \d+ s/
@@ -63,7 +63,7 @@ test('a lock of a generation that somebody has is refused, and says who has it',
   await (await takeLock(db.url, 'shop_1')).release()
 })
 
-test('a goodbye to a host that is gone ends soon, and so does what the signal cuts', async () => {
+test('closing a session on a dead host ends soon, also by a signal', async () => {
   const stopping = new AbortController()
   const lost = await connect(proxied)
   const busy = await connect(proxied, { signal: stopping.signal })
@@ -77,8 +77,8 @@ test('a goodbye to a host that is gone ends soon, and so does what the signal cu
 })
 
 /**
- * A startup packet without one of its parameters. @see
- * https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)
+ * A startup packet without one of its parameters.
+ * @see https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)
  */
 function withoutParameter(packet: Buffer, left: string): Buffer {
   const words = packet.toString('utf8', 8).split('\0')
@@ -89,7 +89,7 @@ function withoutParameter(packet: Buffer, left: string): Buffer {
   return Buffer.concat([head, body])
 }
 
-test('a pooler that keeps the settings of a session to itself is named on the first connection', async () => {
+test('a pooler that drops session settings is named on the first connection', async () => {
   proxy.rewriteFirst = packet => withoutParameter(packet, 'options')
   for (const mode of ['sql', 'replication'] as const) {
     const error = await assert.refuses(() => connect(proxied, { mode }), 'POSTGRES_POOLER', /search_path is /)
@@ -101,8 +101,8 @@ test('a pooler that keeps the settings of a session to itself is named on the fi
   await disconnect(await connect(proxied))
 })
 
-test('a pooler that refuses the settings is named as well', async () => {
-  // As PgBouncer answers: protocol_violation, and the parameter's name.
+test('a pooler that refuses session settings is named', async () => {
+  // PgBouncer answers protocol_violation with the parameter's name.
   const refusal = Buffer.from('SFATAL\0C08P01\0Munsupported startup parameter: options\0\0')
   const pooler = createServer(socket => {
     socket.once('data', () => {
@@ -121,7 +121,7 @@ test('a pooler that refuses the settings is named as well', async () => {
   pooler.close()
 })
 
-test('Postgres gives up a session soon whose host has died', async () => {
+test('Postgres soon ends a session whose client host has died', async () => {
   const settings = ['tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout']
   const [row] = await query<object>(
     db.client,

@@ -1,5 +1,5 @@
-// test/service/postgres-slot: a slot is made beside whatever others do, and what comes behind it
-// can be decoded.
+// test/service/postgres-slot: a slot is created beside concurrent transactions, and the changes
+// after it can be decoded.
 
 import type pg from 'pg'
 import { describeTransaction, findBlocking, type OpenTransaction } from '../../postgres/client/blocking.ts'
@@ -21,10 +21,10 @@ test.before.each(async () => {
 test.after.each(() => db.drop())
 test.after(() => services.stop())
 
-/** Those that a slot is made by. */
+/** The temporary slots of a slot creation. */
 const temporarySlots = () => findSlots(db.client, 'millrace_')
 
-test('a slot is made, found, measured and dropped; a temporary one goes with its connection', async () => {
+test('a slot is created, found, measured and dropped; a temporary one ends with its connection', async () => {
   const name = uniqueName('slot')
   const created = await createSlot(db.url, name)
   const temporary = await exportSnapshot(db.url, `${name}_t`)
@@ -50,14 +50,17 @@ test('a slot is made, found, measured and dropped; a temporary one goes with its
   assert.is(await slotState(db.client, name), undefined)
 })
 
-test('a transaction that meets a TRUNCATE from while the slot was made can be decoded', async () => {
+test('a transaction can be decoded that follows a TRUNCATE during the creation of the slot', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)')
   await db.sql('CREATE PUBLICATION everything FOR TABLE t, other')
   const [first, truncating, last] = [await db.connect(), await db.connect(), await db.connect()]
   const name = uniqueName('slot')
   const pidOf = async (client: pg.Client) =>
     (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!.pid
-  /** For one of them: of transactions that run at the same time, Postgres waits for any first. */
+  /**
+   * Waits until the slot waits for one of these clients. Postgres may wait for any of the
+   * concurrent transactions first.
+   */
   const waitsFor = async (...clients: pg.Client[]) => {
     const pids: (number | undefined)[] = await Promise.all(clients.map(pidOf))
     const isWaiting = async () =>
@@ -96,7 +99,7 @@ test('a transaction that meets a TRUNCATE from while the slot was made can be de
   await dropSlot(db.client, name)
 })
 
-test('a slot that waits for a running transaction can be given up, and then is not there', async () => {
+test('a slot creation that waits for a transaction can be cancelled, and leaves no slot', async () => {
   const client = await db.connect()
   await client.query('BEGIN; CREATE TABLE t (id int)')
   const stopping = new AbortController()

@@ -1,5 +1,4 @@
-// test/service/postgres-snapshot: the initial load and the stream together are the table, neither
-// more nor less.
+// test/service/postgres-snapshot: the initial load and the stream together equal the table.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { readTables } from '../../postgres/catalog/catalog.ts'
@@ -29,7 +28,7 @@ test.after(() => services.stop())
 
 type Row = readonly (string | null | undefined)[]
 
-/** Rows of each table by name, as of the snapshot. */
+/** Rows of each table by name, at the snapshot. */
 async function load(snapshotName: string, overrides: Partial<SnapshotOptions> = {}): Promise<Record<string, Row[]>> {
   const found = await readTables(db.client, ({ schema }) => schema === 'public')
   const tables = found.map(table => ({ ...table, columns: table.columns.map(({ name }) => name) }))
@@ -49,7 +48,7 @@ async function load(snapshotName: string, overrides: Partial<SnapshotOptions> = 
   return rows
 }
 
-test('the snapshot and what streams from the slot add up to the table, while others go on writing', async () => {
+test('the snapshot and the stream add up to the table while other sessions write', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, v int)')
   await db.sql('ALTER TABLE t REPLICA IDENTITY FULL')
   const { slot, publication } = await createCapture(db, ['public.t'])
@@ -98,7 +97,7 @@ test('the snapshot and what streams from the slot add up to the table, while oth
   )
 })
 
-test('a large table is cut into ranges of blocks, of which none is missed and none comes twice', async () => {
+test('a large table is read in ranges of blocks, each exactly once', async () => {
   await db.sql('CREATE TABLE big (id int PRIMARY KEY, pad text STORAGE PLAIN)')
   await db.sql(`INSERT INTO big SELECT g, repeat('x', 3900) FROM generate_series(1, 40000) g`)
   await db.sql('DELETE FROM big WHERE id % 3 = 0')
@@ -124,7 +123,7 @@ test('a large table is cut into ranges of blocks, of which none is missed and no
   )
 })
 
-test('a load that waits for a lock says whose it is, and goes on when that has been given up', async () => {
+test('a load that waits for a lock names its owner, and continues when the lock is released', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const holder = await db.connect()
@@ -139,7 +138,7 @@ test('a load that waits for a lock says whose it is, and goes on when that has b
   await slot.release()
 })
 
-test('special values, odd names, generated columns and partitions come as they are', async () => {
+test('special values, odd names, generated columns and partitions are loaded exactly', async () => {
   await db.sql(
     `CREATE TABLE "a""b\\ 💥" ("x y" int PRIMARY KEY, "select" text, twice int GENERATED ALWAYS AS ("x y" * 2) STORED)`,
   )
@@ -168,7 +167,7 @@ test('special values, odd names, generated columns and partitions come as they a
   })
 })
 
-test('nothing more is read while the reader is under pressure', async () => {
+test('the load pauses reading under back-pressure', async () => {
   await db.sql(`CREATE TABLE t AS SELECT g AS id, repeat('x', 500) AS v FROM generate_series(1, 40000) g`)
   const slot = await exportSnapshot(db.url, uniqueName('slot'))
   let rows = 0
@@ -189,7 +188,7 @@ test('nothing more is read while the reader is under pressure', async () => {
   assert.ok(most < 500, `${most} rows came without a question`)
 })
 
-test('an error of the reader, of the pressure and of the signal ends the load with that error', async () => {
+test('an error of the reader, of the back-pressure or of the signal ends the load with that error', async () => {
   await db.sql('CREATE TABLE t AS SELECT generate_series(1, 100000) AS id')
   const slot = await exportSnapshot(db.url, uniqueName('slot'))
   const failing = () => {
@@ -204,7 +203,7 @@ test('an error of the reader, of the pressure and of the signal ends the load wi
   await slot.release()
 })
 
-test('a table truncated or rewritten since the snapshot is noticed, also in a partition', async () => {
+test('a table or partition that was truncated or rewritten after the snapshot is detected', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY, v int)')
   await db.sql('CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)')
   await db.sql('CREATE TABLE part PARTITION OF p FOR VALUES FROM (0) TO (10)')
@@ -218,7 +217,7 @@ test('a table truncated or rewritten since the snapshot is noticed, also in a pa
   }
 })
 
-test('a TRUNCATE that waits for the load does not make the load wait for it', async () => {
+test('the load does not wait for a TRUNCATE that waits for the load', async () => {
   for (const [name, rows] of Object.entries({ a: 60_000, b: 20_000, c: 10 })) {
     await db.sql(`CREATE TABLE ${name} AS SELECT g AS id, repeat('x', 200) AS v FROM generate_series(1, ${rows}) g`)
   }
@@ -227,8 +226,8 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   let truncating: Promise<unknown> | undefined
   let isWaiting: Promise<unknown> | undefined
   const blocked = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.c'::regclass`
-  // Two readers have taken the first two tables when this is asked; the third is left to whoever is
-  // ready first.
+  // Both readers have a table when this is called first. The reader that finishes first gets the
+  // third table.
   const pressure = async () => {
     truncating ??= other.query('TRUNCATE public.c')
     isWaiting ??= until(async () => (await db.sql(blocked)).length === 1, { what: 'a TRUNCATE that waits' })
@@ -240,14 +239,14 @@ test('a TRUNCATE that waits for the load does not make the load wait for it', as
   await slot.release()
 })
 
-test('a snapshot that was given up is noticed', async () => {
+test('a released snapshot is detected', async () => {
   await db.sql('CREATE TABLE t (id int PRIMARY KEY)')
   const slot = await exportSnapshot(db.url, uniqueName('slot'))
   await slot.release()
   await assert.refuses(() => load(slot.snapshotName), 'SNAPSHOT_LOST', /is gone/)
 })
 
-test('locks that would not suffice for a load are named beforehand, and by the load itself', async () => {
+test('a lock table that is too small for a load is named beforehand, and by the load itself', async () => {
   const setting = async (statement: string) => {
     await db.sql(`ALTER SYSTEM ${statement}`)
     await services.kill('postgres')
@@ -264,7 +263,7 @@ test('locks that would not suffice for a load are named beforehand, and by the l
     const { state, found, fix } = checks.find(({ name }) => name === 'locks')!
     assert.equal([state, found], ['fail', '1008 locks needed, and the server has room for 1000'])
     assert.is(fix, 'raise max_locks_per_transaction to 21 and restart Postgres')
-    // Whatever takes so many locks in one transaction meets what a load would.
+    // One transaction that takes as many locks as a load.
     const locking = `DO $$ BEGIN FOR i IN 1..20000 LOOP EXECUTE format('CREATE TABLE public.x%s ()', i); END LOOP; END $$`
     const full = await assert.refuses(() => query(db.client, locking), 'POSTGRES_FAILED', /table of locks is full/)
     assert.match(full.next, /raise max_locks_per_transaction/)

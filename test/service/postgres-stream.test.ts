@@ -1,4 +1,5 @@
-// test/service/postgres-stream: nothing acknowledged is needed again, nothing else is ever skipped.
+// test/service/postgres-stream: no acknowledged change is needed again, and no other change is
+// skipped.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -32,7 +33,7 @@ function idsOf(transactions: readonly Transaction[]): (string | null | undefined
 }
 
 /**
- * Commits of several connections at once, each of one row, until two of them are adjacent in the
+ * Commits of several connections at once, each of one row, until two commits are adjacent in the
  * WAL.
  */
 async function commitConcurrently(writers: number, each: number): Promise<number> {
@@ -64,7 +65,7 @@ test('an acknowledgement between two adjacent commits loses neither and repeats 
   }
 })
 
-test('what was received but not acknowledged comes again, on every new stream', async () => {
+test('changes that were received but not acknowledged are sent again on every new stream', async () => {
   const capture = await createCapture(db, ['public.t'])
   await db.sql("INSERT INTO t (v) VALUES ('a')")
   await db.sql("INSERT INTO t (v) VALUES ('b')")
@@ -75,7 +76,7 @@ test('what was received but not acknowledged comes again, on every new stream', 
   }
 })
 
-test('pings, which keep the connection alive, acknowledge nothing', async () => {
+test('keepalive pings acknowledge nothing', async () => {
   await db.sql(`ALTER DATABASE ${db.name} SET wal_sender_timeout = '600ms'`)
   const capture = await createCapture(db, ['public.t'])
   const before = await slotState(db.client, capture.slot)
@@ -98,7 +99,7 @@ test('pings, which keep the connection alive, acknowledge nothing', async () => 
   await again.stream.close()
 })
 
-test('a stream paused for longer than the server waits stays connected and then goes on', async () => {
+test('a stream that is paused beyond wal_sender_timeout stays connected and continues', async () => {
   await db.sql(`ALTER DATABASE ${db.name} SET wal_sender_timeout = '600ms'`)
   const capture = await createCapture(db, ['public.t'])
   const { stream, received, events } = await recordStream(db, capture)
@@ -115,7 +116,7 @@ test('a stream paused for longer than the server waits stays connected and then 
   await stream.ended
 })
 
-test('an idle database is acknowledged by keepalives, exactly and without loss', async () => {
+test('keepalives of an idle database are acknowledged exactly and without loss', async () => {
   const capture = await createCapture(db, ['public.t'])
   const recorded = await recordStream(db, capture)
   await db.sql('CREATE TABLE unpublished AS SELECT generate_series(1, 1000)')
@@ -129,7 +130,7 @@ test('an idle database is acknowledged by keepalives, exactly and without loss',
   await recorded.stream.close()
 })
 
-test('an error of the receiver ends the stream: nothing more is handed over, nothing acknowledged', async () => {
+test('an error of the handler ends the stream: no further event is delivered, nothing is acknowledged', async () => {
   const capture = await createCapture(db, ['public.t'])
   const before = await slotState(db.client, capture.slot)
   let rows = 0
@@ -156,7 +157,7 @@ test('an acknowledgement beyond what was received is refused', async () => {
   await stream.close()
 })
 
-test('a connection that the server ends is reported once, as worth another try', async () => {
+test('a connection that the server ends is reported once, as an error to retry', async () => {
   const capture = await createCapture(db, ['public.t'])
   const { stream } = await recordStream(db, capture)
   await db.sql(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${capture.slot}'`)
@@ -164,7 +165,7 @@ test('a connection that the server ends is reported once, as worth another try',
   assert.ok(error.retriable)
 })
 
-test('a server that falls silent is noticed, although its connection stays open', async () => {
+test('a silent server is detected although its connection stays open', async () => {
   await db.sql(`ALTER DATABASE ${db.name} SET wal_sender_timeout = '600ms'`)
   const capture = await createCapture(db, ['public.t'])
   const { stream } = await recordStream(db, capture)
@@ -179,7 +180,7 @@ test('a server that falls silent is noticed, although its connection stays open'
   }
 })
 
-test('the signal ends an opening that hangs, although the server says nothing', async () => {
+test('the signal ends the opening of a stream on a silent server', async () => {
   const silent = createServer().listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
@@ -191,7 +192,7 @@ test('the signal ends an opening that hangs, although the server says nothing', 
   await once(silent, 'close')
 })
 
-test('a slot that is read by another connection is worth another try', async () => {
+test('a slot that another connection reads is an error to retry', async () => {
   const capture = await createCapture(db, ['public.t'])
   const { stream } = await recordStream(db, capture)
   const error = await assert.refuses(() => recordStream(db, capture), 'SLOT_ACTIVE')
@@ -201,7 +202,7 @@ test('a slot that is read by another connection is worth another try', async () 
   await second.stream.close()
 })
 
-test('slots and publications that are missing or unusable stop with a remedy', async () => {
+test('missing or unusable slots and publications stop the stream with a remedy', async () => {
   const capture = await createCapture(db, ['public.t'])
   await assert.refuses(() => recordStream(db, { ...capture, slot: 'no_such_slot' }), 'SLOT_LOST', /no such/)
   await assert.refuses(() => recordStream(db, { ...capture, publication: 'none' }), 'PUBLICATION_MISSING')
@@ -212,7 +213,7 @@ test('slots and publications that are missing or unusable stop with a remedy', a
   await assert.refuses(() => recordStream(db, { ...capture, slot: `${capture.slot}_x` }), 'SLOT_LOST', /test_decoding/)
 })
 
-test('a publication dropped under way, or younger than the changes, stops the stream by name', async () => {
+test('a publication that was dropped, or created after the changes, stops the stream by name', async () => {
   const capture = await createCapture(db, ['public.t'])
   await db.sql(`DROP PUBLICATION ${capture.publication}`)
   await db.sql("INSERT INTO t (v) VALUES ('a')")
@@ -220,7 +221,7 @@ test('a publication dropped under way, or younger than the changes, stops the st
   await assert.refuses(async () => (await recordStream(db, capture)).stream.ended, 'PUBLICATION_MISSING')
 })
 
-test('a slot that Postgres has invalidated stops with the reason', async () => {
+test('a slot that Postgres has invalidated stops the stream with the reason', async () => {
   const capture = await createCapture(db, ['public.t'])
   await db.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
   await db.sql('SELECT pg_reload_conf()')

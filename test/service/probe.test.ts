@@ -1,5 +1,5 @@
-// test/service/probe.test: servers, profiles and policies of ClickHouse that would make sums wrong
-// are refused or overruled.
+// test/service/probe.test: ClickHouse servers, profiles and policies that would make sums wrong are
+// refused or overridden.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { pinnedSettings } from '../../clickhouse/pinned-settings.ts'
@@ -14,7 +14,7 @@ const test = suite('probe of ClickHouse')
 const policy = '<databases><filtered><kept><filter>id = 1</filter></kept></filtered></databases>'
 const user = (profile: string, more = '') =>
   `<password></password><networks><ip>127.0.0.1</ip></networks><profile>${profile}</profile><quota>default</quota>${more}`
-/** Each says something else of what is inserted or read; any of them would go unnoticed. */
+/** Each setting changes what is inserted or read, and nothing would report it. */
 const harmful = {
   silent: '<materialized_views_ignore_errors>1</materialized_views_ignore_errors>',
   forgetful:
@@ -26,7 +26,7 @@ const harmful = {
   elsewhere: '<session_timezone>Asia/Tokyo</session_timezone>',
   nullable: '<data_type_default_nullable>1</data_type_default_nullable><join_use_nulls>1</join_use_nulls>',
 }
-/** A limit is kept, and reaching it is an error instead of a part of the rows. */
+/** A limit stays, and reaching it is an error instead of a part of the rows. */
 const limiting = '<max_rows_to_read>1</max_rows_to_read><read_overflow_mode>break</read_overflow_mode>'
 const fixedBy = (value: string) => `<final>${value}</final><constraints><final><readonly/></final></constraints>`
 const users = `<clickhouse>
@@ -44,7 +44,7 @@ const users = `<clickhouse>
   </users>
 </clickhouse>`
 
-/** With this, ClickHouse gives all others a policy of their own, which shows them everything. */
+/** With this setting, ClickHouse lets users without a policy read all rows. */
 const settings = `<clickhouse><access_control_improvements>
   <users_without_row_policies_can_read_rows>false</users_without_row_policies_can_read_rows>
 </access_control_improvements></clickhouse>`
@@ -70,7 +70,7 @@ interface Attempt {
   readonly url?: string
 }
 
-/** What a consumer of this user finds. @throws {MillraceError} as it would */
+/** Runs the consumer's probe as this user. @throws {MillraceError} as the consumer would */
 async function attempt({ user, database, pinned = true, url = services.endpoints.clickhouse! }: Attempt) {
   const admin = connectClickhouse({ url, user: 'default', password: '' })
   await admin.command(`CREATE DATABASE IF NOT EXISTS ${database}`)
@@ -87,14 +87,14 @@ async function attempt({ user, database, pinned = true, url = services.endpoints
   }
 }
 
-test('a server with its defaults counts every change once, also with two consumers at once', async () => {
+test('a server with default settings counts every change once, also with two consumers at once', async () => {
   const started = performance.now()
   await attempt({ user: 'default', database: 'plain' })
   console.log(`pinned and probed in ${Math.round(performance.now() - started)} ms, tables and connections included`)
   await Promise.all([1, 2, 3].map(() => attempt({ user: 'default', database: 'plain' })))
 })
 
-test('what the profile of a user says is overruled, and would be seen', async () => {
+test('settings of a user profile are overridden, and would otherwise be detected', async () => {
   for (const name of Object.keys(harmful)) await attempt({ user: name, database: `of_${name}` })
   const seen = []
   for (const name of Object.keys(harmful)) {
@@ -105,11 +105,11 @@ test('what the profile of a user says is overruled, and would be seen', async ()
   assert.ok(seen.includes('forgetful CLICKHOUSE_UNFIT'))
 })
 
-test('a limit that would cut what is read is an error with its name', async () => {
+test('a limit that would truncate results is an error with the name of the limit', async () => {
   await assert.refuses(() => attempt({ user: 'limited', database: 'limited' }), 'CLICKHOUSE_FAILED', /TOO_MANY_ROWS/)
 })
 
-test('a setting that may not be changed is named, with the value that helps', async () => {
+test('a read-only setting is named, with the required value', async () => {
   const error = await assert.refuses(
     () => attempt({ user: 'fixed', database: 'fixed' }),
     'CLICKHOUSE_UNFIT',
@@ -119,7 +119,7 @@ test('a setting that may not be changed is named, with the value that helps', as
   await attempt({ user: 'mended', database: 'fixed' })
 })
 
-test('a row policy that hides rows of a table is named, also to a user who may not list policies', async () => {
+test('a row policy that hides rows is named, also to a user who may not list policies', async () => {
   const admin = connectClickhouse({ url: services.endpoints.clickhouse!, user: 'default', password: '' })
   await admin.command('CREATE DATABASE filtered')
   await admin.command('CREATE TABLE filtered.kept (id Int32) ENGINE = MergeTree ORDER BY id')
@@ -140,7 +140,7 @@ test('a row policy that hides rows of a table is named, also to a user who may n
   await attempt({ user: 'default', database: 'filtered' })
 })
 
-test('two servers behind one address are told apart', async () => {
+test('two servers behind one address are detected', async () => {
   const ports = [services, second].map(({ endpoints }) => Number(new URL(endpoints.clickhouse!).port))
   const proxy = await startTcpProxy(ports[0]!)
   const url = `http://127.0.0.1:${proxy.port}`

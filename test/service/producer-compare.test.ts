@@ -1,5 +1,5 @@
-// test/service/producer-compare: what every kind of DDL is taken for, as real Postgres leaves it in
-// its catalog.
+// test/service/producer-compare: the classification of every kind of DDL, from the catalog of a
+// real Postgres.
 
 import { readFacts, readMoment } from '../../postgres/catalog/facts.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
@@ -26,10 +26,7 @@ test.before.each(async () => {
 test.after.each(() => db.drop())
 test.after(() => services.stop())
 
-/**
- * One table with a place for long values, one without, and a partitioned one; each with rows of
- * before.
- */
+/** A table with a TOAST table, one without, and a partitioned one, each with rows from before. */
 const setup = `
 CREATE TYPE mood AS ENUM ('ok', 'bad');
 CREATE TYPE pair AS (a int, b text);
@@ -56,7 +53,7 @@ async function captured(): Promise<Catalog> {
 interface Judged {
   /** `table: effect: what`. */
   readonly found: string[]
-  /** The catalog with what was harmless. */
+  /** The captured catalog with the harmless changes. */
   readonly now: Catalog
 }
 
@@ -81,8 +78,8 @@ async function judge({ publication, tables }: Catalog): Promise<Judged> {
 }
 
 /**
- * Each statement, or several at once, and what it is taken for; every one in a database of its own
- * state.
+ * Each entry is one statement, or several at once, and its expected effect. Every entry runs on the
+ * initial state.
  */
 async function expectEach(cases: Readonly<Record<string, RegExp | undefined>>): Promise<void> {
   for (const [statements, expected] of Object.entries(cases)) {
@@ -101,7 +98,7 @@ async function expectEach(cases: Readonly<Record<string, RegExp | undefined>>): 
   }
 }
 
-test('what changes neither rows nor their text goes on', () =>
+test('DDL that changes neither rows nor their text is harmless', () =>
   expectEach({
     'ANALYZE t; CREATE INDEX ON t (v); GRANT SELECT ON t TO pg_monitor; REINDEX TABLE CONCURRENTLY t': undefined,
     'VACUUM FULL t; VACUUM FULL narrow; VACUUM FULL r': undefined,
@@ -125,7 +122,7 @@ test('what changes neither rows nor their text goes on', () =>
     'ALTER PUBLICATION p ADD TABLE r1': undefined,
   }))
 
-test('values that are other ones without a row change', () =>
+test('DDL that changes values without a row change is detected', () =>
   expectEach({
     'ALTER TABLE t ALTER v TYPE int USING v + 1000': /^t: wrong: its rows were written anew while its columns v/,
     'ALTER TABLE narrow ALTER v TYPE int USING v + 1000': /^narrow: wrong: .*columns v/,
@@ -144,7 +141,7 @@ test('values that are other ones without a row change', () =>
       /^t: wrong: its column at was dropped, and is another one/,
   }))
 
-test('keys, positions and what is published', () =>
+test('DDL on keys, column positions and the publication is detected', () =>
   expectEach({
     'ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (v, id)':
       /^t: wrong: its primary key was \(id\) and is \(v, id\)/,
@@ -159,7 +156,7 @@ test('keys, positions and what is published', () =>
     'ALTER PUBLICATION p SET TABLE t (id, v), narrow, r': /^t: wrong: it has a column list/,
   }))
 
-test('what a schema, or all tables, have in the publication stays in it for as long as anything has it there', async () => {
+test('a table stays published as long as its schema, all tables, or the table itself is in the publication', async () => {
   await db.sql(setup)
   const whole = 'WITH (publish_via_partition_root = true, publish_generated_columns = stored)'
   await db.sql(`DROP PUBLICATION p; CREATE PUBLICATION p FOR ALL TABLES ${whole}`)
@@ -183,7 +180,7 @@ test('what a schema, or all tables, have in the publication stays in it for as l
   )
 })
 
-test('what was committed before can be told first', () =>
+test('changes committed before the DDL can be sent first', () =>
   expectEach({
     'DROP TABLE t': /^t: over: it was dropped/,
     'ALTER TABLE t RENAME TO old': /^t: over: it is now called public\.old/,
@@ -202,7 +199,7 @@ test('what was committed before can be told first', () =>
       /^r: over: the partition public\.r3 was attached with rows/,
   }))
 
-test('what the stream will stop at is told ahead, with what to do', () =>
+test('DDL that will stop the stream is reported beforehand, with a remedy', () =>
   expectEach({
     'ALTER TABLE t ADD COLUMN n int': /^t: ahead: it has a new column n\. .*drop.*--new-generation/,
     'ALTER TABLE t ADD COLUMN n float DEFAULT random()': /^t: ahead: it has a new column n/,
@@ -215,7 +212,7 @@ test('what the stream will stop at is told ahead, with what to do', () =>
       /^r: ahead: its partition public\.r 3 does.*ALTER TABLE "public"\."r 3" REPLICA/,
   }))
 
-test('a partition that is captured alone, and whose root is published later, sends its changes under the name of the root', async () => {
+test('a partition that is captured alone sends its changes under its root once the root is published', async () => {
   await db.sql(setup)
   await db.sql('ALTER PUBLICATION p SET TABLE r1')
   const { tables: sources } = await chooseTables(db.client, configSchema.parse({ tables: { 'public.r1': {} } }))
@@ -228,7 +225,7 @@ test('a partition that is captured alone, and whose root is published later, sen
   }
 })
 
-test('harmless changes add up to no alarm, and hide none', async () => {
+test('harmless changes together stay harmless, and hide no other change', async () => {
   await db.sql(setup)
   let now = await captured()
   for (const statement of [
@@ -250,7 +247,7 @@ test('harmless changes add up to no alarm, and hide none', async () => {
   assert.match((await judge(now)).found.join(), /^narrow: wrong: its rows/)
 })
 
-test('the catalog is read although somebody changes a table, and rows that are locked are asked later', async () => {
+test('the catalog is read while another session alters a table; locked tables are read later', async () => {
   await db.sql(setup)
   const catalog = await captured()
   const other = await db.connect()

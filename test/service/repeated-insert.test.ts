@@ -1,5 +1,5 @@
-// test/service/repeated-insert.test: what recovery relies on: a running server completes what is
-// sent again under its token, and shows what still runs.
+// test/service/repeated-insert.test: assumptions of recovery: a running server completes an insert
+// that is sent again under its token, and lists running statements.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { currentSelect, tableStatements, tokenSettings } from '../../clickhouse/ddl.ts'
@@ -16,7 +16,7 @@ import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('an insert that is sent again')
 
-/** ClickHouse looks for parts to remove every second instead of every half minute. */
+/** ClickHouse looks for removable parts every second instead of every half minute. */
 const cleanedOften = 'cleanup_delay_period = 1, max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0'
 
 let services: Servers
@@ -60,7 +60,7 @@ async function sums(): Promise<number[]> {
   return Object.values(row!).map(Number)
 }
 
-test('each table takes what it lacks, and nothing twice', async () => {
+test('a repeated insert adds only missing rows to each table', async () => {
   await clickhouse.command('INSERT INTO broken VALUES (1)', { async_insert: 0 })
   await assert.rejects(() => insert('first'))
   assert.is((await sums())[2], 0)
@@ -73,7 +73,7 @@ test('each table takes what it lacks, and nothing twice', async () => {
   assert.equal(await sums(), [20, 20, 20])
 })
 
-test('sums that came to nothing are remembered too', async () => {
+test('a repeated insert does not count again when its sums were zero', async () => {
   const tables = ['forgets', 'remembers'] as const
   const add = (table: string, total: number) =>
     clickhouse.command(`INSERT INTO ${table} VALUES (1, ${total})`, insertSettings(`${table} ${total}`, 1))
@@ -92,7 +92,7 @@ test('sums that came to nothing are remembered too', async () => {
   assert.is(await total('remembers'), 0)
 })
 
-test('what a client that is gone has left running is waited for, whatever kind of statement it is', async () => {
+test('recovery waits for running statements of a client that is gone, of every kind', async () => {
   await clickhouse.command('CREATE TABLE slow (id Int64) ENGINE = MergeTree ORDER BY id')
   const left = clickhouse.command('INSERT INTO slow SELECT number + sleepEachRow(0.1) FROM numbers(15)')
   const running = "SELECT 1 FROM system.processes WHERE query LIKE 'INSERT INTO slow%'"
@@ -103,7 +103,7 @@ test('what a client that is gone has left running is waited for, whatever kind o
   await left
 })
 
-test('a TRUNCATE of more than fits into memory retracts each row once, also when it is cut off half-way', async () => {
+test('a TRUNCATE of more rows than fit into memory retracts each row once, also after an interruption', async () => {
   const column = (name: string, encoding: Encoding, pgType: string) => ({ name, encoding, pgType, nullable: false })
   const columns = [column('id', 'long', 'bigint'), column('note', 'string', 'text')]
   const table = { schema: 'public', name: 'much', columns, key: ['id'], partitionKey: ['id'] }
@@ -140,19 +140,19 @@ FROM \`public.much.changelog\``,
   await clickhouse.command('DROP TABLE cut_off')
   await retractAll(small, table, record)
   await small.close()
-  // As recovery does: the current state has nothing of the block that was cut off.
+  // As recovery does: the current state contains no row of the interrupted block.
   await clickhouse.command(`INSERT INTO \`public.much.current\` ${currentSelect(table, ' AND _offset = 1000000')}`)
   assert.equal(await left(), [0, 1_000_000, 1_000_000])
 })
 
-test('a server that is restarted right after its run was named is named again', async () => {
+test('a server that restarts right after its run id was read gets a new run id', async () => {
   await clickhouse.command(serverRunStatement)
   let restarts = 1
   const restarted: Clickhouse = {
     ...clickhouse,
     command: async (sql, settings) => {
       await clickhouse.command(sql, settings)
-      // A table in memory is empty after a start.
+      // A Memory table is empty after a start.
       if (restarts-- > 0) await clickhouse.command('TRUNCATE TABLE server_lifetime')
     },
   }

@@ -1,5 +1,5 @@
-// test/service/stable-views.test: what others have made in ClickHouse is never replaced, dropped or
-// folded into.
+// test/service/stable-views.test: objects in ClickHouse that others own are never replaced, dropped
+// or inserted into.
 
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
 import { claimDatabase, findDatabases, isOfPipeline } from '../../clickhouse/generation-databases.ts'
@@ -33,7 +33,7 @@ function generation(number: number, more: Partial<Generation> = {}): Generation 
   return { ...about, ...place, maxRecordBytes: 1_000_000, refusalRules: 1, tables: [], ...more }
 }
 
-/** A generation's database with tables of one row each that says which generation it is. */
+/** A generation's database with tables of one row each, which contains the generation's number. */
 async function makeGeneration(number: number, ...tables: string[]): Promise<string> {
   const name = generationDatabase('shop', number)
   await claimDatabase(clickhouse, 'shop', generation(number))
@@ -62,7 +62,7 @@ async function shown(path: string): Promise<unknown> {
   return Object.values(row ?? {})[0]
 }
 
-test('whatever has a name of a stable view is named, all at once, and no view is switched', async () => {
+test('all objects with the name of a stable view are named at once, and no view is switched', async () => {
   const first = await makeGeneration(1, 'orders', 'people', 'items', 'notes', 'sums')
   await run(
     'CREATE DATABASE crm',
@@ -94,7 +94,7 @@ test('whatever has a name of a stable view is named, all at once, and no view is
   assert.ok((await contents('crm')).includes('orders_before MergeTree 3'))
 })
 
-test('a database that cannot hold views is named before anything is made', async () => {
+test('a database that cannot contain views is named before any object is created', async () => {
   await run('CREATE DATABASE remembered ENGINE = Memory')
   const generation = await makeGeneration(1, 'orders')
   const views = [...viewsOf('fresh', 'orders'), ...viewsOf('remembered', 'orders')]
@@ -103,7 +103,7 @@ test('a database that cannot hold views is named before anything is made', async
   assert.equal(await contents('fresh'), [])
 })
 
-test('views of an earlier generation are replaced, with comments, by several members at once too', async () => {
+test('views of an earlier generation are replaced, with comments, also by several members at once', async () => {
   const first = await makeGeneration(1, 'orders')
   const second = await makeGeneration(2, 'orders')
   const views = viewsOf('sales', 'orders')
@@ -123,7 +123,7 @@ test('views of an earlier generation are replaced, with comments, by several mem
   assert.equal(await contents('many'), ['orders View'])
 })
 
-test('two pipelines do not take the names of each other, be it of another name or by another Kafka', async () => {
+test('two pipelines with different names or Kafka clusters do not take names from each other', async () => {
   const own = await makeGeneration(1, 'orders')
   const views = viewsOf('both', 'orders')
   await publish(clickhouse, { generation: own, views, publisher })
@@ -147,7 +147,7 @@ test('two pipelines do not take the names of each other, be it of another name o
   assert.equal(await contents('both'), ['direct View', 'mine View'], 'views of analysts stay')
 })
 
-test('views that show the generation already are left alone, however many; what differs is made anew', async () => {
+test('views of the current generation are left alone, however many; different ones are created again', async () => {
   const names = ['orders', 'odd.name', 'quo`te']
   const first = await makeGeneration(1, ...names.map(name => quoteName(name)))
   const views = viewsOf('kept', ...names)
@@ -171,12 +171,12 @@ test('views that show the generation already are left alone, however many; what 
   assert.equal(column, { comment: 'as well' })
 })
 
-test('a table that comes between the look and the switch keeps its rows and its name', async () => {
+test('a table that is created between the check and the switch keeps its rows and its name', async () => {
   const first = await makeGeneration(1, 'orders')
   const second = await makeGeneration(2, 'orders')
   const views = viewsOf('raced', 'orders')
   await publish(clickhouse, { generation: first, views, publisher })
-  /** Puts a table where the view was, as late as can be. */
+  /** Replaces the view by a table at the last possible moment. */
   const racing: Clickhouse = {
     ...clickhouse,
     async command(sql, settings) {
@@ -201,7 +201,7 @@ test('a table that comes between the look and the switch keeps its rows and its 
   assert.is(await shown('raced.orders'), 7)
 })
 
-test('what a kill in the middle of a switch has left gets its name back', async () => {
+test('a table that a killed switch left without its name gets it back', async () => {
   const first = await makeGeneration(1, 'orders')
   const views = viewsOf('killed', 'orders')
   await publish(clickhouse, { generation: first, views, publisher })
@@ -217,7 +217,7 @@ test('what a kill in the middle of a switch has left gets its name back', async 
   assert.equal(await contents('killed'), ['orders MergeTree 1'])
 })
 
-test('a database of another generation, pipeline or Kafka, or of nobody, is not folded into', async () => {
+test('the consumer does not insert into a database of another generation, pipeline or Kafka, or without an owner', async () => {
   await claimDatabase(clickhouse, 'shop', generation(5))
   await claimDatabase(clickhouse, 'shop', generation(5))
   for (const more of [{ id: 'another' }, { kafkaCluster: 'K2' }, { source: '8/x' }]) {

@@ -1,5 +1,5 @@
-// test/service/stack.test: a stack's life: found again, recovered after kill -9 of each component,
-// moved, emptied.
+// test/service/stack.test: the life of a stack: found again, recovered after kill -9 of each
+// component, moved, emptied.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
@@ -77,7 +77,7 @@ test('down leaves no process, and up afterwards has all data', async () => {
   assert.equal(await readData(endpoints), [42, 1, 42])
 })
 
-test('a port taken meanwhile is named, and replaced only on demand', async () => {
+test('a port that another process took is named, and replaced only on demand', async () => {
   await down(directory, log)
   const port = Number(new URL(endpoints.postgres!).port)
   const stranger = await occupy(port)

@@ -1,5 +1,6 @@
-// test/service/star.test: facts find the versions of dimensions that were valid when they happened,
-// whatever came late. What is expected was looked up in Postgres at the time.
+// test/service/star.test: facts have the versions of dimensions that were valid when they happened,
+// in any order of arrival.
+// The expected rows were read from Postgres at that time.
 
 import { readFileSync } from 'node:fs'
 import { modelPage } from '../../cli/model/model-page.ts'
@@ -55,7 +56,7 @@ let database: TestDatabase
 let clickhouse: Clickhouse
 let fold: Fold
 const moments: Moment[] = []
-/** What each order refers to, by order_id. */
+/** Dimension versions of each order, by order_id. */
 const orders = new Map<string, { readonly moment: Moment; readonly rows: Readonly<Record<string, string>> }>()
 
 const test = suite('star', { timeoutMs: 120_000 })
@@ -82,7 +83,7 @@ test.after(async () => {
   await services?.stop()
 })
 
-/** An order of one line at the moment, of things that were there then and still are. */
+/** Inserts an order of one line at this moment, with dimensions that existed then and still do. */
 async function order(random: Random, moment: Moment, at = moment.at): Promise<void> {
   const ids = { customer: 6, shop: 3, employee: 6, territory: 3, traffic_source: 2, product: 5 }
   const rows = Object.fromEntries(Object.entries(ids).map(([name, most]) => [name, String(random.integer(1, most))]))
@@ -107,7 +108,7 @@ async function assertLooks(suffix: string, expected: (id: string) => Moment): Pr
   }
 }
 
-test('without a single fact there is a calendar of this year', async () => {
+test('without facts the calendar has the days of this year', async () => {
   const [calendar] = await clickhouse.rows('SELECT count() >= 365 AS whole, uniqExact(year) AS years FROM dim_date')
   assert.equal(calendar, { whole: 1, years: '1' })
 })
@@ -128,7 +129,7 @@ test('an order has the versions that were valid when it was placed, and those va
   await assertLooks('current_key', () => moments.at(-1)!)
 })
 
-test('an order older than the first version takes the first; a dimension that arrives late is found', async () => {
+test('an order older than the first version has the first; a dimension that arrives late is found', async () => {
   const random = new Random(seed, 'old')
   await order(random, moments[0]!, '2001-02-03 04:05:06+00')
   await order(random, moments[0]!, '2099-12-31 23:59:59.999999+00')
@@ -148,7 +149,7 @@ test('an order older than the first version takes the first; a dimension that ar
 })
 
 test('versions of a dimension neither overlap nor leave gaps, and one is current for every row there is', async () => {
-  // Chance may have left a dimension alone so far.
+  // The random edits may not have reached this dimension yet.
   const edits = {
     customers: 'city',
     shops: 'name',
@@ -179,7 +180,7 @@ FROM (
   }
 })
 
-test('every fact has its day, and every day of its years is there once', async () => {
+test('every fact has a day in the calendar, and the calendar has every day of the years of facts once', async () => {
   await database.sql(
     `INSERT INTO shop.user_traffic (customer_id, traffic_source_id, visited_at, landing_page, cost, source, source_line)
      VALUES (1, 1, '2000-01-01 00:00:00+00', '/', 0.5, NULL, NULL), (NULL, 2, now(), '/a', 1.25, 'may.csv', 7)`,
@@ -207,7 +208,7 @@ test('every fact has its day, and every day of its years is there once', async (
   ])
 })
 
-test('orders, their lines and the report of days add up to the same', async () => {
+test('orders, their lines and the daily report have the same totals', async () => {
   await database.sql("UPDATE shop.orders SET status = 'returned', returned_at = now() WHERE order_id % 3 = 0")
   await database.sql('DELETE FROM shop.orders WHERE order_id % 10 = 0')
   await fold.drain()
@@ -220,7 +221,7 @@ test('orders, their lines and the report of days add up to the same', async () =
   assert.equal(await sums('fact_order_items'), [report])
 })
 
-test('whatever is published has comments; what tools read has types that all of them know', async () => {
+test('all published objects have comments, and types that all tools know', async () => {
   for (const { database: layer, name, source } of model.publish) {
     const columns = await clickhouse.rows<{ name: string; type: string; comment: string }>(
       'SELECT name, type, comment FROM system.columns WHERE database = currentDatabase() AND table = {source:String}',
@@ -240,7 +241,7 @@ test('whatever is published has comments; what tools read has types that all of 
   }
 })
 
-test('docs/reference/model.md is the model', async () => {
+test('docs/reference/model.md is up to date', async () => {
   const config = loadConfig({ file: `${model.directory}/millrace.yaml`, env: {}, cwd: model.directory })
   const objects = await describeModel(clickhouse, await salesTables(database))
   const { tables: sources } = await chooseTables(database.client, config)

@@ -1,5 +1,5 @@
-// test/service/verify-names: images, histories, reports and names are verified as well as rows;
-// waits and failures are told.
+// test/service/verify-names: verify compares images, histories, reports and names as well as rows,
+// and reports waits and failures.
 
 import { describe } from '../../cli/verify.ts'
 import { storageName } from '../../clickhouse/ddl.ts'
@@ -32,7 +32,7 @@ const usersFile = `<clickhouse>
   <users><cut><password></password><profile>cut</profile><networks><ip>::/0</ip></networks></cut></users>
 </clickhouse>`
 
-test('images that stand twice, do not meet, are of two topics, or are of the future are told although the rows are equal', async () => {
+test('double, unpaired, foreign and future images are reported although the rows are equal', async () => {
   const names = ['twice', 'apart', 'one_more', 'mixed', 'early']
   await using standing = await startStanding(services, { setup: parts(...names) })
   const { write } = standing
@@ -59,7 +59,7 @@ test('images that stand twice, do not meet, are of two topics, or are of the fut
   for (const [index, problem] of expected.entries()) assert.match(problems[index]!, problem)
 })
 
-test('updates, deletes and truncates add up, however many rows one offset has', async () => {
+test('images of updates, deletes and truncates add up, however many rows one offset has', async () => {
   await using standing = await startStanding(services, {
     setup: parts('parts'),
     tables: { '{schema}.*': { history: true } },
@@ -84,7 +84,7 @@ test('updates, deletes and truncates add up, however many rows one offset has', 
   assert.match(read(await standing.verify(), standing).problems, /^1 images stand more than once in the changelog\n/)
 })
 
-test('a version that the history lacks is told', async () => {
+test('a missing version of the history is reported', async () => {
   await using standing = await startStanding(services, {
     setup: parts('parts'),
     tables: { '{schema}.*': { history: true } },
@@ -96,7 +96,7 @@ test('a version that the history lacks is told', async () => {
   assert.is(problems, 'the history holds 1 versions and deletions, and the changelog tells of 2')
 })
 
-test('a stable name that is missing, foreign, or shows less is different', async () => {
+test('a stable name that is missing, foreign, or incomplete is reported as different', async () => {
   const names = ['missing', 'foreign_table', 'foreign_view', 'filtered', 'parts']
   await using standing = await startStanding(services, { setup: parts(...names) })
   const { clickhouse, schema, generation } = standing
@@ -130,7 +130,7 @@ test('the view behind a stable name must show every row', async () => {
   assert.is(read(result, standing).problems, `${schema}.parts shows 1 rows, and the current state holds 2`)
 })
 
-test('a generation that does not say what it holds, or leaves a table out, is not equal', async () => {
+test('a generation without its list of tables, or without one table, is not equal', async () => {
   await using standing = await startStanding(services, {
     setup: `${parts('parts')} CREATE TABLE {schema}.other (id int PRIMARY KEY)`,
   })
@@ -146,7 +146,7 @@ test('a generation that does not say what it holds, or leaves a table out, is no
   await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /does not say which tables it holds/)
 })
 
-test('equal rows of another database prove nothing, and a database that no pipeline made is none of its generations', async () => {
+test('equal rows of another database do not count, and a database without an owner mark is no generation', async () => {
   await using standing = await startStanding(services, { setup: parts('parts') })
   const { clickhouse, generation, config } = standing
   const claim = (mark: string) => clickhouse.command(`ALTER DATABASE ${generation} MODIFY COMMENT ${quoteString(mark)}`)
@@ -160,7 +160,7 @@ test('equal rows of another database prove nothing, and a database that no pipel
   await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /holds no loaded generation/)
 })
 
-test('settings of a user that cut results short cannot make a difference disappear', async () => {
+test('user settings that truncate results cannot hide a difference', async () => {
   await using standing = await startStanding(services, { setup: parts('parts') })
   const { schema, database } = standing
   await database.sql(`INSERT INTO ${schema}.parts SELECT g, 1, 'more', 1 FROM generate_series(3, 2000) g`)
@@ -180,7 +180,7 @@ CREATE VIEW too_large_there AS SELECT 1 AS id, toDecimal32('9' || toString(numbe
   'checks/too_large_there.sql': '-- key: id\nSELECT 1 AS id, 1 AS n',
 }
 
-test('a report that overflows on either side could not be compared, and hides neither tables nor other reports', async () => {
+test('a report that overflows on either side is not comparable, and hides neither tables nor other reports', async () => {
   const reportsDatabase = `reports_${process.pid}`
   const files = Object.entries(reports).map(([name, text]) => [
     name,
@@ -201,7 +201,7 @@ test('a report that overflows on either side could not be compared, and hides ne
   }
 })
 
-test('it ends at once when it is told to, in the middle of a comparison', async () => {
+test('verify ends at once on a signal, in the middle of a comparison', async () => {
   await using standing = await startStanding(services, { setup: parts('parts') })
   const { clickhouse, schema } = standing
   const name = storageName(schema, 'parts')
@@ -222,7 +222,7 @@ test('it ends at once when it is told to, in the middle of a comparison', async 
   assert.equal(slots, [])
 })
 
-/** Opens a transaction in another database of the server, as somebody does who forgets it. */
+/** Opens a transaction in another database of the server and forgets it. */
 async function openTransaction(services: Services) {
   const elsewhere = await createDatabase(services.endpoints.postgres!)
   const client = await elsewhere.connect()
@@ -230,7 +230,7 @@ async function openTransaction(services: Services) {
   return { elsewhere, client }
 }
 
-test('while another transaction is open, the log names it; Ctrl-C ends the wait at once, and no slot stays', async () => {
+test('verify names the open transaction that it waits for; Ctrl-C ends the wait at once and leaves no slot', async () => {
   await using standing = await startStanding(services, { setup: parts('parts') })
   const { elsewhere, client } = await openTransaction(services)
   const lines: string[] = []
@@ -257,7 +257,7 @@ test('while another transaction is open, the log names it; Ctrl-C ends the wait 
   await elsewhere.drop()
 })
 
-test('it gives up after a time that it names, and the statement that it names ends the other transaction', async () => {
+test('verify gives up after a limit that it names, and its suggested statement ends the open transaction', async () => {
   await using standing = await startStanding(services, { setup: parts('parts') })
   const { elsewhere } = await openTransaction(services)
   const waiting = { log: quietLog(), signal: new AbortController().signal, limitMs: 4_000 }

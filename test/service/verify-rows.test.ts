@@ -1,5 +1,5 @@
-// test/service/verify-rows: rows are said to be equal where both sides have the same, and nowhere
-// else; what cannot be compared is an answer.
+// test/service/verify-rows: rows are equal only if both sides have the same values; a row that
+// cannot be compared is reported.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import { changelogName, currentName } from '../../clickhouse/ddl.ts'
@@ -30,7 +30,7 @@ test('rows of every kind are equal', async () => {
   assertEqual(await standing.verify())
 })
 
-test('columns that have the names of what verify computes change nothing', async () => {
+test('columns with the names of computed columns of verify change nothing', async () => {
   const names = ['n', 'd', 'k', 'of', 'rows', 'sum', 'repeated', 'versions', 'newest', 'lsn', 'p', 'o']
   await using standing = await startStanding(services, {
     setup: `CREATE TABLE {schema}.odd (${names.map(name => `${name} int NOT NULL`).join(', ')}, PRIMARY KEY (n, rows));
@@ -51,7 +51,7 @@ test('columns that have the names of what verify computes change nothing', async
   assert.match(read(await standing.verify(), standing, 'odd').problems, /^1 images stand more than once/)
 })
 
-test('a key that was moved, or that rows share, is different by its counts, its keys and its name', async () => {
+test('a moved or duplicate key is reported with counts, keys and name', async () => {
   await using standing = await startStanding(services, { setup: parts('moved', 'dropped', 'twins', 'shared') })
   const { database, schema } = standing
   const drop = (name: string) => `ALTER TABLE ${schema}.${name} DROP CONSTRAINT ${name}_pkey`
@@ -71,7 +71,7 @@ test('a key that was moved, or that rows share, is different by its counts, its 
   assert.is(exitCodeOf(result), 1)
 })
 
-test('a row that only one side has, or has otherwise, is named, be the difference NULL, a digit or a padding', async () => {
+test('a row that is missing or different on one side is named, down to NULL, one digit or padding', async () => {
   await using standing = await startStanding(services, {
     setup: `CREATE TABLE {schema}.parts (id int PRIMARY KEY, sku text, amount numeric(10, 2), code char(3));
       INSERT INTO {schema}.parts SELECT g, 'a', g, 'x' FROM generate_series(1, 6) g`,
@@ -85,7 +85,7 @@ test('a row that only one side has, or has otherwise, is named, be the differenc
   assert.equal([counts, differing, exact], [[6, 6], 5, true])
 })
 
-test('tables that are gone on either side, or that another kind of thing has replaced, are different and hide no other', async () => {
+test('tables that are missing or replaced by another kind of object are different, and hide no other table', async () => {
   await using standing = await startStanding(services, {
     setup: parts('gone', 'replaced', 'stateless', 'logless', 'parts'),
   })
@@ -110,7 +110,7 @@ test('tables that are gone on either side, or that another kind of thing has rep
   assert.is(exitCodeOf(result), 1)
 })
 
-test('columns that are gone are told, and the others compared; columns that were never captured are named', async () => {
+test('missing columns are reported and the others compared; columns that were never captured are named', async () => {
   await using standing = await startStanding(services, { setup: parts('parts', 'keyless') })
   const { database, schema } = standing
   await database.sql(`ALTER TABLE ${schema}.parts DROP COLUMN sku, ADD COLUMN later int;
@@ -124,7 +124,7 @@ test('columns that are gone are told, and the others compared; columns that were
   assert.match(keyless.problems, /was \(id\) .*\ncolumn id is no longer.*\ncolumn sku/)
 })
 
-test('of a table that is wrong everywhere the counts and some rows are told, whatever its size', async () => {
+test('for a table with differences everywhere, the counts and some rows are reported, whatever its size', async () => {
   await using standing = await startStanding(services, {
     setup: 'CREATE TABLE {schema}.large (id int PRIMARY KEY, n int)',
   })
@@ -143,7 +143,7 @@ test('of a table that is wrong everywhere the counts and some rows are told, wha
   )
 })
 
-test('a table without the right to read it could not be compared, and the others are', async () => {
+test('a table that the role may not read is not comparable, and the others are compared', async () => {
   await using standing = await startStanding(services, {
     setup: `${parts('parts')} CREATE TABLE {schema}.open (id int PRIMARY KEY); INSERT INTO {schema}.open VALUES (1)`,
   })
