@@ -1,5 +1,5 @@
-// test/unit/acknowledge.test: what may be acknowledged to Postgres, and when the producer publishes
-// a watermark.
+// test/unit/acknowledge.test: which LSN may be acknowledged to Postgres, and when the producer
+// publishes a watermark.
 
 import fc from 'fast-check'
 import type { Watermark } from '../../contract/generation.ts'
@@ -19,7 +19,7 @@ function openTracker(last: { lsn: number; commitTimeUs: number }): LsnTracker {
   return tracker
 }
 
-test('WAL without a change of ours is acknowledged as well, and leaves the commit time alone', () => {
+test('WAL without captured changes is acknowledged too, and does not change the commit time', () => {
   const tracker = openTracker({ lsn: 100, commitTimeUs: 5 })
   tracker.advance(100, 10)
   tracker.advance(300)
@@ -29,7 +29,7 @@ test('WAL without a change of ours is acknowledged as well, and leaves the commi
   assert.is(tracker.acknowledged, 300)
 })
 
-test('what became durable before the stream was open is acknowledged and published once it is', () => {
+test('an LSN that became durable before the stream opened is acknowledged and published once it is open', () => {
   const tracker = openTracker({ lsn: 100, commitTimeUs: 5 })
   tracker.advance(200, 10)
   tracker.topicsDurable(200)
@@ -41,7 +41,7 @@ test('what became durable before the stream was open is acknowledged and publish
   assert.equal(calls, [100, 'publish', 200, 200, 'publish'])
 })
 
-/** What happens in a producer's life, in any order. */
+/** Events of a producer, in any order. */
 const steps = fc.array(
   fc.oneof(
     fc.record({ does: fc.constant('commit' as const), records: fc.nat(3) }),
@@ -53,7 +53,7 @@ const steps = fc.array(
   { maxLength: 80 },
 )
 
-test('whatever the order, only what is in the topics and under a durable watermark is acknowledged', () => {
+test('in any order of events, only LSNs that are in the topics and under a durable watermark are acknowledged', () => {
   fc.assert(
     fc.property(steps, given => {
       const tracker = openTracker({ lsn: 0, commitTimeUs: 1 })
@@ -95,7 +95,7 @@ test('whatever the order, only what is in the topics and under a durable waterma
   )
 })
 
-/** Keeps what is published; nothing of it is durable before the test says so. */
+/** Keeps published watermarks. None is durable before the test decides so. */
 class PublishedWatermarks extends MemorySink {
   readonly marks: number[] = []
   mark(lsn: number): void {
@@ -123,7 +123,7 @@ function openWatermarks(last?: Watermark) {
 
 const lsns = (sink: PublishedWatermarks) => sink.published.map(({ lsn }) => lsn)
 
-test('a watermark is published at once, marked with its LSN, and never before something is durable', () => {
+test('a watermark is published at once, with a checkpoint of its LSN, and never before a record is durable', () => {
   const { sink, watermarks, reach } = openWatermarks()
   watermarks.advance(() => undefined)
   assert.equal(sink.published, [])
@@ -133,7 +133,7 @@ test('a watermark is published at once, marked with its LSN, and never before so
   assert.equal(watermarks.last, at(100))
 })
 
-test('while a watermark is not durable no other is published; then one that says all that is true by then', async () => {
+test('while a watermark is not durable no other is published; the next one has the newest LSN', async () => {
   const { sink, watermarks, reach } = openWatermarks()
   for (const lsn of [100, 200, 300]) reach(lsn)
   await new Promise(resolve => setTimeout(resolve, 70))
@@ -153,7 +153,7 @@ test('while changes flow, watermarks are about 50 ms apart; a stop does not wait
     watermarks.settled()
     await new Promise(setImmediate)
   }
-  // Timers count from the beginning of the loop's turn, so they may be early on a busy machine.
+  // Timers count from the start of the event loop's turn, so they may fire early on a busy machine.
   const count = sink.published.length
   assert.ok(count <= ms / 25 + 2, `${count} in ${ms} ms`)
   reach(++lsn)
@@ -161,7 +161,7 @@ test('while changes flow, watermarks are about 50 ms apart; a stop does not wait
   assert.is(lsns(sink).at(-1), lsn)
 })
 
-test('after a restart no watermark says less than the last one of the predecessor', async () => {
+test('after a restart no watermark is below the last one of the predecessor', async () => {
   const { sink, watermarks, reach } = openWatermarks(at(200))
   for (const lsn of [100, 200]) reach(lsn)
   assert.equal(sink.published, [])

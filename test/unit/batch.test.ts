@@ -1,5 +1,4 @@
-// test/unit/batch.test: what a batch contains, and that it can be resumed from what was committed
-// of it.
+// test/unit/batch.test: the records of a batch, and resuming a batch from its committed offsets.
 
 import fc from 'fast-check'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
@@ -24,7 +23,7 @@ const [one] = [firstSlice(fetchedRecords([{ offset: 0, lsn: 1 }]), reading)!]
 const sliceOf = (topic: string, partition: number): Slice => ({ ...one, topic, partition })
 const placesOf = (slices: readonly Slice[]) => slices.map(({ topic, partition }) => `${topic} ${partition}`)
 
-test('a batch has what one turn found in the tables of one group', () => {
+test('a batch has the records that one poll found for the tables of one group', () => {
   const batches = cutBatches([sliceOf('items', 0), sliceOf('visits', 3), sliceOf('orders', 1)], tables)
   assert.equal(
     batches.map(({ group, slices }) => [group, placesOf(slices)]),
@@ -37,7 +36,7 @@ test('a batch has what one turn found in the tables of one group', () => {
   assert.equal(cutBatches([], tables), [])
 })
 
-test('a batch fits one commit, and partitions of one number stay together in it', () => {
+test('a batch fits into one commit, and partitions of one number stay together in it', () => {
   const partitions = fc.integer({ min: 1, max: 3_000 })
   fc.assert(
     fc.property(partitions, partitions, (orders, items) => {
@@ -63,8 +62,8 @@ test('a batch fits one commit, and partitions of one number stay together in it'
 })
 
 /**
- * Records at growing offsets with gaps; some repeat earlier ones, some are truncates, some were
- * written by others.
+ * Records at growing offsets with gaps. Some repeat earlier ones, some are truncates, some are
+ * foreign.
  */
 const records = fc
   .array(
@@ -89,7 +88,7 @@ const contentOf = ({ records, from, to, truncate, foreign, ...of }: Slice) => {
   return { ...of, records: undefined, offsets, foreignOffsets, truncate }
 }
 
-test('a batch that was left open is read again, record by record, from what was committed of it', () => {
+test('an open batch is read again, record by record, from its committed offsets', () => {
   const before = fc.option(fc.record({ lsn: fc.nat(6), ordinal: fc.constant(0) }), { nil: undefined })
   fc.assert(
     fc.property(records, records, before, (samples, later, reached) => {
@@ -107,7 +106,7 @@ test('a batch that was left open is read again, record by record, from what was 
       assert.equal([open!.isWhole, [...open!.servers]], [true, [server]])
       const [range] = open!.ranges
 
-      // The topic has grown meanwhile, so the fetch gives more than the batch.
+      // The topic has grown since, so the fetch returns more than the batch.
       const last = samples.at(-1)!.offset
       const grown = [...samples, ...later.map(sample => ({ ...sample, offset: sample.offset + last }))]
       const resumed = sliceOfRange(fetchedRecords(grown, range!.start), reading, {
@@ -134,7 +133,7 @@ test('batch after batch, every change is in exactly one, in the order of the par
         }
         position = { offset: slice.end, reached: slice.lastPosition }
       }
-      // A record is a change unless others wrote it, or it does not stand after all changes before
+      // A record is a change unless it is foreign, or its position is not above all changes before
       // it.
       let newest = { lsn: -1, ordinal: -1 }
       const changes = samples.filter(({ lsn, kind }) => {

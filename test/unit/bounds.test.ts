@@ -1,5 +1,4 @@
-// test/unit/bounds.test: what is held and sent at once is bounded, however long a process runs and
-// whatever it folds.
+// test/unit/bounds.test: buffers and requests are bounded, however long a process runs.
 
 import { AvroContainer } from '../../clickhouse/avro-file.ts'
 import { cutBatches, mostPartitions } from '../../consumer/records/batch.ts'
@@ -14,7 +13,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('bounds')
 
-test('the buffer of a table is given up after a large batch, and kept after a small one', () => {
+test('the buffer of a table is released after a large batch, and kept after a small one', () => {
   const container = new AvroContainer('"bytes"')
   const body = () => container.chunks()[3]!.buffer.byteLength
   const append = (bytes: number) => container.append(0, 0, Buffer.alloc(bytes), 0, bytes)
@@ -28,7 +27,7 @@ test('the buffer of a table is given up after a large batch, and kept after a sm
   assert.ok(body() < 100_000, `${body()} bytes are kept`)
 })
 
-test('no batch has more partitions than one commit takes, and partitions of one number stay together', () => {
+test('no batch has more partitions than one commit allows, and partitions of one number stay together', () => {
   const columns = [{ name: 'id', pgType: 'integer', encoding: 'int', nullable: false }] as const
   const tables = ['orders', 'items', 'notes'].map((name, place) => {
     const table: Table = { schema: 'public', name, columns, key: ['id'], partitionKey: ['id'] }
@@ -63,7 +62,7 @@ test('no batch has more partitions than one commit takes, and partitions of one 
   }
 })
 
-test('connections of one user that have been closed are not kept', async () => {
+test('closed connections of a user are not kept', async () => {
   const log = createLog('test', 'error')
   const connection = new KafkaConnection({ brokers: ['127.0.0.1:1'], clientId: 'test', tls: false, log })
   const open = (times: number) => {

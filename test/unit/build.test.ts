@@ -1,4 +1,4 @@
-// test/unit/build.test: the compiled package starts, finds its version and carries every file that
+// test/unit/build.test: the compiled package starts, finds its version and contains every file that
 // it reads.
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
@@ -20,7 +20,7 @@ const test = suite('build', { timeoutMs: 170_000 })
 test('the compiled command line runs by plain node', async () => {
   const home = writeFixture({ 'package.json': JSON.stringify(manifest) })
   symlinkSync(join(projectRoot, 'node_modules'), join(home, 'node_modules'))
-  // Types are checked by static.test.
+  // unit/static checks the types.
   const options = ['-p', 'tsconfig.build.json', '--noCheck', '--outDir', join(home, 'dist')]
   const compiled = await runTool(['node_modules/typescript/bin/tsc', ...options])
   assert.is(compiled.code, 0, compiled.stdout)
@@ -29,12 +29,12 @@ test('the compiled command line runs by plain node', async () => {
   assert.not(existsSync(join(home, 'dist/test')))
 })
 
-test('every file that the package names is there', () => {
+test('every file that package.json names exists', () => {
   const missing = manifest.files.filter(file => file !== 'dist' && !existsSync(join(projectRoot, file)))
   assert.equal(missing, [])
 })
 
-test('the lock file has every package for every platform, and no address of a registry', () => {
+test('the lock file has every package for every platform, and no registry address', () => {
   const text = readFileSync(join(projectRoot, 'package-lock.json'), 'utf8')
   const { packages } = JSON.parse(text) as {
     packages: Record<string, { optionalDependencies?: Record<string, string> }>

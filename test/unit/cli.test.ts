@@ -1,4 +1,4 @@
-// test/unit/cli.test: the command line's help, its exit codes and how it refuses.
+// test/unit/cli.test: the command line's help, its exit codes and its errors.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -29,7 +29,7 @@ test('help goes to stdout and names commands and exit codes', async () => {
   assert.match(stdout, 'Exit codes: 0 done, 1 ran and found a failure, 2 could not run, 130 interrupted.')
 })
 
-test('a reader that has seen enough ends a command without a message', async () => {
+test('a command ends silently when its reader closes the pipe', async () => {
   const command = spawn(process.execPath, [...commandLine(), '--help'], { cwd: projectRoot })
   command.stdout.destroy()
   let stderr = ''
@@ -43,7 +43,7 @@ test('the version is that of the package', async () => {
   assert.is((await millrace('--version')).stdout, `${version}\n`)
 })
 
-test('a mistyped command or option is refused with a suggestion and 2', async () => {
+test('a mistyped command or option is refused with a suggestion and exit code 2', async () => {
   const command = await millrace('confg')
   assert.is(command.code, 2)
   assert.is(command.stdout, '')
@@ -62,7 +62,7 @@ test('only the named command is loaded, whatever the values of options are', asy
   assert.ok((await loaded('--data', 'status')).length > 10)
 })
 
-test('what writes into the source refuses what it cannot understand before it starts anything', async () => {
+test('a command that writes into the source refuses invalid arguments before it starts anything', async () => {
   const schedule = await millrace('generator', 'run', '--every', 'soon')
   assert.is(schedule.code, 2)
   assert.match(schedule.stderr, '"soon" is no schedule')
@@ -74,7 +74,7 @@ test('what writes into the source refuses what it cannot understand before it st
   assert.match(files.stderr, /missing required argument/)
 })
 
-test('config show prints what counts, secrets hidden', async () => {
+test('config show prints the effective settings with hidden secrets', async () => {
   const directory = writeFixture({ 'm.yaml': 'name: shop\nclickhouse: { password: hush }\n' })
   const { code, stdout } = await millrace(
     'config',
@@ -92,7 +92,7 @@ test('config show prints what counts, secrets hidden', async () => {
   assert.is(shown.clickhouse.password, '***')
 })
 
-test('no embedded server is started beside a named one, also when the variable is empty', async () => {
+test('no embedded server starts beside a given one, also when the variable is empty', async () => {
   const directory = join(writeFixture({}), 'data')
   const source = { MILLRACE_SOURCE_URL: 'postgres://nobody@127.0.0.1:1/x' }
   const kafka = { MILLRACE_KAFKA_BROKERS: '127.0.0.1:1' }
@@ -120,7 +120,7 @@ test('no embedded server is started beside a named one, also when the variable i
   assert.not.ok(existsSync(join(directory, 'stack.json')), 'nothing was started')
 })
 
-test('a configuration that cannot be used is refused on stderr with 2, its stack only on request', async () => {
+test('an invalid configuration is refused on stderr with exit code 2, with a stack only on request', async () => {
   const file = join(writeFixture({ 'm.yaml': 'nam: shop\n' }), 'm.yaml')
   const { code, stdout, stderr } = await millrace('config', 'check', '--config', file)
   assert.is(code, 2)

@@ -13,20 +13,20 @@ const wrap = (code: number, message: string, carriesRecords = false) =>
 const library = (message: string, carriesRecords = false) =>
   clickhouseError(new Error(message), url, 'INSERT', carriesRecords)
 
-test('what passes is tried again, whatever its code; what needs somebody stops', () => {
+test('passing failures are retried, whatever their code; failures that need an operator stop', () => {
   for (const code of [74, 75, 76, 173, 198, 201, 225, 241, 242, 243, 252, 279, 285, 289, 499, 745, 999])
     assert.is(wrap(code, 'm', true).retriable, true, `${code} ${knownCodes.get(code)?.name}`)
   for (const code of [60, 62, 164, 497, 516, 359, 40, 452])
     assert.is(wrap(code, 'm', true).retriable, false, `${code} ${knownCodes.get(code)?.name}`)
 })
 
-test('where a statement failed is told without the texts in it', () => {
+test('the error names the place in a statement without the texts in it', () => {
   const error = new ClickHouseError({ message: 'm', code: '60', type: 'X' })
   const { where } = clickhouseError(error, url, "SELECT count() FROM t WHERE name = 'Ada Lovelace'")
   assert.is(where, `${url}, statement: SELECT count() FROM t WHERE name = '…'`)
 })
 
-test('a full disk is no bad record, although its exception has the code of one', () => {
+test('a full disk does not count as a bad record, although its exception has the same code', () => {
   const full = library(
     'std::exception. Code: 1001, type: std::filesystem::filesystem_error, No space left on device',
     true,
@@ -37,7 +37,7 @@ test('a full disk is no bad record, although its exception has the code of one',
   assert.is(avro.code, 'CLICKHOUSE_REFUSED')
 })
 
-test('a value is at fault only where records are sent, and none is shown then', () => {
+test('only an insert can fail because of a value, and its error does not show the value', () => {
   const message = "Cannot parse string 'n/a' as UInt32. Column values: a = 7, b = 'x'"
   const insert = wrap(6, message, true)
   assert.is(insert.code, 'CLICKHOUSE_REFUSED')

@@ -1,5 +1,5 @@
-// test/unit/compose.test: docker-compose.yml is valid by the Compose Specification and says what
-// our services understand.
+// test/unit/compose.test: docker-compose.yml is valid by the Compose Specification and has only
+// commands and settings of millrace.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -15,7 +15,7 @@ const compose = readCompose()
 const services = Object.entries(compose.services)
 const own = services.filter(([, { build }]) => build !== undefined)
 
-/** The official schema, which the package takes from the specification's repository unchanged. */
+/** The official schema. The package contains it unchanged from the specification's repository. */
 function specification(): object {
   const home = dirname(createRequire(join(projectRoot, 'package.json')).resolve('dclint/package.json'))
   return JSON.parse(readFileSync(join(home, 'schemas/compose.schema.json'), 'utf8')) as object
@@ -23,14 +23,14 @@ function specification(): object {
 
 const test = suite('compose')
 
-test('the file is valid by the Compose Specification', () => {
+test('docker-compose.yml is valid by the Compose Specification', () => {
   const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true, validateSchema: false })
   const validate = ajv.compile(specification())
   assert.ok(validate(compose), ajv.errorsText(validate.errors, { separator: '\n' }))
   assert.not(validate({ services: { a: { imag: 'x' } } }), 'the schema accepts anything')
 })
 
-test('whoever is waited for is waited for by its health, or by its success where it ends', () => {
+test('a dependency waits for health, or for success of a service that ends', () => {
   for (const [name, { depends_on = {} }] of services) {
     for (const [other, { condition }] of Object.entries(depends_on)) {
       const { restart, healthcheck } = compose.services[other]!
@@ -41,7 +41,7 @@ test('whoever is waited for is waited for by its health, or by its success where
   }
 })
 
-test('nothing sleeps, images have versions, ports are open to this machine only, volumes are declared', () => {
+test('no service sleeps, images have versions, ports are open to this machine only, volumes are declared', () => {
   for (const [name, { image, build, command = [], healthcheck, ports = [], volumes = [] }] of services) {
     assert.not.match([...command, ...(healthcheck?.test ?? [])].join(' '), /sleep/, name)
     if (build === undefined) assert.match(image, /:\d/, name)
@@ -53,7 +53,7 @@ test('nothing sleeps, images have versions, ports are open to this machine only,
   }
 })
 
-test('our services are given commands and settings that exist', async () => {
+test('commands and settings of our services exist', async () => {
   const known = (await createProgram([])).commands.map(command => command.name())
   for (const [name, { command = [], environment = {} }] of own) {
     assert.ok(known.includes(command[0]!), `${name}: ${command[0]} is none of ${known.join(', ')}`)

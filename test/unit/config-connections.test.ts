@@ -1,5 +1,5 @@
-// test/unit/config-connections.test: certificates that a configuration names, and connections that
-// are not safe.
+// test/unit/config-connections.test: certificate files of a configuration, and insecure
+// connections.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { makeCertificate } from '../support/servers/certificate.ts'
 
 const test = suite('config connections')
 
-test('certificate files are looked at, and each fault is named with its place', () => {
+test('certificate files are checked, and each fault is named with its place', () => {
   const cwd = writeFixture({ 'empty.pem': ' \n', 'text.pem': 'no certificate', 'half.pem': '' })
   const a = makeCertificate(cwd, 'a')
   const b = makeCertificate(cwd, 'b')
@@ -64,7 +64,7 @@ test('certificate files are looked at, and each fault is named with its place', 
   assert.equal(readTlsFiles({ ca: a.certificate }, 'kafka.tls'), { ca: whole })
 })
 
-test('a connection to another machine that is not safe is refused until it is allowed', () => {
+test('an insecure connection to another machine is refused until it is allowed', () => {
   const cases: readonly (readonly [string, string, string, RegExp])[] = [
     ['source', 'url', 'postgres://db.example/x', /unencrypted to db\.example; add sslmode=verify-full/],
     ['source', 'url', 'postgres://db.example/x?sslmode=no-verify', /nobody would verify who answers as db\.example/],
@@ -88,7 +88,7 @@ test('a connection to another machine that is not safe is refused until it is al
   }
 })
 
-test('the environment can make a connection unsafe as well, and loopback needs nothing', () => {
+test('the environment can make a connection insecure too, and loopback is always allowed', () => {
   const remote = 'source: { url: "postgres://db.example/x?sslmode=verify-full" }'
   load(remote).config
   assert.match(refusal(remote, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } }), /unset NODE_TLS_REJECT_UNAUTHORIZED/)

@@ -1,4 +1,5 @@
-// test/unit/config-names.test: names in a configuration that would not mean what they say.
+// test/unit/config-names.test: names in a configuration that would have another meaning than the
+// user expects.
 
 import { tableOptions } from '../../runtime/config/config.ts'
 import { load, refusal } from '../support/fixtures/config-text.ts'
@@ -6,7 +7,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('config names')
 
-test('a key that objects would take for their prototype is refused, not lost', () => {
+test('a key such as __proto__ is refused, not ignored', () => {
   const next = 'personal: true'
   assert.match(
     refusal('tables:\n  s.t:\n    columns:\n      __proto__: drop\n'),
@@ -18,7 +19,7 @@ test('a key that objects would take for their prototype is refused, not lost', (
   assert.ok(tableOptions(config, 's', '__proto__'))
 })
 
-test('a time zone is spelt as ClickHouse wants it, and what is meant is suggested', () => {
+test('a time zone must be spelled as in ClickHouse, and the right spelling is suggested', () => {
   for (const zone of ['Europe/Berlin', 'UTC', 'EST5EDT', 'Asia/Calcutta', 'Asia/Kolkata', 'US/Pacific'])
     assert.is(load(`reportTimeZone: ${zone}\n`).config.reportTimeZone, zone)
   const suggested = {
@@ -33,7 +34,7 @@ test('a time zone is spelt as ClickHouse wants it, and what is meant is suggeste
     assert.not.match(refusal(`reportTimeZone: "${zone}"\n`), /Did you mean/)
 })
 
-test("a publication that others made has a name that Postgres keeps, and not one of the pipeline's own", () => {
+test("the name of an existing publication must be one that Postgres keeps, and not one of the pipeline's own", () => {
   const named = (publication: string) => JSON.stringify({ name: 'shop', source: { publication } })
   for (const name of ['to_millrace', 'shop', 'shop_x1', 'shop_1_x', 'A "b"', 'ü'.repeat(31)])
     assert.is(load(named(name)).config.source.publication, name)

@@ -1,5 +1,5 @@
-// test/unit/config.test: what a configuration says, where its faults are, and that secrets stay
-// secret.
+// test/unit/config.test: the meaning of a configuration, the places of its faults, and that secrets
+// stay secret.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ import { makeCertificate } from '../support/servers/certificate.ts'
 
 const test = suite('config')
 
-test('without a file every default counts', () => {
+test('without a file all defaults apply', () => {
   const { cwd, config } = load(undefined)
   assert.is(config.name, 'millrace')
   assert.is(config.directory, join(cwd, '.millrace'))
@@ -24,7 +24,7 @@ test('without a file every default counts', () => {
   assert.equal(config.tables, { 'public.*': { onError: 'stop', history: false, text: [] } })
 })
 
-test('a section whose lines are commented out counts as not written', () => {
+test('a section with only comments is the same as no section', () => {
   assert.is(load('source:\n  # url: x\nkafka:\nmodel:\n').config.source.readers, 4)
   assert.equal(load('tables:\n  shop.orders:\n').config.tables, {
     'shop.orders': { onError: 'stop', history: false, text: [] },
@@ -32,7 +32,7 @@ test('a section whose lines are commented out counts as not written', () => {
   assert.is(load('').config.name, 'millrace')
 })
 
-test('flags count over environment over file over default', () => {
+test('flags override the environment, which overrides the file, which overrides defaults', () => {
   const yaml = 'source: { readers: 2, heartbeatSeconds: 3 }\nkafka: { partitions: 5 }\n'
   const env = { MILLRACE_SOURCE_READERS: '6', MILLRACE_KAFKA_PARTITIONS: '7' }
   const { config } = load(yaml, { env, flags: { 'source.readers': '8' } })
@@ -65,12 +65,12 @@ test('every setting can be given by its environment variable', () => {
   assert.ok(names.includes('MILLRACE_KAFKA_TLS_CA'))
 })
 
-test('an empty variable counts as not set, and names of container platforms are left alone', () => {
+test('an empty variable is the same as none, and variables of container platforms are ignored', () => {
   const env = { MILLRACE_SOURCE_URL: '', MILLRACE_SERVICE_HOST: '10.0.0.1', MILLRACE_PORT_80_TCP_ADDR: '10.0.0.1' }
   assert.is(load(undefined, { env }).config.source.url, undefined)
 })
 
-test('an unknown variable of ours is refused with a suggestion', () => {
+test('an unknown MILLRACE_ variable is refused with a suggestion', () => {
   const text = refusal(undefined, { env: { MILLRACE_SORCE_URL: 'postgres://u:hush@h/db' } })
   assert.match(text, 'MILLRACE_SORCE_URL is no setting. Did you mean "MILLRACE_SOURCE_URL"?')
   assert.not.match(text, /hush/)
@@ -165,7 +165,7 @@ test('broken YAML, doubled keys and a file that holds no settings are refused wi
   assert.not.match(refusal('source: { url: "mysql://u:hush@h/db" }'), /hush/)
 })
 
-test('paths count from where they are written', () => {
+test('relative paths count from the directory of the file that contains them', () => {
   const cwd = writeFixture({ 'etc/m.yaml': 'model: sql\nkafka: { tls: { ca: ca-certificate.pem } }\n' })
   makeCertificate(join(cwd, 'etc'), 'ca')
   const config = loadConfig({ file: 'etc/m.yaml', flags: { directory: 'data' }, env: {}, cwd })
@@ -203,7 +203,7 @@ test('no secret is left in a redacted configuration or address', () => {
   assert.is(redactUrl('postgres://u:hu sh@no host/db'), 'postgres://***@no host/db')
 })
 
-test('a column that nobody has classified is a fault, not an omission', () => {
+test('an unclassified column of a personal table is an error', () => {
   const columns = 'tables:\n  s.t:\n    columns:\n      name: mask\n'
   assert.equal(load(columns).config.tables['s.t']!.columns, { name: 'mask' })
   assert.match(
@@ -214,7 +214,7 @@ test('a column that nobody has classified is a fault, not an omission', () => {
   assert.match(refusal('hash: { key: short }'), /hash.key: must be at least 32/)
 })
 
-test('the most specific table entry counts', () => {
+test('the most specific table entry applies', () => {
   const tables = {
     '*.*': { group: 'all' },
     'public.*': { group: 'p' },
@@ -239,7 +239,7 @@ test('the most specific table entry counts', () => {
   })
 })
 
-test('a table is left out by an entry of its own, or by a narrower pattern', () => {
+test('a table is excluded by its own entry, or by a narrower pattern', () => {
   const tables = {
     'public.*': {},
     'public.tmp_*': { capture: false },
@@ -252,7 +252,7 @@ test('a table is left out by an entry of its own, or by a narrower pattern', () 
   assert.match(refusal('tables: { public.log: { capture: false } }\n'), /tables: captures nothing/)
 })
 
-test('a pattern is literal but for its stars, and what none matches is not captured', () => {
+test('a pattern is literal except for its stars, and a table without a match is not captured', () => {
   const { config } = load(JSON.stringify({ tables: { 'public.a.b': {}, 'public.(x*': {}, 'Ünï.t ä*': {} } }))
   assert.is(tableOptions(config, 'public', 'a_b'), undefined)
   assert.ok(tableOptions(config, 'public', '(xy\nz'))
@@ -260,7 +260,7 @@ test('a pattern is literal but for its stars, and what none matches is not captu
   assert.is(tableOptions(config, 'other', 't'), undefined)
 })
 
-test('the published JSON Schema is the one that counts', () => {
+test('the published JSON Schema is up to date', () => {
   const published = readFileSync(join(projectRoot, 'millrace.schema.json'), 'utf8')
   assert.is(published, `${JSON.stringify(configJsonSchema(), null, 2)}\n`, 'run: npm run docs')
 })

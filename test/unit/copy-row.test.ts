@@ -34,7 +34,7 @@ const text = fc.oneof(
 )
 const row = fc.array(fc.option(text), { minLength: 1, maxLength: 8 })
 
-test('every row comes back as it was written, with one tuple for all', () => {
+test('every row is read as it was written, with one reused tuple', () => {
   const tuple = new Tuple()
   fc.assert(
     fc.property(row, values => {
@@ -45,7 +45,7 @@ test('every row comes back as it was written, with one tuple for all', () => {
   )
 })
 
-test('NULL, the text \\N, the empty text and the end marker are told apart', () => {
+test('NULL, the text \\N, the empty text and the end marker stay distinct', () => {
   const tuple = new Tuple()
   parseCopyRow(Buffer.from('\\N\t\\\\N\t\t\\\\.\n'), 4, tuple)
   assert.equal(valuesOf(tuple), [null, '\\N', '', '\\.'])

@@ -1,5 +1,5 @@
-// test/unit/demo-screen.test: the picture is drawn over the one before it, whatever the width of
-// the terminal.
+// test/unit/demo-screen.test: each screen of the demo is drawn over the previous one, at any width
+// of the terminal.
 
 import { Writable } from 'node:stream'
 import { DemoScreen, type DemoView, terminalRows } from '../../cli/demo/demo-screen.ts'
@@ -16,7 +16,7 @@ const view: DemoView = {
   next: [`command ${'x'.repeat(150)}`],
 }
 
-/** Everything written to an output of that many columns; 0 for one that is no terminal. */
+/** Everything written to an output with this many columns; 0 means no terminal. */
 function draw(columns: number): string {
   let written = ''
   const out = new Writable({
@@ -31,7 +31,7 @@ function draw(columns: number): string {
   return written
 }
 
-/** Rows that the second picture starts above the end of the first. */
+/** How many rows above the end of the first screen the second one starts. */
 const rowsUp = (columns: number) => Number(new RegExp(`${String.fromCharCode(27)}\\[(\\d+)A`).exec(draw(columns))![1])
 
 const test = suite('demo screen')

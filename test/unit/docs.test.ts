@@ -1,4 +1,5 @@
-// test/unit/docs.test: the pages link to what exists, and those made from the code are up to date.
+// test/unit/docs.test: links of the pages lead to existing files, and generated pages are up to
+// date.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
@@ -48,17 +49,17 @@ test('every page of docs is on the map', () => {
   assert.equal(missing, [])
 })
 
-test('the list of errors is the one that counts', () => {
+test('the list of errors is up to date', () => {
   assert.is(readFileSync(join(projectRoot, 'docs/reference/errors.md'), 'utf8'), errorTable(), 'run: npm run docs')
 })
 
-test('the pages of commands and settings say what the program says', async () => {
+test('the pages of commands and settings are up to date', async () => {
   const page = (name: string) => readFileSync(join(projectRoot, 'docs/reference', name), 'utf8')
   assert.is(page('commands.md'), await commandsPage(), 'run: npm run docs')
   assert.is(page('settings.md'), settingsPage(), 'run: npm run docs')
 })
 
-test('every setting says what it means, and its example can be used', () => {
+test('every setting has a description, and its example is valid', () => {
   const entries = settingEntries()
   assert.equal(
     entries.filter(({ node }) => !node.description).map(({ path }) => path.join('.')),
@@ -72,7 +73,7 @@ test('every setting says what it means, and its example can be used', () => {
   assert.equal(configSchema.safeParse(JSON.parse(text)).error?.issues, undefined)
 })
 
-/** The two objects in one; where both have a value that is no object, the second counts. */
+/** Merges the two objects. If both have a value that is no object, the second one wins. */
 function merged(first: object, second: object): object {
   const entries = Object.entries(second).map(([key, value]) => {
     const earlier = (first as Record<string, unknown>)[key]

@@ -210,7 +210,7 @@ test('bytes, text, booleans and uuids arrive as they are', () => {
   assert.is(roundTrip(column('uuid'), uuid), uuid)
 })
 
-test('what ClickHouse cannot hold is refused by column and reason', () => {
+test('values that ClickHouse cannot hold are refused with column and reason', () => {
   const decimal = column('decimal', { precision: 5, scale: 2 })
   for (const text of ['NaN', 'Infinity', '-Infinity']) assert.match(refusal(decimal, text).message, /neither NaN/)
   for (const text of ['infinity', '-infinity']) {
@@ -226,7 +226,7 @@ test('what ClickHouse cannot hold is refused by column and reason', () => {
   assert.match(refusal(column('int', { nullable: false }), null).message, /NULL/)
 })
 
-test('an image beyond the limit is refused for its own size alone', () => {
+test('an image above the limit is refused by its own size alone', () => {
   const table = tableOf(column('string'))
   const encoder = encoderOf(table, 1000)
   const fits = textRow(['1', 'x'.repeat(980)])
@@ -242,7 +242,7 @@ test('an image beyond the limit is refused for its own size alone', () => {
   assert.ok(encoder.writer.buffer.length < 100_000)
 })
 
-test('a timestamptz in another zone than UTC is an error, not a refusal', () => {
+test('a timestamptz in another zone than UTC is an internal error, not a refused value', () => {
   const encoder = encoderOf(tableOf(column('timestamptz')))
   assert.throws(
     () => encoder.encode(change, undefined, textRow(['5', '2024-01-01 00:00:00+02'])),

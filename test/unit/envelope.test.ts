@@ -1,5 +1,6 @@
-// test/unit/envelope.test: a record of the table is told from everything else that may stand in its
-// topic. What a value holds is said by avsc.
+// test/unit/envelope.test: a record of the table is distinguished from every other record in its
+// topic.
+// avsc reads the values.
 
 import fc from 'fast-check'
 import { AvroWriter } from '../../contract/avro-writer.ts'
@@ -39,7 +40,7 @@ const tables = fc.tuple(others, fc.nat(8)).map(([columns, place]): Table => {
       ...(encoding === 'decimal' ? { precision: 10, scale: 2 } : {}),
     }),
   )
-  // The key stands somewhere among the columns, and its order is not theirs.
+  // The key's columns are among the others, in another order.
   const all = [...rest.slice(0, place), keyColumn('second'), ...rest.slice(place), keyColumn('first')]
   return { schema: 'S', name: 'a"b', columns: all, key: ['first', 'second'], partitionKey: ['first'] }
 })
@@ -82,7 +83,7 @@ function encode(table: Table, change: Encoded['change'], before: (string | null)
 
 function read(table: Table, key: Buffer | null, value: Buffer | null): { why: string | undefined; envelope: Envelope } {
   const envelope = new Envelope(table, id => id === schemaId)
-  // Something else stands around them, as it does in a batch.
+  // Other bytes surround the value, as in a batch.
   const around = Buffer.from([0xff, 0, 2])
   const buffer = Buffer.concat([around, key ?? Buffer.alloc(0), value ?? Buffer.alloc(0), around])
   const keyEnd = 3 + (key?.length ?? 0)
@@ -91,7 +92,7 @@ function read(table: Table, key: Buffer | null, value: Buffer | null): { why: st
   return { why, envelope }
 }
 
-test('every record that the producer writes is told as ours, with its position', () => {
+test('every record of the producer is recognized, with its position', () => {
   fc.assert(
     fc.property(records, ({ table, change, key, value }) => {
       const { why, envelope } = read(table, key, value)
@@ -101,7 +102,7 @@ test('every record that the producer writes is told as ours, with its position',
   )
 })
 
-test('a record of another table, with another key or without one, cut off, or with bytes behind it is none', () => {
+test('a record of another table, with another key or none, truncated, or with trailing bytes is foreign', () => {
   fc.assert(
     fc.property(records, ({ table, change, key, value }) => {
       const isForeign = (some: Buffer | null, other: Buffer | null, of = table) =>
@@ -124,7 +125,7 @@ test('a record of another table, with another key or without one, cut off, or wi
   )
 })
 
-test('whatever bytes pass are an Avro value with that position', () => {
+test('bytes that are accepted are an Avro value with that position', () => {
   let passed = 0
   fc.assert(
     fc.property(records, fc.nat(), fc.nat(255), ({ table, key, value }, at, byte) => {
@@ -141,7 +142,7 @@ test('whatever bytes pass are an Avro value with that position', () => {
   assert.ok(passed > 20, `${passed} changed records passed`)
 })
 
-test('a decimal of no bytes is none, however its length is written', () => {
+test('a decimal of zero bytes is foreign, however its length is encoded', () => {
   const amount: Column = {
     name: 'amount',
     pgType: 'numeric(10,2)',
@@ -159,7 +160,7 @@ test('a decimal of no bytes is none, however its length is written', () => {
     assert.type(read(table, key, Buffer.concat([value.subarray(0, -2), Buffer.from(length)])).why, 'string')
 })
 
-test('text, JSON and noise are none', () => {
+test('text, JSON and random bytes are foreign', () => {
   const { table, key } = encode(
     {
       schema: 'S',

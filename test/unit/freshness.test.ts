@@ -1,4 +1,4 @@
-// test/unit/freshness.test: how old changes were when they became visible, over the last minute.
+// test/unit/freshness.test: the age of changes when they became visible, over the last minute.
 
 import { Freshness } from '../../consumer/insert/freshness.ts'
 import type { Slice } from '../../consumer/records/slice.ts'
@@ -25,7 +25,7 @@ function sliceOf(commits: readonly number[], snapshot = false): Slice {
 
 const now = 1_800_000_000_000
 
-test('shares are within 1.6 % of those of all ages, whatever they are', () => {
+test('percentiles are within 1.6 % of the exact ones, for any ages', () => {
   const freshness = new Freshness()
   const ages = Array.from({ length: 20_000 }, (_, index) => (index * 7919) % 20_000).map(place => 1.0008 ** place)
   for (let at = 0; at < ages.length; at += 100)
@@ -41,7 +41,7 @@ test('shares are within 1.6 % of those of all ages, whatever they are', () => {
     assert.ok(Math.abs(found - expected) <= expected * 0.016 + 1, `${found} for ${expected}`)
 })
 
-test('what is older than a minute, and rows of a snapshot, do not count', () => {
+test('observations older than a minute, and rows of a snapshot, do not count', () => {
   const freshness = new Freshness()
   assert.is(freshness.summary(now), undefined)
   freshness.observe([sliceOf([now - 5], true)], now)
@@ -54,19 +54,19 @@ test('what is older than a minute, and rows of a snapshot, do not count', () => 
   assert.is(freshness.summary(now + 91_000), undefined)
 })
 
-test('of a large batch some are looked at, and count for the others', () => {
+test('some records of a large batch are sampled, and count for the others', () => {
   const freshness = new Freshness()
   freshness.observe([sliceOf(Array.from({ length: 5120 }, () => now - 12))], now)
   assert.equal(freshness.summary(now), { p50: 12, p99: 12, max: 12, changes: 5120 })
 })
 
-test('a clock of the source that is ahead counts as no delay', () => {
+test('a source clock that is ahead counts as no delay', () => {
   const freshness = new Freshness()
   freshness.observe([sliceOf([now + 5000])], now)
   assert.equal(freshness.summary(now), { p50: 0, p99: 0, max: 0, changes: 1 })
 })
 
-test('a million changes a second take no more room and no more time to sum up', () => {
+test('a million changes per second take no more memory and no more time to summarize', () => {
   const freshness = new Freshness()
   const slice = sliceOf(Array.from({ length: 256 }, (_, index) => now - index))
   for (let turn = 0; turn < 4000; turn++) freshness.observe([slice], now)

@@ -1,5 +1,6 @@
-// test/unit/generator-life.test: what happens in the shop is a function of its seed and state, and
-// scenarios change it for a while. No Postgres: its part is in test/service.
+// test/unit/generator-life.test: events in the shop are a function of its seed and state, and
+// scenarios change them for a while.
+// The tests of Postgres are in test/service.
 
 import { statementsOf } from '../../generator/database/statements.ts'
 import { changesOf, type Operation } from '../../generator/shop/operation.ts'
@@ -10,12 +11,12 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('daily life')
 
-test('life is the same for the same seed and shop', () => {
+test('the simulation is the same for the same seed and shop', () => {
   assert.equal(live(1, 50), live(1, 50))
   assert.is.not(JSON.stringify(live(1, 5)), JSON.stringify(live(2, 5)))
 })
 
-test('a batch changes as many rows as asked for, and none of them twice', () => {
+test('a batch changes the requested number of rows, and none of them twice', () => {
   for (const operations of live(1, 200)) {
     const rows = operations.flatMap(rowsOf)
     assert.is(new Set(rows).size, rows.length, rows.join(' '))
@@ -24,7 +25,7 @@ test('a batch changes as many rows as asked for, and none of them twice', () => 
   }
 })
 
-test('everything that can happen happens, and orders neither pile up nor run out', () => {
+test('every kind of event happens, and orders neither pile up nor run out', () => {
   const operations = live(1, 2000).flat()
   const kinds = new Set(operations.map(({ kind }) => kind))
   assert.is(kinds.size, 12, [...kinds].join(' '))
@@ -101,7 +102,7 @@ test('a reorganisation renames a territory and moves shops and people, none of t
   }
 })
 
-test('a wave of returns and a campaign show in what happens; unknown names are refused', () => {
+test('a wave of returns and a campaign change the events; unknown names are refused', () => {
   const share = (given: object | undefined, of: (operation: Operation) => boolean) => {
     const simulation = new ShopSimulation(1, situation(), counter())
     for (let batch = 0; batch < 200; batch++) simulation.batch(40, new Date(until))

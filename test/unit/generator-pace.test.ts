@@ -7,7 +7,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const log = createLog('test', 'error')
 
-/** What is done in half a second, ten at a time. */
+/** Work done in half a second, ten units at a time. */
 async function doneInHalfASecond(perSecond: number, bursts?: Bursts): Promise<number> {
   const pace = new Pace(perSecond, bursts)
   const signal = AbortSignal.timeout(500)
@@ -21,7 +21,7 @@ async function doneInHalfASecond(perSecond: number, bursts?: Bursts): Promise<nu
 
 const test = suite('pace')
 
-test('so much is done as the rate says, and a burst is that much more', async () => {
+test('the work done equals the rate, and a burst adds its size', async () => {
   const [even, burst] = await Promise.all([
     doneInHalfASecond(200),
     doneInHalfASecond(200, { every: 60, seconds: 60, factor: 5 }),
@@ -30,7 +30,7 @@ test('so much is done as the rate says, and a burst is that much more', async ()
   assert.ok(burst >= 250 && burst <= 560, String(burst))
 })
 
-test('a pause holds the next turn back until it ends, and a new rate counts at once', async () => {
+test('a pause delays the next turn until it ends, and a new rate applies at once', async () => {
   const pace = new Pace(0.001)
   const { signal } = new AbortController()
   pace.done(1)
@@ -56,7 +56,7 @@ test('a signal ends the wait, paused or not', async () => {
   }
 })
 
-test('an interval is counted from its start, fields of cron are read in UTC, all else is refused', async () => {
+test('an interval counts from its start, cron fields are in UTC, other schedules are refused', async () => {
   const start = new Date('2025-11-21T09:05:00Z')
   const every = parseSchedule('15m', start)
   assert.equal(every.after(start), new Date('2025-11-21T09:20:00Z'))
@@ -68,7 +68,7 @@ test('an interval is counted from its start, fields of cron are read in UTC, all
   }
 })
 
-test('a schedule is followed until the signal; times that go by during the work are left out', async () => {
+test('a schedule runs until the signal; times that pass during the work are skipped', async () => {
   const controller = new AbortController()
   const at: number[] = []
   const due = [40, 80, 120, 200].map(ms => Date.now() + ms)

@@ -1,5 +1,5 @@
-// test/unit/generator.test: histories are functions of their seed, and possible ones.
-// No Postgres: its part is in test/service.
+// test/unit/generator.test: histories are functions of their seed, and plausible.
+// The tests of Postgres are in test/service.
 
 import { orderTimes } from '../../generator/shop/calendar.ts'
 import {
@@ -39,7 +39,7 @@ test('a seed gives the same numbers again, another seed or purpose others', () =
   assert.is.not(String(numbers(1, 'a')), String(numbers(1 + 2 ** 32, 'a')))
 })
 
-test('numbers stay in their range and reach its ends', () => {
+test('random numbers stay in their range and reach its ends', () => {
   const random = new Random(5, 'ranges')
   const integers = Array.from({ length: 2000 }, () => random.integer(3, 7))
   assert.equal([...new Set(integers)].sort(), [3, 4, 5, 6, 7])
@@ -58,7 +58,7 @@ test('a fifth of the customers make most of the orders', () => {
   assert.ok(share > 0.65 && share < 0.85, String(share))
 })
 
-test('the calendar gives as many times as asked for, ascending, within the span, more of them later', () => {
+test('the calendar gives the requested number of times, ascending, within the span, with more later times', () => {
   const times = [...orderTimes(new Random(1, 'calendar'), 5000, span)]
   assert.is(times.length, 5000)
   assert.ok(times.every((time, index) => time >= (times[index - 1] ?? span.from) && time < until))
@@ -117,7 +117,7 @@ test('nobody orders or visits before having registered', () => {
   }
 })
 
-test('an online order comes from a visit by its customer; other visits are more where a source converts less', () => {
+test('an online order has a visit by its customer; a source that converts less has more other visits', () => {
   const { orders } = history(1, 6000, 4)
   const visits = orders.flatMap(entry => entry.visits)
   assert.ok(Math.abs(visits.length / 24_000 - 1) < 0.05, `${visits.length} visits`)
@@ -137,7 +137,7 @@ test('an online order comes from a visit by its customer; other visits are more 
   assert.equal([...costs], ['0.00'])
 })
 
-test('orders come back more often where the category does', () => {
+test('orders are returned more often in categories with more returns', () => {
   const { orders } = history(2, 12_000)
   const share = (category: number) => {
     const own = orders.filter(({ order, items }) => order[10] !== null && (Number(items[0]![2]) - 1) % 5 === category)
@@ -146,7 +146,7 @@ test('orders come back more often where the category does', () => {
   assert.ok(share(3) > 1.5 * share(4), `Sports ${share(3)}, Office ${share(4)}`)
 })
 
-test('whoever sells in a shop of brick is employed in its territory at that time', () => {
+test('the seller in a shop is employed in its territory at that time', () => {
   const { stints } = makeStaff(1, span)
   const { orders } = history(1, 3000)
   const sold = orders.filter(({ order }) => order[3] !== null)
@@ -160,7 +160,7 @@ test('whoever sells in a shop of brick is employed in its territory at that time
   }
 })
 
-test('staff comes, changes territory and goes; a place has one holder at a time', () => {
+test('staff is hired, changes territory and leaves; a post has one holder at a time', () => {
   const years = { from: Date.UTC(2015, 0, 1), until }
   const { rows, stints } = makeStaff(1, years)
   assert.ok(rows.filter(([, , , , , , , left]) => left !== null).length > 20)
@@ -170,7 +170,7 @@ test('staff comes, changes territory and goes; a place has one holder at a time'
   for (const [, , , , , , hired, left] of rows) assert.ok(left === null || String(left) >= String(hired))
 })
 
-test('prices change over time, and what is sold at the end has the price of the product', () => {
+test('prices change over time, and items sold at the end have the price of the product', () => {
   const prices = new PriceHistory(1, span)
   const levels = new Set(Array.from({ length: 24 }, (_, month) => prices.level(3, span.from + month * 30 * 86_400_000)))
   assert.ok(levels.size > 1, [...levels].join(' '))
@@ -178,7 +178,7 @@ test('prices change over time, and what is sold at the end has the price of the 
   assert.ok(prices.lastChange(3) <= until)
 })
 
-test('the seed set refers only to rows of its own', () => {
+test('the seed set refers only to its own rows', () => {
   const tables = new Map(seedTables(1, span).map(table => [table.table, table]))
   const ids = (name: string) => new Set(tables.get(name)!.rows.map(([id]) => id))
   const column = (name: string, of: string) => {

@@ -1,5 +1,5 @@
-// test/unit/health: a service is alive while its loop does something or waits for what is watched
-// over, and reminders become rarer.
+// test/unit/health: a service is alive while its loop works or waits for a known reason, and log
+// reminders become rarer.
 
 import { ProducerProgress } from '../../producer/progress.ts'
 import { healthRoutes, Pulse } from '../../runtime/health.ts'
@@ -9,7 +9,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('health')
 
-/** A clock in ms that stands still until it is moved. */
+/** A clock in ms that only moves when the test moves it. */
 function clock() {
   let at = 0
   const pass = (ms: number) => {
@@ -25,7 +25,7 @@ function answer(routes: ReturnType<typeof healthRoutes>, path: string): unknown[
   return [status, body]
 }
 
-test('a loop that does nothing for five minutes hangs, unless it is known what it waits for', async () => {
+test('a loop without progress for five minutes hangs, unless it waits for a known reason', async () => {
   const time = clock()
   const pulse = new Pulse(time.now)
   const routes = healthRoutes(pulse, () => 'Kafka is away')
@@ -51,7 +51,7 @@ test('a loop that does nothing for five minutes hangs, unless it is known what i
   assert.is(pulse.hangs(), 'nothing was done for 301 s')
 })
 
-test('what lasts is said again after pauses that double, up to ten minutes, and at once when it is something else', () => {
+test('a lasting state is logged again after pauses that double up to ten minutes, and at once when it changes', () => {
   const time = clock()
   const reminder = new Reminder(time.now)
   const said: number[] = []
@@ -66,7 +66,7 @@ test('what lasts is said again after pauses that double, up to ten minutes, and 
   assert.ok(reminder.isDue('pid 8'))
 })
 
-test('a producer is ready only while it streams and what it reads becomes durable', () => {
+test('a producer is ready only while it streams and its records become durable', () => {
   const progress = new ProducerProgress()
   assert.is(progress.stopsFlow(1000), 'the producer is starting')
   progress.phase = 'streaming'

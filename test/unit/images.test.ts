@@ -1,5 +1,5 @@
-// test/unit/images.test: one image of an update as a record of its own.
-// What a record holds is said by avsc.
+// test/unit/images.test: one image of an update as its own record.
+// avsc reads the records.
 
 import { imageRecord, imagesOf } from '../../consumer/records/images.ts'
 import type { Slice } from '../../consumer/records/slice.ts'
@@ -24,7 +24,7 @@ const table: Table = {
   partitionKey: ['id'],
 }
 
-test('each half of an update has its position and key, and is a record of ours', () => {
+test('each image of an update has its position and key, and is a recognized record', () => {
   const encoder = new Encoder({ table, keySchemaId: 1, valueSchemaId: 2, maxImageBytes: 1000 }, new AvroWriter())
   const change = { op: 'u', lsn: 77, ordinal: 4, txId: 1, commitTimeUs: 5, snapshot: false, madeAtMs: 6 } as const
   encoder.encode(change, textRow([null, '9']), textRow(['new', '9']))

@@ -1,5 +1,6 @@
-// test/unit/import.test: lines, records and values of a CSV file, however it is cut and whatever is
-// wrong with it. No Postgres.
+// test/unit/import.test: lines, records and values of a CSV file, split at any byte and with any
+// fault.
+// The tests of Postgres are in test/service.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +21,7 @@ function records(text: string | Buffer, piece = 1_000): { found: CsvRecord[]; do
   const joiner = new RecordJoiner(start)
   const found: CsvRecord[] = []
   for (let at = 0; at < bytes.length; at += piece) {
-    // A copy, since the reader uses one buffer again and again.
+    // A copy, since the reader reuses one buffer.
     for (const line of cutter.cut(Buffer.from(bytes.subarray(at, at + piece)))) joiner.push(line, found)
   }
   for (const line of cutter.end()) joiner.push(line, found)
@@ -35,7 +36,7 @@ function values(text: string | Buffer, piece?: number): [number, readonly string
 
 const test = suite('CSV import')
 
-test('LF, CR LF and CR end lines, mixed and cut anywhere; empty lines count and are passed over', () => {
+test('LF, CR LF and CR end lines, mixed and split anywhere; empty lines count and are skipped', () => {
   const text = 'a,b\r\nc,d\ne,f\r\r\n\ng,h'
   const expected = [
     [1, ['a', 'b']],
@@ -58,7 +59,7 @@ test('values in quotes keep commas, quotes and line ends, and the next line its 
   }
 })
 
-test('a stray quote costs its own line, not those behind it', () => {
+test('a stray quote spoils its own line, not the next ones', () => {
   const open = values('a,"b\nc,"d,e"\nf,g\n')
   assert.equal(
     open.map(([line]) => line),
@@ -82,7 +83,7 @@ test('a stray quote costs its own line, not those behind it', () => {
   )
 })
 
-test('a line that is too long is one fault, of whatever size and wherever it is cut', () => {
+test('a line that is too long is one fault, of any size and split anywhere', () => {
   const long = 'x'.repeat(longestLine + 1)
   for (const piece of [1_000, longestLine, 3 * longestLine]) {
     const found = values(`a,b\n${long}\r\nc,d\n"${long}`, piece)
@@ -98,7 +99,7 @@ test('a line that is too long is one fault, of whatever size and wherever it is 
   assert.ok(record!.original().length < 1_100)
 })
 
-test('bytes that are no UTF-8, and NUL, are named with their place; the original shows them', () => {
+test('invalid UTF-8 and NUL are named with their place; the kept line shows them', () => {
   const text = Buffer.concat([Buffer.from('größe,é💥\n'), Buffer.from('gr\xf6\xdfe,x\na\0b,c\n', 'latin1')])
   for (const piece of [1, 5, 100]) {
     const found = values(text, piece)
@@ -114,7 +115,7 @@ test('bytes that are no UTF-8, and NUL, are named with their place; the original
   )
 })
 
-test('what a CSV writer writes is read again, cut anywhere', () => {
+test('the output of a CSV writer is read back, split anywhere', () => {
   const field = fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', 'é', '💥', ' '), maxLength: 6 })
   const rows = fc.array(fc.array(field, { minLength: 2, maxLength: 4 }), { minLength: 1, maxLength: 6 })
   fc.assert(
@@ -192,7 +193,7 @@ test('values are checked to the last digit, and never rounded or carried over', 
   assert.match(String(readVisit(['a'], header)), '1 value where the header names 5 columns')
 })
 
-test('a file that is none, is empty, is UTF-16 or compressed is refused as a whole', async () => {
+test('a missing, empty, UTF-16 or compressed file is refused as a whole', async () => {
   const directory = writeFixture({})
   const refuse = async (bytes: readonly number[], part: RegExp) => {
     const path = join(directory, 'f.csv')

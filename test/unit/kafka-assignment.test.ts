@@ -1,4 +1,5 @@
-// test/unit/kafka-assignment: partitions shared evenly, kept where possible, joined ones together.
+// test/unit/kafka-assignment: partitions are assigned evenly, stay with their owner where possible,
+// and joined ones stay together.
 
 import fc from 'fast-check'
 import {
@@ -19,7 +20,7 @@ const groups = [
 
 const names = (partitions: readonly TopicPartition[] = []) => partitions.map(p => `${p.topic}/${p.partition}`).sort()
 
-test('every partition has one owner, joined topics share it, and shares differ by one at most', () => {
+test('every partition has one owner, joined topics share it, and numbers of partitions differ by one at most', () => {
   const ids = fc.uniqueArray(fc.string(), { minLength: 1, maxLength: 6 })
   const counts = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 })
   fc.assert(
@@ -63,14 +64,14 @@ test('members keep what they owned when another joins', () => {
   )
 })
 
-test('the outcome does not depend on the order of members', () => {
+test('the assignment does not depend on the order of members', () => {
   const members = ['c', 'a', 'b'].map(id => ({ id, owned: [{ topic: 'orders', partition: 1 }] }))
   const forwards = assign(members, groups)
   const backwards = assign(members.toReversed(), groups)
   for (const id of ['a', 'b', 'c']) assert.equal(forwards.get(id), backwards.get(id))
 })
 
-test('subscriptions and assignments come back as they were sent', () => {
+test('subscriptions and assignments survive encoding and decoding', () => {
   const owned = [
     { topic: 'orders', partition: 2 },
     { topic: 'items', partition: 2 },

@@ -1,4 +1,4 @@
-// test/unit/kafka-batch: record batches written and read back, damaged, compressed, cut off and
+// test/unit/kafka-batch: record batches written and read back, damaged, compressed, truncated and
 // trimmed.
 
 import fc from 'fast-check'
@@ -55,7 +55,7 @@ test('the checksum is CRC-32C', () => {
   assert.is(crc32c(Buffer.alloc(32, 0xff)), 0x62a8ab43)
 })
 
-test('a number of any size comes back, in as many bytes as foretold', () => {
+test('a varint of any size is read back, with the predicted number of bytes', () => {
   const edges = [0, 63, 64, 2 ** 30, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER].flatMap(n => [n, n - 1, -n, -n - 1])
   const safe = edges.filter(n => 2 * Math.abs(n) < Number.MAX_SAFE_INTEGER)
   const target = Buffer.alloc(10)
@@ -66,7 +66,7 @@ test('a number of any size comes back, in as many bytes as foretold', () => {
   }
 })
 
-test('records come back as they were appended', () => {
+test('records are read back as they were appended', () => {
   const bytes = fc.option(fc.uint8Array({ maxLength: 300 }).map(array => Buffer.from(array)))
   const timestamp = fc.integer({ min: 0, max: 4_000_000_000_000 })
   const samples = fc.array(fc.record({ key: bytes, value: bytes, timestamp }), { minLength: 1, maxLength: 40 })
@@ -88,7 +88,7 @@ test('records come back as they were appended', () => {
   )
 })
 
-test('a batch carries what the broker checks for idempotence', () => {
+test('a batch has the fields that the broker checks for idempotence', () => {
   const builder = new BatchBuilder()
   appendAll(builder, [{ key: null, value: Buffer.from('x'), timestamp: 1_700_000_000_000 }])
   const batch = builder.finish({ producerId: 2 ** 40 + 5, epoch: 9, sequence: 2 ** 31 - 1, compression: 'none' })
@@ -99,7 +99,7 @@ test('a batch carries what the broker checks for idempotence', () => {
   assert.throws(() => builder.finish(identity), /must hold a record/)
 })
 
-test('a batch cut off at the end waits for the next fetch', () => {
+test('a truncated batch at the end is left for the next fetch', () => {
   const whole = numbered(3, 10)
   const next = numbered(2, 13)
   for (const cut of [1, 30, next.length - 1]) {
@@ -112,7 +112,7 @@ test('a batch cut off at the end waits for the next fetch', () => {
   }
 })
 
-test('records before the wanted offset are left out', () => {
+test('records before the requested offset are skipped', () => {
   const records = decodeBatches(Buffer.concat([numbered(3, 10), numbered(2, 13)]), { ...place, fromOffset: 12 })
   assert.equal(texts(records), ['v12', 'v13', 'v14'])
   assert.is(records.nextOffset, 15)
@@ -127,13 +127,13 @@ test('compressed and plain batches mix', () => {
   assert.equal(texts(records), ['v0', 'v1', 'packed', 'v3'])
 })
 
-test('control batches are passed over but moved past', () => {
+test('control batches are skipped, and the offset moves past them', () => {
   const records = decodeBatches(Buffer.concat([numbered(1, 0), withAttributes(numbered(1, 1), 0b11_0000)]), place)
   assert.equal(texts(records), ['v0'])
   assert.is(records.nextOffset, 2)
 })
 
-test('damage anywhere in a batch is noticed', async () => {
+test('damage anywhere in a batch is detected', async () => {
   const whole = numbered(3, 0)
   for (const at of [batchLayout.attributes, batchLayout.count, batchLayout.records, whole.length - 1]) {
     const damaged = Buffer.from(whole)

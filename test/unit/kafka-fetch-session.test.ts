@@ -1,5 +1,5 @@
-// test/unit/kafka-fetch-session: what a fetch session makes of answers that a local broker does not
-// give when it is asked to.
+// test/unit/kafka-fetch-session: a fetch session and responses that a local broker does not give on
+// demand.
 
 import type { FetchResponse, PartitionResponse } from '../../kafka/consumer/fetch-request.ts'
 import { FetchSession } from '../../kafka/consumer/fetch-session.ts'
@@ -23,7 +23,7 @@ function answer(partitions: readonly Partial<PartitionResponse>[], rest: Partial
 
 const all = [{ partition: 0 }, { partition: 1 }, { partition: 2 }]
 
-test('an answer that a quota has held back says nothing of any partition, and counts as an answer', () => {
+test('a response throttled by a quota has no news of any partition, and counts as a response', () => {
   const session = new FetchSession(true)
   assert.equal(session.next(positions, limits).session, { id: 0, epoch: 0 })
   assert.is(session.take(answer([], { throttleMs: 100, sessionId: 0 })), undefined)
@@ -40,14 +40,14 @@ test('an answer that a quota has held back says nothing of any partition, and co
   assert.is(session.take(answer([]))?.size, 0)
 })
 
-test('a partition that gives nothing of what it has comes first once, since compaction may have removed it all', () => {
+test('a partition that returns none of its records comes first once, since compaction may have removed them', () => {
   const session = new FetchSession(true)
   session.next(positions, limits)
   session.take(
     answer([{ partition: 0, records: Buffer.alloc(50) }, { partition: 1 }, { partition: 2, highWatermark: 9 }]),
   )
   const asked = session.next(positions, limits)
-  // The broker ends the session, whose order it cannot change.
+  // The client ends the session, since it cannot change the order of its partitions.
   assert.equal(asked.session, { id: 7, epoch: 0 })
   assert.equal(
     asked.positions.map(({ partition }) => partition),
@@ -57,7 +57,7 @@ test('a partition that gives nothing of what it has comes first once, since comp
   assert.equal(session.next(positions, limits), { session: { id: 7, epoch: 1 }, positions: [], forgotten: [] })
 })
 
-test('a partition waits its turn when others have filled the answer', () => {
+test('a partition waits its turn when others have filled the response', () => {
   const session = new FetchSession(true)
   session.next(positions, limits)
   const filled = { partition: 0, records: Buffer.alloc(950), highWatermark: 9 }
@@ -65,7 +65,7 @@ test('a partition waits its turn when others have filled the answer', () => {
   assert.equal(session.next(positions, limits).session, { id: 7, epoch: 1 })
 })
 
-test('a partition with an error has no known end until it is answered for again', () => {
+test('a partition with an error has no known end until its next response', () => {
   const session = new FetchSession(true)
   session.next(positions, limits)
   session.take(answer(all))

@@ -1,5 +1,5 @@
-// test/unit/kafka-schemas: what a catalog makes of the records of a `_schemas` topic, in any order
-// of writers.
+// test/unit/kafka-schemas: the schema catalog built from the records of a `_schemas` topic, in any
+// order of writers.
 
 import fc from 'fast-check'
 import { noopKey, recordKey, recordValue, SchemaCatalog } from '../../kafka/registry/schema-catalog.ts'
@@ -15,14 +15,14 @@ function read(log: Log): SchemaCatalog {
   return catalog
 }
 
-/** As the broker's cleaner leaves it: the last record of every key, in the order of the topic. */
+/** The topic after compaction: the last record of every key, in the order of the topic. */
 function compact(log: Log): Log {
   return log.filter(({ key }, at) => log.findLastIndex(other => other.key === key) === at)
 }
 
 /**
- * Registers as TopicRegistry does, pausing between reading and writing, where another writer may
- * come in.
+ * Registers as TopicRegistry does, with a pause between reading and writing in which another writer
+ * may write.
  */
 function* register(log: Log, subject: string, schema: string): Generator<void, number> {
   for (;;) {
@@ -43,7 +43,7 @@ function* register(log: Log, subject: string, schema: string): Generator<void, n
   }
 }
 
-test('whatever the interleaving of writers, every id given out keeps its schema, compacted or not', () => {
+test('every returned id keeps its schema, compacted or not, under any interleaving of writers', () => {
   const wishes = fc.array(fc.tuple(fc.constantFrom('s', 't'), fc.constantFrom('1', '2', '3', '4')), {
     minLength: 2,
     maxLength: 6,
@@ -81,7 +81,7 @@ test('deleted versions are not listed, but their ids stay readable', () => {
   assert.is(catalog.nextVersion('s', '"int"', 4).version, 2)
 })
 
-test("the registry's other kinds of records are passed over", () => {
+test('other kinds of registry records are skipped', () => {
   const catalog = read([
     { key: '{"keytype":"NOOP","magic":0}', value: null },
     { key: '{"keytype":"CONFIG","subject":null,"magic":0}', value: '{"compatibilityLevel":"NONE"}' },

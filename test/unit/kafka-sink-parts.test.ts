@@ -21,14 +21,14 @@ function appendBytes(queue: PartitionQueue, number: number, bytes: number): void
   queue.append(number, Buffer.alloc(bytes), -1, -1, 0, bytes)
 }
 
-test('sequence numbers go on from 2^31 − 1 to 0', () => {
+test('sequence numbers continue from 2^31 − 1 to 0', () => {
   assert.is(nextSequence(0, 5), 5)
   assert.is(nextSequence(2 ** 31 - 2, 1), 2 ** 31 - 1)
   assert.is(nextSequence(2 ** 31 - 1, 1), 0)
   assert.is(nextSequence(2 ** 31 - 8, 10), 2)
 })
 
-test('a mark is durable once nothing below it is pending', () => {
+test('a checkpoint is durable once no record before it is pending', () => {
   const checkpoints = new Checkpoints()
   checkpoints.push(10, 0)
   assert.ok(checkpoints.advance(0))
@@ -43,7 +43,7 @@ test('a mark is durable once nothing below it is pending', () => {
   assert.is(checkpoints.durable, 40)
 })
 
-test('marks agree with looking at all of them, whatever the order of acknowledgements', () => {
+test('checkpoints agree with a naive implementation, in any order of acknowledgements', () => {
   const steps = fc.array(fc.record({ records: fc.nat(3), acknowledged: fc.nat(5) }), { maxLength: 60 })
   fc.assert(
     fc.property(steps, given => {

@@ -9,10 +9,10 @@ import { assert, suite } from '../support/harness/suite.ts'
 const commentWidth = 100
 const pageWidth = 120
 
-/** The command line writes this page. */
+/** The command line generates this page. */
 const generated = ['docs/reference/model.md']
 
-/** Folders and pages that are wider still. */
+/** Folders and pages that still have wider lines. */
 const pending = [
   'bench/',
   'cli/',
@@ -33,10 +33,10 @@ const pending = [
 ]
 
 const isComment = (line: string) => /^\s*(\/\/|\/?\*|--)/.test(line)
-/** Rows of tables cannot be broken, nor can the targets of links. */
+/** Rows of tables and targets of links cannot be broken. */
 const isBreakable = (line: string) => !line.startsWith('|') && line.replace(/\]\([^)]*\)/g, ']').length > pageWidth
 
-/** Files below the project's folders, hidden and ignored ones excepted. */
+/** Files of the project's root and folders, except hidden and ignored ones. */
 function filesOf(pattern: RegExp): string[] {
   const entries = readdirSync(projectRoot, { withFileTypes: true })
   const folders = entries.filter(entry => entry.isDirectory() && !/^\.|^(node_modules|dist)$/.test(entry.name))

@@ -1,4 +1,4 @@
-// test/unit/layers.test: the rules of the code's shape that no compiler checks.
+// test/unit/layers.test: rules about the structure of the code that no compiler checks.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ const isSupport = (path: string) => path.startsWith('test/support/')
 const areaOf = (path: string) => (isSupport(path) ? 'test/support' : folderOf(path))
 const isTest = ({ path }: Source) => ['test', 'bench'].includes(folderOf(path))
 
-/** Fails with every offender on a line of its own. */
+/** Fails with each offender on its own line. */
 function none(offenders: readonly string[], rule: string): void {
   if (offenders.length > 0) throw new Error(`${rule}:\n      ${offenders.join('\n      ')}`)
 }
@@ -143,7 +143,7 @@ test('no folder has more than 25 files, and no sub-folder has folders', () => {
   )
 })
 
-test('no file only passes on what others export', () => {
+test('no file only re-exports', () => {
   const barrels = sources.filter(({ path, program }) => {
     const passesOn = program.body.filter(node => 'source' in node && node.type !== 'ImportDeclaration' && node.source)
     const imports = program.body.filter(node => node.type === 'ImportDeclaration')
@@ -191,7 +191,7 @@ test('every file says in its first line what it is', () => {
   )
 })
 
-test('the environment is read in one place', () => {
+test('only one file reads the environment', () => {
   const readers = sources.filter(source => !isTest(source) && /process\s*\.\s*env\b/.test(source.text))
   assert.equal(
     readers.map(({ path }) => path),
@@ -199,7 +199,7 @@ test('the environment is read in one place', () => {
   )
 })
 
-test('uvu is imported in one place', () => {
+test('only one file imports uvu', () => {
   const users = sources.filter(({ imports }) => imports.some(name => /^uvu\b/.test(name)))
   assert.equal(
     users.map(({ path }) => path),
@@ -227,7 +227,7 @@ test('every member of a class or an interface is used', () => {
   )
 })
 
-test('nothing is left to do and nothing is hidden from the compiler', () => {
+test('no file has a to-do mark or hides code from the compiler', () => {
   const words = [/\bTO(?:DO)\b/, /\bFIX(?:ME)\b/, /@ts-(?:ignore|expect-error|nocheck)/, /biome-(?:ignore)-all/]
   const marked = sources.flatMap(({ path, text }) =>
     words.filter(word => word.test(text)).map(word => `${path}: ${word.source}`),
@@ -235,7 +235,7 @@ test('nothing is left to do and nothing is hidden from the compiler', () => {
   none(marked, 'forbidden')
 })
 
-test('names that the glossary has replaced stay out', () => {
+test('no identifier has a name that the glossary has replaced', () => {
   const retired =
     /\b(?:Outbox|Courier|Sink|Marks|Lanes?|Gate|Passage|HeldRows|Ledger|TableOutput|Workspace|Tenure|Folder|FoldLoop|FoldTable|Mood|Course|Floor|Habit|Life|Openings)\b/
   const used = sources.flatMap(source =>
@@ -247,7 +247,7 @@ test('names that the glossary has replaced stay out', () => {
   none(used, 'see docs/reference/glossary.md')
 })
 
-test('every test file stands in a layer', () => {
+test('every test file is in a layer', () => {
   const tests = sources.filter(({ path }) => path.endsWith('.test.ts'))
   none(
     tests.map(({ path }) => path).filter(path => !/^test\/(unit|service|e2e|long)\//.test(path)),

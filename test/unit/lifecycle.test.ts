@@ -1,5 +1,5 @@
-// test/unit/lifecycle.test: how a process stops: by itself, by signals, past its deadline, with its
-// reader gone.
+// test/unit/lifecycle.test: how a process stops: by itself, by signals, after its deadline, and
+// when its reader is gone.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -55,7 +55,7 @@ test('work that ends by itself is closed and gives its own code', async () => {
   assert.is(ended.code, 1)
 })
 
-test('work that fails is closed, and its own error counts over those of closing', async () => {
+test('work that fails is closed, and its error takes precedence over errors of closing', async () => {
   const body = `try {
     await runUntilStopped(async lifecycle => {
       lifecycle.opened('a', () => say('closed a'))
@@ -76,7 +76,7 @@ test('an error of closing is thrown when the work itself succeeded', async () =>
   assert.is((await startProgram([fixture(body)]).ended).stdout, 'a does not close\n')
 })
 
-test('the abort that stopping causes is no error', async () => {
+test('an abort caused by stopping is no error', async () => {
   const body = `import { setTimeout as pause } from 'node:timers/promises'
     process.exitCode = await runUntilStopped(async lifecycle => { say('ready'); await pause(60_000, undefined, { signal: lifecycle.signal }); return 0 }, { log })`
   const program = startProgram([fixture(body)])
@@ -87,7 +87,7 @@ test('the abort that stopping causes is no error', async () => {
   assert.not.match(ended.stderr, /Error/)
 })
 
-test('what does not stop is ended at the deadline and named', async () => {
+test('work that does not stop is ended at the deadline and named', async () => {
   const body = `process.exitCode = await runUntilStopped(async lifecycle => {
     lifecycle.opened('kafka', () => {})
     lifecycle.opened('clickhouse', () => new Promise(() => {}))
@@ -104,7 +104,7 @@ test('what does not stop is ended at the deadline and named', async () => {
   assert.is(ended.code, 130)
 })
 
-test('an echo of the first signal is no second one; a later one ends at once', async () => {
+test('a duplicate of the first signal does not count; a later signal ends the process at once', async () => {
   const body = `setInterval(() => {}, 1000)
     process.exitCode = await runUntilStopped(async lifecycle => { say('ready'); await new Promise(() => {}); return 0 }, { log, deadlineMs: 60_000 })`
   const program = startProgram([fixture(body)])
@@ -120,7 +120,7 @@ test('an echo of the first signal is no second one; a later one ends at once', a
   assert.is(ended.code, 130)
 })
 
-test('a reader that goes away stops the process without a word', async () => {
+test('a process stops silently when its reader goes away', async () => {
   const body = `process.exitCode = await runUntilStopped(async lifecycle => {
     while (!lifecycle.signal.aborted) { say('ready'); await new Promise(resolve => setImmediate(resolve)) }
     return 0

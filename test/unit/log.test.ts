@@ -1,4 +1,5 @@
-// test/unit/log.test: one line per event on stderr, as JSON or as text, from the wanted level on.
+// test/unit/log.test: one line per event on stderr, as JSON or as text, from the configured level
+// on.
 
 import { join } from 'node:path'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -46,7 +47,7 @@ test('no name can forge a line, a field or a colour of the log', async () => {
   assert.is(error.toText(), 'INTERNAL: table a\n    next:  DROP\n  where: b\\u001b[1m\n  next:  c\n    INTERNAL: d')
 })
 
-test('a statement in a field can be pasted as it stands', async () => {
+test('a statement in a field can be copied and pasted unchanged', async () => {
   const next = `ALTER TABLE "public"."x" ADD CHECK (a <> 'b')`
   const body = `import { openLog } from ${importPath('runtime/log.ts')}
     openLog('producer', { level: 'info', format: 'text' }).warn('stopped', { next: ${JSON.stringify(next)}, table: 'x' })`
@@ -54,14 +55,14 @@ test('a statement in a field can be pasted as it stands', async () => {
   assert.ok(stderr.endsWith(`producer warn stopped table=x\n    next: ${next}\n`), stderr)
 })
 
-test('a statement in a message shows no text that it carries, also where it is cut in the middle of one', () => {
+test('a statement in a message shows none of its text literals, also when it is truncated inside one', () => {
   const shown = statementText(`SELECT count()\n  FROM t WHERE a = 'Ada''s' AND b IN ('x\\'y', 'z') AND c = "d"`)
   assert.is(shown, `SELECT count() FROM t WHERE a = '…' AND b IN ('…', '…') AND c = "d"`)
   assert.is(statementText(`INSERT INTO t VALUES ('${'secret '.repeat(40)}')`), "INSERT INTO t VALUES ('…')")
   assert.is(statementText("SELECT 'secret that has no en"), "SELECT '…'")
 })
 
-test('text is short, names levels other than info and leaves out what is not known', async () => {
+test('text lines are short, name levels other than info and omit unknown fields', async () => {
   const text = await logged(`{ level: 'debug', format: 'text' }`)
   assert.match(text, /^[\d:.]{12} producer debug fine detail$/m)
   assert.match(text, /^[\d:.]{12} producer batch sent table=public\.orders rows=3$/m)

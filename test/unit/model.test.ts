@@ -1,4 +1,4 @@
-// test/unit/model.test: the files of the sales model fit together and keep the rules of a model.
+// test/unit/model.test: the files of the sales model fit together and follow the rules of a model.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ function files(): string[] {
 
 const test = suite('sales model files')
 
-test('every statement creates something, and a semicolon stands only at its end', () => {
+test('every statement creates an object, and has a semicolon only at its end', () => {
   assert.ok(model.statements.length > 0)
   for (const statement of model.statements.map(withoutComments)) {
     assert.match(statement, /^CREATE (TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS /)
@@ -28,7 +28,7 @@ test('every statement creates something, and a semicolon stands only at its end'
   }
 })
 
-test('no aggregate goes without a recomputation, no report without a check', () => {
+test('every aggregate has a recomputation, every report a check', () => {
   const aggregates = model.statements.flatMap(
     statement => /^CREATE TABLE IF NOT EXISTS (\w+)/m.exec(statement)?.[1] ?? [],
   )
@@ -36,13 +36,13 @@ test('no aggregate goes without a recomputation, no report without a check', () 
   assert.equal(uncheckedViews(model, checks), [])
 })
 
-test('the time zone is filled in, and a check knows one placeholder more', () => {
+test('the time zone is filled in, and a check has one more placeholder', () => {
   const texts = [...model.statements, ...model.recompute.values(), ...checks.map(({ sql }) => sql)]
   assert.ok(texts.some(text => text.includes("'Europe/Berlin'")))
   for (const text of texts) assert.not.match(text.replaceAll('{as_of}', ''), /\{\w+\}/)
 })
 
-test('the check of a report reads tables, never the fold', () => {
+test('the check of a report reads only tables, never aggregates', () => {
   for (const { name, sql } of checks) {
     assert.match(withoutComments(sql), /shop\.orders/, name)
     assert.not.match(sql, /changelog|current|sales_cube|visits_by_month/, name)
@@ -61,7 +61,7 @@ test('the configuration captures every table that the model requires, the joined
   assert.equal(orders!.partitionKey, items!.partitionKey)
 })
 
-test('every file says what it is', () => {
+test('every file has a header', () => {
   for (const file of files())
     assert.match(readFileSync(file, 'utf8'), /^(-- key: .*\n)?-- model\/sales\/[\w/]+:?/, file)
 })

@@ -1,4 +1,4 @@
-// test/unit/names.test: names that are kept free, and names that anybody may have given.
+// test/unit/names.test: reserved names, and arbitrary names of users.
 
 import { changelogColumns, tableStatements } from '../../clickhouse/ddl.ts'
 import { reservedColumns, topicName } from '../../contract/names.ts'
@@ -18,7 +18,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('names')
 
-test('no captured column may be called like one that the tables in ClickHouse add', () => {
+test('no captured column may have the name of a column that the ClickHouse tables add', () => {
   for (const [name] of changelogColumns) assert.ok(reservedColumns.has(name), name)
   const column = { name: 'id', pgType: 'integer', encoding: 'int', nullable: false } as const
   const statements = tableStatements({ schema: 's', name: 't', columns: [column], key: ['id'], partitionKey: ['id'] })
@@ -27,7 +27,7 @@ test('no captured column may be called like one that the tables in ClickHouse ad
   for (const name of added) assert.ok(reservedColumns.has(name), name)
 })
 
-test('no two tables are called the same in messages and maps, and none breaks a line', () => {
+test('no two tables have the same name in messages and maps, and no name breaks a line', () => {
   const table = (schema: string, name: string) => tableName({ schema, name })
   assert.is(table('public', 'Order items'), 'public.Order items')
   const pairs = [
@@ -51,7 +51,7 @@ test('no two tables are called the same in messages and maps, and none breaks a 
   for (const name of names) assert.not.match(name, /\n/)
 })
 
-test('topics of two tables never differ only in what Kafka takes for the same', () => {
+test('topics of two tables never differ only in characters that Kafka considers equal', () => {
   const parts = [
     'a',
     'b',
@@ -88,7 +88,7 @@ test('topics of two tables never differ only in what Kafka takes for the same', 
   assert.is(topicName('p', 1, 'public', 'order_items'), 'p.1.public.order_items')
 })
 
-test('a name in a statement to be pasted is one identifier on one line', () => {
+test('a name in a statement for copy and paste is one identifier on one line', () => {
   assert.is(quoteTable({ schema: 'public', name: 'x"; DROP TABLE y; --' }), '"public"."x""; DROP TABLE y; --"')
   assert.is(quoteName('a\nb\\c"'), 'U&"a\\000Ab\\\\c"""')
   assert.is(quoteOnly({ schema: 'a', name: 'b', kind: 'r' }), 'ONLY "a"."b"')
@@ -107,7 +107,7 @@ test('a name in a statement to be pasted is one identifier on one line', () => {
   assert.match(found!.what, /run: ALTER TABLE "public"\."x; DROP TABLE y; --" REPLICA IDENTITY FULL$/)
 })
 
-test('a type may be called like something that every object has', () => {
+test('a type may have the name of a property of Object.prototype', () => {
   for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
     for (const kind of ['b', 'c', 'r'])
       assert.is(typeof mapType({ name, kind, typeModifier: -1 }).reason, 'string', `${kind} ${name}`)

@@ -20,14 +20,14 @@ function database(number: number, more: Partial<Generation> = {}) {
 const check = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
   requireOwnDatabases({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
 
-test('databases of recorded generations, gone or not, belong here, and those of others are not asked about', () => {
+test('databases of recorded generations belong to the pipeline, dropped or not; databases of others are ignored', () => {
   check([], [])
   check([generation(1, { state: 'dropped' }), generation(2)], [database(1), database(2)])
   check([generation(1)], [database(1), database(7, { kafkaCluster: 'K2' })])
   check([generation(1)], [{ ...database(2), owner: { ...database(2).owner, pipeline: 'other' } }])
 })
 
-test('a database without its record, or with one of another generation of its number, is named', async () => {
+test('a database without a generation record, or with the record of another generation of its number, is named', async () => {
   const lost = await assert.refuses(
     () => check([], [database(1), database(2)]),
     'GENERATION_UNKNOWN',
@@ -38,13 +38,13 @@ test('a database without its record, or with one of another generation of its nu
   await assert.refuses(counted, 'GENERATION_UNKNOWN', /generation 1, id id1,/)
 })
 
-test('records that another Kafka cluster has written are not gone on from', async () => {
+test('records of another Kafka cluster are not resumed', async () => {
   const moved = () => check([generation(1, { kafkaCluster: 'K9' })], [])
   await assert.refuses(moved, 'GENERATION_CHANGED', /made in the Kafka cluster K9/)
   check([generation(1, { kafkaCluster: 'K9', state: 'dropped' })], [])
 })
 
-test('a Kafka without generations is doubted where a database was loaded from another one', () => {
+test('a Kafka without generations is an error when a database was filled from another Kafka', () => {
   const doubt = (generations: Generation[], databases: ReturnType<typeof database>[]) =>
     otherClusterHint({ pipeline: 'shop', kafkaCluster: 'K1', generations, databases })
   const moved = database(1, { kafkaCluster: 'K2' })

@@ -1,4 +1,4 @@
-// test/unit/pgoutput: every message of the protocol, and what must be refused.
+// test/unit/pgoutput: every message of the protocol, and messages that are refused.
 
 import fc from 'fast-check'
 import { PgoutputDecoder } from '../../postgres/protocol/pgoutput.ts'
@@ -76,7 +76,7 @@ test('a relation keeps names, identity, types and modifiers; the empty schema is
   assert.is(event.relation.columns[0]?.inKey, false)
 })
 
-test('an insert tells NULL from the empty text', () => {
+test('an insert distinguishes NULL from the empty text', () => {
   assert.equal(decodeLast(bytes.insert(16400, ['1', null, ''])), {
     kind: 'insert',
     table: 'public.orders',
@@ -84,7 +84,7 @@ test('an insert tells NULL from the empty text', () => {
   })
 })
 
-test('an update without old row, with the old key, and with the whole old row', () => {
+test('an update is decoded without old row, with the old key, and with the whole old row', () => {
   const plain = decodeLast(bytes.update(16400, '', [], ['1', '2', undefined]))
   assert.equal(plain, {
     kind: 'update',
@@ -116,7 +116,7 @@ test('a value that was not sent never becomes the NULL of an old row that lacks 
   assert.is(event.kind === 'update' && event.after[2], undefined)
 })
 
-test('a delete by key and by whole row', () => {
+test('a delete is decoded by key and by whole row', () => {
   assert.equal(decodeLast(bytes.remove(16400, 'K', ['1', null, null])), {
     kind: 'delete',
     table: 'public.orders',
@@ -141,7 +141,7 @@ test('a truncate names all its tables and its options', () => {
   })
 })
 
-test('messages come inside and outside transactions; origins and types are passed over', () => {
+test('messages come inside and outside transactions; origins and types are skipped', () => {
   const content = Buffer.from('beat')
   const origin = Buffer.concat([bytes.letter('O'), bytes.int64(5n), bytes.name('node')])
   const type = Buffer.concat([bytes.letter('Y'), bytes.int32(9), bytes.name('s'), bytes.name('mood')])

@@ -1,4 +1,5 @@
-// test/unit/postgres-connection: what is sent before and beside the changes, and what errors mean.
+// test/unit/postgres-connection: what is sent before and beside the changes, and the meaning of
+// errors.
 
 import pg from 'pg'
 import { clientConfig, connect, describeUrl } from '../../postgres/client/client.ts'
@@ -22,7 +23,7 @@ test('the standby status carries the LSN exactly, three times', () => {
   assert.is(standbyStatus(0, false)[33], 0)
 })
 
-test('settings that the address asks for stay, and ours come after them', () => {
+test('settings of the address stay, and those of millrace come after them', () => {
   const { connectionString = '' } = clientConfig(
     'postgres://u:p%40ss%23@h:1/db?options=-c%20geqo%3Doff&sslmode=verify-full',
   )
@@ -32,13 +33,13 @@ test('settings that the address asks for stay, and ours come after them', () => 
   assert.match(address.searchParams.get('options') ?? '', /^-c geqo=off -c datestyle=ISO .*-c search_path= /)
 })
 
-test('an address that is none is refused without being repeated, and a good one is shown without its password', async () => {
+test('an invalid address is refused without being repeated, and a valid one is shown without its password', async () => {
   const error = await assert.refuses(() => clientConfig('postgres://u:secret@h:port/db'), 'CONFIG_INVALID')
   assert.not.match(error.toText(), /secret/)
   assert.is(describeUrl('postgres://u:secret@h:5432/db?x=secret'), 'postgres://h:5432/db')
 })
 
-test('what is said of an address before a connection is what the driver does', () => {
+test('the security of an address, judged before a connection, agrees with the driver', () => {
   const modes = ['', 'disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
   const parameters = ['', 'ssl=true', 'ssl=1', 'ssl=0', 'ssl=no-verify', 'sslnegotiation=direct']
   for (const mode of modes.slice(1)) parameters.push(`sslmode=${mode}`, `sslmode=${mode}&ssl=0`)
@@ -66,7 +67,7 @@ test('what is said of an address before a connection is what the driver does', (
   assert.ok(compared > 150, `${compared}`)
 })
 
-test('parameters that the driver refuses, and files that are not there, are faults of the configuration', async () => {
+test('parameters that the driver refuses, and missing files, are configuration errors', async () => {
   for (const query of [
     'sslmode=verify-ca&uselibpqcompat=true',
     'sslnegotiation=quick',
@@ -123,14 +124,14 @@ for (const [cause, code, retriable] of meanings) {
   })
 }
 
-test('what fails inside the decoding of a slot is tried again, anything else means what it means elsewhere', () => {
+test('errors during the decoding of a slot are retried; other errors mean the same as elsewhere', () => {
   const inside = streamFailure(serverError('XX000'), 's')
   assert.equal([inside.code, inside.retriable, inside.where], ['DECODING_FAILED', true, 'slot s'])
   assert.is(streamFailure(serverError('XX001'), 's').code, 'POSTGRES_FAILED')
   assert.is(streamFailure(serverError('57P01'), 's').code, 'POSTGRES_UNREACHABLE')
 })
 
-test('no value of a row is in the message of an error', () => {
+test('no error message contains a value of a row', () => {
   const of = (code: string, message: string, detail: string) =>
     postgresFailure(Object.assign(new Error(message), { code, severity: 'ERROR', detail }), 'COPY').toText()
   assert.not.match(
@@ -148,7 +149,7 @@ test('no value of a row is in the message of an error', () => {
   )
 })
 
-test('our own errors pass through, and several addresses that all failed are all named', () => {
+test('errors of millrace pass through, and all addresses are named when all of them failed', () => {
   const ours = new MillraceError('SLOT_LOST', { what: 'x', next: 'y' })
   assert.is(postgresFailure(ours, ''), ours)
   const failed = new AggregateError([new Error('first'), new Error('second')])

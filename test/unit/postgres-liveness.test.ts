@@ -1,5 +1,6 @@
 // test/unit/postgres-liveness: how often a replication connection is pinged, and when its silence
-// ends it. The clock is node's own mock.
+// ends it.
+// The clock is node's own mock.
 
 import { mock } from 'node:test'
 import { Liveness } from '../../postgres/client/liveness.ts'
@@ -27,7 +28,7 @@ function observe(walSenderTimeoutMs: number, bytesRead = () => 0): Observed {
   return { pings, silences, liveness }
 }
 
-test('the period is a third of the server limit, and 20 s where that is longer or there is none', () => {
+test('the ping period is a third of the server limit, and at most 20 s', () => {
   for (const [limitMs, periodMs] of [
     [6_000, 2_000],
     [60_000, 20_000],
@@ -43,7 +44,7 @@ test('the period is a third of the server limit, and 20 s where that is longer o
   }
 })
 
-test('a dead peer is noticed within two minutes although the server would wait for an hour', () => {
+test('a dead peer is detected within two minutes although the server would wait for an hour', () => {
   const { silences, liveness } = observe(3_600_000)
   mock.timers.tick(120_000)
   assert.ok(silences.length > 0)

@@ -1,5 +1,5 @@
-// test/unit/producer-column-policy: what of a row leaves: against other means of masking and
-// hashing, through the router, and with columns that come and go.
+// test/unit/producer-column-policy: which part of a row is sent: against other implementations of
+// masking and hashing, through the router, and with added and dropped columns.
 
 import { createHmac } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
@@ -38,12 +38,12 @@ test('a mask leaves the first character of each word and the white space between
   )
 })
 
-test('a hash is the HMAC of the text behind the name of its key', () => {
+test('a hash is the HMAC of the text, with the name of its key as a prefix', () => {
   const expected = createHmac('sha256', 'x'.repeat(32)).update('ü').digest('hex')
   assert.is(hashOf(hashKey, Buffer.from('ü')), `k1:${expected}`)
 })
 
-test('columns are taken by place, masked, hashed or left out; the two images do not share a buffer', () => {
+test('columns are selected by place, masked, hashed or dropped; the two images do not share a buffer', () => {
   const masker = new RowMasker({ sourceIndexes: [3, 0, 1], policies: ['keep', 'mask', 'hash'], hashKey })
   const hashed = (text: string) => hashOf(hashKey, Buffer.from(text))
   fc.assert(
@@ -60,7 +60,7 @@ test('columns are taken by place, masked, hashed or left out; the two images do 
   assert.equal(values(masker.after(textRow([long, null, null, long]))), [long, 'a*** '.repeat(100_000), null])
 })
 
-test('the router sees only what has passed, in refusals as well', async () => {
+test('the router sees only sent values, also in refused rows', async () => {
   const { router, records, letters } = openPipe({ onError: 'dead-letter', guard: guarded })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', '1.00', 'Secret Name'))
@@ -85,7 +85,7 @@ test('the router sees only what has passed, in refusals as well', async () => {
   assert.match(error.message, /^column price holds a value that cannot be represented/)
 })
 
-test('an update of which nothing passes makes no record; one of anything that passes does', () => {
+test('an update of dropped columns only gives no record; an update of any other column does', () => {
   const { router, records } = openPipe({ guard: guarded })
   router.begin(100, 5_000, 77)
   router.update(relation, tuple('1', '9', null, 'Secret Name'), false, tuple('1', '9', null, 'Sesame Noon'))
@@ -98,7 +98,7 @@ test('an update of which nothing passes makes no record; one of anything that pa
   )
 })
 
-test('a new column of a personal table stays behind wherever it stands; one that leaves may neither go nor change', async () => {
+test('a new column of a personal table is not sent, at any place; a sent column may be neither dropped nor changed', async () => {
   const heldBack: unknown[] = []
   const { router, records } = openPipe({ guard: guarded, onWithheld: (...news) => void heldBack.push(news) })
   const [id, order, price, note] = relation.columns
@@ -117,7 +117,7 @@ test('a new column of a personal table stays behind wherever it stands; one that
   await assert.refuses(() => plain.router.relation(wider), 'SCHEMA_CHANGED', /column secret is new/)
 })
 
-test('the schema carries the policy of each column and which key it was hashed with', () => {
+test('the schema has the policy of each column and the name of its hash key', () => {
   const name = { name: 'n', pgType: 'date', encoding: 'string', nullable: true } as const
   const columns = [
     { ...name, name: 'id', nullable: false },
@@ -127,7 +127,7 @@ test('the schema carries the policy of each column and which key it was hashed w
   assert.equal(parseValueSchema(JSON.stringify(valueSchema(table))), table)
 })
 
-test('a key is made once, for its owner only, unless one is configured; only who hashes makes one', async () => {
+test('a hash key is created once, readable for its owner only, unless one is configured, and only if a column is hashed', async () => {
   const cwd = writeFixture({})
   const load = (env: Record<string, string> = {}) => loadConfig({ env, cwd })
   await assert.refuses(() => loadHashKey(load(), { make: false }), 'HASH_KEY', /cannot be read/)

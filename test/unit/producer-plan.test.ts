@@ -1,4 +1,4 @@
-// test/unit/producer-plan: generations, commit times and partitions, the producer's pure parts.
+// test/unit/producer-plan: generations, commit times and partitions: the producer's pure functions.
 
 import fc from 'fast-check'
 import {
@@ -46,7 +46,7 @@ test('the newest live generation is resumed', () => {
   assert.equal(plan, { kind: 'resume', generation: live })
 })
 
-test('a load that was cut off is given up and its number is not used again', () => {
+test('an interrupted load is abandoned and its number is not used again', () => {
   const loading = generation(2, 'loading')
   assert.equal(planGeneration([generation(1, 'abandoned'), loading], false), {
     plan: { kind: 'begin', number: 3 },
@@ -54,12 +54,12 @@ test('a load that was cut off is given up and its number is not used again', () 
   })
 })
 
-test('a load that was only announced is given up as well', () => {
+test('a load that was only announced is abandoned too', () => {
   const announced = generation(1, 'announced')
   assert.equal(planGeneration([announced], false), { plan: { kind: 'begin', number: 2 }, cutOff: [announced] })
 })
 
-test("a slot is called like its generation's own publication, or holds the generation's id; no other name is a generation's", () => {
+test("a slot has the name of its generation's publication, or the generation's id in its name", () => {
   const id = '3f9c5c1e-0b7a-4d2e-8a51-000000000000'
   assert.is(slotName('shop', { number: 4, id }), 'shop_4')
   assert.is(publicationOf('shop', { number: 4 }), 'shop_4')
@@ -84,7 +84,7 @@ test("a slot is called like its generation's own publication, or holds the gener
   assert.is(numberInName('shop', slotName('shop_4', { number: 1, id, publication: 'p' })), undefined)
 })
 
-test("the mark of an owner is read as it was written, and every other comment is nobody's", () => {
+test('an owner mark is read as it was written, and any other comment is no owner mark', () => {
   const source = '7412/a, "b" id x'
   const { id, kafkaCluster } = generation(4, 'live')
   const mark = ownerMark('shop', { ...generation(4, 'live'), source })
@@ -92,11 +92,11 @@ test("the mark of an owner is read as it was written, and every other comment is
   for (const comment of [null, '', 'made by hand', `${mark.slice(0, 40)}`]) assert.is(readOwner(comment), undefined)
 })
 
-test('a new generation on demand stands beside the live one', () => {
+test('a generation on demand is created beside the live one', () => {
   assert.equal(planGeneration([generation(1, 'live')], true), { plan: { kind: 'begin', number: 2 }, cutOff: [] })
 })
 
-test('a record of another version is refused by name, and one of a generation that is gone only keeps its number', async () => {
+test('a record of another version is an error, and the record of a dropped generation only reserves its number', async () => {
   const record = (format: number | undefined, state: GenerationState) =>
     JSON.stringify({ ...generation(7, state), format })
   assert.equal(readGeneration(record(generationFormat, 'live'), 'shop'), generation(7, 'live'))
@@ -112,14 +112,14 @@ test('a record of another version is refused by name, and one of a generation th
   assert.is(readGeneration(record(undefined, 'dropped'), 'shop').number, 7)
 })
 
-test('what others write among the records is none, whatever it looks like', () => {
+test('foreign records in the generations topic are ignored, whatever they look like', () => {
   assert.ok(isRecord('7', JSON.stringify(generation(7, 'live'))))
   assert.not.ok(isRecord('8', JSON.stringify(generation(7, 'live'))))
   for (const text of ['', 'hello', 'null', '7', '[]', '{"number":7}', '{"number":"x","state":"live"}'])
     assert.not.ok(isRecord('7', text), text)
 })
 
-test('the commit time is that of the last commit that is durable, even where a clock was set back', () => {
+test('the commit time is that of the last durable commit, even when the clock was set back', () => {
   const times = new CommitTimes(1)
   times.add(10, 100)
   times.add(20, 90)
@@ -127,7 +127,7 @@ test('the commit time is that of the last commit that is durable, even where a c
   assert.equal([times.upTo(9), times.upTo(10), times.upTo(29), times.upTo(30), times.upTo(99)], [1, 100, 90, 300, 300])
 })
 
-test('commit times are forgotten once reached, and stay right over many', () => {
+test('commit times are removed once reached, and stay right over many', () => {
   const times = new CommitTimes(0)
   for (let lsn = 1; lsn <= 100_000; lsn++) {
     times.add(lsn, lsn * 2)
@@ -136,7 +136,7 @@ test('commit times are forgotten once reached, and stay right over many', () => 
   assert.is(times.upTo(100_000), 200_000)
 })
 
-test('a row stays in the partition where it was put in the first version', () => {
+test('a row has the same partition as in the first version of millrace', () => {
   const known = [
     [['1'], 16, 13],
     [['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'], 16, 14],
@@ -161,7 +161,7 @@ test('consecutive numbers spread evenly', () => {
   for (const count of counts) assert.ok(Math.abs(count - 10_000) < 500, `${counts}`)
 })
 
-test('texts are the same only byte by byte, wherever they lie', () => {
+test('texts are equal only byte by byte, at any place of a buffer', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (a, b) => {
       assert.is(sameText(textRow(['x', a]), textRow(['yy', b]), [1]), a === b)

@@ -1,5 +1,5 @@
-// test/unit/producer-positions: what is acknowledged, what a watermark may say, and what the source
-// has to send again.
+// test/unit/producer-positions: which LSN is acknowledged, which watermark may be published, and
+// which changes the source must send again.
 
 import fc from 'fast-check'
 import { parseWatermark, type Watermark } from '../../contract/generation.ts'
@@ -33,7 +33,7 @@ test('nothing is acknowledged before a watermark that covers it is durable', () 
   assert.is(tracker.acknowledged, 200)
 })
 
-test('while changes come again that a watermark covers, they are acknowledged as they are met', () => {
+test('repeated changes that a watermark covers are acknowledged as they arrive', () => {
   const tracker = openTracker({ lsn: 500, commitTimeUs: 5 })
   assert.is(tracker.acknowledged, 0)
   tracker.advance(300, 10)
@@ -41,7 +41,7 @@ test('while changes come again that a watermark covers, they are acknowledged as
   assert.is(tracker.acknowledged, 300)
 })
 
-test('a watermark is of the timeline that is read, and never of a time that cannot be', () => {
+test('a watermark has the timeline of the stream, and never an impossible time', () => {
   const tracker = openTracker({ lsn: 0, commitTimeUs: 0 })
   tracker.topicsDurable(100)
   for (const impossible of [Number.NaN, -1, 0, 1e17]) tracker.advance(100, impossible)
@@ -51,7 +51,7 @@ test('a watermark is of the timeline that is read, and never of a time that cann
   assert.is(tracker.watermark(ends)!.timeline, 2)
 })
 
-test('a keepalive inside a transaction says what was received, and not that it was routed', () => {
+test('a keepalive inside a transaction confirms received changes, not routed ones', () => {
   const { router, commits, replay } = openPipe()
   router.started({ confirmedLsn: 50, timeline: 1, pid: 7 })
   assert.is(router.received, 50)
@@ -89,7 +89,7 @@ const tail = (lsn: number, partition = 0): LastRecordHead => ({
   ...{ topic: 't', partition },
 })
 
-test('what was captured comes again as it was, in any order of the partitions', () => {
+test('captured changes come again unchanged, in any order of the partitions', () => {
   const replay = new Replay([tail(300), tail(100, 1), tail(300, 2), tail(50, 3)])
   assert.is(replay.end, 301)
   replay.startAt(100)
@@ -100,7 +100,7 @@ test('what was captured comes again as it was, in any order of the partitions', 
   replay.begin(400, 2, 2)
 })
 
-test('another transaction at a known position, or none, says that the source has another history', async () => {
+test('another transaction at a known position, or none, means that the source has another history', async () => {
   const at = (begin: [number, number, number]) => () => {
     const replay = new Replay([tail(100)])
     replay.startAt(100)
@@ -137,12 +137,12 @@ test('a change that a watermark covers and its partition lacks is not appended',
   assert.equal(records(), [])
 })
 
-test('the router holds each transaction against what its topics hold', async () => {
+test('the router compares each transaction with the records of its topics', async () => {
   const { router } = openPipe({ replayed: [tail(100)] })
   await assert.refuses(() => router.begin(108, 5_000, 77), 'SOURCE_WENT_BACK')
 })
 
-test('a dead letter that a watermark covers is not written again, also where its topic has lost it', () => {
+test('a dead letter that a watermark covers is not written again, even if its topic has lost it', () => {
   const { router, letters } = openPipe({ onError: 'dead-letter', durable: 200 })
   router.begin(150, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
@@ -156,7 +156,8 @@ test('a dead letter that a watermark covers is not written again, also where its
 })
 
 /**
- * One transaction of inserts, by the partition key of each row; it ends where the next may begin.
+ * One transaction of inserts, by the partition key of each row. It ends where the next one may
+ * begin.
  */
 interface Committed {
   readonly lsn: number
@@ -182,7 +183,7 @@ function send({ router, replay }: Pipe, transactions: readonly Committed[]): voi
   }
 }
 
-/** What each partition holds, as heads in its order. */
+/** The records of each partition, as positions in order. */
 function headsOf({ sink }: Pipe): LastRecordHead[][] {
   const heads: LastRecordHead[][] = Array.from({ length: partitions }, () => [])
   for (const { partition, value } of sink.records)
@@ -190,7 +191,7 @@ function headsOf({ sink }: Pipe): LastRecordHead[][] {
   return heads
 }
 
-/** A producer that starts after a crash, on what was durable by then. */
+/** A producer that starts after a crash with the durable records and watermark. */
 function restart(durable: readonly LastRecordHead[][], { watermark, slot }: { watermark: number; slot: number }): Pipe {
   const tails = durable.map(heads => heads.at(-1))
   const pipe = openPipe({ tails, durable: watermark, replayed: tails.filter(head => head !== undefined) })
@@ -206,8 +207,8 @@ const crash = fc.record({
 })
 
 /**
- * Where a crash leaves everything: the watermark covers some transactions, and each partition has
- * some records beyond.
+ * The state after a crash: the watermark covers some transactions, and each partition has some more
+ * records.
  */
 function crashed({ seed, covered, acknowledged, more }: typeof crash extends fc.Arbitrary<infer T> ? T : never) {
   const transactions = history(seed, 1_000, 12)
@@ -222,7 +223,7 @@ function crashed({ seed, covered, acknowledged, more }: typeof crash extends fc.
   return { transactions, full, durable, place: { watermark, slot } }
 }
 
-test('after any crash the same history is taken up, and each partition ends up with every change once', () => {
+test('after any crash the producer resumes on the same history, and each partition has every change once', () => {
   fc.assert(
     fc.property(crash, options => {
       const { transactions, full, durable, place } = crashed(options)
@@ -240,7 +241,7 @@ test('after any crash the same history is taken up, and each partition ends up w
   )
 })
 
-test('after any crash another history is refused, wherever it left the one whose changes were captured', async () => {
+test('after any crash another history is refused, wherever it branched off the captured one', async () => {
   await fc.assert(
     fc.asyncProperty(crash, fc.nat(11), async (options, kept) => {
       const { transactions, durable, place } = crashed(options)

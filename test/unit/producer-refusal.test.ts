@@ -1,5 +1,5 @@
-// test/unit/producer-refusal: rows that cannot be represented stop by name or are set aside, once
-// and whole.
+// test/unit/producer-refusal: rows that ClickHouse cannot hold stop the producer by name or become
+// dead letters, once and whole.
 
 import { createHash } from 'node:crypto'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -8,7 +8,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-refusal')
 
-test('a refused row stops by name, and nothing of it is sent', async () => {
+test('a refused row stops the producer by name, and no part of it is sent', async () => {
   const { router, records } = openPipe()
   router.begin(0x1_0000_0010, 5_000, 77)
   const error = await assert.refuses(
@@ -64,7 +64,7 @@ test('an error names neither the value nor the key of a row', async () => {
   }
 })
 
-test('what makes a letter too large for a record is cut from it, the largest first, and told by size and digest', () => {
+test('a dead letter above the size limit is cut, the largest value first, with size and digest of each cut value', () => {
   const { router, letters } = openPipe({ onError: 'dead-letter', maxRecordBytes: 4096 })
   const texts = ['x'.repeat(4000), '\u0001'.repeat(3500), 'y'.repeat(100_000_000)]
   router.begin(100, 5_000, 77)
@@ -76,7 +76,7 @@ test('what makes a letter too large for a record is cut from it, the largest fir
   )
 })
 
-test('a dead letter that was written before a crash is not written again, whatever the tails of the table say', () => {
+test('a dead letter that was written before a crash is not written again, whatever the last positions of the table are', () => {
   const tails = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
   const { router, letters } = openPipe({ onError: 'dead-letter', tails, letterTail: { lsn: 100, ordinal: 0 } })
   router.begin(100, 5_000, 77)
@@ -88,7 +88,7 @@ test('a dead letter that was written before a crash is not written again, whatev
   )
 })
 
-test('an update too large for one record is told as a delete and a create', () => {
+test('an update too large for one record is sent as a delete and a create', () => {
   const { router, records } = openPipe({ maxRecordBytes: 4096 })
   const [old, fresh] = ['x'.repeat(2000), 'y'.repeat(2000)]
   router.begin(100, 5_000, 77)
@@ -102,7 +102,7 @@ test('an update too large for one record is told as a delete and a create', () =
   )
 })
 
-test('a row too large for a record is refused by its size, and told to be set aside only where a letter fits', async () => {
+test('a row too large for a record is refused by its size, and onError: dead-letter is advised only if a dead letter fits', async () => {
   const refuse = async (onError: 'stop' | 'dead-letter', maxRecordBytes: number) => {
     const { router } = openPipe({ maxRecordBytes, onError })
     router.begin(100, 5_000, 77)

@@ -10,7 +10,7 @@ import { assert, suite } from '../support/harness/suite.ts'
 
 const test = suite('producer-router')
 
-test('insert, update and delete stand at twice their number in the transaction', () => {
+test('insert, update and delete have positions of twice their number in the transaction', () => {
   const { router, commits, records } = openPipe()
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', '1.50', null))
@@ -46,7 +46,7 @@ test('a change of the primary or the partition key is a delete and a create, in 
   ])
 })
 
-test('with a deferrable key, rows that swap or meet in a key are told when all others have left it', () => {
+test('with a deferrable key, the new row of a swapped or shared key is sent after the old row of that key', () => {
   const { router, records } = openPipe({ deferrableKey: true })
   const row = (id: string, note: string) => tuple(id, '9', null, note)
   router.begin(100, 5_000, 77)
@@ -74,7 +74,7 @@ test('with a deferrable key, rows that swap or meet in a key are told when all o
   )
 })
 
-test('a truncate takes away what is held as well', () => {
+test('a truncate also removes deferred inserts', () => {
   const { router, records } = openPipe({ deferrableKey: true })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', null, null))
@@ -99,7 +99,7 @@ test('a truncate goes to every partition, without key and images', () => {
   assert.ok(sink.records.every(({ key }) => key === null))
 })
 
-test('what a partition holds already is dropped, each partition by its own tail', () => {
+test('records that a partition already has are skipped, each partition by its own last position', () => {
   const orders = Array.from({ length: 40 }, (_, order) => String(order))
   const tails = [{ lsn: 100, ordinal: 20 }, undefined, { lsn: 99, ordinal: 70 }, { lsn: 200, ordinal: 0 }]
   const { router, records } = openPipe({ tails })
@@ -125,7 +125,7 @@ test('a change without its whole old row is an error, never a guess', async () =
   await assert.refuses(() => router.update(relation, row, false, unsent), 'REPLICA_IDENTITY')
 })
 
-test('a heartbeat counts only when this process wrote it, outside a transaction and with a time that can be', () => {
+test('a heartbeat counts only if this process wrote it, outside a transaction and with a possible time', () => {
   const { router, heartbeats, commits } = openPipe()
   const second = 1_000_000
   const now = 1_700_000_000 * second
@@ -147,19 +147,19 @@ test('a heartbeat counts only when this process wrote it, outside a transaction 
   ])
 })
 
-test('heartbeats follow the clock of the source where it is set back, and the commits while it catches up', () => {
+test('heartbeats follow the clock of the source when it is set back, and the commits while it catches up', () => {
   const { router, heartbeats, commits } = openPipe()
   const hour = 3_600_000_000
   const now = 1_700_000_000_000_000
   const beat = (us: number) => router.message(2_000, false, heartbeats.prefix, Buffer.from(String(us)))
   const times = () => commits.map(([, us]) => us)
   heartbeats.written(now)
-  // Ahead by an hour, and set right.
+  // Ahead by an hour, and then set right.
   router.begin(100, now + hour, 77)
   router.commit(100, 108, now + hour)
   beat(now)
   assert.equal(times(), [now + hour, now])
-  // Hours behind: the time lies between the last commit and the clock.
+  // Hours behind: the time is between the last commit and the clock.
   router.begin(108, now - 5 * hour, 78)
   router.commit(108, 116, now - 5 * hour)
   beat(now - 4 * hour)
@@ -182,7 +182,7 @@ test('a table that changed since it was captured stops the stream', async () => 
   await assert.refuses(announce({ columns: [order!, id!, price!, note!] }), 'SCHEMA_CHANGED', /another type or place/)
 })
 
-test('a column with more room than before holds the same values, any other type does not', async () => {
+test('a column type with a larger limit is accepted, any other type is not', async () => {
   const [varchar, text] = [1043, 25]
   const announced = (typeOid: number, typeModifier: number) => ({
     ...relation,
@@ -209,7 +209,7 @@ test('a column with more room than before holds the same values, any other type 
   await assert.refuses(() => widen([1700, 589_830], [1700, 786_438]), 'SCHEMA_CHANGED')
 })
 
-test('changes of a table that is not captured are passed over and take no position', () => {
+test('changes of a table that is not captured are skipped and take no position', () => {
   const foreign: string[] = []
   const { router, records } = openPipe({ onUncaptured: table => void foreign.push(table) })
   const other = { ...relation, oid: 9, name: 'other', replicaIdentity: 'd' as const }
@@ -249,7 +249,7 @@ test('a partition without whole old rows takes inserts, and stops at the first u
   )
 })
 
-test('a table that is announced again and again costs no more memory', async () => {
+test('repeated relation messages of a table take no more memory', async () => {
   const { router } = openPipe({ guard: guarded })
   const announce = (times: number) => {
     for (let left = times; left > 0; left--) router.relation({ ...relation, columns: [...relation.columns] })
@@ -261,7 +261,7 @@ test('a table that is announced again and again costs no more memory', async () 
   assert.ok(grown < 5_000_000, `${grown} bytes more`)
 })
 
-test('rows that are held count with what they cost in memory, and all tables together', async () => {
+test('deferred inserts count by their memory, over all tables together', async () => {
   const shared = { bytes: 0 }
   const table = { schema: 'public', name: 't', columns: [], key: [], partitionKey: [] }
   const [a, b] = [new DeferredInserts(table, shared), new DeferredInserts(table, shared)]

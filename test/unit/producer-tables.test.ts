@@ -1,5 +1,5 @@
-// test/unit/producer-tables: configuration and catalog become captured tables, or a list of
-// everything that is wrong.
+// test/unit/producer-tables: configuration and catalog give captured tables, or a list of all
+// faults.
 
 import type { SourceColumn, SourceTable } from '../../postgres/catalog/catalog.ts'
 import type { CapturedTable } from '../../producer/capture/captured-table.ts'
@@ -66,7 +66,7 @@ test('a table takes keys, partitions and group from its configuration or from it
   assert.equal([orders!.deferrableKey, lines!.deferrableKey], [false, true])
 })
 
-test('everything that is wrong is named at once', async () => {
+test('all faults are named at once', async () => {
   const tables = {
     'public.*': {},
     'public.lines': { partitionKey: ['bill'], text: ['nothing'] },
@@ -112,7 +112,7 @@ test('tables of a group need the same partitions, and keys whose equal values ha
   assert.is(capture({ 'public.*': { partitionKey: ['k'] } }, table('a', column('k', 'numeric'))).length, 1)
 })
 
-test('nothing to capture is an error', async () => {
+test('a configuration without captured tables is an error', async () => {
   await assert.refuses(() => capture({ 'public.*': {} }), 'TABLE_NOT_CAPTURABLE', /no table of the database matches/)
 })
 

@@ -1,5 +1,4 @@
-// test/unit/repository.test: the files for contributors say the same as the files that they speak
-// of.
+// test/unit/repository.test: the files for contributors agree with the files that they describe.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

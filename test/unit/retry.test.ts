@@ -1,4 +1,4 @@
-// test/unit/retry.test: what is tried again, how long, and when it ends.
+// test/unit/retry.test: which errors are retried, how long, and when retrying ends.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { createLog, type Log } from '../../runtime/log.ts'
@@ -14,7 +14,7 @@ function options(extra: Partial<RetryOptions> = {}): RetryOptions {
 
 const test = suite('retry')
 
-test('tries again until it succeeds, counting from 1', async () => {
+test('retry repeats until success, and counts attempts from 1', async () => {
   const counts: number[] = []
   const result = await retry(async count => {
     counts.push(count)
@@ -25,7 +25,7 @@ test('tries again until it succeeds, counting from 1', async () => {
   assert.equal(counts, [1, 2, 3, 4])
 })
 
-test('what an operator must mend, and what is not ours, is thrown at once', async () => {
+test('errors for an operator, and unknown errors, are thrown at once', async () => {
   for (const error of [new MillraceError('USAGE', { what: 'a', next: 'b' }), new TypeError('bug')]) {
     let count = 0
     const attempt = async () => {
@@ -37,7 +37,7 @@ test('what an operator must mend, and what is not ours, is thrown at once', asyn
   }
 })
 
-test('a dozen failures are said, and later ones after growing pauses or when it is something else', async () => {
+test('a dozen failures are logged; later ones after growing pauses or when the error changes', async () => {
   const said: unknown[] = []
   const log: Log = { ...createLog('test', 'error'), warn: (_, fields) => void said.push([fields?.count, fields?.code]) }
   await retry(async count => {
@@ -48,7 +48,7 @@ test('a dozen failures are said, and later ones after growing pauses or when it 
   assert.equal(said, [...first, [30, 'CLICKHOUSE_BUSY'], [31, 'KAFKA_UNREACHABLE']])
 })
 
-test('gives up at its limit with the last error', async () => {
+test('retry gives up at its limit with the last error', async () => {
   let count = 0
   const failing = async () => {
     count += 1
@@ -58,7 +58,7 @@ test('gives up at its limit with the last error', async () => {
   assert.ok(count > 2, `${count} attempts`)
 })
 
-test('an abort ends the pause with its reason, and keeps a further attempt from starting', async () => {
+test('an abort ends the pause with its reason, and prevents another attempt', async () => {
   const controller = new AbortController()
   const reason = new MillraceError('FENCED', { what: 'the member is no longer one', next: 'none' })
   let count = 0

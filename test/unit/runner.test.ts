@@ -39,7 +39,7 @@ async function run(
 
 const test = suite('runner')
 
-test('adds up the files of every layer and prints the output of failing ones', async () => {
+test('the runner adds up the files of every layer and prints the output of failed ones', async () => {
   const { closing, text } = await run({ 'unit/a.test.ts': passing, 'service/b.test.ts': failing, 'unit/helper.ts': '' })
   assert.is(closing, '2 passed, 1 failed')
   assert.match(text, /ok {3}unit\/a\.test\.ts/)
@@ -47,7 +47,7 @@ test('adds up the files of every layer and prints the output of failing ones', a
   assert.match(text, /wrong sum/)
 })
 
-test('runs the chosen layers and files only, and says when there are none', async () => {
+test('the runner runs only the chosen layers and files, and reports when there are none', async () => {
   const files = { 'unit/a.test.ts': passing, 'service/b.test.ts': failing }
   assert.is((await run(files, { wanted: ['unit'] })).closing, '2 passed, 0 failed')
   assert.is((await run(files, { wanted: ['b.te'] })).closing, '0 passed, 1 failed')
@@ -78,7 +78,7 @@ test('a file over its limit is killed with all it started', async () => {
   assert.match(text, /ended after its limit of 1\.5 s/)
 })
 
-test('a process that outlives its file is named, killed and a failure; its files are gone', async () => {
+test('a process that outlives its file is named, killed and counted as a failure; its files are removed', async () => {
   const body = `import { spawn } from 'node:child_process'
     import { mkdtempSync, writeFileSync } from 'node:fs'
     import { tmpdir } from 'node:os'

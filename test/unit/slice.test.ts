@@ -1,4 +1,4 @@
-// test/unit/slice.test: which records a batch consists of, and how it is cut.
+// test/unit/slice.test: which records belong to a batch, and how the records are split into slices.
 
 import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
 import {
@@ -23,7 +23,7 @@ const test = suite('slice')
 const stopping = { envelope, stopsAtForeign: true }
 const deadLettering = { envelope, stopsAtForeign: false }
 
-/** Records at the given offsets, positions growing; a truncate is written as a negative offset. */
+/** Records at the given offsets, with growing positions. A negative offset means a truncate. */
 function fetched(...offsets: number[]) {
   return fetchedAt(Math.abs(offsets[0] ?? 0), offsets)
 }
@@ -48,12 +48,12 @@ test('a slice reaches from the position to the last record', () => {
   assert.is(first(fetched()), undefined)
 })
 
-test('a truncate ends the slice before it and stands alone in its own', () => {
+test('a truncate ends the slice before it and has its own slice', () => {
   assert.equal(shape(first(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
   assert.equal(shape(first(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
 })
 
-test('the slices of a topic come by partition, in whatever order they were fetched', () => {
+test('the slices of a topic are sorted by partition, in any order of fetching', () => {
   const slices = [2, 0, 1].map(partition => first({ ...fetched(5), partition })!)
   for (const order of [slices, slices.toReversed()]) {
     assert.equal(
@@ -63,7 +63,7 @@ test('the slices of a topic come by partition, in whatever order they were fetch
   }
 })
 
-test('all slices below an offset: truncates alone, repetitions left out', () => {
+test('all slices below an offset have truncates alone and no repetitions', () => {
   const slices = [...slicesBelow(fetched(5, 6, -7, 8, 9), envelope, { end: 9, before: undefined })]
   assert.equal(
     slices.map(({ records, from, to, truncate }) => [...records.offsets.slice(from, to), truncate]),
@@ -83,7 +83,7 @@ test('all slices below an offset: truncates alone, repetitions left out', () => 
   )
 })
 
-test('a range is given back only when all of it is there, and without what follows', () => {
+test('a range is returned only when it is complete, and without later records', () => {
   assert.is(range(fetched(5, 6), 8), undefined)
   assert.equal(shape(range(fetched(5, 6, 7, 8), 8)), { start: 5, end: 8, records: 3, truncate: false })
   assert.equal(shape(range(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
@@ -96,7 +96,7 @@ function fetchedLsns(...lsns: number[]) {
 
 const at = (lsn: number) => ({ lsn, ordinal: 0 })
 
-test('records that repeat what stands before them are left out, and end a slice', () => {
+test('records that repeat earlier ones are left out, and end a slice', () => {
   const runs = (slice: Slice | undefined) =>
     slice && [slice.start, slice.from, slice.to, slice.end, slice.lastPosition?.lsn]
   assert.equal(runs(first(fetchedLsns(5, 6, 7), at(4))), [10, 0, 3, 13, 7])
@@ -106,7 +106,7 @@ test('records that repeat what stands before them are left out, and end a slice'
   assert.equal(runs(range(fetchedLsns(5, 6, 7, 8), 13, at(5))), [10, 1, 3, 13, 7])
 })
 
-test('a foreign record has no position, whatever its bytes say, and is told apart from ours', () => {
+test('a foreign record has no position, whatever its bytes are, and is not taken for one of millrace', () => {
   const foreign = (offset: number, lsn: number) => ({ offset, lsn, kind: 'foreign' }) as const
   const records = fetchedRecords([
     ...[{ offset: 10, lsn: 5 }, foreign(11, 1), foreign(12, 2 ** 52), { offset: 13, lsn: 6 }, { offset: 14, lsn: 6 }],
@@ -123,20 +123,20 @@ test('a foreign record has no position, whatever its bytes say, and is told apar
     ],
   )
   assert.equal(about(sliceOfRange(records, stopping, { end: 14, before: at(4) })), [10, 0, 4, 14, 6, [1, 2]])
-  // With the policy to stop, what stands before is folded first, and the foreign record stands
-  // alone.
+  // With onError: stop, earlier records are inserted first, and the foreign record is in its own
+  // slice.
   assert.equal(about(firstSlice(records, stopping, at(4))), [10, 0, 1, 11, 5, []])
   const alone = fetchedRecords([foreign(11, 2 ** 52), { offset: 12, lsn: 6 }])
   assert.equal(about(firstSlice(alone, stopping, at(5))), [11, 0, 1, 12, 5, [0]])
   assert.equal(about(firstSlice(fetchedRecords([foreign(0, 9)]), stopping)), [0, 0, 1, 1, undefined, [0]])
-  // A repetition ends a slice also where only foreign records stand before it.
+  // A repetition also ends a slice when only foreign records are before it.
   assert.equal(about(firstSlice(fetchedRecords([foreign(14, 9), { offset: 15, lsn: 6 }]), deadLettering, at(6))), [
     ...[14, 0, 1, 15, 6],
     [0],
   ])
 })
 
-test('halves hold every record once, down to single records', () => {
+test('halves of a slice have every record once, down to single records', () => {
   const slices = [first(fetched(1, 2, 3))!, first(fetched(10, 11, 12, 13))!]
   const singles = (list: readonly Slice[]): number[] => {
     if (countRecords(list) === 1) return [list[0]!.records.offsets[list[0]!.from]!]
@@ -145,7 +145,7 @@ test('halves hold every record once, down to single records', () => {
   assert.equal(singles(slices), [1, 2, 3, 10, 11, 12, 13])
 })
 
-test('what is present is left out, in runs', () => {
+test('present records are left out, in runs', () => {
   const slice = first(fetched(1, 2, 3, 4, 5, 6))!
   const runs = withoutOffsets(slice, new Set([1, 4])).map(({ from, to }) => [from, to])
   assert.equal(runs, [
@@ -155,7 +155,7 @@ test('what is present is left out, in runs', () => {
   assert.equal(withoutOffsets(slice, new Set([1, 2, 3, 4, 5, 6])), [])
 })
 
-test('an intent survives being written and read; foreign metadata is refused by name', () => {
+test('an insert intent survives writing and reading; foreign metadata is an error', () => {
   const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
   const intent = { end: 9, batch, server }
   const lastPosition = { lsn: 2 ** 53 - 1, ordinal: 7 }
@@ -171,14 +171,14 @@ test('an intent survives being written and read; foreign metadata is refused by 
   assert.throws(() => readMetadata('somebody else', 'here'), /metadata that this version cannot read/)
 })
 
-test('the name of a batch does not depend on the order of its ranges, and on nothing else', () => {
+test('the name of a batch depends only on its ranges, not on their order', () => {
   const a = { topic: 't', partition: 0, start: 3, end: 9 }
   const b = { topic: 'u', partition: 1, start: 0, end: 1 }
   assert.is(batchName([a, b]), batchName([b, a]))
   assert.is.not(batchName([a, b]), batchName([a, { ...b, end: 2 }]))
 })
 
-test('open batches gather the partitions that still carry their name', () => {
+test('an open batch consists of the partitions that still have its name', () => {
   const standing = { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: 1 }
   const whole = batchName([
     { topic: 't', partition: 0, start: 3, end: 9 },

@@ -30,7 +30,7 @@ test('one holder at a time, and everyone gets it', async () => {
   assert.equal(readdirSync(lock), [])
 })
 
-test('entries of processes that are gone, and of others with their ids, do not hold it', async () => {
+test('entries of ended processes, and of other processes with their ids, do not hold the lock', async () => {
   const lock = join(directory, 'stale')
   await withLock(lock, options, async () => {})
   const parent = await identify(process.ppid)
@@ -38,7 +38,7 @@ test('entries of processes that are gone, and of others with their ids, do not h
   await withLock(lock, options, async () => assert.is(readdirSync(lock).length, 1))
 })
 
-test('a living holder is named when the time is over, and its lock is left alone', async () => {
+test('a living holder is named after the time limit, and its lock is left alone', async () => {
   const lock = join(directory, 'held')
   await withLock(lock, options, async () => {
     let waitedFor = 0
@@ -53,7 +53,7 @@ test('a living holder is named when the time is over, and its lock is left alone
   })
 })
 
-test('work that throws gives it back', async () => {
+test('work that throws releases the lock', async () => {
   const lock = join(directory, 'thrown')
   const failed = await withLock(lock, options, () => Promise.reject(new Error('work'))).catch(error => error.message)
   assert.is(failed, 'work')

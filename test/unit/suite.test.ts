@@ -1,4 +1,5 @@
-// test/unit/suite.test: each hole of the test library ends a file with exit 1 and is counted.
+// test/unit/suite.test: each gap of the test library ends a file with exit code 1 and is counted as
+// a failure.
 
 import { importPath, startProgram, writeFixture } from '../support/harness/program.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
@@ -124,7 +125,7 @@ test('until gives the first truthy value and waits through errors', async () => 
   assert.is(value, 3)
 })
 
-test('until names what it waited for, the line and the last error', async () => {
+test('until names the awaited state, the line and the last error', async () => {
   const waiting = () => until(() => Promise.reject(new Error('refused')), { what: 'the server', timeoutMs: 30 })
   const error = await assert.rejects(waiting, /in vain for: the server/)
   assert.match(error.message, /suite\.test\.ts:\d+/)

@@ -1,5 +1,5 @@
-// test/unit/verify.test: how values of reports are spelled, what several looks say together, which
-// checks belong to a model, what people read.
+// test/unit/verify.test: how values of reports are normalized, how several attempts combine, which
+// checks belong to a model, and the printed result.
 
 import { describe, exitCodeOf } from '../../cli/verify.ts'
 import type { Column, Table } from '../../contract/table.ts'
@@ -31,7 +31,7 @@ test('numbers are equal by their value, exactly', () => {
   assert.is.not(normalize('number', '0.01'), normalize('number', '0.001'))
 })
 
-test('times, booleans and floats are equal however they are printed', () => {
+test('times, booleans and floats are equal in any spelling', () => {
   assert.is(normalize('time', '2025-01-31 10:00:00.5+00'), normalize('time', '2025-01-31T10:00:00.500000Z'))
   assert.is(normalize('time', '2025-01-31 10:00:00'), normalize('time', '2025-01-31T10:00:00Z'))
   assert.is.not(normalize('time', '2025-01-31 10:00:00'), normalize('time', '2025-01-31 10:00:01'))
@@ -61,7 +61,7 @@ test('a difference counts only where the source was at rest', () => {
   assert.equal(trial.result(), { state: 'different', rows: 10, differing: 1, keys: [{ key: 'b', state: 'missing' }] })
 })
 
-test('a report is equal when every row was found so once, and undecided while some never was', () => {
+test('a report is equal when every row was equal once, and undecided while some row never was', () => {
   const trial = new ReportVerdict()
   trial.add(look('today', 'yesterday'), false)
   trial.add(look('today', 'tomorrow'), false)
@@ -101,7 +101,7 @@ test('a check belongs to a published view; a view beside checked ones must have 
   assert.equal(loadChecks({ directory: `${directory}/nowhere`, publish }, 'UTC'), [])
 })
 
-test('personal columns are computed as they left, whatever the check is of', () => {
+test('personal columns are computed from the sent values, in any check', () => {
   const column = (name: string, policy?: 'mask' | 'hash') => ({ name, ...(policy && { policy }) }) as Column
   const columns = [column('id'), column('name', 'mask'), column('email', 'hash')]
   const sql = '{s.people.id} {s.people.name} {s.people.email} {s.people.phone} {s.other.name} {as_of}'
@@ -113,11 +113,11 @@ test('personal columns are computed as they left, whatever the check is of', () 
   )
 })
 
-test('where no view has a check, none of them is checked', () => {
+test('a model without checks has no checked view', () => {
   assert.equal(uncheckedViews({ publish: [...published('a', 'x'), ...published('b', 'y')] }, []), ['x', 'y'])
 })
 
-test('a check that names no key, or of a view that nobody sees or that is in two databases, is refused', async () => {
+test('a check without a key, of an unpublished view, or of a view in two databases, is refused', async () => {
   const directory = writeFixture({ 'checks/a.sql': 'SELECT 1' })
   await assert.refuses(
     () => loadChecks({ directory, publish: published('reports', 'a') }, 'UTC'),
@@ -144,7 +144,7 @@ function verification(outcome: Verification['outcome'], reports: Verification['r
   return { ok: outcome === 'equal', outcome, lsn: '0/1', tables: { 't.t': table }, reports, ...nothing }
 }
 
-test('under load the tables and what was equal are told, and the rest is neither right nor wrong', () => {
+test('under load, equal tables and reports are reported, and the rest is undecided', () => {
   const result = verification('undecided', { calm: equal, busy: undecided })
   const text = describe(result).join('\n')
   assert.match(text, /^UNDECIDED at 0\/1\n {2}t\.t +3 rows in Postgres, 3 in ClickHouse, 0 differ\n/)

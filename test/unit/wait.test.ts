@@ -22,7 +22,7 @@ test('a poll returns the first value, and undefined after its time', async () =>
   assert.is(await waitUntil(() => undefined, { timeoutMs: 5, everyMs: 1 }), undefined)
 })
 
-test('work ends in time, fails in time, or is given up', async () => {
+test('work ends in time, fails in time, or is abandoned', async () => {
   const failure = new Error('broken')
   assert.is(await endsWithin(Promise.resolve(), 60_000), true)
   assert.is(await endsWithin(new Promise(() => {}), 1), false)

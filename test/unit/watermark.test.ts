@@ -1,5 +1,6 @@
-// test/unit/watermark.test: when the consumer may publish a watermark, and what it keeps of them
-// while the tables are behind. Nothing is written to ClickHouse.
+// test/unit/watermark.test: when the consumer may publish a watermark, and how many it keeps while
+// the tables are behind.
+// Nothing is written to ClickHouse.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { isCovered, WatermarkFollower } from '../../consumer/warehouse/watermark.ts'
@@ -16,7 +17,7 @@ const about = { format: generationFormat, number: 1, id: 'x', state: 'live', slo
 const rules = { timeline: 1, maxRecordBytes: 1_000_000, refusalRules: 1 }
 const generation: Generation = { ...about, ...rules, kafkaCluster: 'K', consistentPoint: 1, tables }
 
-test('a backlog of hours keeps a few hundred of them, from its beginning to its end', () => {
+test('a backlog of hours keeps a few hundred watermarks, from its beginning to its end', () => {
   const clickhouse = connectClickhouse({ url: 'http://127.0.0.1:1', user: 'default', password: '' })
   const follower = new WatermarkFollower(clickhouse, generation, async () => {})
   for (let turn = 0; turn < 400; turn++) {
