@@ -1,4 +1,4 @@
-// cli/child-process: millrace's own commands as child processes, and their end.
+// cli/child-process: runs millrace's own commands as child processes.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
@@ -10,18 +10,18 @@ import { endsWithin } from '../runtime/wait.ts'
 export interface Child {
   readonly name: string
   readonly pid: number
-  /** Resolves when the process has ended, however. */
+  /** Resolves when the process has ended, for whatever reason. */
   readonly ended: Promise<number | null>
   /** The last whole line that it wrote to stdout. */
   lastLine(): string
-  /** SIGTERM, and SIGKILL for what has not ended after `graceMs`. */
+  /** Sends SIGTERM, and SIGKILL when the process is still running after `graceMs`. */
   stop(graceMs?: number): Promise<void>
 }
 
-/** Beside this file, as source or compiled. */
+/** The entry of the program is in this folder, as source or compiled. */
 const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'main.ts' : 'main.js', import.meta.url))
 
-/** Characters of a child's stdout that are kept to be read. */
+/** Characters of a child's stdout that are kept. */
 const outputKept = 64 * 1024
 
 /** Global options that a child needs to read the same configuration. */
@@ -35,13 +35,13 @@ export function sameConfiguration(options: {
   return [...file, ...settings, '--data', options.directory]
 }
 
-/** Runs `millrace ARGS` with the same interpreter as this process; its log goes to `<directory>/log/<name>.log`. */
+/** Runs `millrace ARGS` with this process's interpreter; logs to `<directory>/log/<name>.log`. */
 export function startChild(name: string, args: readonly string[], directory: string): Child {
   mkdirSync(join(directory, 'log'), { recursive: true })
   const log = createWriteStream(join(directory, 'log', `${name}.log`), { flags: 'a' })
   const child = spawn(process.execPath, [...process.execArgv, entry, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: Ctrl-C reaches this process only, which then stops its children in order.
+    // Its own process group: Ctrl-C reaches only this process, which then stops its children.
     detached: true,
   })
   let output = ''
@@ -63,7 +63,7 @@ export async function failWithChild(children: readonly Child[], directory: strin
   throw new MillraceError('CHILD_ENDED', {
     what: `${name} ended by itself with exit code ${code}`,
     where: join(directory, 'log', `${name}.log`),
-    next: 'the end of its log says why',
+    next: 'read the end of its log for the reason',
   })
 }
 

@@ -1,4 +1,4 @@
-// cli/command: what every command gets (configuration, log, life) and how its result becomes an exit code.
+// cli/command: gives each command its configuration, log and lifecycle, and sets the exit code.
 
 import type { Command } from 'commander'
 import { type Config, environment, loadConfig } from '../runtime/config/config.ts'
@@ -13,7 +13,9 @@ export interface CommandContext {
   readonly env: Environment
 }
 
-/** Does the command's work; gives an exit code, or nothing for 0. Found a failure is 1; whatever is thrown becomes 2. */
+/**
+ * Does the command's work. Returns an exit code, or nothing for 0. A thrown error becomes code 2.
+ */
 export type CommandBody<Options> = (
   context: CommandContext,
   options: Options,
@@ -27,15 +29,16 @@ interface GlobalOptions {
   readonly set?: Readonly<Record<string, string>>
 }
 
-/** What a command takes where the command line is silent. */
+/** Values of a command for global options that are not given. */
 interface Defaults {
   readonly config?: string
   readonly data?: string
 }
 
 /**
- * The commander action that loads the configuration, runs the body until it ends or is asked to stop, and sets the exit code.
- * @example program.command('status').option('--json').action(runs<{ json?: true }>('status', async ({ config }, { json }) => { … }))
+ * The commander action that loads the configuration, runs the body until it ends or is asked to
+ * stop, and sets the exit code.
+ * @example program.command('status').action(runs('status', async ({ config }) => { … }))
  */
 export function runs<Options extends object>(component: string, body: CommandBody<Options>, defaults: Defaults = {}) {
   return async (...given: unknown[]): Promise<void> => {

@@ -1,4 +1,4 @@
-// cli/connections: connections to all three components, for commands that look after generations.
+// cli/connections: connections to all three servers, for commands that manage generations.
 
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import type { Generation } from '../contract/generation.ts'
@@ -16,7 +16,7 @@ export interface PipelineConnections extends ProducerContext {
   readonly clickhouse: Clickhouse
 }
 
-/** Closed with the command's life. */
+/** Closed when the command ends. */
 export async function openConnections({ config, log, lifecycle }: CommandContext): Promise<PipelineConnections> {
   const services = await openServices(config, log, lifecycle.signal, everything)
   const kafka = await connectKafka({ ...services.kafka, clientId: `${config.name}-command`, log })
@@ -31,7 +31,7 @@ export async function openConnections({ config, log, lifecycle }: CommandContext
   return { ...parts, progress: new ProducerProgress(), services, clickhouse }
 }
 
-/** By number; none before the producer has begun one. */
+/** Generations by number; empty before the first start of a producer. */
 export async function knownGenerations({
   kafka,
   fetcher,

@@ -1,4 +1,4 @@
-// cli/consumer: `millrace consumer`: topics into ClickHouse.
+// cli/consumer: `millrace consumer`: from the topics into ClickHouse.
 
 import type { Command } from 'commander'
 import { runConsumer } from '../consumer/main.ts'

@@ -1,4 +1,4 @@
-// cli/explain: `millrace explain [CODE]`: what an error code means and what the process does when it meets it.
+// cli/explain: `millrace explain [CODE]`: what an error code means and how a process reacts to it.
 
 import type { Command } from 'commander'
 import { type ErrorCode, errorCodes, MillraceError } from '../runtime/errors.ts'
@@ -21,7 +21,7 @@ export function explainCommand(program: Command): void {
 function line(code: string): string {
   if (!isCode(code)) {
     throw new MillraceError('USAGE', {
-      what: `${code} is no error code.${didYouMean(code, Object.keys(errorCodes))}`,
+      what: `${code} is not an error code.${didYouMean(code, Object.keys(errorCodes))}`,
       next: 'millrace explain lists all of them',
     })
   }
@@ -33,7 +33,7 @@ function isCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
 }
 
-/** docs/reference/errors.md, whole. */
+/** The whole page docs/reference/errors.md. */
 export function errorTable(): string {
   const rows = Object.entries(errorCodes).map(
     ([code, { meaning, policy }]) => `| \`${code}\` | ${meaning} | ${policy} |`,

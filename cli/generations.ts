@@ -1,4 +1,4 @@
-// cli/generations: `millrace generations [--json]` and `millrace generations drop N`: what each holds, and its removal.
+// cli/generations: `millrace generations [--json]` and `millrace generations drop N`.
 
 import type { Command } from 'commander'
 import {
@@ -25,7 +25,7 @@ import { refuseIfKept } from './obstacles.ts'
 
 export interface GenerationReport {
   readonly number: number
-  /** `serving` is the live one that analysts see; `live` has been replaced, or is still being folded. */
+  /** `serving`: the live one that analysts read. `live`: not yet complete, or already replaced. */
   readonly state: GenerationState | 'serving' | 'unknown'
   readonly slot: { readonly name: string; readonly active: boolean; readonly wal_held_bytes: number } | undefined
   readonly topics: readonly string[]
@@ -33,15 +33,15 @@ export interface GenerationReport {
     | {
         readonly name: string
         readonly bytes: number
-        /** Whether the stable names show it. */
+        /** Whether the stable names point to it. */
         readonly shown: boolean
-        /** What a reset does to it, or was cut off at. */
+        /** The reset that is under way on it, or was interrupted. */
         readonly being: Being | undefined
       }
     | undefined
 }
 
-/** How long a producer or consumer may take to go over to a younger generation. */
+/** Time that a producer or consumer has to change over to a newer generation. */
 const handOverMs = 60_000
 
 export function generationsCommand(program: Command): void {
@@ -68,7 +68,10 @@ export function generationsCommand(program: Command): void {
     )
 }
 
-/** Whatever is left of the pipeline's generations, be it only a database that was left behind. Databases of others are not listed. */
+/**
+ * The pipeline's generations, including those of which only a database is left. Lists no databases
+ * of others.
+ */
 export async function reportGenerations(connections: PipelineConnections): Promise<GenerationReport[]> {
   const { config, kafka, url } = connections
   const known = new Map((await knownGenerations(connections)).map(generation => [generation.number, generation]))
@@ -98,7 +101,7 @@ export async function reportGenerations(connections: PipelineConnections): Promi
   return reports
 }
 
-/** Databases that have the name of a generation's, by whether this pipeline made them. */
+/** Databases with the name of a generation's, by whether this pipeline created them. */
 async function databasesByOwner({ clickhouse, config, kafka }: PipelineConnections) {
   const found = await findDatabases(clickhouse, config.name)
   const publisher = { pipeline: config.name, kafkaCluster: kafka.clusterId }
@@ -148,9 +151,11 @@ async function findDroppable(connections: PipelineConnections, text: string): Pr
 }
 
 /**
- * Drops a generation and its database. Waits for a while until producer and consumer have gone over to a younger one. A database of its name that this
- * pipeline has not made stays.
- * @throws {MillraceError} DROP_REFUSED, PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE: nothing has been dropped then
+ * Drops a generation and its database. Waits up to `handOverMs` until the producer and the consumer
+ * have changed over to a newer one. A database of that name that this pipeline did not create
+ * stays.
+ * @throws {MillraceError} DROP_REFUSED, PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE; nothing was
+ *   dropped then
  */
 export async function* dropOne(connections: PipelineConnections, number: number): Steps {
   const { clickhouse, log, signal } = connections
@@ -165,6 +170,6 @@ export async function* dropOne(connections: PipelineConnections, number: number)
     yield `database ${name} is gone`
   }
   for (const { name } of others.filter(database => database.number === number)) {
-    log.warn('the database is left alone: nothing says that this pipeline made it', { database: name })
+    log.warn('the database stays: it has no mark of this pipeline', { database: name })
   }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// cli/main: the entry of `millrace`; runs the program and turns what goes wrong into a message and an exit code.
+// cli/main: the entry of `millrace`: runs the program and turns errors into exit codes.
 
 import { CommanderError } from 'commander'
 import { MillraceError } from '../runtime/errors.ts'
@@ -7,11 +7,11 @@ import { exitCodes } from '../runtime/lifecycle.ts'
 import { missingPackage } from '../runtime/optional-packages.ts'
 import { createProgram } from './program.ts'
 
-/** The message for a person on stderr, the important line first; the stack only on request. */
+/** Writes the message to stderr, the most important line first, and the stack only with --debug. */
 function fail(error: unknown): void {
   process.exitCode = exitCodes.failed
   if (error instanceof CommanderError) {
-    // Commander has written its own message; asking for help or the version is no failure.
+    // Commander has written its own message. Help and version are no failures.
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.failed
     return
   }
@@ -27,7 +27,7 @@ process.on('uncaughtException', error => {
   process.exit()
 })
 
-// `millrace status | head` closes the pipe when it has seen enough: there is nobody left to tell.
+// `millrace status | head` closes the pipe early; nobody reads a message then.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(exitCodes.failed)
   throw error

@@ -1,4 +1,4 @@
-// cli/obstacles: what keeps something from being destroyed, asked of all three systems before anything is.
+// cli/obstacles: asks all three servers, before anything is deleted, what forbids its deletion.
 
 import { type ToDrop, whatKeepsInClickhouse } from '../clickhouse/droppable.ts'
 import { consumerGroup, type Generation, generationTopics, publicationName } from '../contract/generation.ts'
@@ -16,8 +16,8 @@ export interface Doomed extends ToDrop {
 }
 
 /**
- * @throws {MillraceError} DROP_REFUSED, with all reasons at once and a way out for each; PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE while
- *   somebody works with a generation
+ * @throws {MillraceError} DROP_REFUSED, with all reasons at once and a remedy for each;
+ *   PRODUCER_RUNNING, GROUP_ACTIVE, SLOT_ACTIVE while a process works with a generation
  */
 export async function refuseIfKept(connections: PipelineConnections, doomed: Doomed): Promise<void> {
   const { config, clickhouse, kafka, url } = connections

@@ -1,4 +1,4 @@
-// cli/producer: `millrace producer`: Postgres into topics.
+// cli/producer: `millrace producer`: from Postgres into the topics.
 
 import type { Command } from 'commander'
 import { runProducer } from '../producer/main.ts'

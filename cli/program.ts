@@ -32,8 +32,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 }
 
 /**
- * The program with the one command that the arguments name, or with all commands when they name none.
- * Loading one command halves the CPU time of a start, and saves memory.
+ * The program with the one command that the arguments name, or with all commands when they name
+ * none. Loading one command halves the CPU time of a start, and saves memory.
  */
 export async function createProgram(args: readonly string[]): Promise<Command> {
   const program = new Command('millrace')
@@ -58,7 +58,10 @@ export async function createProgram(args: readonly string[]): Promise<Command> {
   return program
 }
 
-/** The program knows its own options here, so that the value of an option is not taken for a command. */
+/**
+ * The program knows its own options here, so that the value of an option is not taken for a
+ * command.
+ */
 async function commandsFor(program: Command, args: readonly string[]): Promise<Set<AddCommand>> {
   const name = program.parseOptions([...args]).operands[0] ?? ''
   const named = Object.hasOwn(commands, name) ? [name] : Object.keys(commands)

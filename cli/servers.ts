@@ -1,4 +1,4 @@
-// cli/servers: where Postgres, Kafka and ClickHouse are, starting those that the configuration does not name.
+// cli/servers: the addresses of Postgres, Kafka and ClickHouse; starts the unconfigured ones.
 
 import type { ClickhouseOptions } from '../clickhouse/client.ts'
 import type { KafkaOptions } from '../kafka/client/cluster.ts'
@@ -17,8 +17,9 @@ export interface Services {
 }
 
 /**
- * External endpoints as configured, or else embedded components, which are found running or started.
- * @throws {MillraceError} CONFIG_INVALID when the configuration names some servers and leaves out one that is needed; STACK_*
+ * The configured addresses, or else those of embedded servers, which are started if necessary.
+ * @throws {MillraceError} CONFIG_INVALID when the configuration names some of the needed servers
+ *   and not the others; STACK_*
  */
 export async function openServices<Need extends Component>(
   config: Config,
@@ -42,8 +43,10 @@ const settingOf: Readonly<Record<Component, { readonly key: string; readonly var
 }
 
 /**
- * An embedded server beside a named one is nearly always a variable that was forgotten or is empty, and it does harm: an empty Kafka beside a real
- * source loads everything anew, and an empty ClickHouse behind a real Kafka takes the records that the real one then lacks.
+ * An embedded server beside a configured one is nearly always a mistake: a variable is missing or
+ * empty. The mistake does harm. With an empty Kafka beside a real source, everything is loaded
+ * again. An empty ClickHouse behind a real Kafka gets the records that the real ClickHouse then
+ * lacks.
  */
 function refuseMixture(config: Config, embedded: readonly Component[]): void {
   const named = components.filter(name => isExternal(config, name)).map(name => settingOf[name].key)

@@ -1,4 +1,4 @@
-// cli/stack: the commands that start and stop the local Postgres, Kafka and ClickHouse.
+// cli/stack: `millrace up` and `millrace down`: start and stop the embedded servers.
 
 import type { Command } from 'commander'
 import type { Config } from '../runtime/config/config.ts'
@@ -41,7 +41,7 @@ export function stackCommands(program: Command): void {
     .action(runs('stack', ({ config, log }) => down(config.directory, log)))
 }
 
-/** The components for which the configuration names no external endpoint. */
+/** The components for which the configuration names no address. */
 function embedded(config: Config): Component[] {
   const external = { postgres: config.source.url, kafka: config.kafka.brokers, clickhouse: config.clickhouse.url }
   return components.filter(name => external[name] === undefined)

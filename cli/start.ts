@@ -1,4 +1,4 @@
-// cli/start: `millrace start`: producer and consumer together, each a process of its own.
+// cli/start: `millrace start`: the producer and the consumer, each in its own process.
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
@@ -12,7 +12,7 @@ export function startCommand(program: Command): void {
     .description('run the producer and the consumer, each in its own process, until it is stopped')
     .action(
       runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, lifecycle }, options) => {
-        // Embedded components are started here once, and not by two processes at the same time.
+        // Embedded servers are started here, so that the two processes do not both start them.
         await openServices(config, log, lifecycle.signal, everything)
         const common = sameConfiguration({ ...options, directory: config.directory })
         const children = ['consumer', 'producer'].map(name => {

@@ -1,4 +1,4 @@
-// cli/verify: `millrace verify [--json]`: exit 0 equal, 1 different, 2 something could not be compared.
+// cli/verify: `millrace verify [--json]`: compares ClickHouse with Postgres.
 
 import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
@@ -30,7 +30,7 @@ export function verifyCommand(program: Command): void {
     )
 }
 
-/** What a command ends with that has verified. */
+/** The exit code for a result. */
 export function exitCodeOf({ outcome }: Verification): number {
   return { equal: exitCodes.ok, different: exitCodes.found, undecided: exitCodes.failed }[outcome]
 }
@@ -40,7 +40,7 @@ export function title({ outcome }: Pick<Verification, 'outcome'>): string {
   return outcome === 'equal' ? outcome : outcome.toUpperCase()
 }
 
-/** The result for people: a line for each table and report, and what differs below it. */
+/** The result as text: a line for each table and report, with its differences below it. */
 export function describe({ lsn, tables, reports, names, ...result }: Verification): string[] {
   const moved = Object.values(reports).some(({ state }) => state === 'undecided')
   const list = (what: string, all: readonly string[]) => (all.length === 0 ? [] : [`${what}: ${all.join(', ')}`])

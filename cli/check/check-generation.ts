@@ -1,4 +1,4 @@
-// cli/check/check-generation: which generation a producer that starts now would work on, and what would keep it from that.
+// cli/check/check-generation: the generation that a starting producer would use, and its obstacles.
 
 import { randomUUID } from 'node:crypto'
 import { type Generation, slotName } from '../../contract/generation.ts'
@@ -19,13 +19,13 @@ import type { Services } from '../servers.ts'
 
 interface Place {
   readonly url: string
-  /** Undefined where no Kafka is named. */
+  /** Undefined when no Kafka is configured. */
   readonly kafka: Services['kafka'] | undefined
 }
 
 /**
- * Its slot, that of generation 1 where it cannot be found out; whether that generation can be gone on with, or begun, and whether it could be
- * removed.
+ * The slot of that generation, or of generation 1 when it is unknown; and whether the generation
+ * can be continued or begun, and whether it could be dropped.
  */
 export async function checkGeneration(
   context: CommandContext,

@@ -1,4 +1,4 @@
-// cli/check/check: `millrace check [--fix] [--json]`: whether Postgres is ready to be captured, check by check.
+// cli/check/check: `millrace check [--fix] [--json]`: whether Postgres can be captured.
 
 import type { Command } from 'commander'
 import { withClient } from '../../postgres/client/client.ts'
@@ -48,7 +48,7 @@ async function runCheck(context: CommandContext, { fix, json }: CheckOptions): P
   return checks.some(({ state }) => state === 'fail' || state === 'unknown') ? exitCodes.found : exitCodes.ok
 }
 
-/** The source alone can be checked before there is any Kafka; neither is one started for it. */
+/** Without a configured Kafka, only the source is checked. No Kafka is started for the check. */
 async function findServices({
   config,
   log,

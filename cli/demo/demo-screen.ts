@@ -1,5 +1,4 @@
-// cli/demo/demo-screen: what the demo shows, refreshed in place on a terminal and line by line elsewhere.
-// Pure text from values, and where to write it.
+// cli/demo/demo-screen: the demo's display, redrawn in place on a terminal, line by line elsewhere.
 
 import { stripVTControlCharacters } from 'node:util'
 
@@ -14,13 +13,13 @@ export interface DemoView {
   readonly next: readonly string[]
 }
 
-/** For a terminal that does not know its width, and says 0. */
+/** The width when the terminal reports 0. */
 const usualColumns = 80
 
 const bold = (text: string) => `\x1b[1m${text}\x1b[22m`
 const dim = (text: string) => `\x1b[2m${text}\x1b[22m`
 
-/** Draws over the previous picture on a terminal; elsewhere prints one line. */
+/** On a terminal, replaces the previous picture; elsewhere prints one line. */
 export class DemoScreen {
   readonly #out: NodeJS.WriteStream
   #height = 0
@@ -41,7 +40,7 @@ export class DemoScreen {
   }
 }
 
-/** Rows that the lines take on a terminal, which goes on in the next row where one is full; so commands can be copied whole. */
+/** Rows of the lines on a terminal. Long lines wrap, so that commands can be copied whole. */
 export function terminalRows(lines: readonly string[], columns: number): number {
   const rows = lines.map(line => Math.ceil(stripVTControlCharacters(line).length / columns))
   return rows.reduce((sum, count) => sum + Math.max(1, count), 0)

@@ -1,5 +1,5 @@
-// cli/demo/demo: the whole thing on this machine: stack, history, services, load, and what comes of it.
-// The services run as processes of their own, as they do in production.
+// cli/demo/demo: the whole pipeline on this machine: servers, history, services, changes, result.
+// Each service runs in its own process, as in production.
 
 import type { Command } from 'commander'
 import { connectClickhouse } from '../../clickhouse/client.ts'
@@ -93,7 +93,7 @@ async function loadHistory(services: Services, { log }: CommandContext, orders: 
   })
 }
 
-/** The first visible watermark says that the whole initial load has been folded. */
+/** The first visible watermark means that the whole initial load is in ClickHouse. */
 async function untilLoaded({ config, lifecycle }: CommandContext): Promise<void> {
   const deadline = performance.now() + loadTimeoutMs
   while (!lifecycle.signal.aborted) {
@@ -109,7 +109,7 @@ async function untilLoaded({ config, lifecycle }: CommandContext): Promise<void>
   }
 }
 
-/** Draws until asked to stop, or for so many seconds. */
+/** Draws until the signal, or for `seconds`. */
 async function watch({ context, services, seconds }: Demo, limit = Number.POSITIVE_INFINITY): Promise<void> {
   const { config, lifecycle } = context
   const screen = new DemoScreen()

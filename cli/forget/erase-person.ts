@@ -1,5 +1,5 @@
-// cli/forget/erase-person: one person as the model knows how to erase them: what identified them, and the statements that take it away.
-// Which tables that concerns stands in the model's `forget/<subject>.sql`.
+// cli/forget/erase-person: erases one person in Postgres and remembers their former values.
+// The statements are in the model's `forget/<subject>.sql`.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,27 +11,27 @@ import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { replaceFile } from '../../runtime/files.ts'
 
-/** A row that the first statement gave: `schema.table.column` → the value as Postgres prints it. */
+/** A row of the first statement: `schema.table.column` → the value as Postgres prints it. */
 export type FormerRow = Readonly<Record<string, string | null>>
 
 export interface Person {
-  /** Such as `customer`. */
+  /** The kind of person, such as `customer`. */
   readonly subject: string
   readonly id: string
 }
 
-/** What must be remembered until it is certain that nothing is left; kept in a file, since a crash must not lose it. */
+/** The data needed to prove that nothing is left. It is in a file, so a crash does not lose it. */
 interface Journal {
   readonly rows: readonly FormerRow[]
 }
 
 export interface Erased {
   readonly rows: readonly FormerRow[]
-  /** What is loaded from here on does not speak of the person. */
+  /** A load that starts at this LSN or later does not contain the person. */
   readonly lsn: number
 }
 
-/** @throws {MillraceError} USAGE naming what can be forgotten */
+/** @throws {MillraceError} USAGE, with the subjects that the model can forget */
 export function forgetFile({ model }: Config, subject: string): string {
   const directory = model === undefined ? undefined : join(model, 'forget')
   const path = directory && join(directory, `${subject}.sql`)
@@ -48,7 +48,8 @@ export function forgetFile({ model }: Config, subject: string): string {
 }
 
 /**
- * Erases the person in Postgres, in one transaction. Done again after a crash, it remembers what it had found before.
+ * Erases the person in Postgres, in one transaction. A repetition after a crash keeps the values
+ * that the first attempt found.
  * @throws {MillraceError} USAGE when there is no such person, POSTGRES_*
  */
 export async function erase(url: string, config: Config, person: Person): Promise<Erased> {
@@ -65,7 +66,7 @@ export async function erase(url: string, config: Config, person: Person): Promis
   })
 }
 
-/** Nothing has been found any more. */
+/** Deletes the file once nothing of the person is found any more. */
 export function closeJournal(config: Config, person: Person): void {
   rmSync(journalPath(config, person), { force: true })
 }
@@ -98,8 +99,8 @@ function journalPath({ directory, name }: Config, { subject, id }: Person): stri
 
 function unknown({ subject, id }: Person): MillraceError {
   return new MillraceError('USAGE', {
-    what: `there is no ${subject} ${id}, or they have been forgotten already`,
+    what: `there is no ${subject} ${id}, or this person was forgotten before`,
     where: 'the source database',
-    next: `check the number; nothing was changed`,
+    next: 'check the number; nothing was changed',
   })
 }

@@ -1,5 +1,5 @@
-// cli/forget/forget: `millrace forget customer ID` (or `--customer ID`): erases a person everywhere, and looks whether anything is left.
-// Who can be forgotten, and what of them is erased, is the model's to say.
+// cli/forget/forget: `millrace forget customer ID`: erases a person and searches for remains.
+// The model says which subjects can be forgotten and which values are erased.
 
 import type { Command } from 'commander'
 import { findDatabases } from '../../clickhouse/generation-databases.ts'
@@ -31,7 +31,7 @@ export interface Proof {
   readonly id: string
   readonly generation: number
   readonly dropped: readonly number[]
-  /** What was looked for, by name; the values themselves are not repeated. */
+  /** Names of the values that were searched for. The values themselves are not printed. */
   readonly sought: readonly string[]
   readonly tooShort: readonly string[]
   readonly topics: Omit<SearchResult, 'finds'>
@@ -69,15 +69,17 @@ function readPerson(args: readonly string[]): Person {
   )
   if (subject !== undefined && id !== undefined && id !== '' && others.length === 0) return { subject, id }
   throw new MillraceError('USAGE', {
-    what: 'one person is forgotten at a time',
+    what: 'forget takes one subject and one id',
     where: `forget ${args.join(' ')}`,
     next: 'write for example: millrace forget --customer 42',
   })
 }
 
 /**
- * Kafka forgets nothing by record, so everything is loaded anew without the person, and what was loaded before is removed.
- * @throws {MillraceError} USAGE when nobody can be forgotten so; whatever loading and dropping throw
+ * Kafka cannot delete single records. Therefore a new generation is loaded without the person, and
+ * the older generations are dropped.
+ * @throws {MillraceError} USAGE when the model cannot forget this subject; every error of loading
+ *   and dropping
  */
 async function forget(context: CommandContext, person: Person, sameConfig: readonly string[]): Promise<Proof> {
   const { config, log } = context
@@ -99,13 +101,13 @@ async function forget(context: CommandContext, person: Person, sameConfig: reado
   return proof
 }
 
-/** As the topics of the live generation hold them. */
+/** The tables of the live generation's topics. */
 async function liveTables(connections: PipelineConnections): Promise<Table[]> {
   const live = newestGeneration(await knownGenerations(connections))
   if (live?.state !== 'live') {
     throw new MillraceError('NOTHING_LOADED', {
       what: 'there is no live generation, so nobody can be forgotten downstream',
-      next: 'erase the person in Postgres, then load: millrace start',
+      next: 'erase the person in Postgres, then load the tables: millrace start',
     })
   }
   return newestShapes(live.tables, connections.schemas)

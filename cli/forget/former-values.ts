@@ -1,4 +1,4 @@
-// cli/forget/former-values: in which forms a person's former values could have got downstream, by the policies of their columns.
+// cli/forget/former-values: the forms of a person's former values downstream, by column policy.
 
 import { type Column, type Table, tableName } from '../../contract/table.ts'
 import { hashOf, maskOf } from '../../producer/capture/column-policy.ts'
@@ -7,26 +7,29 @@ import type { OwnRow, SearchText } from '../../verify/residue-search.ts'
 import type { FormerRow } from './erase-person.ts'
 
 export interface Forms {
-  /** Must be nowhere. */
+  /** Values that must not be found anywhere. */
   readonly needles: readonly SearchText[]
-  /** Masks and values that leave as they are belong to many people, so they must only be gone from the person's own rows. */
+  /**
+   * Masked and unchanged values belong to many people. They only must be gone from the person's own
+   * rows.
+   */
   readonly ownRows: readonly OwnRow[]
-  /** Values that are too short to be told from chance, by name. */
+  /** Names of values that are too short: a match would prove nothing. */
   readonly tooShort: readonly string[]
 }
 
-/** Shorter texts turn up anywhere. */
+/** Shorter texts occur by chance. */
 const shortestText = 4
 
 interface FormerValue {
   readonly label: string
   readonly text: string
   readonly table: Table | undefined
-  /** As it is downstream; undefined where it is not. */
+  /** The value's form downstream; undefined when the column is not sent. */
   readonly column: Column | undefined
 }
 
-/** @param hashKey asked for when a column is hashed */
+/** @param hashKey called only when a column is hashed */
 export function formsOf(rows: readonly FormerRow[], tables: readonly Table[], hashKey: () => HashKey): Forms {
   const needles: SearchText[] = []
   const ownRows: OwnRow[] = []
@@ -59,7 +62,7 @@ function formerValues(row: FormerRow, tables: readonly Table[], of: string): For
   })
 }
 
-/** Needs the whole key. Only text compares as text. */
+/** A condition on all columns of the key. Only columns of text are compared as text. */
 function ownRow(table: Table, values: readonly FormerValue[]): OwnRow | undefined {
   const key = Object.fromEntries(
     table.key.flatMap(name => values.filter(({ column }) => column?.name === name).map(({ text }) => [name, text])),

@@ -1,4 +1,4 @@
-// cli/forget/reload: a new generation, loaded beside the live one, until analysts see it.
+// cli/forget/reload: loads a new generation beside the live one and waits until analysts see it.
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import type { ConsumerStatus } from '../../consumer/status.ts'
@@ -11,13 +11,13 @@ import { failWithChild, startChild } from '../child-process.ts'
 import type { CommandContext } from '../command.ts'
 import { knownGenerations, type PipelineConnections } from '../connections.ts'
 
-/** How often to ask whether analysts see the new generation. The load has no time limit; the signal ends the wait. */
+/** How often to ask whether the new generation is visible. Only the signal limits the wait. */
 const askEveryMs = 500
 
 /**
- * Loads and streams a new generation until a consumer shows it; a producer that runs elsewhere takes it over afterwards. Without a
- * consumer at work, one is run meanwhile.
- * @param after a live generation that begins at this LSN or behind it is taken as it is
+ * Loads and streams a new generation until a consumer has made it visible. A producer that runs
+ * elsewhere continues with it afterwards. If no consumer runs, this starts one for the duration.
+ * @param after a live generation that begins at this LSN or later is used as it is
  * @param sameConfig global options that make another process read this configuration
  * @throws {MillraceError} as the producer; CHILD_ENDED when the consumer fails
  */
@@ -30,7 +30,7 @@ export async function renew(
   const signal = AbortSignal.any([lifecycle.signal, stop.signal])
   const newest = newestGeneration(await knownGenerations(connections))
   const isYoungEnough = newest?.state === 'live' && newest.consistentPoint >= after
-  // One that is young enough may have a producer; if so, this one waits beside it.
+  // A generation that is new enough may have a producer; then this one only waits.
   const capture = runCapture({ ...connections, signal }, !isYoungEnough)
   const endings: Promise<never>[] = [capture.then(() => new Promise<never>(() => {}))]
   try {
@@ -54,7 +54,7 @@ export async function renew(
   }
 }
 
-/** Its first watermark is written after the stable views have been switched. */
+/** The consumer writes the first watermark after it has switched the stable views. */
 async function isVisible(
   { clickhouse, services, config }: PipelineConnections,
   { number }: Generation,

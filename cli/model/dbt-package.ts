@@ -1,5 +1,5 @@
-// cli/model/dbt-package: a model's published views as sources and exposures of dbt, with descriptions and tests.
-// Knows no model; all names come from what it is given.
+// cli/model/dbt-package: a model's views as dbt sources and exposures, with descriptions and tests.
+// It works for every model: all names are arguments.
 
 import { stringify } from 'yaml'
 import type { PublishedView } from '../../clickhouse/publish.ts'
@@ -13,14 +13,15 @@ export interface DbtParts {
   readonly reports: readonly string[]
   /** By `database.view`. */
   readonly expectations: ReadonlyMap<string, Expectation>
-  /** By their names in a generation's database. */
+  /** By the names in a generation's database. */
   readonly objects: ReadonlyMap<string, DescribedObject>
 }
 
 const header = '# Made by `npm run docs` from the model; a test compares.\n'
 
 /**
- * Files below the package's directory: a file of sources for each database in which rows have keys, and the reports as exposures.
+ * Files below the package's directory: sources for each database whose rows have keys, and the
+ * reports as exposures.
  * @see https://docs.getdbt.com/reference/source-properties
  */
 export function dbtPackage(parts: DbtParts): Map<string, string> {
@@ -47,7 +48,10 @@ function yaml(value: object): string {
   return header + stringify(value, written, { lineWidth: 130, aliasDuplicateObjects: false })
 }
 
-/** dbt runs what stands in double braces, which could show an environment variable; comments and names are anybody's. */
+/**
+ * Escapes double braces, which dbt would evaluate. Names and comments come from the source, so they
+ * could otherwise print an environment variable.
+ */
 function plain(text: string): string {
   return text.replace(/\{[{%#]/g, braces => `{{ '${braces}' }}`)
 }
@@ -69,7 +73,7 @@ function sourceColumn({ name, type, comment }: DescribedColumn, expectation: Exp
   return { name, description: comment, data_type: type, ...(tests.length > 0 ? { data_tests: tests } : {}) }
 }
 
-/** A column of a type that holds no null needs no test for it. */
+/** Omits the test for null where the type of the column has no null. */
 function columnTests(
   column: string,
   type: string,
@@ -90,7 +94,7 @@ function sourceOf(database: string, name: string): string {
   return `source('${database}', '${name}')`
 }
 
-/** A report stands for its view, and for the current tables that its columns come from. */
+/** A report depends on its view, and on the current tables that its columns come from. */
 function exposure(
   { model, objects }: DbtParts,
   { database, name, source }: PublishedView,

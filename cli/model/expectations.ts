@@ -1,4 +1,4 @@
-// cli/model/expectations: what a model says holds of its views besides the types of their columns: keys, references, values.
+// cli/model/expectations: a model's rules for its views: keys, references, allowed values.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,29 +11,31 @@ import type { ReportCheck } from '../../verify/checks.ts'
 const expectationSchema = z.strictObject({
   /** Columns that identify a row. */
   key: z.array(z.string()).min(1).optional(),
-  /** Columns that are never null; those of a key of one column are anyway. */
+  /** Columns that are never null. The column of a key of one column is never null anyway. */
   required: z.array(z.string()).default([]),
-  /** Column → `database.view.column` that has each of its values. */
+  /** Column → the `database.view.column` that contains each of its values. */
   references: z.record(z.string(), z.string().regex(/^\w+\.\w+\.\w+$/)).default({}),
-  /** Column → the only values that it has. */
+  /** Column → its only values. */
   values: z.record(z.string(), z.array(z.string()).min(1)).default({}),
 })
 
-/** Database → view → what holds of it. */
+/** Database → view → rules. */
 const expectationsSchema = z.record(z.string(), z.record(z.string(), expectationSchema))
 
 export type Expectation = z.infer<typeof expectationSchema>
 
 const nothing: Expectation = { required: [], references: {}, values: {} }
 
-/** Names come from the source as well, and every object has a `constructor`. */
+/** A plain lookup would find `constructor` in every object, and names come from the source. */
 export function ownOf<Value>(values: Readonly<Record<string, Value>> | undefined, name: string): Value | undefined {
   return values !== undefined && Object.hasOwn(values, name) ? values[name] : undefined
 }
 
 /**
- * By `database.view`, of all that the model publishes: `expectations.yaml`, and the keys of reports from their checks.
- * @throws {MillraceError} CONFIG_INVALID when the file is not as described, or speaks of a view that the model does not publish
+ * The rules of every published view by `database.view`: from `expectations.yaml`, and the keys of
+ * reports from their checks.
+ * @throws {MillraceError} CONFIG_INVALID when the file does not have this shape, or names a view
+ *   that the model does not publish
  */
 export function loadExpectations(model: Model, checks: readonly ReportCheck[]): Map<string, Expectation> {
   const file = join(model.directory, 'expectations.yaml')

@@ -1,4 +1,4 @@
-// cli/model/export: `millrace export DATABASE.VIEW`: the rows of a report or a table as CSV or Parquet.
+// cli/model/export: `millrace export DATABASE.VIEW`: the rows of a view as CSV or Parquet.
 
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
@@ -24,7 +24,7 @@ interface ExportOptions {
 }
 
 const standardOutput = '-'
-/** Of writes, whose errors name no file. */
+/** System calls of writes, whose errors name no file. */
 const diskCodes = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']
 
 export function exportCommand(program: Command): void {
@@ -66,7 +66,7 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
     log.info('exported', { view, format, rows, ...(output === standardOutput ? {} : { file: output }) })
     return exitCodes.ok
   } catch (error) {
-    // Asked to stop: unlike a service, it has not done its work then.
+    // Asked to stop: unlike a service, an export has not done its work then.
     if (lifecycle.signal.aborted) return exitCodes.interrupted
     throw error
   }
@@ -79,13 +79,13 @@ function formatOf(output: string): ExportFormat {
 function refuseTerminal(format: ExportFormat): void {
   if (format !== 'parquet' || !process.stdout.isTTY) return
   throw new MillraceError('USAGE', {
-    what: 'Parquet is no text for a terminal',
+    what: 'Parquet is binary and cannot be shown in a terminal',
     where: '--format parquet',
     next: 'name a file: --output report.parquet',
   })
 }
 
-/** @throws {MillraceError} USAGE when the file exists and may not be replaced, or is no file */
+/** @throws {MillraceError} USAGE when the file exists and may not be replaced, or is not a file */
 async function refuseTarget(output: string, force: boolean): Promise<void> {
   const known = await stat(output).catch(() => undefined)
   if (known === undefined || (force && known.isFile())) return
@@ -106,7 +106,7 @@ function unknownView(view: string, names: readonly string[]): MillraceError {
   })
 }
 
-/** A file appears under its name when it is complete. */
+/** The file gets its name only when it is complete. */
 async function write(body: Readable, output: string, signal: AbortSignal): Promise<void> {
   if (output === standardOutput) return pipeline(body, process.stdout, { signal, end: false })
   await replaceFileFrom(output, body, signal).catch(error => {
@@ -114,7 +114,7 @@ async function write(body: Readable, output: string, signal: AbortSignal): Promi
   })
 }
 
-/** Our error if it is the file that failed; what comes from the network is left as it is. */
+/** Wraps an error of the file. Errors of the network pass unchanged. */
 function unwritten(output: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { path, code = '' } = error as NodeJS.ErrnoException
@@ -122,7 +122,7 @@ function unwritten(output: string, error: unknown): unknown {
   return new MillraceError('USAGE', {
     what: `the file cannot be written: ${error.message}`,
     where: output,
-    next: 'name a file in a directory that exists and has room; nothing was left there',
+    next: 'name a file in a directory that exists and has free space; no partial file was left',
     cause: error,
   })
 }

@@ -1,5 +1,5 @@
-// cli/model/model-page: a model as a page of Markdown: layers, entities, every view with its columns, and where each of them comes from.
-// Knows no model; all names come from what it is given.
+// cli/model/model-page: a model as a Markdown page: layers, entities, views, columns.
+// It works for every model: all names are arguments.
 
 import { tableName } from '../../contract/table.ts'
 import type { DescribedColumn, DescribedObject } from '../../modeling/describe.ts'
@@ -11,14 +11,14 @@ import { type Config, tableOptions } from '../../runtime/config/config.ts'
 export interface ModelParts {
   readonly config: Config
   readonly model: Model
-  /** Captured tables, as the source's catalog has them. */
+  /** Captured tables, from the source's catalog. */
   readonly sources: readonly SourceTable[]
   readonly foreignKeys: readonly ForeignKey[]
-  /** By their names in a generation's database. */
+  /** By the names in a generation's database. */
   readonly objects: ReadonlyMap<string, DescribedObject>
 }
 
-/** A described object under the name that people see. */
+/** A described object under its published name. */
 interface Shown {
   readonly database: string
   readonly name: string
@@ -116,7 +116,10 @@ function layerSection(parts: ModelParts, layer: string, views: readonly Shown[])
   ]
 }
 
-/** A column refers to another view of its database when its comment names that; each entity shows its own key and these columns. */
+/**
+ * Each entity shows its own key and the columns that refer to another view of its database. A
+ * column refers to a view when its comment names the view.
+ */
 function starDiagram(views: readonly Shown[]): string[] {
   const references = views.flatMap(({ name, object }) =>
     object.columns.flatMap(column => {
@@ -136,7 +139,7 @@ function starDiagram(views: readonly Shown[]): string[] {
   return [mermaid('erDiagram', [...entities, ...relations])]
 }
 
-/** From the captured tables, through what lies between, to the views. */
+/** From the captured tables, through the objects in between, to the views. */
 function flowDiagram({ objects }: ModelParts, views: readonly Shown[]): string {
   const edges = new Set<string>()
   const follow = ({ name, reads }: DescribedObject): void => {
@@ -171,7 +174,7 @@ function mermaid(kind: string, lines: readonly string[]): string {
   return `\`\`\`mermaid\n${kind}\n${lines.join('\n')}\n\`\`\``
 }
 
-/** A type or name as Mermaid takes it: no spaces, quotes or commas. */
+/** A type or name in Mermaid's syntax: without spaces, quotes and commas. */
 function word(text: string): string {
   return text.replace(/[^\p{L}\p{N}_]+/gu, '_').replace(/^_+|_+$/g, '')
 }

@@ -1,4 +1,4 @@
-// cli/model/model: `millrace model`: what the model makes of the source's tables, as a page of Markdown or as files for dbt.
+// cli/model/model: `millrace model`: describes the model as a Markdown page, or as files for dbt.
 
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,10 @@ export function modelCommand(program: Command): void {
     .action(runs<ModelOptions>('model', describe))
 }
 
-/** Nothing needs to be captured yet: tables and views are made without rows, in a database that is dropped again. */
+/**
+ * Works before anything was captured: creates the tables and views without rows in a database that
+ * is dropped afterwards.
+ */
 async function describe({ config, log, lifecycle }: CommandContext, { dbt }: ModelOptions): Promise<void> {
   if (config.model === undefined) {
     throw new MillraceError('USAGE', {

@@ -1,4 +1,4 @@
-// cli/model/roles: `millrace roles [--sql | --xml]`: read-only roles for the tools that read the warehouse.
+// cli/model/roles: `millrace roles [--sql | --xml]`: read-only roles for tools and people.
 
 import type { Command } from 'commander'
 import { type Clickhouse, connectClickhouse } from '../../clickhouse/client.ts'
@@ -56,7 +56,7 @@ async function make(clickhouse: Clickhouse, role: Role): Promise<void> {
     throw new MillraceError('CLICKHOUSE_FAILED', {
       what: `this ClickHouse keeps users and roles in files: ${error.message}`,
       where: clickhouse.url,
-      next: 'put what `millrace roles --xml` prints into its users.d; docs/how-to/bi/README.md shows how, also for the embedded one',
+      next: 'put the output of `millrace roles --xml` into its users.d; docs/how-to/bi/README.md shows how, also for the embedded server',
       cause: error,
     })
   }

@@ -1,4 +1,4 @@
-// cli/reference/main: writes the reference pages that are made from the program; `npm run docs` runs it.
+// cli/reference/main: writes the reference pages made from the program; `npm run docs` runs it.
 
 import { writeFileSync } from 'node:fs'
 import { packagePath } from '../../runtime/files.ts'

@@ -1,4 +1,4 @@
-// cli/reference/settings-page: docs/reference/settings.md: every setting with its type, default, unit and example.
+// cli/reference/settings-page: docs/reference/settings.md: every setting, its default, an example.
 
 import { stringify } from 'yaml'
 import { z } from 'zod'

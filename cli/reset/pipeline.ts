@@ -1,4 +1,4 @@
-// cli/reset/pipeline: what a pipeline holds in Kafka and in ClickHouse, removed.
+// cli/reset/pipeline: finds and deletes a pipeline's objects in Postgres, Kafka and ClickHouse.
 
 import {
   dropDatabase,
@@ -24,18 +24,18 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Steps } from '../../runtime/steps.ts'
 import { knownGenerations, type PipelineConnections } from '../connections.ts'
 
-/** What is to be destroyed, as it was found and asked for before any of it was. */
+/** The generations to delete, read before anything is deleted. */
 export interface Retired {
-  /** All that Kafka knows of. */
+  /** All generations that Kafka has a record of. */
   readonly known: readonly Generation[]
-  /** Those of which anything is there. */
+  /** The generations of which anything is left. */
   readonly generations: readonly Generation[]
   readonly identity: string
 }
 
 /**
- * Every generation that is not gone, and those that a call before may have left half removed.
- * @throws {MillraceError} GENERATION_CHANGED when one is of another source
+ * Every generation that still exists, and those that an interrupted call left half deleted.
+ * @throws {MillraceError} GENERATION_CHANGED when one belongs to another source
  */
 export async function findRetired({ config, kafka, url, ...connections }: PipelineConnections): Promise<Retired> {
   const { source: identity } = await identify(url)
@@ -56,8 +56,9 @@ export async function findRetired({ config, kafka, url, ...connections }: Pipeli
 }
 
 /**
- * With a wrong address of Kafka, the rows would be taken from under a pipeline that another Kafka counts.
- * @throws {MillraceError} GENERATION_UNKNOWN when something reads this database under this pipeline's names and has no record here
+ * With a wrong address of Kafka, the source of a pipeline in another Kafka would be emptied.
+ * @throws {MillraceError} GENERATION_UNKNOWN when a slot or publication of this database has this
+ *   pipeline's name and no record in this Kafka
  */
 export async function refuseOtherReaders(
   connections: PipelineConnections,
@@ -69,17 +70,17 @@ export async function refuseOtherReaders(
   const foreign = new Set([...here, ...publications].map(({ name }) => name).filter(name => !ours.has(name)))
   if (foreign.size === 0) return
   throw new MillraceError('GENERATION_UNKNOWN', {
-    what: `nothing was destroyed, since this database has slots or publications of generations that this Kafka has no record of: ${[...foreign].join(', ')}`,
+    what: `nothing was destroyed, because this database has slots or publications of generations without a record in this Kafka: ${[...foreign].join(', ')}`,
     where: `source ${identity}, Kafka cluster ${connections.kafka.clusterId}`,
-    next: 'correct kafka.brokers if the pipeline belongs to another Kafka; if nobody needs them any more, drop them: the producer names the statements when it is started',
+    next: 'correct kafka.brokers if the pipeline belongs to another Kafka; if nobody needs them, drop them: a start of the producer prints the statements',
   })
 }
 
 /**
- * Drops every generation's slot, publication, topics and consumer group. The topic that counts them stays, so that the next one gets
- * a number, and so a database, of its own; those of before go on serving until then.
- * What a topic of generations that was lost had recorded goes too, as far as it is provably ours; what a call before had left half removed is
- * finished.
+ * Drops every generation's slot, publication, topics and consumer group. The topic of generations
+ * stays, so the next generation gets a new number and a new database. The old databases serve until
+ * then. Objects of a lost topic of generations are deleted too, if they have this pipeline's mark.
+ * A deletion that an earlier call left unfinished is completed.
  * @throws {MillraceError} PRODUCER_RUNNING, GROUP_ACTIVE
  */
 export async function* retireGenerations(connections: PipelineConnections, retired: Retired): Steps {
@@ -94,7 +95,7 @@ export async function* retireGenerations(connections: PipelineConnections, retir
   if (left.length > 0) yield 'topics without a record are gone'
 }
 
-/** Its slot would stay there, and hold the WAL of that server for ever. */
+/** Otherwise the slot would stay on the other server and retain its WAL for ever. */
 function refuseOtherSource(generations: readonly Generation[], identity: string): void {
   const other = generations.find(
     ({ state, source }) => ['announced', 'loading', 'live'].includes(state) && source !== identity,
@@ -107,7 +108,7 @@ function refuseOtherSource(generations: readonly Generation[], identity: string)
   })
 }
 
-/** The databases of this pipeline, oldest first, and the views that show them. */
+/** The databases of this pipeline, oldest first, and the stable views of them. */
 export interface Warehouses {
   readonly databases: readonly (GenerationDatabase & { readonly owner: Owner })[]
   readonly views: readonly StableView[]
@@ -118,14 +119,16 @@ export async function findWarehouses({ config, kafka, clickhouse, log }: Pipelin
   const databases: Warehouses['databases'][number][] = []
   for (const { owner, ...database } of await findDatabases(clickhouse, config.name)) {
     if (owner !== undefined && isOfPipeline({ ...database, owner }, publisher)) databases.push({ ...database, owner })
-    else log.warn('a database of the name is left alone: this pipeline did not make it', { database: database.name })
+    else log.warn('a database of this name stays: this pipeline did not create it', { database: database.name })
   }
   return { databases, views: await findStableViews(clickhouse, publisher) }
 }
 
 /**
- * The live generation is folded from its topics' beginning when a consumer starts, so they must reach back so far.
- * @throws {MillraceError} OFFSETS_MISSING when they do not; GROUP_ACTIVE while somebody folds it
+ * The next consumer reads the topics of the live generation from their beginning, so they must
+ * still contain everything.
+ * @throws {MillraceError} OFFSETS_MISSING when they do not; GROUP_ACTIVE while a consumer reads
+ *   them
  */
 export async function findRefolded(connections: PipelineConnections): Promise<Generation | undefined> {
   const live = newestGeneration(await knownGenerations(connections))
@@ -136,8 +139,8 @@ export async function findRefolded(connections: PipelineConnections): Promise<Ge
 }
 
 /**
- * Drops the databases and views. Until a database is gone, its comment keeps consumers out: without their offsets, they would fold everything
- * into it a second time.
+ * Drops the databases and views. Until a database is gone, its comment makes consumers refuse it.
+ * Without their offsets they would insert everything into it a second time.
  * @throws {MillraceError} GROUP_ACTIVE
  */
 export async function* dropWarehouses(
@@ -167,9 +170,9 @@ async function requireWholeTopics({ fetcher }: PipelineConnections, { tables }: 
     const partition = starts.findIndex(start => start > 0)
     if (partition === -1) continue
     throw new MillraceError('OFFSETS_MISSING', {
-      what: `the topic begins at offset ${starts[partition]}, so that not everything could be built from it again`,
+      what: `the topic begins at offset ${starts[partition]}, so the tables cannot be built again from it`,
       where: `topic ${topic}, partition ${partition}`,
-      next: 'load everything anew instead: millrace reset topics, or millrace producer --new-generation',
+      next: 'load everything again instead: millrace reset topics, or millrace producer --new-generation',
     })
   }
 }

@@ -1,4 +1,4 @@
-// cli/reset/source: the schemas that the model's source files create, dropped and created anew.
+// cli/reset/source: drops the schemas of the model's source files and creates them again.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 
 /**
  * Names of the schemas, in the order in which the files create them; never empty.
- * @throws {MillraceError} USAGE for a model that has no source files: what others have made is not ours to drop
+ * @throws {MillraceError} USAGE for a model without source files: other tables must not be dropped
  */
 export function sourceSchemas({ model }: Config): string[] {
   const names = sourceFiles(model).flatMap(text =>
@@ -17,19 +17,19 @@ export function sourceSchemas({ model }: Config): string[] {
   )
   if (names.length > 0) return names
   throw new MillraceError('USAGE', {
-    what: 'the source was not made by a model, so it cannot be made anew',
+    what: 'the model has no source files, so the source cannot be created again',
     where: model ?? 'model in the configuration',
-    next: 'drop and create its tables by the means that made them, then run: millrace reset topics',
+    next: 'drop and create the tables by your own means, then run: millrace reset topics',
   })
 }
 
-/** Longer waits for a lock would hold up everyone who comes after in the queue. */
+/** A longer wait for a lock would delay every session behind it in the queue. */
 const lockTimeout = '10s'
 
 /**
- * All or nothing.
- * @param rehearsal undoes it at the end: whatever could refuse has been asked then
- * @throws {MillraceError} POSTGRES_*; POSTGRES_BUSY while somebody works with the tables
+ * Runs in one transaction.
+ * @param rehearsal rolls back at the end; it shows whether anything refuses
+ * @throws {MillraceError} POSTGRES_*; POSTGRES_BUSY while another session uses the tables
  */
 export async function recreateSource(
   url: string,

@@ -1,4 +1,4 @@
-// cli/reset/star: what the model has made in ClickHouse, dropped and built anew from what the tables hold.
+// cli/reset/star: drops the model's objects in ClickHouse and builds them again from the tables.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { storageName } from '../../clickhouse/ddl.ts'
@@ -21,8 +21,10 @@ import { knownGenerations, type PipelineConnections } from '../connections.ts'
 import { refuseIfKept } from '../obstacles.ts'
 
 /**
- * Until all of it stands again, the comment of the database keeps consumers out, which would otherwise fold into aggregates that lack what came before.
- * @throws {MillraceError} USAGE without a model, or for one with a table that cannot be recomputed; NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
+ * Until everything is built again, the comment of the database makes consumers refuse it. Otherwise
+ * they would insert into aggregates that lack all earlier changes.
+ * @throws {MillraceError} USAGE without a model, or when a table of the model cannot be recomputed;
+ *   NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
  */
 export async function* rebuildStar(connections: PipelineConnections): Steps {
   const { config, services, schemas, clickhouse } = connections
@@ -31,7 +33,7 @@ export async function* rebuildStar(connections: PipelineConnections): Steps {
   const databases = await findDatabases(clickhouse, config.name)
   if (generation?.state !== 'live' || !databases.some(({ number }) => number === generation.number)) {
     const next = 'start the producer and the consumer; millrace status shows how far they are'
-    throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live and folded', next })
+    throw new MillraceError('NOTHING_LOADED', { what: 'no generation is live and complete in ClickHouse', next })
   }
   const disposables = new Disposables()
   try {
@@ -56,9 +58,9 @@ export async function* rebuildStar(connections: PipelineConnections): Steps {
     }
     const warehouse = await openWarehouse({ ...parts, model })
     disposables.opened('model', () => warehouse.clickhouse.close())
-    yield 'the objects of the model are made'
+    yield 'the objects of the model are created'
     for (const [table, rows] of await reconcile(warehouse.clickhouse, model))
-      yield `${table} is built anew: ${rows} rows`
+      yield `${table} is built again: ${rows} rows`
     await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
     await publishWarehouse(warehouse, model)
     yield 'the views of the model are published'
@@ -79,11 +81,11 @@ function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
   throw new MillraceError('USAGE', {
     what: `the model does not say how to recompute ${lost.join(', ')}`,
     where: directory,
-    next: 'name them under recompute in model.yaml, or build everything anew: millrace reset warehouse',
+    next: 'name them under recompute in model.yaml, or build everything again: millrace reset warehouse',
   })
 }
 
-/** Being the only member of the group, this process keeps every consumer from folding meanwhile, wherever it runs. */
+/** As the only member of the group, this process keeps every other consumer from inserting. */
 async function joinAlone(
   { config, kafka, signal }: PipelineConnections,
   { number, tables }: Generation,
@@ -97,9 +99,9 @@ async function joinAlone(
     await membership.awaitAssignment(signal)
     if (membership.soleMember) return membership
     throw new MillraceError('SERVICES_RUNNING', {
-      what: 'a consumer folds this generation',
+      what: 'a consumer works on this generation',
       where: `consumer group ${groupId}`,
-      next: 'stop it, wherever it runs; millrace start goes on afterwards',
+      next: 'stop it, on whichever machine it runs; millrace start continues afterwards',
     })
   } catch (error) {
     await membership.leave()
@@ -107,7 +109,7 @@ async function joinAlone(
   }
 }
 
-/** Whatever is neither of a captured table nor the engine's own, views first. */
+/** Every object except those of captured tables and of the engine, views first. */
 async function modelObjects(
   clickhouse: Clickhouse,
   own: readonly string[],

@@ -1,4 +1,4 @@
-// cli/shop/generate: `millrace generate orders | visits | scenario`: a bounded piece of daily life, once.
+// cli/shop/generate: `millrace generate orders | visits | scenario`.
 
 import { randomInt } from 'node:crypto'
 import { type Command, Option } from 'commander'

@@ -1,4 +1,4 @@
-// cli/shop/generator: `millrace generator schema | backfill | run`, which make up the demo's shop.
+// cli/shop/generator: `millrace generator schema | backfill | run`: the demo's shop.
 
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -127,7 +127,7 @@ async function openApi(
   lifecycle.opened('connections', () => pool.close())
   const orders = new Orders(pool, seed, log)
   lifecycle.opened('orders', () => orders.close())
-  // Loaded only here: it takes a third of a second, which every other command would pay.
+  // Loaded only here, because loading takes a third of a second.
   const { serveApi } = await import('../../generator/api/server.ts')
   const imports = new Imports({ url, directory: join(config.directory, 'imports'), log, signal: lifecycle.signal })
   const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })

@@ -1,4 +1,4 @@
-// cli/shop/import: `millrace import traffic FILE…`: files of visits into the source.
+// cli/shop/import: `millrace import traffic FILE…`: imports files of visits into Postgres.
 
 import { basename, dirname, join } from 'node:path'
 import type { Command } from 'commander'
@@ -47,7 +47,7 @@ async function runImport(context: CommandContext, flags: ImportFlags, files: rea
       else process.stdout.write(`${describe(result)}\n`)
       if (result.total.rejected > 0 && code === exitCodes.ok) code = exitCodes.found
     } catch (error) {
-      // Whatever is wrong with one file, the others are imported.
+      // An error in one file does not keep the other files from being imported.
       if (!(error instanceof MillraceError && error.code.startsWith('IMPORT_'))) throw error
       const { code: reason, message, where, next } = error
       if (flags.json) printLine({ file: basename(path), error: { code: reason, message, where, next } })
@@ -59,6 +59,6 @@ async function runImport(context: CommandContext, flags: ImportFlags, files: rea
 }
 
 function describe({ file, state, loaded, rejected, total, rejects_file, seconds }: ImportResult): string {
-  const aside = rejects_file === null ? '' : `; ${total.rejected} rejected lines of it are in ${rejects_file}`
+  const aside = rejects_file === null ? '' : `; ${total.rejected} rejected lines are in ${rejects_file}`
   return `${file} (${state}): ${loaded} lines loaded, ${rejected} rejected in ${seconds} s${aside}`
 }

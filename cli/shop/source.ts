@@ -1,21 +1,21 @@
-// cli/shop/source: what the commands that write into the source have in common.
+// cli/shop/source: helpers of the commands that write into Postgres.
 
 import { InvalidArgumentError } from 'commander'
 import type { CommandContext } from '../command.ts'
 import { openServices } from '../servers.ts'
 
-/** The embedded Postgres is started if it does not run. @throws {MillraceError} CONFIG_INVALID, STACK_* */
+/** Starts the embedded Postgres if necessary. @throws {MillraceError} CONFIG_INVALID, STACK_* */
 export async function sourceUrl({ config, log, lifecycle }: CommandContext): Promise<string> {
   return (await openServices(config, log, lifecycle.signal, ['postgres'])).postgres
 }
 
-/** Parser of an option's value. */
+/** Parses the value of an option. */
 export function wholeNumber(text: string): number {
   if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
 }
 
-/** One line of JSON, so that a parent process can read it as the last one. */
+/** Writes one line of JSON. A parent process reads the last line. */
 export function printLine(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)
 }

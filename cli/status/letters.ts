@@ -1,19 +1,19 @@
-// cli/status/letters: of which tables rows and records were set aside, told by the letters about them.
+// cli/status/letters: counts the dead letters of each table.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
 import { readRange } from '../../kafka/consumer/read-range.ts'
 import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 
-/** Letters of each writer that are looked at, and their bytes: a letter may be as large as the largest record. */
+/** Limits of the letters that are read: their number and their bytes per writer. */
 const mostLetters = 1_000
 const mostBytes = 16 * 1024 * 1024
 
 export interface LetterCounts {
   readonly all: number
-  /** Of the newest, so many were looked at. */
+  /** Number of newest letters that were read. */
   readonly looked: number
-  /** Of these, by table. */
+  /** The letters that were read, by table. */
   readonly tables: Readonly<Record<string, number>>
 }
 
@@ -45,7 +45,7 @@ function tablesOf({ count, buffer, valueStarts, valueEnds }: RecordSet): string[
   })
 }
 
-/** Anybody may write to the topic. */
+/** Other programs can write to the topic, so a value may not be a letter. */
 function parse(text: string): Partial<DeadLetter> {
   try {
     return (JSON.parse(text) ?? {}) as Partial<DeadLetter>

@@ -1,4 +1,4 @@
-// cli/status/status-report: what `millrace status` says, as JSON and for people.
+// cli/status/status-report: the output of `millrace status`, as JSON and as text.
 
 import type { ConsumerStatus } from '../../consumer/status.ts'
 import type { ProducerStatus } from '../../producer/progress.ts'
@@ -7,7 +7,7 @@ interface PartitionStatus {
   readonly partition: number
   /** Offset after the last record. */
   readonly end: number
-  /** Offset up to which everything is in ClickHouse and committed as done. */
+  /** Offset up to which everything is in ClickHouse and committed. */
   readonly done: number
 }
 
@@ -19,7 +19,7 @@ export interface TableStatus {
   readonly partitions: readonly PartitionStatus[]
 }
 
-/** The first that holds, from the end of the list. */
+/** The state of the pipeline: the last one of this list that applies. */
 export type PipelineState =
   | 'healthy'
   /** A table that the configuration names is not captured. */
@@ -28,9 +28,9 @@ export type PipelineState =
   | 'uncertain'
   | 'catching up'
   | 'loading'
-  /** The last attempt of the producer, or of the consumer at something, has failed, and is tried again. */
+  /** The last attempt of the producer or of the consumer failed and is repeated. */
   | 'failing'
-  /** Producer or consumer does not run here. */
+  /** The producer or the consumer does not run here. */
   | 'stopped'
   | 'not started'
 
@@ -45,16 +45,16 @@ export interface PipelineStatus {
   readonly producer: ProducerStatus | undefined
   readonly consumer: ConsumerStatus | undefined
   readonly tables: Readonly<Record<string, TableStatus>>
-  /** Tables that the configuration means and the generation does not hold, and why, as sentences. */
+  /** Sentences that say which configured tables the generation does not contain, and why. */
   readonly not_captured: Readonly<Record<string, string>>
-  /** Letters that the generation has: rows and records that were set aside and are not in ClickHouse. */
+  /** Dead letters of the generation: rows and records that are not in ClickHouse. */
   readonly set_aside: number
-  /** Of the newest letters, so many were looked at, and of which tables they are. */
+  /** How many of the newest letters were read, and their tables. */
   readonly set_aside_looked: number
   readonly set_aside_tables: Readonly<Record<string, number>>
 }
 
-/** Its lines; the first begins with the state. */
+/** The lines of the text. The first line begins with the state. */
 export function describeStatus(status: PipelineStatus): string[] {
   const { state, generation, slot, watermark, freshness_ms, tables, producer, consumer } = status
   const each = <Value>(

@@ -1,4 +1,4 @@
-// cli/status/status: `millrace status [--json]`: how far each table is, and what holds the rest back.
+// cli/status/status: `millrace status [--json]`: how far each table is, and what delays it.
 
 import type { Command } from 'commander'
 import type { ConsumerStatus } from '../../consumer/status.ts'
@@ -22,9 +22,9 @@ import { openServices } from '../servers.ts'
 import { countLetters, type LetterCounts } from './letters.ts'
 import { describeStatus, type PipelineState, type PipelineStatus, type TableStatus } from './status-report.ts'
 
-/** Age up to which changes that are on their way are no cause for worry. */
+/** Age in seconds up to which changes that are not in ClickHouse yet are normal. */
 const healthyLagSeconds = 5
-/** Without any change, heartbeats of the source become visible every few seconds. */
+/** Even without changes, heartbeats of the source become visible every few seconds. */
 const healthySilenceMs = 30_000
 
 const exitCodesHelp = `
@@ -92,7 +92,7 @@ async function readStatus({ config, log, lifecycle }: CommandContext): Promise<P
   }
 }
 
-/** Whatever the configuration means, be it that it cannot be captured or that it came after the load. */
+/** Includes tables that cannot be captured and tables that were created after the load. */
 function findNotCaptured({ tables, leftOut, misnamed }: Choice, generation: Generation): Record<string, string> {
   const captured = new Set(generation.tables.map(({ schema, table }) => `${schema}.${table}`))
   const late = `it came, or was configured, after generation ${generation.number} was loaded; load it: millrace producer --new-generation`
@@ -138,7 +138,7 @@ async function tableStatus({ table, coordinator, fetcher, signal }: TableParts):
   }
 }
 
-/** Seconds since the commit of the first record of ours from an offset on; 0 where none is found near it. */
+/** Seconds since the commit of millrace's first record from an offset on; 0 when none is near. */
 async function ageOf(
   position: { topic: string; partition: number; offset: number },
   fetcher: Fetcher,
@@ -152,11 +152,11 @@ async function ageOf(
   return 0
 }
 
-/** Older than millrace is no record of ours, nor one of the future; clocks may differ by so much. */
+/** A record from before millrace existed, or from the future, is not millrace's. */
 const oldestCommitUs = Date.UTC(2020, 0) * 1000
 const clocksDifferUs = 86_400_000_000
 
-/** Undefined for a record that somebody else has written. */
+/** Undefined for a record of another program. */
 function secondsSinceCommit({ buffer, valueStarts, valueEnds }: RecordSet, record: number): number | undefined {
   try {
     const { commitTimeUs } = readHead(buffer, valueStarts[record]!, valueEnds[record]!)

@@ -1,4 +1,4 @@
-// generator/api/import-routes: the routes for files of visits: upload, what became of them, rejected lines.
+// generator/api/import-routes: routes for files of visits: upload, result, rejected lines.
 
 import { Readable } from 'node:stream'
 import { z } from 'zod'

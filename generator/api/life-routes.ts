@@ -1,4 +1,4 @@
-// generator/api/life-routes: the routes for the daily life of the shop: its rate, pauses, scenarios and state.
+// generator/api/life-routes: routes for the simulation: its rate, pauses, scenarios and state.
 
 import { z } from 'zod'
 import { mostPerSecond } from '../live/rate-limiter.ts'

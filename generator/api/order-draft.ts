@@ -1,4 +1,4 @@
-// generator/api/order-draft: an order by hand made whole: what was not given is drawn, what was given must exist.
+// generator/api/order-draft: completes an order of the API: checks given values, draws the others.
 
 import { type Client, query } from '../../postgres/client/client.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -12,7 +12,10 @@ import type { NewOrder } from './order-schema.ts'
 
 type OrderOperation = Extract<Operation, { readonly kind: 'order' }>
 
-/** Within the caller's transaction, which keeps the rows it refers to. @throws {MillraceError} NOT_FOUND, SOURCE_EMPTY, POSTGRES_* */
+/**
+ * Runs within the caller's transaction and locks the rows that the order refers to.
+ * @throws {MillraceError} NOT_FOUND, SOURCE_EMPTY, POSTGRES_*
+ */
 export async function draftOrder(client: Client, given: NewOrder, random: Random): Promise<OrderOperation> {
   const reference = await needReference(client)
   const at = given.ordered_at === undefined ? new Date() : new Date(given.ordered_at)
@@ -72,7 +75,7 @@ async function chooseCustomer(
   })
 }
 
-/** A shop that was given decides the territory; somebody who was given sold it there. */
+/** A given shop decides the territory. A given employee is the seller. */
 async function withGiven(client: Client, drawn: Sale, given: NewOrder): Promise<Sale> {
   const sale = { ...drawn }
   if (given.shop_id !== undefined) {
@@ -124,6 +127,6 @@ async function one<Row extends object>(client: Client, what: string, id: number,
 function missing(what: string, id: number): MillraceError {
   return new MillraceError('NOT_FOUND', {
     what: `there is no ${what} ${id}`,
-    next: `name a ${what} that exists, or leave it out`,
+    next: `name a ${what} that exists, or omit it`,
   })
 }

@@ -1,4 +1,4 @@
-// generator/api/order-routes: the routes for orders by hand.
+// generator/api/order-routes: routes for single orders.
 
 import { z } from 'zod'
 import { id, newOrderSchema, orderSchema, whole } from './order-schema.ts'

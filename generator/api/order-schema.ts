@@ -1,13 +1,13 @@
-// generator/api/order-schema: orders as the HTTP API takes and gives them.
-// Money is a decimal in text, so that no cent is lost on the way.
+// generator/api/order-schema: orders in requests and responses of the HTTP API.
+// Amounts of money are decimal texts, because JSON numbers are not exact.
 
 import { z } from 'zod'
 import { statuses } from '../shop/operation.ts'
 
-/** Ids of Postgres that a number of JSON holds exactly. */
+/** Ids that a JSON number represents exactly. */
 export const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER)
 const smallId = z.int().min(1).max(2_147_483_647)
-/** A whole number in a path or query, which arrives as text. */
+/** A whole number in a path or query, where it is a text. */
 export function whole(least: number, most: number) {
   return z
     .string()
@@ -19,7 +19,7 @@ export function whole(least: number, most: number) {
 const time = z.iso.datetime({ offset: true, precision: 3 })
 const money = z.string().regex(/^\d{1,13}\.\d{2}$/)
 
-/** As the constraint of shop.orders has it; later than now is refused as well. */
+/** The constraint of shop.orders, and not later than now. */
 const bounds = { least: Date.UTC(2000, 0, 1) }
 
 const newItem = z
@@ -78,7 +78,7 @@ export const orderSchema = z.strictObject({
 
 export type Order = z.output<typeof orderSchema>
 
-/** The columns of an order as JSON of that form, from `shop.orders AS o`. */
+/** The columns of an order in this JSON form, from `shop.orders AS o`. */
 export const orderJson = `json_build_object(
   'order_id', o.order_id, 'customer_id', o.customer_id, 'shop_id', o.shop_id, 'employee_id', o.employee_id,
   'sales_territory_id', o.sales_territory_id, 'traffic_source_id', o.traffic_source_id, 'status', o.status,

@@ -1,4 +1,4 @@
-// generator/api/orders: orders made and changed by hand, one at a time.
+// generator/api/orders: creates and changes single orders for the API.
 
 import { createHash } from 'node:crypto'
 import { type Client, query } from '../../postgres/client/client.ts'
@@ -11,7 +11,7 @@ import { Random } from '../shop/random.ts'
 import { draftOrder } from './order-draft.ts'
 import { type NewOrder, type Order, orderJson } from './order-schema.ts'
 
-/** For the log: which request it was. */
+/** For the log: the id of the request. */
 interface Origin {
   readonly request: string
 }
@@ -20,7 +20,7 @@ interface Doubt extends Origin {
   readonly order: number
 }
 
-/** How far a status may be asked for by hand. */
+/** The steps that a request may ask for. */
 export type Step = 'advance' | 'cancel' | 'return'
 
 const keptForHours = 24
@@ -29,7 +29,7 @@ export class Orders {
   readonly #pool: Pool
   readonly #log: Log
   readonly #random: Random
-  /** Created in a transaction whose end is not known, since the connection was lost. */
+  /** Orders of a transaction whose result is unknown, because the connection was lost. */
   #doubtful: Doubt[] = []
 
   constructor(pool: Pool, seed: number, log: Log) {
@@ -39,7 +39,7 @@ export class Orders {
   }
 
   /**
-   * Creates an order; what is left out of it is drawn. The same key and request give the order that they gave before.
+   * Creates an order. Omitted values are drawn. A repeated key and request return the same order.
    * @throws {MillraceError} NOT_FOUND for rows it refers to, KEY_REUSED, SOURCE_EMPTY, POSTGRES_*
    */
   async create(given: NewOrder, key: string | undefined, origin: Origin): Promise<{ order: Order; created: boolean }> {
@@ -68,7 +68,7 @@ export class Orders {
     return this.#transaction(client => readOrder(client, id))
   }
 
-  /** The latest orders, those before an id if one is given. @throws {MillraceError} POSTGRES_* */
+  /** The latest orders, or those before a given id. @throws {MillraceError} POSTGRES_* */
   async list(limit: number, before = Number.MAX_SAFE_INTEGER): Promise<Order[]> {
     const rows = await this.#transaction(client =>
       query<{ order: Order }>(
@@ -95,7 +95,7 @@ export class Orders {
     })
   }
 
-  /** Logs what became of orders in doubt, as far as Postgres answers. */
+  /** Looks up orders whose transaction has an unknown result, and logs those that exist. */
   async close(): Promise<void> {
     if (this.#doubtful.length > 0) await this.#transaction(async () => {}).catch(() => {})
   }
@@ -136,7 +136,7 @@ function targetOf(id: number, status: Status, step: Step): Status {
   const from = Object.keys(targets[step]).join(', ')
   throw new MillraceError('ORDER_STATUS', {
     what: `order ${id} is ${status}, and only an order that is ${from} can ${step}`,
-    next: 'read the order to see what it can still become',
+    next: 'read the order for its present status',
   })
 }
 
@@ -153,11 +153,11 @@ async function readOrder(client: Client, id: number): Promise<Order> {
 function missing(id: number): MillraceError {
   return new MillraceError('NOT_FOUND', {
     what: `there is no order ${id}`,
-    next: 'list the orders to see which there are',
+    next: 'list the orders to see their ids',
   })
 }
 
-/** The order that came of this key; requests with the same key wait for each other. */
+/** The order of this key. Requests with the same key wait for each other. */
 async function recall(client: Client, key: string, given: NewOrder): Promise<number | undefined> {
   await query(client, 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`millrace: ${key}`])
   const [known] = await query<{ request: string; order: string }>(
@@ -169,7 +169,7 @@ async function recall(client: Client, key: string, given: NewOrder): Promise<num
   if (known.request === digest(given)) return Number(known.order)
   throw new MillraceError('KEY_REUSED', {
     what: 'this Idempotency-Key was used for another order',
-    next: 'take a new key for each order, and the same one only to repeat a request',
+    next: 'use a new key for each order, and the same key only to repeat a request',
   })
 }
 

@@ -1,4 +1,4 @@
-// generator/api/parts: what the routes of the API are given.
+// generator/api/parts: the arguments of the API's routes.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
@@ -8,7 +8,7 @@ import type { Log } from '../../runtime/log.ts'
 import type { Control } from '../live/run-control.ts'
 import type { Orders } from './orders.ts'
 
-/** The server that routes are added to; their types follow from their schemas. */
+/** The server. The types of its routes follow from their schemas. */
 export type Api = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>
 
 export interface ApiParts {

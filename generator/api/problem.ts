@@ -1,12 +1,15 @@
-// generator/api/problem: what goes wrong with a request, as application/problem+json.
-// Foreign messages stay in the log.
+// generator/api/problem: errors of requests as application/problem+json.
+// Messages of libraries are only logged.
 
 import type { FastifyError } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { type ErrorCode, errorCodes, MillraceError } from '../../runtime/errors.ts'
 
-/** @see https://www.rfc-editor.org/rfc/rfc9457; `code`, `next`, `request_id` and `faults` are members of ours. */
+/**
+ * RFC 9457, with the members `code`, `next`, `request_id` and `faults`.
+ * @see https://www.rfc-editor.org/rfc/rfc9457
+ */
 const problemSchema = z
   .strictObject({
     type: z.string().meta({ description: 'urn:millrace:error: and the code.' }),
@@ -39,7 +42,7 @@ const descriptions: Readonly<Record<number, string>> = {
   503: 'Postgres does not answer.',
 }
 
-/** For the responses of a route's schema: these, and those that every request can meet. */
+/** The responses of a route's schema: these, and the ones of every request. */
 export function problems(...statuses: readonly number[]) {
   const all = [...new Set([400, 403, 413, 414, 415, 500, 503, ...statuses])]
   const content = { [problemType]: { schema: problemSchema } }
@@ -61,7 +64,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   POSTGRES_BUSY: 503,
 }
 
-/** What a thrown error is to the client. */
+/** The response for a thrown error. */
 export function problemOf(error: unknown, requestId: string): Problem {
   const { code, message, next, status, faults } = partsOf(error)
   return {
@@ -84,7 +87,7 @@ interface Parts {
   readonly faults?: Problem['faults']
 }
 
-/** Characters of a foreign message, which may repeat the request. */
+/** Characters of a library's message that are kept; the message may repeat the request. */
 const longestMessage = 300
 
 function partsOf(error: unknown): Parts {
@@ -103,7 +106,7 @@ function partsOf(error: unknown): Parts {
   if (statusCode >= 400 && statusCode < 500) return { ...invalid(message.slice(0, longestMessage)), status: statusCode }
   return {
     code: 'INTERNAL',
-    message: 'the request failed by a fault of the service',
+    message: 'the request failed because of an error in the service',
     next: 'the log of the generator says more under this request id',
     status: 500,
   }

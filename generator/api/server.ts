@@ -1,5 +1,5 @@
-// generator/api/server: the HTTP API of the generator: its description, a page to try it, and how it answers what is wrong.
-// It asks for no login, so it belongs on loopback or a private network.
+// generator/api/server: the generator's HTTP API, with its description and a page to try it.
+// It has no login, so it belongs on loopback or a private network.
 
 import { randomUUID } from 'node:crypto'
 import swagger from '@fastify/swagger'
@@ -24,7 +24,7 @@ import { problemOf, problemType } from './problem.ts'
 
 export interface ApiOptions extends ApiParts {
   readonly host: string
-  /** 0 takes a free one. */
+  /** 0 takes a free port. */
   readonly port: number
 }
 
@@ -34,10 +34,10 @@ export interface ApiServer {
 }
 
 const mostBodyBytes = 65_536
-/** Of the longest parameter of a path. */
+/** Length of the longest parameter in a path. */
 const mostParameterLength = 100
 
-/** The page loads nothing from elsewhere, and shows no tool tips of other sites. */
+/** The page loads nothing from other sites. */
 const contentPolicy =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -51,7 +51,7 @@ export async function serveApi({ host, port, ...parts }: ApiOptions): Promise<Ap
     throw new MillraceError('HTTP_PORT', {
       what: `cannot listen: ${(error as Error).message}`,
       where: `${host}:${port}`,
-      next: 'end the other process or give another port; 0 takes a free one',
+      next: 'end the other process or give another port; 0 takes a free port',
       cause: error,
     })
   }
@@ -131,10 +131,10 @@ function newInstance(log: Log): Api {
       void reply.code(problem.status).type(problemType).send(problem)
     },
     clientErrorHandler: (error, socket) => {
-      log.debug('bytes that are no HTTP', { error: error.code })
+      log.debug('bytes that are not HTTP', { error: error.code })
       if (!socket.writable) return
       const body = JSON.stringify(
-        problemOf({ statusCode: 400, message: 'these bytes are no HTTP request' }, randomUUID()),
+        problemOf({ statusCode: 400, message: 'these bytes are not an HTTP request' }, randomUUID()),
       )
       const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}`
       socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`)
@@ -143,8 +143,8 @@ function newInstance(log: Log): Api {
 }
 
 /**
- * A page of another site can send requests to loopback through its reader's browser. The browser names the site as the
- * origin; or as the host, when the site has its own name lead to loopback.
+ * Refuses requests that a page of another site sends through its reader's browser. The browser
+ * names the site as the origin, or as the host if the site's name resolves to loopback.
  */
 function refuseForeignPages({ headers: { origin, host = '' } }: FastifyRequest, onLoopback: boolean): void {
   const isOwn = origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
@@ -156,20 +156,20 @@ function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[?::1\]?)$/.test(host)
 }
 
-/** Whatever is sent must mean something. */
+/** Refuses a body where the route takes none. */
 function refuseUnwantedBody({ body, is404, routeOptions }: FastifyRequest): void {
   if (is404 || body === undefined || body === null || routeOptions.schema?.body !== undefined) return
-  throw new MillraceError('REQUEST_INVALID', { what: 'this request takes no body', next: 'leave the body out' })
+  throw new MillraceError('REQUEST_INVALID', { what: 'this request takes no body', next: 'omit the body' })
 }
 
-/** Routes without parameters in the query refuse all; every description says so. */
+/** Routes without query parameters refuse every parameter, and their descriptions say so. */
 function describeRoutes(api: Api): void {
   api.addHook('onRoute', route => {
     if (route.schema !== undefined && route.schema.hide !== true) route.schema.querystring ??= z.strictObject({})
   })
 }
 
-/** Gives the methods that a path answers to; to be called before routes are added. */
+/** The methods of a path. Must be called before routes are added. */
 function methodsByPath(api: Api): (path: string) => string[] {
   const routes: { readonly pattern: RegExp; readonly method: string }[] = []
   api.addHook('onRoute', ({ url, method }) => {

@@ -1,4 +1,4 @@
-// generator/database/backfill: the seed set and years of history into an empty shop, by COPY, in one transaction.
+// generator/database/backfill: fills an empty shop with reference data and history, by COPY.
 
 import { type Client, describeUrl, query, withClient } from '../../postgres/client/client.ts'
 import { copyRows } from '../../postgres/client/copy-in.ts'
@@ -24,13 +24,13 @@ export interface BackfillOptions {
   readonly url: string
   readonly orders: number
   readonly years: number
-  /** Visits of the online shop for each order, on average; default 1, far fewer than a real shop has. */
+  /** Average visits of the online shop per order; default 1, far fewer than in a real shop. */
   readonly visitsPerOrder?: number
   readonly seed: number
-  /** End of the history; default now. With the same seed and end the history is the same. */
+  /** End of the history; default now. The same seed and end create the same history. */
   readonly until?: Date
   readonly log: Log
-  /** Told the rows written so far, now and then. */
+  /** Called periodically with the number of rows written so far. */
   onProgress?(rows: number): void
 }
 
@@ -38,17 +38,17 @@ export interface BackfillResult {
   readonly orders: number
   readonly items: number
   readonly visits: number
-  /** All rows written: seed set, customers, orders, items and visits. */
+  /** Rows of reference data, customers, orders, items and visits. */
   readonly rows: number
   readonly seconds: number
 }
 
-/** Rows that are held in memory at a time: items can only follow once their orders are there. */
+/** Rows in memory at a time. Items are written after their orders. */
 const rowsPerCopy = 40_000
 const ordersPerCustomer = 5
 
 /**
- * Fills the shop, whole or not at all.
+ * Fills the shop in one transaction.
  * @throws {MillraceError} SOURCE_NOT_EMPTY when it has orders or customers already, POSTGRES_*
  */
 export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
@@ -97,15 +97,15 @@ async function refuseUnlessEmpty(client: Client, url: string): Promise<void> {
   )
   if (!found!.filled) return
   throw new MillraceError('SOURCE_NOT_EMPTY', {
-    what: 'the shop has customers or orders already, and a history is only written into an empty one',
+    what: 'the shop has customers or orders already, and a history needs an empty shop',
     where: describeUrl(url),
-    next: 'go on with `millrace generator run`, or drop the schema shop and apply it again',
+    next: 'continue with `millrace generator run`, or drop the schema shop and create it again',
   })
 }
 
 /**
- * The history refers only to rows it has written itself; looking each of them up again takes most of the time.
- * Only a superuser may switch that off, for this transaction.
+ * Switches off the checks of foreign keys for this transaction, which only a superuser may do. The
+ * history refers only to its own rows, and the checks take most of the time.
  */
 async function spareForeignKeys(client: Client): Promise<void> {
   await query(
@@ -124,9 +124,9 @@ async function ensureSeedSet(
   let rows = 0
   for (const table of seedTables(seed, span)) rows += await copyRows(client, table.table, table.columns, table.rows)
   const reference = (await loadReference(client))!
-  // The table of employees says only where they are now.
-  const { stints } = makeStaff(seed, span)
-  const territories = reference.territories.map((territory, index) => ({ ...territory, staff: stints[index]! }))
+  // The table of employees has only their current territory.
+  const { employments } = makeStaff(seed, span)
+  const territories = reference.territories.map((territory, index) => ({ ...territory, staff: employments[index]! }))
   return { reference: { ...reference, territories }, rows }
 }
 
@@ -153,7 +153,7 @@ async function copyOrders(
   }
 }
 
-/** The next orders with so many rows or a few more, leaving the generator open. */
+/** The next orders with at least `count` rows. Leaves the generator open. */
 function takeRows(history: Generator<HistoricOrder>, most: number): HistoricOrder[] {
   const taken: HistoricOrder[] = []
   for (let rows = 0; rows < most; ) {
@@ -165,7 +165,7 @@ function takeRows(history: Generator<HistoricOrder>, most: number): HistoricOrde
   return taken
 }
 
-/** COPY brings its own ids; the sequences must go on behind them. */
+/** COPY writes its own ids, so the sequences must continue after them. */
 async function continueIdentities(client: Client): Promise<void> {
   const columns = await query<{ table: string; column: string }>(
     client,

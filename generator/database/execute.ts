@@ -1,11 +1,14 @@
-// generator/database/execute: operations carried out in Postgres.
+// generator/database/execute: runs operations in Postgres.
 
 import type { Client } from '../../postgres/client/client.ts'
 import { postgresFailure } from '../../postgres/client/errors.ts'
 import type { Operation } from '../shop/operation.ts'
 import { statementsOf } from './statements.ts'
 
-/** Within the caller's transaction. Gives the number of rows that were changed. @throws {MillraceError} POSTGRES_* */
+/**
+ * Runs within the caller's transaction.
+ * @returns the changed rows @throws {MillraceError} POSTGRES_*
+ */
 export async function execute(client: Client, operations: readonly Operation[]): Promise<number> {
   let changes = 0
   for (const { name, text, values } of statementsOf(operations)) {

@@ -1,4 +1,4 @@
-// generator/database/pool: a few connections that the requests of the service share.
+// generator/database/pool: the connections of the HTTP API's requests.
 
 import pg from 'pg'
 import { type Client, clientConfig, describeUrl } from '../../postgres/client/client.ts'
@@ -13,7 +13,7 @@ export interface Pool {
   close(): Promise<void>
 }
 
-/** Connects with the first request, and again after Postgres was away. */
+/** Connects at the first request, and again after a lost connection. */
 export function openPool(url: string): Pool {
   const pool = new pg.Pool({ ...clientConfig(url), max: mostConnections, allowExitOnIdle: true })
   pool.on('error', () => {}) // an idle connection that breaks is replaced when it is needed

@@ -7,7 +7,10 @@ import { inTransaction } from '../../postgres/client/transaction.ts'
 import { packagePath } from '../../runtime/files.ts'
 import type { Log } from '../../runtime/log.ts'
 
-/** Creates what is missing of the schema `shop`, all of it or nothing; applied again it changes nothing. @throws {MillraceError} POSTGRES_* */
+/**
+ * Creates the missing objects of the schema `shop`, in one transaction.
+ * @throws {MillraceError} POSTGRES_*
+ */
 export async function applySchema(url: string, log: Log): Promise<void> {
   const directory = packagePath('model/sales/source')
   const files = readdirSync(directory).filter(file => file.endsWith('.sql'))
@@ -17,10 +20,13 @@ export async function applySchema(url: string, log: Log): Promise<void> {
       for (const file of files.sort()) await query(client, readFileSync(join(directory, file), 'utf8'))
     }),
   )
-  log.info('the tables of the shop are there', { files: files.length })
+  log.info('the tables of the shop exist', { files: files.length })
 }
 
-/** Applies the schema only while the table is missing, since applying it waits for everybody who works with the shop. */
+/**
+ * Applies the schema only if the table is missing, because applying it waits for every other
+ * session.
+ */
 export async function ensureTable(url: string, table: string, log: Log): Promise<void> {
   const there = await withClient(url, async client => {
     const [found] = await query<{ there: boolean }>(client, 'SELECT to_regclass($1) IS NOT NULL AS there', [table])
@@ -29,7 +35,7 @@ export async function ensureTable(url: string, table: string, log: Log): Promise
   if (!there) await applySchema(url, log)
 }
 
-/** Orders in the shop; 0 while there is no such table. @throws {MillraceError} POSTGRES_* */
+/** Number of orders; 0 if the table does not exist. @throws {MillraceError} POSTGRES_* */
 export async function countOrders(url: string): Promise<number> {
   return withClient(url, async client => {
     const [found] = await query<{ there: boolean }>(client, "SELECT to_regclass('shop.orders') IS NOT NULL AS there")

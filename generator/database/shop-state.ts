@@ -1,4 +1,4 @@
-// generator/database/shop-state: the shop as the generator finds it, and the ids it may use.
+// generator/database/shop-state: reads the shop's state from Postgres, and reserves ids.
 
 import { type Client, query } from '../../postgres/client/client.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -7,17 +7,17 @@ import { loadReference, type Product, type Reference } from '../shop/reference.t
 import { territories } from '../shop/shop-constants.ts'
 import type { KnownCustomer, KnownOrder, Situation } from '../shop/shop-simulation.ts'
 
-/** Most rows of each kind that are read at the start. */
+/** Maximum of rows of each kind that are read at the start. */
 const limits = { open: 20_000, settled: 5_000, customers: 20_000 }
 
 const homes = new Map(territories.flatMap(({ cities }, index) => cities.map(city => [city, index])))
 
-/** Index of the territory that the city lies in; the first one for a city that the invented chain does not know. */
+/** Index of the city's territory; 0 for a city that is not in the constants. */
 export function homeOf(city: string): number {
   return homes.get(city) ?? 0
 }
 
-/** @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_* */
+/** @throws {MillraceError} SOURCE_EMPTY without reference data, POSTGRES_* */
 export async function needReference(client: Client): Promise<Reference> {
   const reference = await loadReference(client)
   if (reference && reference.products.length > 0 && reference.trafficSources.length > 0) return reference
@@ -28,8 +28,8 @@ export async function needReference(client: Client): Promise<Reference> {
 }
 
 /**
- * @param wanted with `orders: false` without the orders that are there
- * @throws {MillraceError} SOURCE_EMPTY without the seed set, POSTGRES_*
+ * @param wanted `orders: false` omits the existing orders
+ * @throws {MillraceError} SOURCE_EMPTY without reference data, POSTGRES_*
  */
 export async function loadSituation(client: Client, wanted = { orders: true }): Promise<Situation> {
   const reference = await needReference(client)
@@ -47,7 +47,7 @@ export async function loadSituation(client: Client, wanted = { orders: true }): 
   }
 }
 
-/** The latest orders of that kind; those without items are left in peace. */
+/** The latest orders of this kind that have items. */
 async function loadOrders(
   client: Client,
   products: readonly Product[],
@@ -79,14 +79,14 @@ const identities: Readonly<Record<Identity, { readonly table: string; readonly c
   customer: { table: 'shop.customers', column: 'customer_id' },
   employee: { table: 'shop.employees', column: 'employee_id' },
 }
-/** People are hired so rarely that a few ids last. */
+/** Ids of employees to reserve. Hiring is rare, so a few are enough. */
 const employeesAhead = 2
 
-/** Ids drawn from the tables' own sequences, some in advance, so that other writers never meet them. */
+/** Ids reserved from the tables' sequences, so other writers never use them. */
 export class ReservedIds implements IdSource {
   readonly #ids: Record<Identity, number[]> = { order: [], item: [], customer: [], employee: [] }
 
-  /** Sees to it that there are at least so many of each, and a few employees. */
+  /** Reserves until at least this many ids of each kind are left, and a few of employees. */
   async reserve(client: Client, least: number): Promise<void> {
     for (const [kind, { table, column }] of Object.entries(identities) as [Identity, (typeof identities)[Identity]][]) {
       const wanted = kind === 'employee' ? employeesAhead : least

@@ -1,5 +1,5 @@
-// generator/database/statements: a batch of operations as one statement per kind of change, whatever its size.
-// Pure: statements out, nothing executed.
+// generator/database/statements: turns a batch into one statement per kind of change.
+// Pure: returns statements and runs nothing.
 
 import type { Cell } from '../../postgres/client/copy-in.ts'
 import { itemCells, itemColumns } from '../shop/history.ts'
@@ -10,7 +10,7 @@ import { dateText, employeeCells, employeeColumns } from '../shop/staff.ts'
 import { visitCells, visitColumns } from '../shop/visits.ts'
 
 export interface Statement {
-  /** Prepared once per connection under this name. */
+  /** Name of the prepared statement, one per connection. */
   readonly name: string
   readonly text: string
   /** One array per column. */
@@ -23,7 +23,7 @@ type Of<K extends Kind> = Extract<Operation, { readonly kind: K }>
 interface Change {
   readonly name: string
   readonly text: string
-  /** Rows of parameters that the operation adds to the statement. */
+  /** Rows of parameters of the operation. */
   readonly rows: (operation: Operation) => readonly (readonly Cell[])[]
 }
 
@@ -42,7 +42,7 @@ const orderColumns =
 const insertVisits = `INSERT INTO shop.user_traffic (${visitColumns.join(', ')})
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[], $5::numeric[])`
 
-/** In an order that foreign keys allow; no two of them change the same row. */
+/** In an order that satisfies foreign keys. No two statements change the same row. */
 const changes: readonly Change[] = [
   change(
     'registration',
@@ -161,7 +161,7 @@ FROM unnest($1::integer[], $2::text[]) AS c (id, name) WHERE t.sales_territory_i
   ),
 ]
 
-/** The statements that carry out the operations; kinds that do not occur have none. */
+/** The statements for the operations. Kinds that do not occur have none. */
 export function statementsOf(operations: readonly Operation[]): Statement[] {
   return changes.flatMap(({ name, text, rows }) => {
     const all = operations.flatMap(rows)

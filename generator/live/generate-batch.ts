@@ -1,4 +1,4 @@
-// generator/live/generate-batch: a bounded number of orders or visits at once, without the life around them.
+// generator/live/generate-batch: creates a given number of orders or visits, and nothing else.
 
 import { type Client, withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
@@ -11,12 +11,12 @@ export interface OnceOptions {
   readonly url: string
   readonly kind: 'order' | 'visit'
   readonly count: number
-  /** With the same seed and shop, what is made is the same. */
+  /** The same seed and shop create the same rows. */
   readonly seed: number
-  /** For the log: what asked for it. */
+  /** For the log: the caller. */
   readonly from: 'command' | 'schedule'
   readonly log: Log
-  /** Ends it after the transaction that is under way. */
+  /** Stops after the current transaction. */
   readonly signal: AbortSignal
 }
 
@@ -28,7 +28,7 @@ export interface OnceResult {
 }
 
 const perTransaction = 500
-/** Lines of the largest order. */
+/** Lines of the largest possible order. */
 const mostLines = 6
 
 /** Logs each new order once it is committed. @throws {MillraceError} SOURCE_EMPTY, POSTGRES_* */
@@ -50,7 +50,7 @@ export async function generateOnce({ url, kind, count, seed, from, log, signal }
       made.changes += changes
     }
   })
-  log.info('made', { ...made, from })
+  log.info('created', { ...made, from })
   return made
 }
 

@@ -1,16 +1,17 @@
-// generator/live/rate-limiter: so much per second, now and then more, whatever the work takes; it can be changed and paused.
+// generator/live/rate-limiter: a rate of changes, with periodic bursts; it can be changed and
+// paused.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { sleep } from '../../runtime/wait.ts'
 
-/** For `seconds` out of every `every` seconds, the rate is `factor` times what it is otherwise. */
+/** During `seconds` of every `every` seconds, the rate is multiplied by `factor`. */
 export interface Bursts {
   readonly every: number
   readonly seconds: number
   readonly factor: number
 }
 
-/** What a stall may make up for afterwards, in seconds of the rate; the rest of it is forgotten. */
+/** After a stall, at most this many seconds of the rate are made up for. */
 const mostBehind = 0.5
 export const mostPerSecond = 1_000_000
 
@@ -19,12 +20,12 @@ export class Pace {
   readonly #started = performance.now()
   #perSecond: number
   #paused = false
-  /** When the next turn is due, by the monotonic clock. */
+  /** Time of the next turn, by the monotonic clock. */
   #due = performance.now()
-  /** Ends the present wait. */
+  /** Ends the current wait. */
   #wake = new AbortController()
 
-  /** @throws {MillraceError} USAGE for a rate that is none */
+  /** @throws {MillraceError} USAGE for a rate that is not a number in the range */
   constructor(perSecond: number, bursts?: Bursts) {
     this.#perSecond = checked(perSecond)
     this.#bursts = bursts
@@ -34,7 +35,7 @@ export class Pace {
     return this.#perSecond
   }
 
-  /** @throws {MillraceError} USAGE for a rate that is none */
+  /** @throws {MillraceError} USAGE for a rate that is not a number in the range */
   set perSecond(perSecond: number) {
     this.#perSecond = checked(perSecond)
     this.#due = performance.now()
@@ -55,7 +56,7 @@ export class Pace {
     this.#stopWaiting()
   }
 
-  /** Waits until it is time for more; false once the signal asks to stop. */
+  /** Waits until the next turn is due. Returns false after the signal. */
   async turn(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
       const wait = this.#paused ? 60_000 : this.#due - performance.now()
@@ -65,12 +66,12 @@ export class Pace {
     return false
   }
 
-  /** Whether more is due at once. */
+  /** Whether the next turn is due now. */
   get behind(): boolean {
     return !this.#paused && this.#due <= performance.now()
   }
 
-  /** Says how much was done in this turn, and by what the usual rate is multiplied at the moment. */
+  /** Reports the changes of this turn, and the factor by which the rate is multiplied now. */
   done(count: number, factor = 1): void {
     const perMs = (this.#perSecond * this.#burstFactor() * factor) / 1000
     this.#due = Math.max(this.#due, performance.now() - mostBehind * 1000) + count / perMs

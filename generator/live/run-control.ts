@@ -1,4 +1,4 @@
-// generator/live/run-control: what may be asked of a life that goes on, and what it says of itself.
+// generator/live/run-control: controls the running simulation and reports its state.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Scenario, ScenarioKind } from '../shop/scenario.ts'
@@ -15,7 +15,7 @@ export interface Totals {
 
 export interface ControlStatus extends Totals {
   readonly state: 'running' | 'paused' | 'waiting for Postgres'
-  /** Row changes per second, as asked for and as measured last. */
+  /** Row changes per second: the requested rate and the last measured one. */
   readonly rate: number
   readonly per_second: number
   readonly open_orders: number | null
@@ -31,7 +31,7 @@ export class Control {
   readonly pace: Pace
   totals: Totals = { changes: 0, orders: 0 }
   perSecond = 0
-  /** The scenario that the next life goes on with, should Postgres go away now. */
+  /** The scenario that the next simulation continues if the connection to Postgres is lost now. */
   unfinished: ScenarioEffects | undefined
   #simulation: ShopSimulation | undefined
 
@@ -39,7 +39,7 @@ export class Control {
     this.pace = pace
   }
 
-  /** The life that is under way now; undefined while Postgres is away. */
+  /** The running simulation; undefined while Postgres is unreachable. */
   attach(simulation: ShopSimulation | undefined): void {
     this.#simulation = simulation
   }
@@ -49,18 +49,18 @@ export class Control {
     const { effects } = this.#present()
     if (effects !== undefined) {
       throw new MillraceError('SCENARIO_RUNNING', {
-        what: `the scenario ${effects.kind} is under way until ${new Date(effects.until).toISOString()}`,
+        what: `the scenario ${effects.kind} runs until ${new Date(effects.until).toISOString()}`,
         next: 'wait for its end, or end it first',
       })
     }
     return describe(this.#present().begin(scenario, new Date()))
   }
 
-  /** Ends the scenario that is under way, and says which it was. @throws {MillraceError} NOT_FOUND when there is none */
+  /** Ends the running scenario and returns its kind. @throws {MillraceError} NOT_FOUND */
   end(): RunningScenario {
     const simulation = this.#present()
     if (simulation.effects === undefined)
-      throw new MillraceError('NOT_FOUND', { what: 'no scenario is under way', next: 'start one first' })
+      throw new MillraceError('NOT_FOUND', { what: 'no scenario is running', next: 'start one first' })
     const ended = describe(simulation.effects)
     simulation.end(new Date())
     return ended
@@ -81,8 +81,8 @@ export class Control {
   #present(): ShopSimulation {
     if (this.#simulation !== undefined) return this.#simulation
     throw new MillraceError('POSTGRES_UNREACHABLE', {
-      what: 'life in the shop has not begun, or waits for Postgres',
-      next: 'try again in a moment; the log says why Postgres does not answer',
+      what: 'the simulation has not begun, or waits for Postgres',
+      next: 'try again in a few seconds; the log says why Postgres does not answer',
     })
   }
 }

@@ -1,4 +1,4 @@
-// generator/live/run: life goes on in the shop, at a given rate of row changes.
+// generator/live/run: runs the simulation of the shop at a given rate of row changes.
 
 import { type Client, query, withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
@@ -14,36 +14,37 @@ import type { Control, Totals } from './run-control.ts'
 
 export interface GenerateOptions {
   readonly url: string
-  /** With the same seed, rate and shop, what happens is the same. */
+  /** The same seed, rate and shop make the same changes. */
   readonly seed: number
-  /** Sets the rate, pauses, starts scenarios. */
+  /** Sets the rate, pauses, and starts scenarios. */
   readonly control: Control
-  /** Begins at once. */
+  /** A scenario that begins immediately. */
   readonly scenario?: Scenario
   readonly log: Log
-  /** Ends the run after the transaction that is under way. */
+  /** Ends the run after the current transaction. */
   readonly signal: AbortSignal
-  /** Told about once a second. */
+  /** Called about once per second. */
   onTick?(stats: GeneratorStats): void
 }
 
 interface GeneratorStats extends Totals {
-  /** Row changes per second since the last time. */
+  /** Row changes per second since the last call. */
   readonly perSecond: number
 }
 
-/** Each batch is a transaction, unless Postgres is too slow for that: then several share one. */
+/** Each batch is a transaction. If Postgres is too slow for that, several batches share one. */
 const batchesPerSecond = 50
 const mostRowsPerBatch = 1_000
 const mostBatchesPerTransaction = 10
-/** Rows that the last operation of a batch may add to it. */
+/** Rows by which the last operation of a batch may exceed its size. */
 const largestOperation = 10
 
 /**
- * Runs until the signal; a Postgres that is away is waited for, and its state read anew. A scenario that is under way at the
- * end is ended. Each new order is logged once it is committed.
- * @returns the row changes known to be committed: a commit whose answer was lost is not among them
- * @throws {MillraceError} SOURCE_EMPTY, NOT_FOUND for the scenario, POSTGRES_* unless trying again may help
+ * Runs until the signal. Waits for an unreachable Postgres and then reads the shop's state again.
+ * Ends a running scenario at the end. Logs each new order once it is committed.
+ * @returns the row changes known to be committed, without commits whose answer was lost
+ * @throws {MillraceError} SOURCE_EMPTY, NOT_FOUND for the scenario, POSTGRES_* if a retry cannot
+ *   help
  */
 export async function generate(options: GenerateOptions): Promise<Totals> {
   const { url, control, log, signal } = options
@@ -58,9 +59,9 @@ export async function generate(options: GenerateOptions): Promise<Totals> {
   return control.totals
 }
 
-/** What outlives a lost connection, beside the scenario, which the control keeps. */
+/** The state that outlives a lost connection. The control keeps the scenario. */
 interface Kept {
-  /** Orders of the transaction that is under way. */
+  /** Orders of the current transaction. */
   unsettled: readonly number[]
 }
 
@@ -73,7 +74,7 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
   if (control.unfinished !== undefined) simulation.resume(control.unfinished)
   else if (scenario !== undefined) simulation.begin(scenario, new Date())
   control.attach(simulation)
-  log.info('life in the shop goes on', { rate: pace.perSecond, openOrders: simulation.openOrders })
+  log.info('the shop is simulated', { rate: pace.perSecond, openOrders: simulation.openOrders })
   const tick = ticker(options)
   const turn = async (rows: number) => {
     const done: { changes: number; orders: number[] } = { changes: 0, orders: [] }
@@ -83,7 +84,7 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
         const operations = simulation.batch(rows, new Date())
         done.orders.push(...ordersOf(operations))
         kept.unsettled = done.orders
-        // Until the commit, a scenario that has ended may have to end once more.
+        // If the commit fails, a scenario that has ended must end again.
         control.unfinished = simulation.unfinished ?? control.unfinished
         const changes = await execute(client, operations)
         pace.done(changes, simulation.effects?.pace)
@@ -112,7 +113,7 @@ function ordersOf(operations: readonly Operation[]): number[] {
   return operations.flatMap(operation => (operation.kind === 'order' ? [operation.id] : []))
 }
 
-/** The answer of the last commit may have been lost with the connection: what it had created is looked up. */
+/** Looks up the orders of the last commit, whose answer may have been lost with the connection. */
 async function settle(client: Client, options: GenerateOptions, kept: Kept): Promise<void> {
   if (kept.unsettled.length === 0) return
   const found = await query<{ id: string }>(
@@ -134,7 +135,7 @@ function count(
   control.totals = { changes: changes + done.changes, orders: orders + done.orders.length }
 }
 
-/** Tells the rate about once a second. */
+/** Reports the rate about once per second. */
 function ticker({ control, onTick }: GenerateOptions): () => void {
   let told = { at: performance.now(), changes: control.totals.changes }
   return () => {

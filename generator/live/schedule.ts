@@ -1,4 +1,4 @@
-// generator/live/schedule: times at which something is to be done again and again.
+// generator/live/schedule: recurring times, and a loop that works at each of them.
 
 import { Cron } from 'croner'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -6,16 +6,19 @@ import type { Log } from '../../runtime/log.ts'
 import { sleep } from '../../runtime/wait.ts'
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-/** The longest that one timer waits: its limit is 2^31 ms, and a clock that was set is noticed. */
+/**
+ * The longest wait of one timer, whose limit is 2^31 ms. A short wait also notices a changed clock.
+ */
 const longestWaitMs = 60_000
 
 export interface Schedule {
-  /** The first time after this one; undefined when there is none any more. */
+  /** The first time after this one; undefined when no more time follows. */
   after(time: Date): Date | undefined
 }
 
 /**
- * An interval such as `30s`, `15m`, `2h` or `1d`, counted from the start, or five or six fields of cron in UTC.
+ * An interval such as `30s`, `15m`, `2h` or `1d`, counted from the start, or a cron expression of
+ * five or six fields in UTC.
  * @throws {MillraceError} USAGE
  * @see https://www.man7.org/linux/man-pages/man5/crontab.5.html
  */
@@ -32,18 +35,18 @@ export function parseSchedule(text: string, start = new Date()): Schedule {
     return { after: time => cron.nextRun(time) ?? undefined }
   } catch (error) {
     throw new MillraceError('USAGE', {
-      what: `"${text}" is no schedule: ${(error as Error).message}`,
+      what: `"${text}" is not a schedule: ${(error as Error).message}`,
       where: '--every',
-      next: 'give an interval such as 15m, or fields of cron such as "*/15 * * * *"',
+      next: 'give an interval such as 15m, or a cron expression such as "*/15 * * * *"',
       cause: error,
     })
   }
 }
 
 /**
- * Does the work at each of the times until the signal; a time that passes while the work is under way is left out, and the
- * log says so. Ends early when no time is left.
- * @throws what the work throws
+ * Does the work at each of the times until the signal. A time that passes while the work runs is
+ * skipped with a warning. Ends when no more time follows.
+ * @throws every error of the work
  */
 export async function follow(
   schedule: Schedule,
@@ -62,7 +65,7 @@ export async function follow(
     const next = schedule.after(due)
     due = schedule.after(new Date(Math.max(Date.now(), due.getTime())))
     if (next !== undefined && due !== undefined && next < due) {
-      log.warn('times went by while the last work was under way', { first: next.toISOString() })
+      log.warn('skipped times that passed while the work was running', { first: next.toISOString() })
     }
   }
 }

@@ -1,4 +1,4 @@
-// generator/shop/active-scenario: the scenario that is under way: its beginning, its end, and what they still have to change.
+// generator/shop/active-scenario: the running scenario and the changes that its start and end make.
 // Pure.
 
 import type { CatalogState } from './catalog-state.ts'
@@ -8,7 +8,7 @@ import { changedRow, type ScenarioEffects } from './scenario-effects.ts'
 export class ActiveScenario {
   readonly #catalog: CatalogState
   #effects: ScenarioEffects | undefined
-  /** The scenario that has ended, while what its end changes may not be in the shop yet. */
+  /** The ended scenario, until the changes of its end are in the shop. */
   #ending: ScenarioEffects | undefined
   #waiting: ReferenceChange[] = []
 
@@ -20,12 +20,15 @@ export class ActiveScenario {
     return this.#effects
   }
 
-  /** The scenario that another life has to go on with when what this one did last may be lost. */
+  /** The scenario that a new simulation must continue if the last changes of this one are lost. */
   get unfinished(): ScenarioEffects | undefined {
     return this.#effects ?? this.#ending
   }
 
-  /** Also for one that an earlier life began: what it begins with is set once more. */
+  /**
+   * Starts a scenario, or continues one of an earlier simulation; the changes of its start are
+   * repeated.
+   */
   begin(effects: ScenarioEffects): void {
     this.#effects = effects
     this.#enqueue(effects.first)
@@ -38,7 +41,9 @@ export class ActiveScenario {
     this.#effects = undefined
   }
 
-  /** What waits to be changed, for the next batch; the rows that the batch changes already have to wait for another. */
+  /**
+   * The waiting changes for the next batch, except those of rows that the batch changes already.
+   */
   take(touch: (row: string) => boolean): ReferenceChange[] {
     if (this.#waiting.length === 0) this.#ending = undefined
     const taken: ReferenceChange[] = []
@@ -51,7 +56,9 @@ export class ActiveScenario {
     return taken
   }
 
-  /** They count from now on, so that the next scenario begins with what this one leaves. */
+  /**
+   * Applies the operations to the catalog now, so that the next scenario starts from the result.
+   */
   #enqueue(changes: readonly ReferenceChange[]): void {
     for (const change of changes) this.#catalog.apply(change)
     this.#waiting.push(...changes)

@@ -1,4 +1,4 @@
-// generator/shop/basket: who buys what, where and from whom.
+// generator/shop/basket: draws the products, shop and employee of an order.
 // Pure.
 
 import { cumulate, type Random } from './random.ts'
@@ -17,15 +17,15 @@ export interface Line {
   readonly quantity: number
   readonly cents: number
   readonly costCents: number
-  /** Share of the orders of such a product that come back. */
+  /** Share of the product's orders that are returned. */
   readonly returnShare: number
 }
 
 /** Orders that are placed in the online shop. */
 export const onlineShare = 0.6
-/** Chance that somebody buys outside the territory they live in. */
+/** Chance that a customer buys outside their home territory. */
 const travelShare = 0.06
-/** Share of orders by number of lines, one line first; a bit more than three on average. */
+/** Share of orders by number of lines, from one line on; the average is a little above three. */
 const lineTotals = cumulate([18, 20, 22, 18, 13, 9])
 const quantityTotals = cumulate([70, 20, 7, 3])
 
@@ -35,7 +35,7 @@ function drawSource(random: Random, { trafficSources }: Reference): number | nul
   return trafficSources[random.weighted(cumulate(trafficSources.map(({ weight }) => weight)))]!.id
 }
 
-/** The circumstances of an order at that time by somebody who lives in the territory with this index. */
+/** Shop, employee and traffic source of an order by a customer of the territory with this index. */
 export function makeSale(random: Random, reference: Reference, home: number, at: number): Sale {
   const { territories } = reference
   const territory = random.chance(travelShare) ? random.pick(territories) : territories[home % territories.length]!
@@ -48,7 +48,10 @@ export function makeSale(random: Random, reference: Reference, home: number, at:
   return { shop: random.pick(territory.shops), employee, territory: territory.id, trafficSource: null }
 }
 
-/** One to six lines; the first products of the list are the best sellers. `level` is 1 for a product at today's price. */
+/**
+ * One to six lines; the first products of the list are the best sellers. `level` is 1 for a product
+ * at today's price.
+ */
 export function makeLines(
   random: Random,
   products: readonly Product[],
@@ -67,12 +70,12 @@ export function makeLines(
   })
 }
 
-/** Chance that an order of these lines comes back. */
+/** Chance that an order of these lines is returned. */
 export function returnChance(lines: readonly Line[]): number {
   return lines.reduce((sum, { returnShare }) => sum + returnShare, 0) / Math.max(1, lines.length)
 }
 
-/** Spreads ranks over the list, so that best sellers stand in every category: 7919 is prime, hence a permutation. */
+/** Spreads ranks over all categories. It is a permutation, because 7919 is prime. */
 function shuffled(rank: number, count: number): number {
   return (rank * 7919) % count
 }

@@ -1,4 +1,4 @@
-// generator/shop/bounded-pool: a bag of things to draw from, which does not grow beyond its limit.
+// generator/shop/bounded-pool: a set of limited size from which random items are taken.
 // Pure.
 
 import type { Random } from './random.ts'
@@ -24,7 +24,7 @@ export class Bounded<Item> {
     return this.#items[index]!
   }
 
-  /** In a full bag the new item takes the place of a random one, which is forgotten. */
+  /** If the pool is full, the new item replaces a random one. */
   add(item: Item, random: Random): void {
     if (this.full) this.#items[random.integer(0, this.#items.length - 1)] = item
     else this.#items.push(item)
@@ -34,7 +34,7 @@ export class Bounded<Item> {
     this.#items[index] = item
   }
 
-  /** The last item moves into the gap. */
+  /** The last item replaces the removed one. */
   remove(index: number): Item {
     const item = this.#items[index]!
     const last = this.#items.pop()!

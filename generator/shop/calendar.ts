@@ -1,4 +1,4 @@
-// generator/shop/calendar: when orders were placed in years of history.
+// generator/shop/calendar: the times of the orders of a history.
 // Pure. Times are milliseconds since the Unix epoch.
 
 import { cumulate, type Random } from './random.ts'
@@ -8,7 +8,7 @@ const day = 86_400_000
 const hour = 3_600_000
 const year = 365.25 * day
 
-/** The business at the end is this many times what it was a year before. */
+/** Growth of the number of orders per year. */
 const growthPerYear = 1.35
 
 export interface Span {
@@ -30,7 +30,7 @@ export function* orderTimes(random: Random, orders: number, { from, until }: Spa
   }
 }
 
-/** The days that the span touches, each weighted by what is usual for it and by how much of it lies in the span. */
+/** The days of the span, weighted by season and weekday, and by the part of the day in the span. */
 function daysOf({ from, until }: Span): { start: number; weight: number }[] {
   const days = []
   for (let start = Math.floor(from / day) * day; start < until; start += day) {

@@ -1,9 +1,9 @@
-// generator/shop/catalog-state: the shop's reference data as it is now, changed by what happens.
+// generator/shop/catalog-state: the shop's current reference data, and its changes.
 // Pure.
 
 import type { ReferenceChange } from './operation.ts'
 import type { Product, Reference, SalesTerritory, TrafficSource } from './reference.ts'
-import { present, type Stint } from './staff.ts'
+import { type Employment, present } from './staff.ts'
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] }
 
@@ -47,8 +47,8 @@ export class CatalogState implements Reference {
     }
   }
 
-  /** Who sells there at that time, its manager aside, who stays for good. */
-  sellers(territory: SalesTerritory, at: Date): Stint[] {
+  /** The sellers of the territory at that time, without its manager, who never leaves. */
+  sellers(territory: SalesTerritory, at: Date): Employment[] {
     return present(territory.staff, at.getTime()).slice(1)
   }
 
@@ -57,8 +57,8 @@ export class CatalogState implements Reference {
     if (joined) joined.staff = [...joined.staff, { id, from, until: Number.POSITIVE_INFINITY }]
   }
 
-  #leave(employee: number): Stint | undefined {
-    let left: Stint | undefined
+  #leave(employee: number): Employment | undefined {
+    let left: Employment | undefined
     for (const territory of this.territories) {
       left ??= territory.staff.find(({ id }) => id === employee)
       territory.staff = territory.staff.filter(({ id }) => id !== employee)

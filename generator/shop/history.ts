@@ -1,5 +1,6 @@
-// generator/shop/history: the past of the shop: customers and orders, each order as far as it has come by the end.
-// Pure: rows out, nothing executed.
+// generator/shop/history: the customers and orders of the past, with each order's status at the
+// end.
+// Pure: returns rows and runs nothing.
 
 import type { Cell } from '../../postgres/client/copy-in.ts'
 import { type Line, makeLines, makeSale, returnChance } from './basket.ts'
@@ -14,9 +15,9 @@ import { Traffic, visitCells } from './visits.ts'
 const hour = 3_600_000
 
 const cancelledShare = 0.06
-/** Share of the customers that are there from the first day. */
+/** Share of the customers that registered before the first day. */
 const foundingShare = 0.15
-/** Share of the customers that have come from another territory since they registered. */
+/** Share of the customers that moved from another territory after they registered. */
 const movedShare = 0.08
 
 export const orderColumns = [
@@ -38,12 +39,12 @@ export const orderColumns = [
 
 export const itemColumns = ['order_item_id', 'order_id', 'product_id', 'quantity', 'price', 'cost_price'] as const
 
-/** Who had registered by when; ids are places in these lists plus one. */
+/** Registration times. An id is the index in these lists plus one. */
 export interface Population {
   readonly registered: Float64Array
-  /** When they moved to their present home; that of their registration where they never did. */
+  /** Time of the move to the current home; the time of registration if there was none. */
   readonly moved: Float64Array
-  /** Index of the home territory, before and since. */
+  /** Index of the home territory before and after the move. */
   readonly earlier: Uint16Array
   readonly home: Uint16Array
 }
@@ -77,14 +78,14 @@ export function* customerRows(seed: number, population: Population, span: Span):
 export interface HistoricOrder {
   readonly order: readonly Cell[]
   readonly items: readonly (readonly Cell[])[]
-  /** In the order of `visitColumns`: the visit that it came from, and those without an order. */
+  /** In the order of `visitColumns`: the visit of the order, and visits without an order. */
   readonly visits: readonly (readonly Cell[])[]
 }
 
 export interface HistoryOptions extends Span {
   readonly seed: number
   readonly orders: number
-  /** Visits for each order on average. */
+  /** Average visits per order. */
   readonly visitsPerOrder: number
   readonly reference: Reference
   readonly population: Population
@@ -135,11 +136,14 @@ interface Progress {
 interface Ordered {
   readonly at: number
   readonly until: number
-  /** Chance that it comes back once it is there. */
+  /** Chance that the delivered order is returned. */
   readonly returnShare: number
 }
 
-/** How far an order of that time has come by the end: paid in hours, there in days, at times cancelled or sent back. */
+/**
+ * The status of an order at the end: paid after hours, delivered after days, sometimes cancelled or
+ * returned.
+ */
 function progressOf(random: Random, { at: ordered, until, returnShare }: Ordered): Progress {
   const paid = ordered + random.waiting(2 * hour)
   const shipped = paid + random.waiting(20 * hour)

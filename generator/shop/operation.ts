@@ -1,5 +1,5 @@
-// generator/shop/operation: the things that happen in a shop, as data.
-// `at` is the time it happens at.
+// generator/shop/operation: the operations of the simulation, as data.
+// `at` is the time of the operation in milliseconds since the Unix epoch.
 
 import type { Line, Sale } from './basket.ts'
 import type { Customer } from './person.ts'
@@ -9,7 +9,7 @@ import type { Visit } from './visits.ts'
 export const statuses = ['created', 'paid', 'shipped', 'delivered', 'returned', 'cancelled'] as const
 export type Status = (typeof statuses)[number]
 
-/** The way of an order that nothing happens to. */
+/** The statuses of a normal order, in sequence. */
 export const nextStatus: Partial<Record<Status, Status>> = { created: 'paid', paid: 'shipped', shipped: 'delivered' }
 
 export type Operation =
@@ -19,13 +19,13 @@ export type Operation =
       readonly customer: number
       readonly sale: Sale
       readonly lines: readonly (Line & { readonly id: number })[]
-      /** The visit that it came from. */
+      /** The visit that ended in the order. */
       readonly visit?: Visit | undefined
       readonly at: Date
     }
   | { readonly kind: 'step'; readonly order: number; readonly from: Status; readonly to: Status; readonly at: Date }
   | { readonly kind: 'quantity'; readonly item: number; readonly quantity: number }
-  /** The sale counts for another territory, `days` earlier. */
+  /** Moves the sale to another territory and `days` into the past. */
   | {
       readonly kind: 'correction'
       readonly order: number
@@ -64,14 +64,14 @@ export type ReferenceChange = Extract<
 
 export type Identity = 'order' | 'item' | 'customer' | 'employee'
 
-/** Gives ids that nobody else will use. */
+/** Reserved ids that no other writer uses. */
 export interface IdSource {
   next(of: Identity): number
-  /** Whether there is another one. */
+  /** Whether another id is left. */
   has(of: Identity): boolean
 }
 
-/** How many row changes the operation makes. */
+/** Number of row changes of the operation. */
 export function changesOf(operation: Operation): number {
   if (operation.kind === 'order') return 1 + operation.lines.length + (operation.visit === undefined ? 0 : 1)
   if (operation.kind === 'removal') return 1 + operation.items

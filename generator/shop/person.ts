@@ -1,5 +1,5 @@
 // generator/shop/person: invented people.
-// Faker is seeded before each use, so that its state carries nothing over.
+// Faker is seeded before each use, so results do not depend on earlier uses.
 
 import { faker } from '@faker-js/faker/locale/en'
 import type { Cell } from '../../postgres/client/copy-in.ts'
@@ -47,7 +47,7 @@ export function randomHome(random: Random): Home {
   return { territory, city: random.pick(cities), country }
 }
 
-/** `writtenAt` is when the row was last written, if that was not at the registration. */
+/** `writtenAt` is the time of the last write, if it is not the registration. */
 export function makeCustomer(random: Random, id: number, createdAt: Date, writtenAt = createdAt): Customer {
   const { territory, city, country } = randomHome(random)
   const name = personName(random)

@@ -1,4 +1,5 @@
-// generator/shop/prices: what each product cost in the past: a step now and then, up more often than down.
+// generator/shop/prices: the past prices of each product: occasional steps, more often up than
+// down.
 // Pure.
 
 import type { Span } from './calendar.ts'
@@ -8,11 +9,11 @@ const meanBetween = 170 * 86_400_000
 
 interface Step {
   readonly at: number
-  /** Price before the step as a multiple of the one at the end of the span. */
+  /** Price before the step, as a multiple of the price at the end of the span. */
   readonly before: number
 }
 
-/** The same for the same seed and product, whatever is asked first. */
+/** The steps depend only on the seed and the product, not on the order of the calls. */
 export class PriceHistory {
   readonly #seed: number
   readonly #span: Span
@@ -24,7 +25,7 @@ export class PriceHistory {
     this.#span = span
   }
 
-  /** Price of the product at that time as a multiple of the one at the end of the span. */
+  /** Price of the product at that time, as a multiple of the price at the end of the span. */
   level(product: number, at: number): number {
     let level = 1
     for (const step of this.#of(product)) {
@@ -34,7 +35,7 @@ export class PriceHistory {
     return level
   }
 
-  /** When the product got its present price. */
+  /** Time of the product's last price change. */
   lastChange(product: number): number {
     return this.#of(product)[0]?.at ?? this.#span.from
   }

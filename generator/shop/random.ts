@@ -1,7 +1,7 @@
-// generator/shop/random: numbers that look random and are the same for the same seed.
+// generator/shop/random: pseudo-random numbers from a seed.
 
 /**
- * sfc32, a small fast generator of 32-bit numbers with a state of 128 bits.
+ * The generator sfc32: 32-bit numbers, 128 bits of state.
  * @see https://pracrand.sourceforge.net/RNG_engines.txt
  */
 export class Random {
@@ -10,7 +10,7 @@ export class Random {
   #c: number
   #counter = 1
 
-  /** `purpose` keeps the numbers of two parts of one history apart. */
+  /** Different purposes get independent numbers from the same seed. */
   constructor(seed: number, purpose: string) {
     this.#a = seed | 0
     this.#b = Math.floor(seed / 0x1_0000_0000) | 0
@@ -45,7 +45,10 @@ export class Random {
     return items[this.integer(0, items.length - 1)]!
   }
 
-  /** An index of 0 to `count` − 1: the first fifth of them gets three quarters of the picks, and so does its own first fifth. */
+  /**
+   * An index of 0 to `count` − 1. The first fifth of them gets three quarters of the draws, and
+   * within it again the first fifth.
+   */
   skewed(count: number): number {
     let size = count
     for (let level = 0; level < 2 && this.chance(0.69); level++) size = Math.ceil(size / 5)

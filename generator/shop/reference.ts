@@ -1,47 +1,47 @@
-// generator/shop/reference: what a new order may refer to, as it stands in the shop.
+// generator/shop/reference: the reference data in Postgres that orders refer to.
 
 import { type Client, query } from '../../postgres/client/client.ts'
 import { onlineSuffix } from './seed.ts'
-import { categories, type TrafficHabits, trafficSources } from './shop-constants.ts'
-import type { Stint } from './staff.ts'
+import { categories, type TrafficRates, trafficSources } from './shop-constants.ts'
+import type { Employment } from './staff.ts'
 
 export interface SalesTerritory {
   readonly id: number
   readonly name: string
   readonly onlineShop: number
-  /** Shops of brick. */
+  /** Local shops, without the online shop. */
   readonly shops: readonly number[]
-  readonly staff: readonly Stint[]
+  readonly staff: readonly Employment[]
 }
 
 export interface Product {
   readonly id: number
   readonly cents: number
   readonly costCents: number
-  /** Name of the first level. */
+  /** Name of the top category. */
   readonly category: string
-  /** Share of its delivered orders that come back. */
+  /** Share of its delivered orders that are returned. */
   readonly returnShare: number
 }
 
-export interface TrafficSource extends TrafficHabits {
+export interface TrafficSource extends TrafficRates {
   readonly id: number
   readonly name: string
 }
 
-/** Ids as they are in Postgres. Territories in the order of `world.territories`. */
+/** Ids of Postgres. Territories are in the order of the constants. */
 export interface Reference {
   readonly territories: readonly SalesTerritory[]
   readonly products: readonly Product[]
   readonly trafficSources: readonly TrafficSource[]
 }
 
-/** Of categories that the invented shop chain does not have. */
+/** Return share of categories that are not in the constants. */
 const usualReturnShare = 0.04
-/** Of traffic sources that somebody has added. */
+/** Conversion of traffic sources that are not in the constants. */
 const usualTraffic = { weight: 2, conversion: 0.02, cents: 0 }
 
-/** Reads the seed set; undefined when there is none. @throws {MillraceError} POSTGRES_* */
+/** Reads the reference data; undefined if there is none. @throws {MillraceError} POSTGRES_* */
 export async function loadReference(client: Client): Promise<Reference | undefined> {
   const territories = await query<Omit<SalesTerritory, 'staff'>>(
     client,

@@ -1,4 +1,4 @@
-// generator/shop/scenario-effects: what a scenario makes of daily life while it lasts.
+// generator/shop/scenario-effects: how each scenario changes the simulation while it runs.
 // Pure.
 
 import { MillraceError } from '../../runtime/errors.ts'
@@ -10,32 +10,34 @@ import type { Scenario, ScenarioKind } from './scenario.ts'
 
 export interface ScenarioEffects {
   readonly kind: ScenarioKind
-  /** When it ends, in milliseconds since the Unix epoch. */
+  /** End of the scenario, in milliseconds since the Unix epoch. */
   readonly until: number
-  /** How many times as often as usual something happens; 1 for what is not named. */
-  readonly habits: Readonly<Record<string, number>>
-  /** How many times as much as usual happens. */
+  /** Factor on the weight of each kind of event; 1 if missing. */
+  readonly weights: Readonly<Record<string, number>>
+  /** Factor on the rate of row changes. */
   readonly pace: number
-  /** What is ordered; everything when undefined. */
+  /** The products that are ordered; all if undefined. */
   readonly products: readonly Product[] | undefined
-  /** Traffic source that most visits and online orders come from. */
+  /** Traffic source of most visits and online orders. */
   readonly source: number | undefined
-  /** What happens at its beginning; no two of them change the same row. */
+  /** Operations at the start. No two of them change the same row. */
   readonly first: readonly ReferenceChange[]
-  /** What happens at its end. */
+  /** Operations at the end. */
   last(at: Date): ReferenceChange[]
 }
 
 interface Effects
-  extends Partial<Pick<ScenarioEffects, 'habits' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
+  extends Partial<Pick<ScenarioEffects, 'weights' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
 
-/** @throws {MillraceError} NOT_FOUND for a category or traffic source that the shop does not have */
+/**
+ * @throws {MillraceError} NOT_FOUND for a category or traffic source that the shop does not have
+ */
 export function scenarioEffects(
   scenario: Scenario,
   { random, catalog, at }: { random: Random; catalog: CatalogState; at: Date },
 ): ScenarioEffects {
   const until = at.getTime() + scenario.seconds * 1000
-  const usual = { habits: {}, pace: 1, products: undefined, source: undefined, first: [], last: () => [] }
+  const usual = { weights: {}, pace: 1, products: undefined, source: undefined, first: [], last: () => [] }
   return { kind: scenario.kind, until, ...usual, ...effectsOf(scenario, random, catalog, at) }
 }
 
@@ -44,16 +46,16 @@ function effectsOf(scenario: Scenario, random: Random, catalog: CatalogState, at
     case 'flash_sale':
       return flashSale(scenario, random, catalog, at)
     case 'returns_wave':
-      return { habits: { return: 30 } }
+      return { weights: { return: 30 } }
     case 'price_review':
-      return { habits: { price: 20 } }
+      return { weights: { price: 20 } }
     case 'campaign': {
       const source = named(catalog.trafficSources, scenario.traffic_source, ['traffic source', random])
-      return { habits: { visit: 8, order: 1.5 }, pace: 2, source: source.id }
+      return { weights: { visit: 8, order: 1.5 }, pace: 2, source: source.id }
     }
     case 'territory_reorganisation':
       return {
-        habits: { transfer: 30, hiring: 10, departure: 10 },
+        weights: { transfer: 30, hiring: 10, departure: 10 },
         first: reorganise(scenario.moves, random, catalog, at),
       }
   }
@@ -74,7 +76,7 @@ function flashSale(
     return { ...price, kind: 'price' as const, cents, at }
   })
   const last = (end: Date) => before.map(price => ({ ...price, kind: 'price' as const, at: end }))
-  return { habits: { order: 3, visit: 3, price: 0 }, pace: 3, products, first, last }
+  return { weights: { order: 3, visit: 3, price: 0 }, pace: 3, products, first, last }
 }
 
 function reorganise(moves: number, random: Random, catalog: CatalogState, at: Date): ReferenceChange[] {
@@ -102,7 +104,7 @@ function reorganise(moves: number, random: Random, catalog: CatalogState, at: Da
   ]
 }
 
-/** `North`, then `North II`, `North III`, …; never a name that another territory has. */
+/** `North`, then `North II`, `North III` and so on; never the name of another territory. */
 function newName(name: string, taken: readonly string[]): string {
   const base = name.replace(/ [IVXLCDM]+$/, '')
   for (let number = 2; ; number++) {
@@ -125,7 +127,7 @@ function roman(number: number): string {
   return number === 0 ? '' : letter + roman(number - value)
 }
 
-/** The row with that name, or one drawn at random when no name is given. */
+/** The row of this name, or a random row without a name. */
 function named<Row extends { readonly name: string }>(
   rows: readonly Row[],
   name: string | undefined,

@@ -1,11 +1,11 @@
-// generator/shop/scenario: what is out of the ordinary in a shop for a while.
-// The shapes here are those of the HTTP API and of the command line.
+// generator/shop/scenario: the kinds of scenarios and their settings.
+// The HTTP API and the command line use these shapes.
 
 import { z } from 'zod'
 
 const seconds = z.int().min(1).max(86_400).meta({ description: 'How long it lasts, in seconds.' })
 
-/** Each kind with its own settings; what is left out of them is drawn from the seed. */
+/** Each kind with its settings. Omitted settings are drawn from the seed. */
 export const scenarioSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({

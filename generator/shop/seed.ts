@@ -1,5 +1,5 @@
-// generator/shop/seed: the small tables everything else refers to, always the same for the same seed.
-// Pure: rows out, nothing executed.
+// generator/shop/seed: the rows of the reference tables, the same for the same seed.
+// Pure: returns rows and runs nothing.
 
 import type { Cell } from '../../postgres/client/copy-in.ts'
 import type { Span } from './calendar.ts'
@@ -10,7 +10,7 @@ import { dateText, employeeColumns, makeStaff } from './staff.ts'
 
 export interface SeedTable {
   readonly table: string
-  /** The first one is the generated id, 1 for the first row. */
+  /** The first column is the generated id, from 1 on. */
   readonly columns: readonly string[]
   readonly rows: readonly (readonly Cell[])[]
 }
@@ -18,7 +18,7 @@ export interface SeedTable {
 const productsPerSubcategory = 16
 const adjectives = ['Plain', 'Classic', 'Light', 'Grand', 'Compact', 'Robust', 'Nordic', 'Travel', 'Folding', 'Fine']
 
-/** Territories, shops, employees, categories, products and traffic sources, in an order that foreign keys allow. */
+/** The reference tables, in an order that satisfies foreign keys. */
 export function seedTables(seed: number, span: Span): SeedTable[] {
   const random = new Random(seed, 'seed set')
   const opened = dateText(span.from)
@@ -57,7 +57,7 @@ export function seedTables(seed: number, span: Span): SeedTable[] {
   ]
 }
 
-/** What the name of a territory's online shop ends with. */
+/** Suffix of the name of a territory's online shop. */
 export const onlineSuffix = ' online'
 
 /** Cents as the text of a numeric(15,2). */
@@ -65,7 +65,7 @@ export function money(cents: number): string {
   return `${Math.floor(cents / 100)}.${String(cents % 100).padStart(2, '0')}`
 }
 
-/** First level first, so that a parent stands before its children. */
+/** Parents come before their children. */
 function categoryRows(): Cell[][] {
   const top = categories.map(({ name }): Cell[] => [null, name])
   const sub = categories.flatMap(({ subcategories }, parent) => subcategories.map(({ name }) => [parent + 1, name]))

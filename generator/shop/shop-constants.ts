@@ -1,4 +1,4 @@
-// generator/shop/shop-constants: the fixed facts of the invented shop chain.
+// generator/shop/shop-constants: the constants of the invented shop chain.
 // Countries are ISO 3166-1 alpha-2; `weight` is a share of the orders.
 
 export interface Territory {
@@ -26,7 +26,7 @@ export const territories: readonly Territory[] = [
 
 export interface Category {
   readonly name: string
-  /** Share of the delivered orders of its products that come back. */
+  /** Share of the delivered orders of its products that are returned. */
   readonly returnShare: number
   readonly subcategories: readonly {
     readonly name: string
@@ -81,17 +81,17 @@ export const categories: readonly Category[] = [
   },
 ]
 
-export interface TrafficHabits {
+export interface TrafficRates {
   readonly channel: 'direct' | 'search' | 'email' | 'social' | 'partner'
-  /** Share of the online orders that come from it. */
+  /** Share of the online orders from this source. */
   readonly weight: number
   /** Share of its visits that end in an order. */
   readonly conversion: number
-  /** What it charges for a visit, on average. */
+  /** Average cost of a visit. */
   readonly cents: number
 }
 
-export const trafficSources: readonly ({ readonly name: string } & TrafficHabits)[] = [
+export const trafficSources: readonly ({ readonly name: string } & TrafficRates)[] = [
   { name: 'Typed in', channel: 'direct', weight: 24, conversion: 0.05, cents: 0 },
   { name: 'Search', channel: 'search', weight: 30, conversion: 0.03, cents: 0 },
   { name: 'Search advertisement', channel: 'search', weight: 14, conversion: 0.035, cents: 62 },
@@ -102,11 +102,11 @@ export const trafficSources: readonly ({ readonly name: string } & TrafficHabits
   { name: 'Partner shops', channel: 'partner', weight: 2, conversion: 0.02, cents: 15 },
 ]
 
-/** Share of orders per month of the year, January first: quiet in late winter, full before the holidays. */
+/** Share of orders per month, January first: low in late winter, high before the holidays. */
 export const monthWeights = [0.85, 0.8, 0.9, 0.95, 1, 0.95, 0.9, 0.9, 1, 1.05, 1.35, 1.5]
 
 /** Share per day of the week, Sunday first. */
 export const weekdayWeights = [0.8, 1.05, 1, 1, 1.05, 1.15, 1.1]
 
-/** Share per hour of the day in UTC: asleep at night, a peak in the evening. */
+/** Share per hour of the day in UTC: low at night, highest in the evening. */
 export const hourWeights = [2, 1, 1, 1, 1, 2, 4, 7, 10, 12, 13, 13, 14, 13, 12, 12, 13, 15, 18, 20, 18, 13, 8, 4]

@@ -1,5 +1,5 @@
-// generator/shop/shop-simulation: what happens next in the shop: a function of its state and its seed.
-// Pure: no clock, nothing executed.
+// generator/shop/shop-simulation: the next operations of the shop, from its state and its seed.
+// Pure: reads no clock and runs nothing.
 
 import { ActiveScenario } from './active-scenario.ts'
 import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
@@ -17,7 +17,7 @@ import { Traffic } from './visits.ts'
 export interface KnownOrder {
   readonly id: number
   readonly status: Status
-  /** Chance that it comes back once it is there. */
+  /** Chance that the delivered order is returned. */
   readonly returnShare: number
   readonly items: readonly { readonly id: number; readonly quantity: number }[]
 }
@@ -28,20 +28,23 @@ export interface KnownCustomer {
   readonly home: number
 }
 
-/** What life knows of the shop when it begins. */
+/** The state of the shop at the start of the simulation. */
 export interface Situation {
   readonly reference: Reference
   readonly customers: readonly KnownCustomer[]
   /** Orders that may still be paid, shipped or delivered. */
   readonly open: readonly KnownOrder[]
-  /** Delivered orders, which may come back or be corrected. */
+  /** Delivered orders, which may be returned or corrected. */
   readonly settled: readonly KnownOrder[]
 }
 
-/** Most orders and customers that are remembered; beyond, orders are finished before new ones come. */
+/** Maximum of orders and of customers in memory. At the limit, orders are finished first. */
 const memory = { open: 20_000, settled: 20_000, customers: 50_000 }
 
-/** How often something happens. An order takes a bit less than three steps, so that their number stays level. */
+/**
+ * Relative frequency of each event. An order takes nearly three steps, so the number of open orders
+ * is stable.
+ */
 const eventWeights = {
   order: 240,
   step: 680,
@@ -58,14 +61,14 @@ const eventWeights = {
   departure: 0.3,
 } as const
 type EventKind = keyof typeof eventWeights
-const habitNames = Object.keys(eventWeights) as EventKind[]
+const eventKinds = Object.keys(eventWeights) as EventKind[]
 const usualTotals = cumulate(Object.values(eventWeights))
 const visitsPerOrder = 1
 
 const cancelledShare = 0.03
-/** A delivered order whose goods come back that often is taken whenever it is met. */
+/** Orders with at least this return chance are always returned when drawn. */
 const highReturnShare = 0.1
-/** Share of the online orders and visits that a campaign accounts for. */
+/** Share of the online orders and visits that come from a campaign. */
 const campaignShare = 0.85
 
 export class ShopSimulation {
@@ -77,10 +80,12 @@ export class ShopSimulation {
   readonly #customers: Bounded<KnownCustomer>
   readonly #open: Bounded<KnownOrder>
   readonly #settled: Bounded<KnownOrder>
-  /** Rows that the batch has changed already: it changes each of them once, so that its statements may go in any order. */
+  /**
+   * Rows that the batch has changed. It changes each row once, so the order of statements is free.
+   */
   readonly #touched = new Set<string>()
   readonly #scenario: ActiveScenario
-  #habitTotals = usualTotals
+  #weightTotals = usualTotals
 
   constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
     this.#random = new Random(seed, 'life')
@@ -99,17 +104,17 @@ export class ShopSimulation {
     return this.#open.size
   }
 
-  /** The scenario that is under way. */
+  /** The running scenario. */
   get effects(): ScenarioEffects | undefined {
     return this.#scenario.effects
   }
 
-  /** The scenario that another life has to go on with when what this one did last may be lost. */
+  /** The scenario that a new simulation must continue if the last changes of this one are lost. */
   get unfinished(): ScenarioEffects | undefined {
     return this.#scenario.unfinished
   }
 
-  /** Ends the one that is under way, if any. @throws {MillraceError} NOT_FOUND */
+  /** Starts a scenario; a running one ends first. @throws {MillraceError} NOT_FOUND */
   begin(scenario: Scenario, at: Date): ScenarioEffects {
     const effects = scenarioEffects(scenario, { random: this.#random, catalog: this.#catalog, at })
     this.end(at)
@@ -117,19 +122,21 @@ export class ShopSimulation {
     return effects
   }
 
-  /** Goes on with a scenario that began in an earlier life. */
+  /** Continues a scenario of an earlier simulation. */
   resume(effects: ScenarioEffects): void {
     this.#scenario.begin(effects)
-    this.#habitTotals = cumulate(habitNames.map(name => eventWeights[name] * (effects.habits[name] ?? 1)))
+    this.#weightTotals = cumulate(eventKinds.map(name => eventWeights[name] * (effects.weights[name] ?? 1)))
   }
 
-  /** Ends the scenario; what it leaves to be undone is in the next batch. */
+  /** Ends the scenario. The next batch contains the operations of its end. */
   end(at: Date): void {
     this.#scenario.end(at)
-    this.#habitTotals = usualTotals
+    this.#weightTotals = usualTotals
   }
 
-  /** Operations that together change at least so many rows, and no row twice. With 0 only what a scenario asks for. */
+  /**
+   * Operations with at least `rows` row changes, no row twice. 0 yields only those of a scenario.
+   */
   batch(rows: number, at: Date): Operation[] {
     this.#touched.clear()
     if (this.effects !== undefined && at.getTime() >= this.effects.until) this.end(at)
@@ -142,20 +149,22 @@ export class ShopSimulation {
     return operations
   }
 
-  /** So many orders or visits; somebody registers instead while nobody is there to make them. */
+  /** `count` orders or visits. If there are no customers, customers register first. */
   make(kind: 'order' | 'visit', count: number, at: Date): Operation[] {
     const one = () => (kind === 'visit' ? this.#visit(at) : this.#order(at))
     return Array.from({ length: count }, () => (this.#customers.size === 0 ? this.#register(at) : one()))
   }
 
-  /** Where what usually happens cannot, somebody registers or orders something, which always can. */
+  /**
+   * If the drawn event is not possible, a customer registers or orders, which is always possible.
+   */
   #next(at: Date): Operation {
-    const habit = habitNames[this.#random.weighted(this.#habitTotals)]!
-    return this.#perform(habit, at) ?? (this.#customers.size === 0 ? this.#register(at) : this.#order(at))
+    const kind = eventKinds[this.#random.weighted(this.#weightTotals)]!
+    return this.#perform(kind, at) ?? (this.#customers.size === 0 ? this.#register(at) : this.#order(at))
   }
 
-  #perform(habit: EventKind, at: Date): Operation | undefined {
-    switch (habit) {
+  #perform(kind: EventKind, at: Date): Operation | undefined {
+    switch (kind) {
       case 'order':
         return this.#open.full || this.#customers.size === 0 ? this.#step(at) : this.#order(at)
       case 'step':
@@ -269,7 +278,7 @@ export class ShopSimulation {
     return { kind: 'move', customer: id, city, country, at }
   }
 
-  /** Takes a random order out; undefined when it does not suit, or the batch has changed it already. */
+  /** Takes a random order out; undefined if it is unsuitable or was changed by this batch. */
   #take(orders: Bounded<KnownOrder>, suits: (order: KnownOrder) => boolean = () => true): KnownOrder | undefined {
     if (orders.size === 0) return undefined
     const index = this.#random.integer(0, orders.size - 1)

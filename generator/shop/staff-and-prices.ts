@@ -1,4 +1,4 @@
-// generator/shop/staff-and-prices: prices, and who works where: what changes now and then without a customer.
+// generator/shop/staff-and-prices: occasional changes of prices and employees.
 // Pure.
 
 import type { CatalogState } from './catalog-state.ts'
@@ -6,27 +6,27 @@ import type { IdSource, ReferenceChange } from './operation.ts'
 import { personName } from './person.ts'
 import type { Random } from './random.ts'
 
-/** Sellers of a territory, between which people are hired and leave. */
+/** Limits of the number of sellers of a territory. */
 const crew = { least: 3, most: 12 }
 
-interface Desk {
+interface ChangeContext {
   readonly random: Random
   readonly catalog: CatalogState
   readonly ids: IdSource
-  /** False when the row has been changed in this batch already. */
+  /** False if this batch has already changed the row. */
   touch(row: string): boolean
 }
 
-/** Each gives what happens, already applied to the catalog, or undefined where it cannot. */
+/** Each returns its operation, applied to the catalog, or undefined if it is not possible. */
 export class BackOffice {
-  readonly #desk: Desk
+  readonly #context: ChangeContext
 
-  constructor(desk: Desk) {
-    this.#desk = desk
+  constructor(context: ChangeContext) {
+    this.#context = context
   }
 
   price(at: Date): ReferenceChange | undefined {
-    const { random, catalog, touch } = this.#desk
+    const { random, catalog, touch } = this.#context
     const product = random.pick(catalog.products)
     if (!touch(`product ${product.id}`)) return undefined
     const factor = 0.9 + 0.2 * random.fraction()
@@ -35,7 +35,7 @@ export class BackOffice {
   }
 
   transfer(at: Date): ReferenceChange | undefined {
-    const { random, catalog, touch } = this.#desk
+    const { random, catalog, touch } = this.#context
     const sellers = catalog.sellers(random.pick(catalog.territories), at)
     if (sellers.length === 0) return undefined
     const employee = random.pick(sellers).id
@@ -44,7 +44,7 @@ export class BackOffice {
   }
 
   hire(at: Date): ReferenceChange | undefined {
-    const { random, catalog, ids, touch } = this.#desk
+    const { random, catalog, ids, touch } = this.#context
     const { id: territory, staff } = random.pick(catalog.territories)
     if (staff.length > crew.most || !ids.has('employee')) return undefined
     const [manager] = staff
@@ -63,7 +63,7 @@ export class BackOffice {
   }
 
   leave(at: Date): ReferenceChange | undefined {
-    const { random, catalog, touch } = this.#desk
+    const { random, catalog, touch } = this.#context
     const sellers = catalog.sellers(random.pick(catalog.territories), at)
     if (sellers.length <= crew.least) return undefined
     const employee = random.pick(sellers).id
@@ -71,7 +71,7 @@ export class BackOffice {
   }
 
   #apply(change: ReferenceChange): ReferenceChange {
-    this.#desk.catalog.apply(change)
+    this.#context.catalog.apply(change)
     return change
   }
 }

@@ -1,5 +1,5 @@
-// generator/shop/staff: who sells where and when: people are hired, change territory and leave.
-// Pure: rows out, nothing executed.
+// generator/shop/staff: the employees of a history: they are hired, change territory and leave.
+// Pure: returns rows and runs nothing.
 
 import type { Cell } from '../../postgres/client/copy-in.ts'
 import type { Span } from './calendar.ts'
@@ -7,8 +7,11 @@ import { personName } from './person.ts'
 import { Random } from './random.ts'
 import { territories } from './shop-constants.ts'
 
-/** A time that an employee sells in a territory; `until` is Infinity while it lasts. Milliseconds since the Unix epoch. */
-export interface Stint {
+/**
+ * A period in which an employee sells in a territory, in milliseconds since the Unix epoch. `until`
+ * is Infinity for a current one.
+ */
+export interface Employment {
   readonly id: number
   readonly from: number
   readonly until: number
@@ -26,23 +29,26 @@ export const employeeColumns = [
 ] as const
 
 export interface Staff {
-  /** In the order of `employeeColumns`; everybody stands where they work at the end. */
+  /** In the order of `employeeColumns`, with the territory at the end of the history. */
   readonly rows: readonly (readonly Cell[])[]
   /** By index of the territory. */
-  readonly stints: readonly (readonly Stint[])[]
+  readonly employments: readonly (readonly Employment[])[]
 }
 
 const day = 86_400_000
 const sellersPerTerritory = 5
-const meanStint = 1_100 * day
+const meanEmployment = 1_100 * day
 const meanVacancy = 20 * day
-/** Share of ended stints whose holder goes on in another territory; the others leave. */
+/** Share of ended employments that continue in another territory. The others leave. */
 const transferShare = 0.3
 
-/** The people of the whole span: a manager and five places for sellers in each territory, every place filled anew when it falls vacant. */
+/**
+ * The employees of the span: one manager and five sellers in each territory, each replaced when
+ * they leave.
+ */
 export function makeStaff(seed: number, span: Span): Staff {
   const random = new Random(seed, 'staff')
-  const stints: Stint[][] = territories.map(() => [])
+  const employments: Employment[][] = territories.map(() => [])
   const people = territories.map((_, territory) => ({
     name: personName(random),
     territory,
@@ -50,18 +56,18 @@ export function makeStaff(seed: number, span: Span): Staff {
     left: Number.POSITIVE_INFINITY,
   }))
   for (const [id, { hired, left, territory }] of people.entries())
-    stints[territory]!.push({ id: id + 1, from: hired, until: left })
+    employments[territory]!.push({ id: id + 1, from: hired, until: left })
   for (let place = 0; place < territories.length * sellersPerTerritory; place++) {
     for (let from = span.from; from < span.until; ) {
       const home = Math.floor(place / sellersPerTerritory)
-      const until = stintEnd(random, from, span)
+      const until = employmentEnd(random, from, span)
       const person = { name: personName(random), territory: home, hired: from, left: until }
       const id = people.push(person)
-      stints[home]!.push({ id, from, until })
+      employments[home]!.push({ id, from, until })
       if (until < span.until && random.chance(transferShare)) {
         person.territory = random.integer(0, territories.length - 1)
-        person.left = stintEnd(random, until, span)
-        stints[person.territory]!.push({ id, from: until, until: person.left })
+        person.left = employmentEnd(random, until, span)
+        employments[person.territory]!.push({ id, from: until, until: person.left })
       }
       from = until + random.waiting(meanVacancy)
     }
@@ -79,14 +85,14 @@ export function makeStaff(seed: number, span: Span): Staff {
       left,
     })
   })
-  return { rows, stints }
+  return { rows, employments }
 }
 
 export interface Employee {
   readonly id: number
   readonly name: string
   readonly role: 'sales_manager' | 'sales_person'
-  /** Ids as they are in Postgres. */
+  /** Ids of Postgres. */
   readonly territory: number
   readonly manager: number | null
   readonly hired: number
@@ -98,9 +104,9 @@ export function employeeCells({ id, name, role, territory, manager, hired, left 
   return [id, name, `employee${id}@shop.example`, role, manager, territory, dateText(hired), leftOn]
 }
 
-/** Those of the stints that cover the time. */
-export function present<Held extends Stint>(stints: readonly Held[], at: number): Held[] {
-  return stints.filter(({ from, until }) => from <= at && at < until)
+/** The employments at this time. */
+export function present<Held extends Employment>(employments: readonly Held[], at: number): Held[] {
+  return employments.filter(({ from, until }) => from <= at && at < until)
 }
 
 /** The day in UTC. */
@@ -108,8 +114,8 @@ export function dateText(time: number): string {
   return new Date(time).toISOString().slice(0, 10)
 }
 
-/** Never when it lies beyond the span. */
-function stintEnd(random: Random, from: number, span: Span): number {
-  const end = from + random.waiting(meanStint)
+/** Infinity if the time is after the span. */
+function employmentEnd(random: Random, from: number, span: Span): number {
+  const end = from + random.waiting(meanEmployment)
   return end < span.until ? end : Number.POSITIVE_INFINITY
 }

@@ -1,5 +1,5 @@
-// generator/shop/visits: who comes to the online shop, from where, and what that costs.
-// Pure: rows out, nothing executed.
+// generator/shop/visits: the visits of the online shop, with their sources and costs.
+// Pure: returns rows and runs nothing.
 
 import type { Cell } from '../../postgres/client/copy-in.ts'
 import { onlineShare } from './basket.ts'
@@ -8,7 +8,7 @@ import type { Product, Reference, TrafficSource } from './reference.ts'
 import { money } from './seed.ts'
 
 export interface Visit {
-  /** Null for somebody who is not signed in. */
+  /** Null for a visitor who is not signed in. */
   readonly customer: number | null
   readonly source: number
   /** Milliseconds since the Unix epoch. */
@@ -35,8 +35,8 @@ export class Traffic {
   readonly #idleTotals: readonly number[]
 
   /**
-   * @param perOrder visits for each order, those in shops of brick included. Orders come with their own visit; the others are
-   * spread over the sources so that fewer of their visits end in an order where the source converts less.
+   * @param perOrder visits per order, also for orders in local shops. Each online order has its own
+   *   visit. The other visits are distributed by the conversion of the sources.
    */
   constructor(random: Random, { products, trafficSources }: Reference, perOrder: number) {
     this.#random = random
@@ -60,7 +60,7 @@ export class Traffic {
     return this.#visit(this.#sources.get(sale.source)!, sale.customer, at)
   }
 
-  /** The visits without an order that go with one order on average, within the hour after it, and before `until`. */
+  /** The average visits without an order per order, within an hour after it, and before `until`. */
   *idleAround(at: number, until: number, customer: () => number): Generator<Visit> {
     for (const { source, perOrder } of this.#idle) {
       const count = Math.floor(perOrder) + (this.#random.chance(perOrder % 1) ? 1 : 0)
@@ -76,7 +76,7 @@ export class Traffic {
     return this.#idleVisit(this.#idle[this.#random.weighted(this.#idleTotals)]!.source, at, customer)
   }
 
-  /** One visit without an order that comes from this source. */
+  /** One visit from this source without an order. */
   from(source: number, at: number, customer: () => number): Visit {
     return this.#idleVisit(this.#sources.get(source)!, at, customer)
   }
@@ -90,7 +90,7 @@ export class Traffic {
     return { customer, source: source.id, at, page: this.#page(source), cents }
   }
 
-  /** Who types the address in begins at the front, others where the link leads. */
+  /** Direct visitors start at the home page, others at the page of their link. */
   #page({ channel }: TrafficSource): string {
     const deep = { direct: 0.25, search: 0.8, email: 0.6, social: 0.7, partner: 0.9 }[channel]
     if (!this.#random.chance(deep)) return channel === 'email' ? '/news' : '/'

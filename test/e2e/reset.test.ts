@@ -111,7 +111,7 @@ test('reset star is refused while a consumer runs elsewhere', async () => {
   elsewhere.start()
   const what = 'the consumer elsewhere folds'
   await until(() => /partitions assigned/.test(elsewhere.log), { what, timeoutMs: 30_000 })
-  await assert.refuses(() => reset('star'), 'SERVICES_RUNNING', /a consumer folds this generation/)
+  await assert.refuses(() => reset('star'), 'SERVICES_RUNNING', /a consumer works on this generation/)
 })
 
 test('reset star builds aggregates and views again from the tables', async () => {

@@ -123,7 +123,7 @@ test('a customer with orders, visits, changes and a refused row is erased everyw
   const visits = await pipeline.sql(`SELECT customer_id FROM shop.user_traffic WHERE landing_page = '/planted'`)
   assert.equal(visits, [{ customer_id: null }])
 
-  const gone = /there is no customer \d+, or they have been forgotten already/
+  const gone = /there is no customer \d+, or this person was forgotten before/
   await assert.refuses(() => millrace(pipeline, 'forget', 'customer', id), 'USAGE', gone)
   const visitor = () => millrace(pipeline, 'forget', '--visitor=1')
   const { next } = await assert.refuses(visitor, 'USAGE', /how to forget a "visitor"/)

@@ -65,7 +65,7 @@ test('only the named command is loaded, whatever the values of options are', asy
 test('a command that writes into the source refuses invalid arguments before it starts anything', async () => {
   const schedule = await millrace('generator', 'run', '--every', 'soon')
   assert.is(schedule.code, 2)
-  assert.match(schedule.stderr, '"soon" is no schedule')
+  assert.match(schedule.stderr, '"soon" is not a schedule')
   const scenario = await millrace('generate', 'scenario', 'flood')
   assert.is(scenario.code, 2)
   assert.match(scenario.stderr, 'flash_sale')

@@ -64,7 +64,7 @@ test('an interval counts from its start, cron fields are in UTC, other schedules
   const cron = parseSchedule('0 8 * * 1-5')
   assert.equal(cron.after(start), new Date('2025-11-24T08:00:00Z'))
   for (const text of ['', 'soon', '0m', '15', '-1h', '61 * * * *', '* * *']) {
-    await assert.refuses(() => parseSchedule(text), 'USAGE', /is no schedule/)
+    await assert.refuses(() => parseSchedule(text), 'USAGE', /is not a schedule/)
   }
 })
 

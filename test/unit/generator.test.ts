@@ -147,13 +147,13 @@ test('orders are returned more often in categories with more returns', () => {
 })
 
 test('the seller in a shop is employed in its territory at that time', () => {
-  const { stints } = makeStaff(1, span)
+  const { employments } = makeStaff(1, span)
   const { orders } = history(1, 3000)
   const sold = orders.filter(({ order }) => order[3] !== null)
   assert.ok(sold.length > 800)
   for (const { order } of sold) {
     const at = Date.parse(String(order[7]))
-    const held = stints[Number(order[4]) - 1]!.some(
+    const held = employments[Number(order[4]) - 1]!.some(
       ({ id, from, until }) => id === order[3] && from <= at && at < until,
     )
     assert.ok(held, String(order))
@@ -162,11 +162,11 @@ test('the seller in a shop is employed in its territory at that time', () => {
 
 test('staff is hired, changes territory and leaves; a post has one holder at a time', () => {
   const years = { from: Date.UTC(2015, 0, 1), until }
-  const { rows, stints } = makeStaff(1, years)
+  const { rows, employments } = makeStaff(1, years)
   assert.ok(rows.filter(([, , , , , , , left]) => left !== null).length > 20)
-  const places = stints.flat().map(({ id }) => id)
+  const places = employments.flat().map(({ id }) => id)
   assert.ok(places.length > new Set(places).size, 'nobody was transferred')
-  for (const { id, from, until: end } of stints.flat()) assert.ok(from < end, String(id))
+  for (const { id, from, until: end } of employments.flat()) assert.ok(from < end, String(id))
   for (const [, , , , , , hired, left] of rows) assert.ok(left === null || String(left) >= String(hired))
 })
 

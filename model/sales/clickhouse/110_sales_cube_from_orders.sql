@@ -1,4 +1,4 @@
--- model/sales/clickhouse/110: changed orders, with the items from before this batch, into sales_cube.
+-- model/sales/clickhouse/110: changed orders, with the items as of before this batch.
 -- Reads the changelog of shop.orders and the current state of shop.order_items.
 --
 -- For orders A and items B a batch adds d(A join B) = dA join B_old + A_new join dB. This view is

@@ -1,4 +1,4 @@
--- model/sales/clickhouse/120: changed items, under the order as of after this batch, into sales_cube.
+-- model/sales/clickhouse/120: changed items, with the orders as of after this batch.
 -- Reads the changelog of shop.order_items and the current state of shop.orders.
 --
 -- This is the second term of 110, for the grains that have values. Orders are counted in 110. An
@@ -42,8 +42,8 @@ FROM
         quantity * toDecimal128(cost_price, 2) AS line_cost,
         toDecimal128(0, 2) AS nil,
         arrayJoin(arrayConcat(
-            -- In order: grain, period, territory, shop, source, employee, customer, product, second,
-            -- the value of the intake, then units, revenue and cost of completed orders.
+            -- In order: grain, period, territory, shop, source, employee, customer, product,
+            -- second, the value of the intake, then units, revenue and cost of completed orders.
             [('day',             day,   territory, shop, source, 0,        0,        0,       never,  value,        completed * quantity, completed * value, completed * line_cost),
              ('second',          day,   territory, 0,    0,      0,        0,        0,       at,     value,        completed * quantity, completed * value, completed * line_cost)],
             if(completed,

@@ -1,7 +1,8 @@
 -- model/sales/clickhouse/230: dim_employee, each version with its manager and its territory.
 -- Reads the histories of shop.employees and shop.sales_territories.
 --
--- A version of the employee is split where the manager or the territory changed, as in 220_dim_shop.
+-- A version of the employee is split where the manager or the territory changed, as in
+-- 220_dim_shop.
 CREATE VIEW dim_employee
 (
     employee_key String COMMENT 'Key of this version: what facts refer to',

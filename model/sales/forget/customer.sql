@@ -1,9 +1,9 @@
 -- model/sales/forget/customer: erases a customer; $1 is the customer_id.
 -- docs/how-to/personal-data.md describes the format.
 --
--- The row stays and loses everything that identifies the person, so that orders still count. The law
--- requires the accounts to be kept (GDPR article 17(3)(b)), and customer_id alone identifies nobody.
--- Visits are no accounts; they lose the customer.
+-- The row stays and loses everything that identifies the person, so that orders still count. The
+-- law requires the accounts to be kept (GDPR article 17(3)(b)), and customer_id alone identifies
+-- nobody. Visits are no accounts; they lose the customer.
 
 -- The values that must be gone afterwards. A customer who was erased before has none.
 SELECT
