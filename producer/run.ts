@@ -58,7 +58,15 @@ export async function runCapture(context: ProducerContext, fresh: boolean): Prom
       const waitMs = backoffMs(++failures, error.code === 'DECODING_FAILED' ? decodingBackoff : backoff)
       if (failures <= fewFailures || reminder.isDue(error.code)) {
         const { code, message, where, next } = error
-        log.warn('capture was interrupted, going on', { code, error: message, where, next, failures, since, waitMs })
+        log.warn('capture was interrupted and is retried', {
+          code,
+          error: message,
+          where,
+          next,
+          failures,
+          since,
+          waitMs,
+        })
       }
       await sleep(waitMs, signal).catch(() => {})
     }

@@ -21,7 +21,7 @@ export function reportBlocked({ log, progress }: { log: Log; progress: ProducerP
     // Readers of the status may lack the right to see statements, which contain values.
     progress.waitingFor = `${doing} waits for the ${describeTransaction({ ...by, statement: undefined })}`
     if (!reminder.isDue(String(by.pid ?? by.gid))) return
-    const next = `it goes on by itself when that has ended; to end it: ${endingStatement(by)}`
+    const next = `it continues when that transaction has ended; to end it: ${endingStatement(by)}`
     log.warn('waiting for another transaction to end', { doing, open, next })
   }
 }

@@ -86,7 +86,7 @@ export function collect(
  */
 function reportForeign({ writer }: ConsumerContext, { topic, fromOffset }: FetchedPartition, records: number): void {
   if (records === 0) return
-  writer.log.warn('somebody else writes to a topic of this pipeline', { topic, partition: 0, fromOffset, records })
+  writer.log.warn('another program writes to a topic of this pipeline', { topic, partition: 0, fromOffset, records })
 }
 
 function reportRepeated(

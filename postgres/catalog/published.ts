@@ -18,7 +18,7 @@ export function publicationFaults({ published, publishedRoots }: TableFacts): Pu
     faults.push({ kind: 'absent', what: 'it is not in the publication. Its changes are not sent.' })
   }
   if (published?.filtered) {
-    const what = 'it has a row filter in the publication. Changes that the filter keeps back are lost.'
+    const what = 'it has a row filter in the publication. Changes that the filter excludes are lost.'
     faults.push({ kind: 'filtered', what })
   }
   if (published?.someColumns) {

@@ -230,7 +230,7 @@ class Attendance {
     if (!(await isAtWork(session, signal))) {
       await sleep(graceMs, signal).catch(() => {})
       if (!signal.aborted && bytesRead(this.#client) === before) {
-        this.failure = new Error('no answer, and its backend is not at work on it, or cannot be asked')
+        this.failure = new Error('no answer, and its backend is not working on it or cannot be reached')
         cut(this.#client)
       }
     }

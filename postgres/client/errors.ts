@@ -6,9 +6,9 @@ const remedies = {
   POSTGRES_UNREACHABLE: 'check that Postgres runs and that the address is right; it is tried again by itself',
   POSTGRES_BUSY: 'it is tried again by itself; if it lasts, give Postgres what the message names',
   POSTGRES_READ_ONLY:
-    'it is tried again by itself; if it lasts, set source.url to the primary server, or have it take writes again',
-  POSTGRES_DENIED: 'have an administrator mend what the message names; `millrace check` prints the statements',
-  POSTGRES_FAILED: 'mend what the message names, then start again',
+    'it is tried again by itself; if it lasts, set source.url to the primary server, or allow writes again',
+  POSTGRES_DENIED: 'have an administrator correct what the message names; `millrace check` prints the statements',
+  POSTGRES_FAILED: 'correct what the message names, then start again',
   SLOT_ACTIVE:
     'stop the other process, or wait until Postgres notices that it has gone (wal_sender_timeout); it is tried again by itself',
 } as const satisfies Partial<Record<ErrorCode, string>>
@@ -67,7 +67,7 @@ function isLockTableFull(error: unknown): boolean {
 /** A load locks all its tables at once, so it would fail in the same way each time. */
 function lockTableFull(error: unknown, where: string): MillraceError {
   return new MillraceError('POSTGRES_FAILED', {
-    what: `Postgres: ${(error as Error).message}: its table of locks is full`,
+    what: `Postgres: ${(error as Error).message}: its lock table is full`,
     where,
     next: 'raise max_locks_per_transaction and restart Postgres (`millrace check` says how many locks the tables need), or capture fewer tables',
     cause: error,
@@ -92,7 +92,7 @@ export function streamFailure(error: unknown, slot: string): MillraceError {
   return new MillraceError('DECODING_FAILED', {
     what: `Postgres: ${describe(error as Error)}`,
     where,
-    next: 'it is tried again by itself; if it lasts, load everything anew with `millrace producer --new-generation`',
+    next: 'it is tried again by itself; if it lasts, load everything again with `millrace producer --new-generation`',
     cause: error,
   })
 }

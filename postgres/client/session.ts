@@ -91,7 +91,7 @@ export function connectFailure(error: unknown, where: string): MillraceError {
 
 function poolerError(what: string, where: string, cause?: unknown): MillraceError {
   return new MillraceError('POSTGRES_POOLER', {
-    what: `${what}; a connection pooler stands in between`,
+    what: `${what}; a connection pooler is in between`,
     where,
     next: 'set source.url to the address of Postgres itself, not to that of PgBouncer or another pooler',
     cause,

@@ -14,7 +14,7 @@ import { among, capturable } from './table-checks.ts'
 
 export const rightToPublish: CheckDefinition = {
   name: 'right to publish',
-  why: 'a publication can only be made by who may create in the database and owns the tables',
+  why: 'only a role that owns the tables and may create in the database can create a publication',
   async run({ tables, client }) {
     const foreign = await among(client, capturable(tables), `NOT pg_has_role(relowner, 'USAGE')`)
     const [database] = await query<{ name: string; allowed: boolean }>(
@@ -26,7 +26,7 @@ export const rightToPublish: CheckDefinition = {
     if (faults.length === 0) return { state: 'pass', found: `${tables.length} tables` }
     const role = await currentRole(client)
     const grant = `have a superuser run GRANT CREATE ON DATABASE ${quoteName(name)} TO ${role}, and make ${role} a member of the tables' owners`
-    const fix = `${grant}; or have a publication made, and name it as source.publication`
+    const fix = `${grant}; or have a publication created, and name it as source.publication`
     return { state: 'fail', found: faults.join(', '), fix }
   },
 }
@@ -38,7 +38,7 @@ export const rightToPublish: CheckDefinition = {
 export function existingPublication(name: string): CheckDefinition {
   return {
     name: 'publication',
-    why: 'source.publication names it, and nothing is sent but what it publishes',
+    why: 'source.publication names it, and only its tables and operations are sent',
     async run({ tables, client }) {
       const wanted = capturable(tables)
       const { version, publication } = await readMoment(client, name)

@@ -15,7 +15,7 @@ const oldestVersion = 140_000
 export const serverChecks: readonly CheckDefinition[] = [
   {
     name: 'server version',
-    why: 'older versions do not know messages in the replication stream, which heartbeats are made of',
+    why: 'heartbeats are messages in the replication stream, which older versions do not have',
     async run({ client }) {
       const found = await setting(client, 'server_version')
       if ((await serverVersion(client)) >= oldestVersion) return { state: 'pass', found }
@@ -34,7 +34,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'server encoding',
-    why: 'text is passed on byte for byte, and everything downstream takes it as UTF-8',
+    why: 'text is sent byte for byte, and everything downstream reads it as UTF-8',
     async run({ client }) {
       const found = await setting(client, 'server_encoding')
       if (found === 'UTF8') return { state: 'pass', found }
@@ -43,7 +43,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'wal_level',
-    why: 'only with logical does the WAL hold what row changes are decoded from',
+    why: 'row changes can be decoded only from a WAL that is written with logical',
     async run({ client }) {
       const found = await setting(client, 'wal_level')
       if (found === 'logical') return { state: 'pass', found }
@@ -64,7 +64,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'WAL senders left',
-    why: 'the replication connection is served by one',
+    why: 'each replication connection needs one',
     passing: 'POSTGRES_BUSY',
     async run({ client, slot }) {
       const existing = await slotState(client, slot)
@@ -87,7 +87,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'slot',
-    why: 'it holds the WAL that was not yet passed on, and nothing else can bring lost changes back',
+    why: 'it keeps the WAL that is not yet sent, and lost changes cannot be recovered',
     async run({ client, slot }) {
       const state = await slotState(client, slot)
       if (!state) return slotElsewhere(client, slot)
@@ -125,7 +125,7 @@ async function enough(client: Client, countUsed: string, limitName: string, need
   const [row] = await query<{ used: number }>(client, countUsed)
   const found = `${row!.used} of ${limit} in use`
   if (needed === 0 || row!.used + needed <= limit) return { state: 'pass', found }
-  return { state: 'fail', found, fix: `drop what nobody uses, or raise ${limitName} and restart Postgres` }
+  return { state: 'fail', found, fix: `drop unused ones, or raise ${limitName} and restart Postgres` }
 }
 
 /**
@@ -133,7 +133,10 @@ async function enough(client: Client, countUsed: string, limitName: string, need
  * although the role has all rights.
  */
 export async function checkReplication(url: string, signal: AbortSignal): Promise<Check> {
-  const about = { name: 'replication connection', why: 'changes come over one, which the server treats unlike others' }
+  const about = {
+    name: 'replication connection',
+    why: 'changes arrive over such a connection, which has rules of its own',
+  }
   try {
     return { ...about, state: 'pass', found: `opened to system/database ${(await identify(url, signal)).source}` }
   } catch (error) {

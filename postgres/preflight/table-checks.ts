@@ -26,7 +26,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'tables left out',
-    why: 'a table that matches a pattern and cannot be captured is left out, so that the others are captured',
+    why: 'a table that matches a pattern and cannot be captured is skipped, so that the others are captured',
     async run({ leftOut }) {
       const faults = leftOut.map(table => `${tableName(table)}: ${table.reason}`)
       if (faults.length === 0) return { state: 'pass', found: 'none' }
@@ -35,7 +35,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'primary keys',
-    why: 'current state is kept by key; without one, equal rows could not be told apart',
+    why: 'the current state is kept by key; without one, equal rows cannot be distinguished',
     async run({ tables }) {
       const without = capturable(tables).filter(({ key }) => key.length === 0)
       return verdict(tables, without.map(tableName), { fix: `add a primary key, or ${leaveOut}` })
@@ -43,7 +43,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'replica identity',
-    why: 'aggregates take the old row back, and values that an update did not touch come with it',
+    why: 'aggregates subtract the old row, and it has the values that an update did not change',
     async run({ tables, client }) {
       const identified = capturable(tables).flatMap(table => [table, ...table.partitions])
       const without = identified.filter(({ replicaIdentity }) => replicaIdentity !== 'f')
@@ -87,7 +87,7 @@ export const tableChecks: readonly CheckDefinition[] = [
     async run({ tables }) {
       const partitioned = capturable(tables).filter(({ kind }) => kind === 'p')
       const fix =
-        'delete rows by DELETE instead; after one of these the producer stops, and the table has to be loaded anew'
+        'delete rows by DELETE instead; after one of these the producer stops, and the table has to be loaded again'
       return verdict(tables, partitioned.map(tableName), { fix }, 'warn')
     },
   },

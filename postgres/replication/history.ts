@@ -35,7 +35,7 @@ export interface Captured {
 
 /** Remedy for a source whose history differs from the captured one. */
 export const otherHistoryRemedy =
-  'the database was restored from an older copy, or is a standby that was promoted before it had everything. If source.url leads to the wrong server, correct it; otherwise load what there is now: millrace producer --new-generation'
+  'the database was restored from an older copy, or is a standby that was promoted before it had everything. If source.url leads to the wrong server, correct it; otherwise load the present state: millrace producer --new-generation'
 
 /**
  * @param client of a replication connection to the database
@@ -110,7 +110,7 @@ export function otherDatabase(loaded: string, found: string): MillraceError {
   return new MillraceError('GENERATION_CHANGED', {
     what: `the generation was loaded from ${loaded}, and this database is ${found}`,
     where: 'the source database (system identifier and name)',
-    next: 'correct source.url, or give the pipeline of this database another name; if this database has taken the place of the other for good, load it: millrace producer --new-generation',
+    next: 'correct source.url, or give the pipeline of this database another name; if this database replaces the other one permanently, load it: millrace producer --new-generation',
   })
 }
 

@@ -78,7 +78,7 @@ async function openReader({ url, snapshotName, signal }: SnapshotOptions): Promi
     const cause = error instanceof MillraceError ? error.cause : error
     if (!snapshotErrors.includes(sqlState(cause))) throw error
     throw new MillraceError('SNAPSHOT_LOST', {
-      what: 'the exported snapshot is gone, because the connection that held it ended',
+      what: 'the exported snapshot is gone, because its connection ended',
       where: `snapshot ${snapshotName}`,
       next: 'nothing was lost; the initial load begins again with a new snapshot',
       cause,

@@ -52,7 +52,7 @@ export async function checkReadiness(client: Client, target: StreamTarget): Prom
   const where = `slot ${slot}`
   if (!found?.plugin || found.other_database !== null) {
     const elsewhere = found?.other_database ? `, but in the database ${found.other_database}` : ''
-    const lost = captured ? `; what was committed from ${formatLsn(captured.durable)} on was not captured` : ''
+    const lost = captured ? `; changes committed from ${formatLsn(captured.durable)} on were not captured` : ''
     const what = `there is no such logical slot${elsewhere}${lost}`
     throw new MillraceError('SLOT_LOST', { what, where, next: beginAnew })
   }
@@ -65,7 +65,7 @@ export async function checkReadiness(client: Client, target: StreamTarget): Prom
   }
   if (found.wal_status === 'lost') {
     throw new MillraceError('SLOT_LOST', {
-      what: 'Postgres has invalidated the slot, because it held back more WAL or for longer than is allowed',
+      what: 'Postgres has invalidated the slot, because it kept more WAL, or kept it for longer, than is allowed',
       where,
       next: `${beginAnew}; raise max_slot_wal_keep_size or idle_replication_slot_timeout before`,
     })
@@ -88,7 +88,7 @@ export async function checkReadiness(client: Client, target: StreamTarget): Prom
 function slotAhead(slot: string, confirmedLsn: number, { durable, recorded }: Captured): MillraceError {
   const [from, to] = [formatLsn(durable), formatLsn(confirmedLsn)]
   return new MillraceError('SLOT_LOST', {
-    what: `the slot stands at ${to}, and only what was committed before ${from} is known to be captured: the slot was dropped and made anew or was moved forward, or the last records of ${recorded} are gone. What was committed between ${from} and ${to} may be missing`,
+    what: `the slot is at ${to}, and only changes committed before ${from} are known to be captured: the slot was dropped and created again, or was moved forward, or the last records of ${recorded} are lost. Changes committed between ${from} and ${to} may be missing`,
     where: `slot ${slot}, ${recorded}`,
     next: beginAnew,
   })
@@ -98,7 +98,7 @@ export function publicationMissing(publication: string, cause?: unknown): Millra
   return new MillraceError('PUBLICATION_MISSING', {
     what: 'the publication does not exist, or did not yet exist when the next change was made',
     where: `publication ${publication}`,
-    next: `creating it now does not help for changes made meanwhile; ${beginAnew}`,
+    next: `creating it now does not recover the changes made meanwhile; ${beginAnew}`,
     cause,
   })
 }

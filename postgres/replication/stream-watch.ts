@@ -81,7 +81,7 @@ function whatIsWrong({ pid, timeline }: WatchedStream, seen: Seen): string | und
 
 function noLongerServed({ slot }: WatchedStream, why: string): MillraceError {
   return new MillraceError('POSTGRES_UNREACHABLE', {
-    what: `the stream is not of the server that source.url leads to: ${why}`,
+    what: `the stream does not come from the server that source.url leads to: ${why}`,
     where: `slot ${slot}`,
     next: 'none: the producer connects again, and compares slot, timeline and WAL with what it has captured',
   })

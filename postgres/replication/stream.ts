@@ -107,7 +107,7 @@ class SlotStream implements ChangeStream {
     const received = Math.max(this.decoder.completeTo, this.keptAlive)
     if (lsn > received) {
       throw new MillraceError('INTERNAL', {
-        what: `acknowledged ${lsn}, but only what is before ${received} was received`,
+        what: `acknowledged ${lsn}, but only changes before ${received} were received`,
         where: `slot ${this.options.slot}`,
         next: 'report it with the log; nothing was acknowledged',
       })
@@ -221,7 +221,7 @@ function readLsn(message: Buffer, at: number): number {
 
 function unknownMessage(kind: number | undefined, slot: string): MillraceError {
   return new MillraceError('STREAM_CORRUPT', {
-    what: `a message of the unknown kind ${kind} stands between the changes`,
+    what: `a message of the unknown kind ${kind} is in the stream of changes`,
     where: `slot ${slot}`,
     next: 'nothing was acknowledged; report it with the version of Postgres',
   })

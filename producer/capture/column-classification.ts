@@ -33,7 +33,7 @@ export function classify(
     if (column === undefined) return [`columns names ${name}, which it does not have`]
     if (key.includes(name) && (policy === 'drop' || policy === 'mask')) {
       return [
-        `its column ${name} cannot be ${policy === 'drop' ? 'dropped' : 'masked'}, because rows are told apart by it; keep or hash it`,
+        `its column ${name} cannot be ${policy === 'drop' ? 'dropped' : 'masked'}, because it identifies rows; keep or hash it`,
       ]
     }
     if (policy === 'mask' && !masked.has(column.type.name)) {
@@ -81,7 +81,7 @@ export function reportWithheld(
   columns: readonly string[],
 ): void {
   for (const column of progress.withheld(table, columns)) {
-    log.warn('a column is held back, because its table is personal and nobody has classified it', {
+    log.warn('a column is withheld, because its table is personal and the column is not classified', {
       table,
       column,
       next: `classify it under tables.${table}.columns; to let it leave, start a new generation: millrace producer --new-generation`,

@@ -27,7 +27,7 @@ export function checkGroups(
       if (columns.length === 0) continue
       const types = columns.map(name => `${name} (${table.table.columns.find(each => each.name === name)?.pgType})`)
       faults.push(
-        `group ${group}: ${tableName(table.table)} has ${types.join(', ')} in its partition key, where equal values may be printed differently and so stand in different partitions; choose another partitionKey`,
+        `group ${group}: ${tableName(table.table)} has ${types.join(', ')} in its partition key, where equal values may print differently and so be in different partitions; choose another partitionKey`,
       )
     }
     for (const other of others) {

@@ -94,7 +94,7 @@ function describeDifference(then: Table, now: Table): string | undefined {
   if (!isDeepStrictEqual(then.partitionKey, now.partitionKey))
     return `the partition key was (${then.partitionKey}) and is (${now.partitionKey})`
   const order = (table: Table) => table.columns.map(({ name }) => name)
-  return isDeepStrictEqual(order(then), order(now)) ? undefined : 'the columns stand in another order'
+  return isDeepStrictEqual(order(then), order(now)) ? undefined : 'the columns are in another order'
 }
 
 function describe(column: Omit<Table['columns'][number], 'comment'>): string {

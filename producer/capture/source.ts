@@ -94,9 +94,7 @@ function judge(checks: readonly Check[], log: Log): void {
   }
   const failed = checks.filter(({ state }) => state === 'fail')
   if (failed.length === 0) return
-  const mendable = failed.some(({ sql = [] }) => sql.length > 0)
-    ? '; millrace check --fix does what can be done by SQL'
-    : ''
+  const mendable = failed.some(({ sql = [] }) => sql.length > 0) ? '; millrace check --fix runs the SQL remedies' : ''
   throw new MillraceError('PREFLIGHT_FAILED', {
     what: failed.map(({ name, found, why }) => `${name}: ${found} (${why})`).join('\n  '),
     where: 'the source database',

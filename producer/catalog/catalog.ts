@@ -90,7 +90,7 @@ export async function readCatalog(
   const read = (key: string): unknown => {
     const json = values.get(key)
     if (json !== undefined) return JSON.parse(json)
-    throw generationChanged('nothing is recorded of how it was when it was captured', key)
+    throw generationChanged('there is no record of the table as it was captured', key)
   }
   const publication = read(publicationKey) as PublicationFacts
   return { publication, tables: tables.map(({ topic }) => read(topic) as CatalogRecord) }

@@ -51,12 +51,12 @@ function compareFiles(was: MemberFacts, is: MemberFacts, { found, altered, isPar
   const hasOtherRows = isExact ? was.toast !== is.toast : was.file !== is.file
   if (hasOtherRows && altered.length > 0) {
     const otherwise = wrong(
-      `its rows were written anew while its columns ${altered.join(', ')} were altered, as by ALTER COLUMN … TYPE … USING. No row change says so: ClickHouse keeps the values of before, and old rows in the stream have the new ones.`,
+      `its rows were rewritten while its columns ${altered.join(', ')} were altered, as by ALTER COLUMN … TYPE … USING. The stream has no row changes for that: ClickHouse keeps the earlier values, and old rows in the stream have the new ones.`,
     )
     if (isExact) found.differences.push(otherwise)
     else found.doubts.push({ kind: 'rewritten', member: is, otherwise })
   } else if (isPartition && was.file !== is.file && !(isExact && was.toast !== is.toast)) {
-    const what = `its partition ${tableName(is)} was truncated alone, which no row change says. Its rows stay in ClickHouse.`
+    const what = `its partition ${tableName(is)} was truncated alone, for which the stream has no row changes. Its rows stay in ClickHouse.`
     found.doubts.push({ kind: 'emptied', member: is, otherwise: over(what) })
   }
 }

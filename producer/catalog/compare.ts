@@ -121,7 +121,7 @@ function hasSameValues(was: ColumnFacts, is: ColumnFacts): boolean {
 function compareKeys(was: TableFacts, is: TableFacts): Difference[] {
   if (was.key === undefined) return []
   const before = keyOf(was, was.key)
-  const harm = 'ClickHouse keeps its rows by that key, and takes rows for one that are several.'
+  const harm = 'ClickHouse identifies its rows by that key, and merges different rows into one.'
   if (is.key === undefined) return [wrong(`its primary key ${before} was dropped. ${harm}`)]
   const now = keyOf(is, is.key)
   if (was.key.columns.join() !== is.key.columns.join()) {
@@ -129,7 +129,7 @@ function compareKeys(was: TableFacts, is: TableFacts): Difference[] {
   }
   if (was.key.deferrable !== is.key.deferrable) {
     const kinds = is.key.deferrable ? 'NOT DEFERRABLE and is DEFERRABLE' : 'DEFERRABLE and is not'
-    return [wrong(`its primary key was ${kinds}. The order in which changes are told depends on it.`)]
+    return [wrong(`its primary key was ${kinds}. The order in which changes are sent depends on it.`)]
   }
   if (was.key.oid === is.key.oid) return []
   return [wrong(`its primary key ${now} was dropped and made again. Rows may have shared a key meanwhile.`)]
@@ -144,7 +144,7 @@ function compareTypes(was: TypeFacts, types: readonly TypeFacts[]): Difference[]
   const is = types.find(({ oid }) => oid === was.oid)
   // The column then has another type, or was dropped.
   if (is === undefined) return []
-  const harm = 'Rows that nobody has changed print otherwise than ClickHouse has them.'
+  const harm = 'Unchanged rows print differently now than in ClickHouse.'
   if (was.labels === undefined || is.labels === undefined) {
     if (JSON.stringify(was.attributes) === JSON.stringify(is.attributes)) return []
     return [wrong(`the type ${was.name} of one of its columns has other attributes. ${harm}`)]
@@ -167,6 +167,6 @@ function comparePublished({ published: was }: TableFacts, is: TableFacts): Diffe
   const isSame =
     was === undefined || is.published === undefined || was.oids.some(oid => is.published!.oids.includes(oid))
   if (faults.length === 0 && !isSame)
-    faults.push('it was taken out of the publication and added again. Its changes in between are lost.')
+    faults.push('it was removed from the publication and added again. Its changes in between are lost.')
   return faults.map(what => ({ ...wrong(what), isOfPublication: true }))
 }

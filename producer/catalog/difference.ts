@@ -46,7 +46,7 @@ const shownTables = 20
 
 /** Changes that were not sent are lost, even if the table is changed back. */
 const loadAnew =
-  'changing it back does not tell what was not told; load what there is now beside this generation: millrace producer --new-generation'
+  'changing it back does not recover the changes that were not sent; load the present state beside this generation: millrace producer --new-generation'
 
 /**
  * @throws {MillraceError} SCHEMA_CHANGED, or GENERATION_CHANGED where only the publication differs

@@ -38,6 +38,6 @@ export async function isDispelled(
 export async function unreadable(client: Client, { member, otherwise }: Doubt): Promise<Difference> {
   const sql = grantsToRead(member, await currentRole(client)).join('; ')
   const name = tableName(member)
-  const what = `${otherwise.what} That is assumed, since this role may not read ${name}. To find out, have an owner run the following, and start again: ${sql}`
+  const what = `${otherwise.what} That is assumed, because this role may not read ${name}. To find out, have an owner run the following, and start again: ${sql}`
   return { ...otherwise, what }
 }

@@ -257,7 +257,7 @@ const mismatchCodes: ReadonlySet<ErrorCode> = new Set(['SCHEMA_CHANGED', 'GENERA
 
 function snapshotLost(cause: MillraceError): MillraceError {
   return new MillraceError('SNAPSHOT_LOST', {
-    what: `what was being loaded was changed meanwhile: ${cause.message}`,
+    what: `the source was changed during the load: ${cause.message}`,
     where: cause.where ?? 'the source database',
     next: 'nothing was lost; the initial load begins again with a new snapshot',
     cause,

@@ -34,7 +34,10 @@ export async function removeGeneration(context: CleanupContext, generation: Gene
         : `the generation's are in ${generation.source}`
     if (whose !== undefined) {
       const { slot } = generation
-      log.warn('the slot and publication of this name are left alone: they are not of this generation', { slot, whose })
+      log.warn('the slot and publication of this name are not removed: they do not belong to this generation', {
+        slot,
+        whose,
+      })
       return
     }
     await dropSlot(client, generation.slot)
@@ -61,7 +64,7 @@ async function whoseInstead(
   const own = publicationName(pipeline, number)
   const found = (await findPublications(client, own)).find(({ name }) => name === own)
   if (found === undefined || readOwner(found.comment)?.id === id) return undefined
-  return found.comment ?? 'says nothing of who made it'
+  return found.comment ?? 'has no owner mark'
 }
 
 /** Postgres may take this long to notice that a reader is gone. */
@@ -93,9 +96,9 @@ export async function lockGeneration(context: CleanupContext, generation: Genera
 
 function slotRead(slot: string): MillraceError {
   return new MillraceError('SLOT_ACTIVE', {
-    what: 'somebody reads the replication slot that is to be dropped',
+    what: 'a connection reads the replication slot that is to be dropped',
     where: `slot ${slot}`,
-    next: 'stop the producer, or what else reads it: pg_replication_slots names the process as active_pid',
+    next: 'stop the producer, or the other reader: pg_replication_slots has its process id as active_pid',
   })
 }
 
@@ -151,7 +154,7 @@ export async function writeAbandoned(
   generation: Generation,
 ): Promise<void> {
   await writeGeneration(kafka, config.name, { ...generation, state: 'abandoned' }, signal)
-  log.warn('a load was cut off; its slot and topics are removed', {
+  log.warn('a load was interrupted; its slot and topics are removed', {
     generation: generation.number,
     slot: generation.slot,
   })

@@ -93,7 +93,7 @@ function refuseOvertaken(plan: Plan, now: Plan): void {
   throw new MillraceError('PRODUCER_RUNNING', {
     what: 'another producer has worked on the generations meanwhile',
     where: `generation ${numberOf(plan)}`,
-    next: 'none: this one looks again at what there is to do',
+    next: 'none: this producer looks at the generations again',
   })
 }
 
@@ -144,13 +144,13 @@ export function otherPublication({ publication }: Generation, now: string | unde
  */
 function checkRefusals(generation: Generation, { kafka: { maxRecordBytes } }: Config): void {
   const where = `generation ${generation.number}`
-  const why = 'rows that were refused would pass now, or the other way round, and sums would be wrong'
+  const why = 'rows that were refused would be accepted now, or the reverse, and sums would be wrong'
   if (generation.maxRecordBytes !== maxRecordBytes) {
     const what = `kafka.maxRecordBytes was ${generation.maxRecordBytes} when it began and is ${maxRecordBytes}: ${why}`
     throw generationChanged(what, where)
   }
   if (generation.refusalRules !== refusalRules) {
-    const what = `it began with version ${generation.refusalRules} of the rules for what cannot be represented, and this millrace has version ${refusalRules}: ${why}`
+    const what = `it began with version ${generation.refusalRules} of the rules for refused values, and this millrace has version ${refusalRules}: ${why}`
     throw generationChanged(what, where)
   }
 }
@@ -221,7 +221,7 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
       await removeGeneration(cleanup, announced)
       await writeAbandoned(cleanup, announced)
     }
-    await undo().catch(cause => log.warn('a load that failed could not be taken back yet', { cause: String(cause) }))
+    await undo().catch(cause => log.warn('a load that failed could not be undone yet', { cause: String(cause) }))
     throw error
   }
 }

@@ -80,7 +80,7 @@ function alreadyRunning(name: string, holder: string): MillraceError {
   return new MillraceError('PRODUCER_RUNNING', {
     what: `another producer works on this generation${holder}`,
     where: `generation ${name}`,
-    next: 'none: this one takes over when the other ends; end it if one too many was started',
+    next: 'none: this producer takes over when the other ends; stop one of them if two were started by mistake',
   })
 }
 

@@ -126,7 +126,7 @@ export async function refuseRemains(context: RemainsContext, knowledge: Knowledg
     ...slots.map(({ name, database }) => `replication slot ${name} of the database ${database}`),
     ...publications.map(
       ({ name, owner }) =>
-        `publication ${name}, ${owner ? ownerMark(owner.pipeline, owner) : 'which does not say who made it'}`,
+        `publication ${name}, ${owner ? ownerMark(owner.pipeline, owner) : 'which has no owner mark'}`,
     ),
     ...numbers.map(number => {
       const names = topics.filter(topic => topic.number === number).map(({ name }) => name)
@@ -149,9 +149,9 @@ export async function refuseRemains(context: RemainsContext, knowledge: Knowledg
     ...(foreign.length > 0 ? [`in Postgres: ${foreign.join(' ')}`] : []),
   ]
   throw new MillraceError('GENERATION_UNKNOWN', {
-    what: `something has the names of generations that this Kafka has no record of, and may be in use:\n    ${found.join('\n    ')}`,
+    what: `there are slots, publications, topics or groups of generations that this Kafka cluster has no record of, and they may be in use:\n    ${found.join('\n    ')}`,
     where: `pipeline ${config.name}, source ${knowledge.identity}, Kafka cluster ${kafka.clusterId}`,
-    next: `correct kafka.brokers if this pipeline belongs to another Kafka, or give it another name if the name is taken; only what nobody needs may be removed: ${remedies.join(', and ')}`,
+    next: `correct kafka.brokers if this pipeline belongs to another Kafka cluster, or give it another name if the name is in use; remove them only if they are not needed: ${remedies.join(', and ')}`,
   })
 }
 

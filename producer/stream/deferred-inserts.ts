@@ -105,7 +105,7 @@ function unpack(text: string): TextRow {
 
 function tooLarge(table: Table, rows: number): MillraceError {
   return new MillraceError('TRANSACTION_TOO_LARGE', {
-    what: `a transaction creates or moves more than ${rows} rows of a table with a DEFERRABLE primary key, which are held until its end`,
+    what: `a transaction creates or moves more than ${rows} rows of a table with a DEFERRABLE primary key, which have to wait until its end`,
     where: `table ${tableName(table)}`,
     next: 'make the primary key NOT DEFERRABLE, then start a new generation: millrace producer --new-generation',
   })

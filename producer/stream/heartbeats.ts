@@ -50,7 +50,7 @@ export class Heartbeats {
     const text = content.toString()
     const us = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
     if (this.#isPlausible(us, lastUs)) return us
-    this.#log.warn('a heartbeat with a time that cannot be is passed over', { time: text.slice(0, 40), lastUs })
+    this.#log.warn('a heartbeat with an impossible time is ignored', { time: text.slice(0, 40), lastUs })
     return undefined
   }
 

@@ -32,7 +32,7 @@ export function watchLateTables(
   let known: string | undefined
   const oids = tables.map(({ captured }) => captured.oid)
   return {
-    complaint: 'tables that are not captured could not be looked for',
+    complaint: 'tables that are not captured could not be searched',
     everyMs,
     async run(client) {
       const names = (await query<Named>(client, others, [oids])).map(tableName).join('\n')
@@ -50,7 +50,7 @@ async function report(
   const captured = new Set(tables.map(({ schema, table }) => tableName({ schema, name: table })))
   const choice = await chooseTables(client, config)
   const missing = choice.tables.map(tableName).filter(name => !captured.has(name))
-  const reason = `it is not in generation ${number}. To capture it, start a new generation: millrace producer --new-generation; else leave it out by capture: false`
+  const reason = `it is not in generation ${number}. To capture it, start a new generation: millrace producer --new-generation; otherwise leave it out by capture: false`
   progress.notCaptured = {
     ...choice.misnamed,
     ...Object.fromEntries(choice.leftOut.map(table => [tableName(table), table.reason])),

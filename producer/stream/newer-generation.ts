@@ -47,8 +47,8 @@ async function known(
 
 function recordLost({ config }: ProducerContext, { number, id }: Generation): MillraceError {
   return new MillraceError('GENERATION_UNKNOWN', {
-    what: `the record of generation ${number}, id ${id}, which is being streamed, is no longer there, or is of another generation`,
+    what: `the record of generation ${number}, id ${id}, which is being streamed, is missing, or belongs to another generation`,
     where: `topic ${generationsTopic(config.name)}`,
-    next: 'restore the topic, or run millrace reset topics, after which everything is loaded anew',
+    next: 'restore the topic, or run millrace reset topics, after which everything is loaded again',
   })
 }

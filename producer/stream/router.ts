@@ -270,7 +270,7 @@ function hasUnchanged(row: Tuple): boolean {
 
 function identityMissing(relation: Relation): MillraceError {
   return new MillraceError('REPLICA_IDENTITY', {
-    what: 'a change came without the whole old row, so that it cannot be taken out of sums',
+    what: 'a change has no complete old row, so it cannot be subtracted from sums',
     where: `table ${tableName(relation)}`,
     next: 'set REPLICA IDENTITY FULL on the table and on each of its partitions (millrace check --fix), then start a new generation (millrace producer --new-generation)',
   })

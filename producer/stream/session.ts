@@ -128,9 +128,9 @@ function observers(
 
 function reportUncaptured({ log, progress }: ProducerContext, publication: string, table: string): void {
   if (!progress.uncaptured(table)) return
-  log.warn('changes of a table that is not captured are passed over', {
+  log.warn('changes of a table that is not captured are ignored', {
     table,
-    next: `it is in the publication ${publication}; capture it by a new generation, or take it out by ALTER PUBLICATION … DROP TABLE`,
+    next: `it is in the publication ${publication}; capture it by a new generation, or remove it by ALTER PUBLICATION … DROP TABLE`,
   })
 }
 

@@ -54,7 +54,7 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
 }
 
 function reportNewerGeneration({ log }: ProducerContext, { number, slot }: Generation, successor: Generation): void {
-  log.warn('a younger generation is live; going over to it', {
+  log.warn('a newer generation is live and replaces this one', {
     generation: successor.number,
     next: `slot ${slot} keeps WAL until it is dropped: millrace generations drop ${number}`,
   })

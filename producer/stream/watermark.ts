@@ -56,7 +56,7 @@ async function lastWatermark(
   const parse = (record: TailRecord | undefined) => parseWatermark(record?.value ?? null, generation.tables)
   const isOwn = (record: TailRecord) => parse(record) !== undefined
   const { last, foreign } = await readTail(fetcher, { topic, partition: 0, isOwn }, signal)
-  if (foreign) log.warn('records that are no watermarks are passed over', { topic, firstOffset: foreign.offset })
+  if (foreign) log.warn('records that are no watermarks are ignored', { topic, firstOffset: foreign.offset })
   return parse(last)
 }
 

@@ -161,7 +161,7 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter:
     : `column ${refusal.column} holds a value that cannot be represented: ${refusal.message}`
   const mend = isWhole
     ? 'raise kafka.maxRecordBytes'
-    : `carry the column as text (tables.${name}.text: [${refusal.column}])`
+    : `send the column as text (tables.${name}.text: [${refusal.column}])`
   const deadLetter = fitsLetter ? `, or keep such rows as dead letters (tables.${name}.onError: dead-letter)` : ''
   const place = change.snapshot ? 'a row of the initial load' : `${image} image of a change`
   const show = `SELECT * FROM ${quoteTable(table)} WHERE xmin::text = '${change.txId}'`

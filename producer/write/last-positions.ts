@@ -90,7 +90,7 @@ async function lastOwnRecord<T>(
   const isOwn = (record: TailRecord) => headOf(record) !== undefined
   const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
   if (foreign !== undefined) {
-    kafka.log.warn('somebody else writes to a topic of this pipeline', {
+    kafka.log.warn('another program writes to a topic of this pipeline', {
       topic,
       partition,
       firstOffset: foreign.offset,
@@ -113,9 +113,9 @@ export function checkEnds(
   const check = (topic: string, partition: number, { end, needed }: { end: number; needed: number }) => {
     if (end >= needed) return
     throw new MillraceError('OFFSETS_MISSING', {
-      what: `the topic ends at offset ${end}, and the watermark at LSN ${formatLsn(watermark.lsn)} covers everything below ${needed}: the last ${needed - end} records are lost, or the topic was deleted and made anew`,
+      what: `the topic ends at offset ${end}, and the watermark at LSN ${formatLsn(watermark.lsn)} covers everything below ${needed}: the last ${needed - end} records are lost, or the topic was deleted and created again`,
       where: `topic ${topic}, partition ${partition}`,
-      next: 'Postgres need not have kept what they held; start a new generation: millrace producer --new-generation',
+      next: 'Postgres may no longer have their changes; start a new generation: millrace producer --new-generation',
     })
   }
   for (const [index, { topic }] of generation.tables.entries()) {

@@ -83,7 +83,7 @@ export async function ensureGenerationTopics(
   })
   for (const [index, { drift }] of (await ensureTopics(kafka, specs, signal)).entries()) {
     for (const { name, wanted, found } of drift) {
-      kafka.log.warn('a topic has another setting than it was made with', {
+      kafka.log.warn('a topic has another setting than it was created with', {
         topic: specs[index]!.name,
         setting: name,
         wanted,

@@ -79,7 +79,7 @@ test('generations are listed and dropped, except the published one', async () =>
   assert.equal(await listGenerations(pipeline), ['2 serving slot topics database'])
   await pipeline.sql('INSERT INTO public.t VALUES (2)')
   await pipeline.assertEqual()
-  assert.match(pipeline.producer.log, /a younger generation is live; going over to it.*millrace generations drop 1/)
+  assert.match(pipeline.producer.log, /a newer generation is live and replaces this one.*millrace generations drop 1/)
 })
 
 test.run()

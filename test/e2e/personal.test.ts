@@ -90,7 +90,7 @@ test('no secret is in the topics, in ClickHouse, in a dead letter, in a log, or 
     ...{ city: 'Rome', seen: '-infinity' },
   })
   assert.match(letters[0]!.what, /^column seen holds a value that cannot be represented/)
-  assert.match(pipeline.producer.log, /column is held back.*table=public.people column=nickname.*classify it/)
+  assert.match(pipeline.producer.log, /column is withheld.*table=public.people column=nickname.*classify it/)
 
   await pipeline.producer.stop()
   pipeline.producer.start()
@@ -175,7 +175,7 @@ test('an impossible column policy is refused before any row is sent', async () =
   const wrong = { ...columns, id: 'mask', born: 'mask', nobody: 'drop' }
   await pipeline.configure({ tables: { 'public.people': { columns: wrong } }, ...settings })
   const log = await refused()
-  assert.match(log, /its column id cannot be masked, because rows are told apart by it/)
+  assert.match(log, /its column id cannot be masked, because it identifies rows/)
   assert.match(log, /its column born is date, and only text can be masked/)
   assert.match(log, /columns names nobody, which it does not have/)
 })

@@ -281,7 +281,7 @@ test('the removal of a killed load leaves objects alone that have another owner 
   await run.kafka(kafka => writeGeneration(kafka, run.name, cutOff))
   const { slots, publications } = (await heldBy(run)) as { slots: unknown; publications: unknown }
   const text = await refusedStart(run)
-  assert.match(run.worker.log, /the slot and publication of this name are left alone/)
+  assert.match(run.worker.log, /the slot and publication of this name are not removed/)
   assert.match(text, 'GENERATION_UNKNOWN')
   const after = (await heldBy(run)) as { slots: unknown; publications: unknown }
   assert.equal([after.slots, after.publications], [slots, publications])

@@ -77,14 +77,14 @@ test('a gap between slot and topics is named with both ends, and nothing after i
   await run.sql(`SELECT pg_replication_slot_advance('${run.name}_1', pg_current_wal_lsn())`)
   await run.sql("INSERT INTO items VALUES (8001, 1, 'after the gap')")
   const slot = `slot ${run.name}_1, topic ${watermarks}`
-  await refused(new RegExp(`SLOT_LOST: the slot stands at .*committed between ${lsn} and`), slot)
+  await refused(new RegExp(`SLOT_LOST: the slot is at .*committed between ${lsn} and`), slot)
   await remakeTopic(broker, items)
   const short = new RegExp(
     `OFFSETS_MISSING: .* at offset 0, and the watermark at LSN ${lsn} covers everything below \\d+`,
   )
   await refused(short, `topic ${items}, partition 0`)
   await remakeTopic(broker, watermarks)
-  await refused(/SLOT_LOST: the slot stands at .* or the last records of topic .*watermarks are gone/, slot)
+  await refused(/SLOT_LOST: the slot is at .* or the last records of topic .*watermarks are lost/, slot)
 })
 
 test('the record size limit is fixed when a generation begins; a new generation takes the new limit', async () => {

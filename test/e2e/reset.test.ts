@@ -175,7 +175,7 @@ test('a lost generations topic stops both services by name, at once and at each 
   await ends(pipeline.consumer)
   assert.match(
     await printed(pipeline, 'check'),
-    /FAIL {2}generation: something has the names of generations .*\n.*fix: .*millrace reset topics/s,
+    /FAIL {2}generation: there are slots, publications, topics or groups of generations .*\n.*fix: .*millrace reset topics/s,
   )
   assert.is(await millrace(pipeline, 'check'), 1)
   await reset('topics')

@@ -98,7 +98,7 @@ test('each foreign record becomes one dead letter, whatever its bytes, and the p
   assert.is(places.length, expected)
   assert.is(new Set(places).size, expected)
   assert.is(await rowsShown(pipeline), 21)
-  assert.match(pipeline.producer.log, /somebody else writes to a topic of this pipeline.*records=18/)
+  assert.match(pipeline.producer.log, /another program writes to a topic of this pipeline.*records=18/)
 
   await pipeline.consumer.kill()
   await appendRecords(kafka!, topic, foreign.slice(0, 3))

@@ -57,11 +57,11 @@ test('a slot that was advanced or created again is detected by the changes that 
   await db.sql('SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())', [capture.slot])
   const lost = async () => {
     const { confirmedFlushLsn } = (await slotState(db.client, capture.slot))!
-    return new RegExp(`stands at ${formatLsn(confirmedFlushLsn!)}.* between ${formatLsn(captured.durable)} and`)
+    return new RegExp(`slot is at ${formatLsn(confirmedFlushLsn!)}.* between ${formatLsn(captured.durable)} and`)
   }
   await assert.refuses(() => recordStream(db, capture, { captured }), 'SLOT_LOST', await lost())
   await db.sql('SELECT pg_drop_replication_slot($1)', [capture.slot])
-  const gone = new RegExp(`no such logical slot; what was committed from ${formatLsn(captured.durable)} on`)
+  const gone = new RegExp(`no such logical slot; changes committed from ${formatLsn(captured.durable)} on`)
   await assert.refuses(() => recordStream(db, capture, { captured }), 'SLOT_LOST', gone)
   await insert()
   await db.sql('SELECT pg_create_logical_replication_slot($1, $2)', [capture.slot, 'pgoutput'])

@@ -265,7 +265,7 @@ test('a lock table that is too small for a load is named beforehand, and by the 
     assert.is(fix, 'raise max_locks_per_transaction to 21 and restart Postgres')
     // One transaction that takes as many locks as a load.
     const locking = `DO $$ BEGIN FOR i IN 1..20000 LOOP EXECUTE format('CREATE TABLE public.x%s ()', i); END LOOP; END $$`
-    const full = await assert.refuses(() => query(db.client, locking), 'POSTGRES_FAILED', /table of locks is full/)
+    const full = await assert.refuses(() => query(db.client, locking), 'POSTGRES_FAILED', /lock table is full/)
     assert.match(full.next, /raise max_locks_per_transaction/)
   } finally {
     await setting('RESET max_locks_per_transaction')

@@ -124,7 +124,7 @@ test('DDL that changes neither rows nor their text is harmless', () =>
 
 test('DDL that changes values without a row change is detected', () =>
   expectEach({
-    'ALTER TABLE t ALTER v TYPE int USING v + 1000': /^t: wrong: its rows were written anew while its columns v/,
+    'ALTER TABLE t ALTER v TYPE int USING v + 1000': /^t: wrong: its rows were rewritten while its columns v/,
     'ALTER TABLE narrow ALTER v TYPE int USING v + 1000': /^narrow: wrong: .*columns v/,
     'ALTER TABLE narrow ALTER v TYPE int USING v + 1000; ALTER TABLE narrow ALTER v TYPE int USING v - 1000':
       /^narrow: wrong/,
@@ -151,7 +151,7 @@ test('DDL on keys, column positions and the publication is detected', () =>
       /^t: wrong: .*NOT DEFERRABLE and is DEFERRABLE/,
     'ALTER PUBLICATION p DROP TABLE t': /^t: wrong: it is not in the publication/,
     'ALTER PUBLICATION p DROP TABLE t; ALTER PUBLICATION p ADD TABLE t':
-      /^t: wrong: it was taken out of the publication and added/,
+      /^t: wrong: it was removed from the publication and added/,
     'ALTER PUBLICATION p SET TABLE t WHERE (id > 5), narrow, r': /^t: wrong: it has a row filter/,
     'ALTER PUBLICATION p SET TABLE t (id, v), narrow, r': /^t: wrong: it has a column list/,
   }))
@@ -176,7 +176,7 @@ test('a table stays published as long as its schema, all tables, or the table it
   const again = (await judge(now)).found.sort()
   assert.match(
     again.join('; '),
-    /^narrow: wrong: it was taken out of the publication and added again[^;]*; r: wrong: it was taken[^;]*$/,
+    /^narrow: wrong: it was removed from the publication and added again[^;]*; r: wrong: it was removed[^;]*$/,
   )
 })
 
