@@ -1,21 +1,22 @@
-// verify/attempt: one comparison in a transaction of Postgres, whose failure is an answer and hides no other.
+// verify/attempt: runs one comparison in a transaction of Postgres. A failure is a result, and
+// other comparisons continue.
 
 import { type Client, query } from '../postgres/client/client.ts'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
 
-/** Why something could not be compared. */
+/** Why a table or report could not be compared. */
 export interface Failure {
   readonly code: ErrorCode
   readonly what: string
   readonly next: string
 }
 
-/** After these nothing else can be compared either. */
+/** After these errors, no further comparison is possible. */
 const lost: readonly ErrorCode[] = ['POSTGRES_UNREACHABLE', 'CLICKHOUSE_UNREACHABLE']
 
 /**
- * A statement that Postgres refuses spoils the rest of a transaction, so each attempt has a savepoint of its own.
- * @throws {MillraceError} *_UNREACHABLE; the signal's reason; whatever is no MillraceError
+ * A failed statement aborts a transaction of Postgres, so each attempt has its own savepoint.
+ * @throws {MillraceError} *_UNREACHABLE; the signal's reason; every error that is no MillraceError
  */
 export async function attempt<Result>(
   client: Client,

@@ -1,5 +1,6 @@
-// verify/canonical: one spelling of every value, computed inside Postgres and inside ClickHouse.
-// Shares no code with the fold: it reads what each database holds.
+// verify/canonical: one canonical text of every value, computed inside Postgres and inside
+// ClickHouse.
+// Shares no code with the consumer, and reads the values from each database.
 
 import { quoteName } from '../clickhouse/quote.ts'
 import type { Column, Table } from '../contract/table.ts'
@@ -15,7 +16,8 @@ export interface RowSql {
 }
 
 export function postgresRow(table: Table): RowSql {
-  // A chain of `||` would be as deep as the table is wide, and Postgres' stack is not.
+  // A chain of `||` nests as deep as the table is wide, and would exceed Postgres' stack depth
+  // limit.
   const joined = (all: readonly Column[]) => `array_to_string(ARRAY[${all.map(postgresPiece).join(', ')}], ',')`
   return {
     key: joined(keyColumns(table)),
@@ -31,7 +33,9 @@ export function clickhouseRow(table: Table): RowSql {
   }
 }
 
-/** Beginning of the key's MD5 in hex digits: ranges of it are even, and free of any collation. */
+/**
+ * First hex digits of the key's MD5. Its ranges have even sizes, and do not depend on a collation.
+ */
 export const keyRange = {
   postgres: (key: string, digits: number): string => `left(md5(${key}), ${digits})`,
   clickhouse: (key: string, digits: number): string => `substring(lower(hex(MD5(${key}))), 1, ${digits})`,
@@ -42,7 +46,7 @@ function keyColumns({ columns, key }: Table): Column[] {
   return key.map(name => byName.get(name)!)
 }
 
-/** `bytes:text`, or `~` for NULL, so that no two rows are spelled alike. */
+/** `bytes:text`, or `~` for NULL, so that different rows have different texts. */
 function postgresPiece(column: Column): string {
   const text = postgresText(column)
   return `coalesce(octet_length(convert_to(${text}, 'UTF8')) || ':' || (${text}), '~')`
@@ -64,7 +68,7 @@ function plainPostgresText(column: Column): string {
     case 'boolean':
       return `${name}::int::text`
     case 'decimal': {
-      // Only filled up with zeros: digits that ClickHouse does not hold must show.
+      // Only padded with zeros: digits that ClickHouse lacks must remain visible as a difference.
       const [exact, rounded] = [`${name}::numeric`, `round(${name}::numeric, ${column.scale})`]
       return `CASE WHEN ${exact} = ${rounded} THEN ${rounded} ELSE ${exact} END::text`
     }
@@ -86,10 +90,16 @@ function plainPostgresText(column: Column): string {
   }
 }
 
-/** Types whose cast to text surely gives what they print; that of `character` drops the padding, that of `inet` adds a netmask. */
+/**
+ * Types whose cast to text equals their output. A cast of `character` drops the padding, one of
+ * `inet` adds a netmask.
+ */
 const castPrints = /^(text|character varying|jsonb?|numeric)\b/
 
-/** What the type's output function prints. A composite of NULLs is not NULL, though IS NULL says so, and format prints NULL as nothing. */
+/**
+ * The text of the type's output function. `num_nulls` is right for a composite of NULLs, and IS
+ * NULL is not. `format` prints NULL as an empty text.
+ */
 function printed(name: string): string {
   return `CASE WHEN num_nulls(${name}) = 0 THEN format('%s', ${name}) END`
 }

@@ -1,4 +1,5 @@
-// verify/changelog: whether the images of a table add up to its rows, each once, in ClickHouse as of one LSN.
+// verify/changelog: checks that the images of a table add up to its rows, each image once, as of
+// one LSN.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
@@ -14,7 +15,9 @@ import { namesOf } from './sides.ts'
 export interface ChangelogAtLsn {
   readonly clickhouse: Clickhouse
   readonly table: Table
-  /** Everything below it is visible, so all figures below it stand still while changes flow. */
+  /**
+   * Everything below this LSN is visible, so the figures below it are constant while changes flow.
+   */
   readonly lsn: number
 }
 
@@ -30,8 +33,8 @@ interface PartitionRow {
 }
 
 /**
- * Aggregates are sums over the images, so these are held against the rows: a row that came and went any number of times adds up to what
- * it is now. Sentences about what is wrong; none when nothing is.
+ * Aggregates are sums over the images, so the images of each row must add up to the row.
+ * @returns a sentence for each problem
  * @param current the rows of the current state as of the same LSN
  * @throws {MillraceError} CLICKHOUSE_*
  */
@@ -41,27 +44,30 @@ export async function checkChangelog(place: ChangelogAtLsn, current: Total): Pro
     partitions.reduce((sum, partition) => sum + BigInt(partition[name]), 0n)
   const repeated = total('repeated') + (total('truncated') > 0n ? await repeatedTruncates(place) : 0n)
   const problems: string[] = []
-  if (repeated > 0n) problems.push(`${repeated} images stand more than once in the changelog${await example(place)}`)
+  if (repeated > 0n) problems.push(`${repeated} images are more than once in the changelog${await example(place)}`)
   if (total('rows') !== BigInt(current.rows)) {
     problems.push(
       `the images of the changelog add up to ${total('rows')} rows, and the current state has ${current.rows}`,
     )
   } else if (total('sum') !== current.sum) {
     problems.push(
-      'the images of the changelog do not add up to the rows of the current state: old values and new ones do not meet',
+      'the images of the changelog do not add up to the rows of the current state: a former image differs from the new image that it ends',
     )
   }
   for (const { partition, in_order } of partitions) {
     if (in_order === 0)
       problems.push(
-        `partition ${partition}: the image of the highest offset is not the newest, so two topics stand in one changelog`,
+        `partition ${partition}: the image of the highest offset is not the newest, so the changelog contains two topics`,
       )
   }
   if (repeated === 0n) problems.push(...(await checkHistory(place, partitions)))
   return problems
 }
 
-/** A truncate has an image for each row at one offset; any other offset has one image of each sign. */
+/**
+ * A TRUNCATE has an image of each row at one offset. Any other offset has at most one image of each
+ * sign.
+ */
 function sumPartitions({ clickhouse, table, lsn }: ChangelogAtLsn): Promise<PartitionRow[]> {
   const d = unusedName(namesOf(table), 'd')
   const marks = `_sign > 0 OR _op IN ('d', 't')`
@@ -109,7 +115,10 @@ GROUP BY _partition, _offset, _sign HAVING count() > 1 ORDER BY _partition, _off
   return row === undefined ? '' : `, first at partition ${row.p}, offset ${row.o}`
 }
 
-/** Every version that the changelog tells of stands in the table behind `schema.table.history`, and no other. */
+/**
+ * Checks that the table behind `schema.table.history` has every version of the changelog, and no
+ * other.
+ */
 async function checkHistory(place: ChangelogAtLsn, partitions: readonly PartitionRow[]): Promise<string[]> {
   const { clickhouse, table, lsn } = place
   const [kept] = await readRows(
@@ -126,12 +135,12 @@ FROM (SELECT ${versionDigest(clickhouseRow(table).digest, '_deleted')} AS ${d} F
   )
   const total = (name: 'versions' | 'versions_sum') => partitions.reduce((sum, each) => sum + BigInt(each[name]), 0n)
   if (BigInt(row!.versions) === total('versions') && BigInt(row!.sum) === total('versions_sum')) return []
-  return [`the history holds ${row!.versions} versions and deletions, and the changelog tells of ${total('versions')}`]
+  return [`the history holds ${row!.versions} versions and deletions, and the changelog has ${total('versions')}`]
 }
 
 /**
- * The highest LSN that ClickHouse holds anything of. Above where the source's own log ends now, it is of another database cluster, or of a
- * time that was undone by a restore.
+ * The highest LSN in ClickHouse. If the source's log ends below it, the rows are from another
+ * database cluster, or from before a restore.
  */
 export async function highestLsn({ clickhouse, table }: Omit<ChangelogAtLsn, 'lsn'>): Promise<number> {
   const [row] = await readRows<{ lsn: string }>(
@@ -142,7 +151,7 @@ export async function highestLsn({ clickhouse, table }: Omit<ChangelogAtLsn, 'ls
   return Number(row!.lsn)
 }
 
-/** @param end where the source's log ended after `highest` had been read */
+/** @param end the end of the source's log, read after `highest` */
 export function fromTheFuture(highest: number, end: number): string[] {
   if (highest <= end) return []
   return [`ClickHouse holds changes up to ${formatLsn(highest)}, and the source's log ends at ${formatLsn(end)}`]

@@ -1,5 +1,5 @@
-// verify/checks: the model's own SQL that computes each report in Postgres.
-// A check shares nothing with the materialized views.
+// verify/checks: reads the model's checks: SQL that computes each report in Postgres.
+// A check shares no code with the materialized views.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,22 +9,25 @@ import { MillraceError } from '../runtime/errors.ts'
 import { applyPolicy } from './policies.ts'
 
 export interface ReportCheck {
-  /** Of the published view and of the file. */
+  /** Name of the published view and of the file. */
   readonly name: string
-  /** That the view is published into. */
+  /** Database of the published view. */
   readonly database: string
   /** Columns that identify a row of the report. */
   readonly key: readonly string[]
   /**
-   * A SELECT for Postgres of the view's columns. `{as_of}` stands for the moment that the view looked at the clock, and
-   * `{schema.table.column}` for the column of `table` as it left Postgres.
+   * A SELECT of the view's columns, for Postgres. `{as_of}` is replaced by the time that the view
+   * read from the clock, and `{schema.table.column}` by the column of `table` after its column
+   * policy.
    */
   readonly sql: string
 }
 
 /**
- * Reads all of `checks/<view>.sql`, in order of name; the first line names the key columns: `-- key: date`.
- * @throws {MillraceError} CONFIG_INVALID for a check without key columns, or of a view that is not published once
+ * Reads all files `checks/<view>.sql`, in order of name. The first line names the key columns: `--
+ * key: date`.
+ * @throws {MillraceError} CONFIG_INVALID for a check without key columns, or for a view that is not
+ *   published exactly once
  */
 export function loadChecks(
   { directory, publish }: Pick<Model, 'directory' | 'publish'>,
@@ -49,7 +52,10 @@ export function loadChecks(
   })
 }
 
-/** The checks with every `{schema.table.column}` filled in: masked, hashed or NULL where the captured table says so. */
+/**
+ * The checks with every `{schema.table.column}` replaced: masked, hashed, or NULL for a dropped
+ * column.
+ */
 export function withPolicies(checks: readonly ReportCheck[], tables: readonly Table[]): ReportCheck[] {
   const captured = new Map(tables.map(table => [tableName(table), table]))
   const fill = (_: string, schema: string, table: string, name: string): string => {
@@ -62,8 +68,8 @@ export function withPolicies(checks: readonly ReportCheck[], tables: readonly Ta
 }
 
 /**
- * Views without a check in the databases where others have one: those are of reports, and nothing says that these are right. Where no view
- * has one, all of them.
+ * Published views without a check, in databases in which other views have one. These databases
+ * contain reports, and nothing verifies such a view. If no view has a check, all published views.
  */
 export function uncheckedViews({ publish }: Pick<Model, 'publish'>, checks: readonly ReportCheck[]): string[] {
   const checked = new Set(checks.map(({ name }) => name))

@@ -1,4 +1,4 @@
-// verify/compare-reports: every report, compared in as many snapshots as a verdict needs while the source keeps changing.
+// verify/compare-reports: compares every report, in several snapshots while the source changes.
 
 import type { Log } from '../runtime/log.ts'
 import { attempt, type Failure, isFailure } from './attempt.ts'
@@ -7,14 +7,17 @@ import { compareReport, type DifferingRow, type ReportReading } from './reports.
 import type { SourceSnapshot } from './snapshot.ts'
 import { changedSince, type OpenedWarehouse } from './warehouse.ts'
 
-/** Undecided: some rows were never found equal, nor was the source ever at rest while they differed. Failed: it could not be compared. */
+/**
+ * Undecided: some rows differed in every comparison, and the source changed during each of them.
+ * Failed: the report could not be compared.
+ */
 export type ReportState = 'equal' | 'different' | 'undecided' | 'failed'
 
 export interface ReportComparison {
   readonly state: ReportState
   /** Rows that Postgres computes. */
   readonly rows: number
-  /** Rows that differ or, of an undecided report, that changed during every look. */
+  /** Rows that differ or, for an undecided report, that differed in every comparison. */
   readonly differing: number
   readonly keys: readonly DifferingRow[]
   readonly failure?: Failure
@@ -22,10 +25,13 @@ export interface ReportComparison {
 
 const shownRows = 20
 
-/** A report shows the present and Postgres a moment just before it, so a difference counts only where nothing happened between. */
+/**
+ * The snapshot of Postgres is slightly older than the report. So a difference counts only if
+ * nothing changed in between.
+ */
 export class ReportVerdict {
   #rows = 0
-  /** Rows that no look so far has found equal. */
+  /** Rows that differed in every comparison so far. */
   #suspects: ReadonlyMap<string, DifferingRow> | undefined
   #state: ReportState = 'undecided'
   #failure: Failure | undefined
@@ -34,7 +40,9 @@ export class ReportVerdict {
     return this.#state
   }
 
-  /** @param quiet whether the source was at rest from the snapshot until the view had been read */
+  /**
+   * @param quiet whether the source did not change between the snapshot and the read of the view
+   */
   add({ rows, differing }: ReportReading, quiet: boolean): void {
     const before = this.#suspects
     this.#rows = rows
@@ -44,7 +52,7 @@ export class ReportVerdict {
     else if (quiet) this.#state = 'different'
   }
 
-  /** It could not be looked at, which the next look need not try again. */
+  /** The report could not be compared. It is not tried again. */
   fail(failure: Failure): void {
     this.#state = 'failed'
     this.#failure = failure
@@ -62,9 +70,11 @@ export class ReportVerdict {
   }
 }
 
-/** How often a report that differs while the source moves is looked at, at most, and how long at all. */
-const looks = 5
-const patienceMs = 15_000
+/**
+ * Limits for a report that differs while the source changes: comparisons, and ms for all reports.
+ */
+const mostAttempts = 5
+const limitMs = 15_000
 
 export interface ReportOptions {
   readonly warehouse: OpenedWarehouse
@@ -74,24 +84,27 @@ export interface ReportOptions {
   inSnapshot(work: (snapshot: SourceSnapshot) => Promise<void>): Promise<void>
 }
 
-/** All reports at one snapshot, then those that moved at snapshots of their own, which are read sooner. */
+/**
+ * Compares all reports in one snapshot, then each undecided report in a snapshot of its own, which
+ * is read sooner.
+ */
 export async function compareReports(
-  looking: ReportOptions,
+  options: ReportOptions,
   checks: readonly ReportCheck[],
 ): Promise<Record<string, ReportComparison>> {
-  const trials = new Map(checks.map(check => [check, new ReportVerdict()]))
-  const undecided = () => checks.filter(check => trials.get(check)!.state === 'undecided')
-  const until = performance.now() + patienceMs
-  for (let look = 1; look <= looks && undecided().length > 0; look++) {
-    const groups = look === 1 ? [checks] : undecided().map(check => [check])
+  const verdicts = new Map(checks.map(check => [check, new ReportVerdict()]))
+  const undecided = () => checks.filter(check => verdicts.get(check)!.state === 'undecided')
+  const until = performance.now() + limitMs
+  for (let attempts = 1; attempts <= mostAttempts && undecided().length > 0; attempts++) {
+    const groups = attempts === 1 ? [checks] : undecided().map(check => [check])
     for (const group of groups) {
-      if (look > 1 && performance.now() > until) break
-      await looking.inSnapshot(async snapshot => {
-        for (const check of group) await compareOnce({ ...looking, snapshot }, check, trials.get(check)!)
+      if (attempts > 1 && performance.now() > until) break
+      await options.inSnapshot(async snapshot => {
+        for (const check of group) await compareOnce({ ...options, snapshot }, check, verdicts.get(check)!)
       })
     }
   }
-  return Object.fromEntries(checks.map(check => [check.name, trials.get(check)!.result()]))
+  return Object.fromEntries(checks.map(check => [check.name, verdicts.get(check)!.result()]))
 }
 
 async function compareOnce(
@@ -101,14 +114,15 @@ async function compareOnce(
 ): Promise<void> {
   const { clickhouse } = warehouse
   const compare = () => compareReport({ postgres: snapshot.client, clickhouse, check })
-  const moved = () => changedSince(warehouse, snapshot.lsn)
+  const hasChanged = () => changedSince(warehouse, snapshot.lsn)
   const failure = await attempt(snapshot.client, signal, async () => {
     const first = await compare()
     verdict.add(first, false)
-    if (first.differing.size === 0 || (await moved())) return {}
-    // An aggregate's part may be visible just before the changelog's part that tells of the change: a second look is past that moment.
+    if (first.differing.size === 0 || (await hasChanged())) return {}
+    // A part of an aggregate may become visible just before the changelog's part. A second
+    // comparison sees both.
     const second = await compare()
-    verdict.add(second, !(await moved()))
+    verdict.add(second, !(await hasChanged()))
     return {}
   })
   if (isFailure(failure)) verdict.fail(failure)

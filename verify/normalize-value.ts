@@ -1,5 +1,5 @@
-// verify/normalize-value: one text for equal values of a report, whichever of the two databases printed them.
-// The type is that of Postgres' column; both sides are spelled by it.
+// verify/normalize-value: one text for equal values of a report, from either database.
+// The type of the column in Postgres decides how both sides are compared.
 
 import pg from 'pg'
 
@@ -29,14 +29,16 @@ const booleans: Readonly<Record<string, string>> = {
   0: 'false',
 }
 
-/** How values of a Postgres type (its OID) are compared; types that are not listed as their text. */
+/** How values of a Postgres type (by OID) are compared. Other types are compared as text. */
 export function kindOf(oid: number): ValueKind {
   return kinds.get(oid) ?? 'text'
 }
 
 /**
- * Numbers by value, times in UTC without trailing zeros; text in quotes, so that none looks like anything else, NULL included.
- * @param value what Postgres prints in a session of ours, or ClickHouse's JSON with times in the ISO format
+ * Numbers by value, times in UTC without trailing zeros. Text is in quotes, so that no text equals
+ * NULL or a value of another type.
+ * @param value as Postgres prints it in millrace's sessions, or as in ClickHouse's JSON with ISO
+ *   times
  */
 export function normalize(kind: ValueKind, value: unknown): string {
   if (value === null || value === undefined) return 'NULL'

@@ -1,5 +1,5 @@
-// verify/reading: how verification reads from ClickHouse: all of it, or an error.
-// A user's profile may cut results short or leave rows out; nothing of that may look like equality.
+// verify/reading: reads from ClickHouse: all rows, or an error.
+// A user's profile may cut results or leave rows out, and the result must not look equal then.
 
 import type { ClickHouseSettings } from '@clickhouse/client'
 import type { Clickhouse } from '../clickhouse/client.ts'
@@ -21,7 +21,7 @@ const everyRow: ClickHouseSettings = {
   transform_null_in: 0,
 }
 
-/** A statement is as long as its table is wide, which may have 1,600 columns, and runs as long as the table is large. */
+/** Limits for statements over tables with up to 1,600 columns, which may run for a long time. */
 const anySize: ClickHouseSettings = {
   max_query_size: String(64 * 1024 * 1024),
   max_ast_elements: '5000000',
@@ -45,12 +45,12 @@ export async function readRows<Row>(
   }
 }
 
-/** What is said of a record that cannot be stored does not hold of a view that cannot be read. */
+/** The advice for a record that cannot be stored is wrong for a view that cannot be read. */
 function unreadable(cause: MillraceError): MillraceError {
   return new MillraceError('CLICKHOUSE_FAILED', {
     what: cause.message.replace('cannot store the data', 'cannot compute a value'),
     ...(cause.where === undefined ? {} : { where: cause.where }),
-    next: 'a value does not fit the type that the view gives it; give the column a wider type in the model, or mend the row in the source',
+    next: 'a value does not fit the type of its column in the view; give the column a wider type in the model, or correct the row in the source',
     cause,
   })
 }

@@ -1,4 +1,4 @@
-// verify/reports: one look at a report in ClickHouse, beside an independent computation in Postgres.
+// verify/reports: compares a report in ClickHouse once with an independent computation in Postgres.
 
 import type { CustomTypesConfig, FieldDef } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
@@ -14,14 +14,14 @@ export interface DifferingRow {
   /** Values of the key columns as literals: `'country', 'DE', NULL, 2025-01-01`. */
   readonly key: string
   readonly state: 'missing' | 'unexpected' | 'different' | 'repeated'
-  /** Columns that differ, where both sides have the row: what Postgres computes, and what ClickHouse shows. */
+  /** If both sides have the row, the columns that differ, with the value of either side. */
   readonly columns?: Readonly<Record<string, readonly [postgres: string, clickhouse: string]>>
 }
 
 export interface ReportReading {
   /** Rows that Postgres computes. */
   readonly rows: number
-  /** By the text of the key. */
+  /** Differing rows, by the text of the key. */
   readonly differing: ReadonlyMap<string, DifferingRow>
 }
 
@@ -32,13 +32,14 @@ interface Side {
   readonly columns: readonly string[]
 }
 
-/** Times as ISO in UTC whatever the column's time zone, and NaN as such. */
+/** Times are printed as ISO in UTC, whatever the column's time zone, and NaN as `nan`. */
 const clickhouseSettings = { date_time_output_format: 'iso', output_format_json_quote_denormals: 1 } as const
 const textOnly = { getTypeParser: () => (text: string) => text } as CustomTypesConfig
 
 /**
- * Reads the view first, by the name that people use, and lets Postgres compute it as of the snapshot that its client is in.
- * @throws {MillraceError} CLICKHOUSE_* or POSTGRES_* when one of the two refuses
+ * Reads the view first, by its stable name. Postgres then computes the report in the snapshot of
+ * `postgres`.
+ * @throws {MillraceError} CLICKHOUSE_* or POSTGRES_* when a statement fails
  */
 export async function compareReport(parts: {
   postgres: Client
@@ -60,7 +61,7 @@ export async function compareReport(parts: {
   return { rows: expected.rows.length, differing: differingRows(expected, actual, { key: check.key, kinds }) }
 }
 
-/** The moment that the view's own rows are of; without rows, now. */
+/** The time in the view's column `as_of`; without rows, the current time. */
 async function asOf(clickhouse: Clickhouse, shown: readonly Row[]): Promise<string> {
   if (shown[0]?.as_of !== undefined) return String(shown[0].as_of)
   const [now] = await readRows<{ as_of: string }>(clickhouse, 'SELECT now() AS as_of', {}, clickhouseSettings)
@@ -108,7 +109,7 @@ function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }:
   return spelled
 }
 
-/** Of the rows of one key, of which a report must not have several. */
+/** Compares the rows of one key. A report must have at most one. */
 function stateOf(left: readonly Spelled[], right: readonly Spelled[]): DifferingRow['state'] | undefined {
   if (left.length > 1 || right.length > 1) return 'repeated'
   const [ours, theirs] = [left[0], right[0]]

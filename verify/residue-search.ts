@@ -1,5 +1,5 @@
-// verify/residue-search: whether given texts are anywhere in a pipeline's topics and in its databases.
-// The texts identify somebody, so they go into no statement, no address and no log.
+// verify/residue-search: searches a pipeline's topics and databases for given texts.
+// The texts identify a person, so they appear in no statement, no address and no log.
 
 import { randomBytes } from 'node:crypto'
 import type { Clickhouse } from '../clickhouse/client.ts'
@@ -12,13 +12,13 @@ import type { Fetcher } from '../kafka/consumer/fetcher.ts'
 import { readRange } from '../kafka/consumer/read-range.ts'
 import type { RecordSet } from '../kafka/protocol/record-batch.ts'
 
-/** Something to look for, and how to name it without repeating it. */
+/** A text to search for, and a label that does not repeat it. */
 export interface SearchText {
   readonly label: string
   readonly text: string
 }
 
-/** Texts that many people share, and which therefore count in the person's own rows only. */
+/** Texts that many people share. They count only in the person's own rows. */
 export interface OwnRow {
   readonly schema: string
   readonly table: string
@@ -42,13 +42,16 @@ export interface SearchResult {
   readonly finds: readonly SearchMatch[]
 }
 
-/** Keys and values of all records of all topics that start so, up to where they end now. @throws {MillraceError}; the signal's reason */
+/**
+ * Searches keys and values of all records of the topics with this prefix.
+ * @throws {MillraceError}; the signal's reason
+ */
 export async function searchTopics(
   { kafka, fetcher, signal }: { kafka: KafkaConnection; fetcher: Fetcher; signal: AbortSignal },
   prefix: string,
-  needles: readonly SearchText[],
+  texts: readonly SearchText[],
 ): Promise<SearchResult> {
-  const forms = needles.flatMap(({ label, text }) =>
+  const forms = texts.flatMap(({ label, text }) =>
     [...new Set([text, JSON.stringify(text).slice(1, -1)])].map(form => ({ label, bytes: Buffer.from(form) })),
   )
   const topics = await listTopics(kafka, prefix)
@@ -72,7 +75,10 @@ function count(finds: Map<string, SearchMatch>, place: string, label: string): v
   finds.set(id, { place, label, count: (finds.get(id)?.count ?? 0) + 1 })
 }
 
-/** Each record whole; of a dead letter also the record that it holds in base64. */
+/**
+ * The keys and values of the records. For a dead letter, also the record that it contains in
+ * base64.
+ */
 function* contents(records: RecordSet): Generator<Buffer> {
   const { buffer, keyStarts, keyEnds, valueStarts, valueEnds } = records
   for (let index = 0; index < records.count; index++) {
@@ -93,14 +99,14 @@ function heldRecord(value: Buffer): { key?: string | null; value?: string | null
 }
 
 /**
- * Every text column of every table, and the person's own rows. The texts travel as the body of an insert into a table in memory, which is
- * what ClickHouse neither logs nor writes to disk.
+ * Searches every text column of every table, and the person's own rows. The texts are the body of
+ * an insert into a table in memory. ClickHouse neither logs this body nor writes it to disk.
  * @throws {MillraceError} CLICKHOUSE_*
  */
 export async function searchDatabases(
   clickhouse: Clickhouse,
   databases: readonly string[],
-  { needles, ownRows }: { needles: readonly SearchText[]; ownRows: readonly OwnRow[] },
+  { texts, ownRows }: { texts: readonly SearchText[]; ownRows: readonly OwnRow[] },
 ): Promise<SearchResult> {
   const finds: SearchMatch[] = []
   let places = 0
@@ -110,8 +116,8 @@ export async function searchDatabases(
     const tables = await columnsByTable(clickhouse, database)
     try {
       await clickhouse.command(`CREATE TABLE ${search} (label String, text String, own Bool) ENGINE = Memory`)
-      const own = ownRows.flatMap(({ columns }) => Object.values(columns).map(needle => ({ ...needle, own: true })))
-      const rows = [...needles.map(needle => ({ ...needle, own: false })), ...own]
+      const own = ownRows.flatMap(({ columns }) => Object.values(columns).map(each => ({ ...each, own: true })))
+      const rows = [...texts.map(each => ({ ...each, own: false })), ...own]
       await clickhouse.insert(
         `INSERT INTO ${search} FORMAT JSONEachRow`,
         [Buffer.from(rows.map(row => JSON.stringify(row)).join('\n'))],
@@ -119,7 +125,7 @@ export async function searchDatabases(
       )
       for (const [table, columns] of tables) {
         const place = { clickhouse, search, database, table, columns }
-        const found = await searchTable(place, needles)
+        const found = await searchTable(place, texts)
         places++
         looked += found.rows
         finds.push(...found.finds, ...(await searchOwnRows(place, ownRows)))
@@ -158,23 +164,23 @@ const unlogged = { log_queries: 0 } as const
 
 async function searchTable(
   { clickhouse, search, database, table, columns }: TablePlace,
-  needles: readonly SearchText[],
+  texts: readonly SearchText[],
 ): Promise<{ rows: number; finds: SearchMatch[] }> {
-  const texts = [...columns]
+  const values = [...columns]
     .filter(([, type]) => /String/.test(type) && !type.startsWith('AggregateFunction'))
     .map(([name]) => `ifNull(toString(${quoteName(name)}), '')`)
   const cells = unusedName(columns.keys(), 'cells')
   const hits =
-    texts.length === 0
+    values.length === 0
       ? '[]'
       : `sumForEach(arrayMap(text -> toUInt64(arrayExists(value -> position(value, text) > 0, ${cells})), texts))`
   const [row] = await clickhouse.rows<{ rows: string; hits: string[] }>(
     `WITH (SELECT groupArray(text) FROM (SELECT text FROM ${search} WHERE NOT own ORDER BY label, text)) AS texts
-SELECT count() AS rows, ${hits} AS hits FROM (SELECT [${texts.join(', ')}] AS ${cells} FROM ${quotePath(database, table)})`,
+SELECT count() AS rows, ${hits} AS hits FROM (SELECT [${values.join(', ')}] AS ${cells} FROM ${quotePath(database, table)})`,
     {},
     unlogged,
   )
-  const ordered = needles.toSorted((a, b) => compare(a.label, b.label) || compare(a.text, b.text))
+  const ordered = texts.toSorted((a, b) => compare(a.label, b.label) || compare(a.text, b.text))
   const place = `${database}.${table}`
   const finds = row!.hits.flatMap((hit, index) =>
     Number(hit) > 0 ? [{ place, label: ordered[index]!.label, count: Number(hit) }] : [],
@@ -182,7 +188,7 @@ SELECT count() AS rows, ${hits} AS hits FROM (SELECT [${texts.join(', ')}] AS ${
   return { rows: Number(row!.rows), finds }
 }
 
-/** By bytes, as ClickHouse orders strings. */
+/** Compares by bytes, as ClickHouse orders strings. */
 function compare(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
@@ -199,7 +205,7 @@ async function searchOwnRows(place: TablePlace, ownRows: readonly OwnRow[]): Pro
     for (const [column, { label }] of Object.entries(own)) {
       if (!columns.has(column)) continue
       const text = `(SELECT any(text) FROM ${search} WHERE own AND label = ${quoteString(label)})`
-      // A column of the table may have any name that the count could be given.
+      // Without an alias, because a column of the table may have the same name.
       const [row] = await clickhouse.rows<{ 'count()': string }>(
         `SELECT count() FROM ${quotePath(database, table)} WHERE ${isTheirs.join(' AND ')} AND toString(${quoteName(column)}) = ${text}`,
         {},

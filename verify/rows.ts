@@ -1,20 +1,21 @@
-// verify/rows: the rows of one table on two sides, by sums that narrow down to keys.
+// verify/rows: compares the rows of one table on two sides, by sums over ranges of keys, and then
+// by keys.
 
 import type { Side, Sum } from './sides.ts'
 
 interface DifferingKey {
   readonly key: string
-  /** `repeated`: a key that more than one row has, on either side. */
+  /** `repeated`: more than one row of either side has the key. */
   readonly state: 'missing' | 'unexpected' | 'different' | 'repeated'
-  /** Rows of this key where it is repeated. */
+  /** Rows of this key, if it is repeated. */
   readonly rows?: { readonly postgres: number; readonly clickhouse: number }
 }
 
 export interface RowComparison {
-  /** Rows on either side. */
+  /** Rows of each side. */
   readonly postgres: number
   readonly clickhouse: number
-  /** Keys whose rows differ; where `exact` is false there are more. */
+  /** Keys whose rows differ. If `exact` is false, there are more. */
   readonly differing: number
   readonly exact: boolean
   /** Some of these keys, up to `shownKeys`. */
@@ -22,11 +23,14 @@ export interface RowComparison {
 }
 
 const shownKeys = 20
-/** Ranges that are narrowed down further; where more differ, the rest is not counted. */
+/** Differing ranges that are divided further. The others are not counted. */
 const rangesAtMost = 256
-/** Rows of both sides that are looked at one by one. */
+/** Rows of both sides that are compared one by one. */
 const rowsAtMost = 20_000
-/** Hex digits of the key's digest that each step adds; after the last step a range is some rows, or many rows of one key. */
+/**
+ * Hex digits of the key's digest that each step adds. After the last step, a range has few rows, or
+ * many rows of one key.
+ */
 const digitsPerStep = 2
 const mostDigits = 8
 
@@ -38,11 +42,11 @@ export interface Total {
 
 export interface ComparedRows {
   readonly comparison: RowComparison
-  /** The right side, all of it. */
+  /** Total of the right side. */
   readonly clickhouse: Total
 }
 
-/** What is kept of either side is bounded: 65,536 sums of ranges, or the keys of some twenty thousand rows. */
+/** Memory per side is bounded: at most 65,536 sums of ranges, or the keys of about 20,000 rows. */
 export async function compareRows(left: Side, right: Side): Promise<ComparedRows> {
   let totals: { postgres: Total; clickhouse: Total } | undefined
   let within: string[] | undefined
@@ -85,7 +89,7 @@ function rowsOf({ left, right }: Pair): number {
   return (left?.rows ?? 0) + (right?.rows ?? 0)
 }
 
-/** The first ranges, at least one, at most so many and of at most so many rows. */
+/** The first pairs: at least one, at most `rangesAtMost`, and at most `rows` rows together. */
 function upTo(pairs: readonly Pair[], rows: number): Pair[] {
   const chosen: Pair[] = []
   let sum = 0

@@ -1,4 +1,4 @@
-// verify/sides: one table in either database, as sums over ranges of keys and as single keys.
+// verify/sides: one table in either database: sums over ranges of keys, and single keys.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
@@ -9,7 +9,10 @@ import { quoteTable } from '../postgres/client/quote.ts'
 import { clickhouseRow, keyRange, postgresRow } from './canonical.ts'
 import { readRows } from './reading.ts'
 
-/** Rows of one key, or of all keys in a range: their number, and the sum of their digests as decimal text. */
+/**
+ * The rows of one key or of a range of keys: their number, and the sum of their digests as decimal
+ * text.
+ */
 export interface Sum {
   /** The key's text, or the beginning of its MD5 in hex digits. */
   readonly of: string
@@ -17,14 +20,16 @@ export interface Sum {
   readonly sum: string
 }
 
-/** Both sides give equal sums exactly where they have equal rows. */
+/** Two sides have equal sums exactly if they have equal rows. */
 export interface Side {
-  /** By ranges of so many digits; `within` are shorter ranges to look into, undefined means everywhere. */
+  /**
+   * Sums of ranges of `digits` digits. `within` are shorter ranges to search; undefined means all.
+   */
   ranges(digits: number, within: readonly string[] | undefined): Promise<Sum[]>
   keys(within: readonly string[]): Promise<Sum[]>
 }
 
-/** A table that is not there. */
+/** The side of a missing table. */
 export const emptySide: Side = { ranges: async () => [], keys: async () => [] }
 
 interface SumRow {
@@ -33,7 +38,7 @@ interface SumRow {
   readonly sum: string
 }
 
-/** Of a table's columns. */
+/** Names of a table's columns. */
 export const namesOf = ({ columns }: Table) => columns.map(({ name }) => name)
 
 const numbered = ({ of, rows, sum }: SumRow): Sum => ({ of, rows: Number(rows), sum })
@@ -44,7 +49,9 @@ export async function countRows(client: Client, table: Table): Promise<number> {
   return Number(row!.rows)
 }
 
-/** In the transaction of the client, whose session can compute the table's hashes (giveKey). */
+/**
+ * The table in the transaction of the client. A table with hashed columns needs `setHashKey` first.
+ */
 export function postgresSide(client: Client, table: Table): Side {
   const row = postgresRow(table)
   const from = `FROM (SELECT ${row.key} AS k, ${row.digest} AS d FROM ${quoteTable(table)}) AS r`
@@ -59,7 +66,7 @@ export function postgresSide(client: Client, table: Table): Side {
   }
 }
 
-/** As of the LSN. */
+/** The table in ClickHouse as of the LSN. */
 export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number): Side {
   const row = clickhouseRow(table)
   const [k, d] = ['k', 'd'].map(name => unusedName(namesOf(table), name)) as [string, string]
@@ -79,8 +86,9 @@ export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number
 }
 
 /**
- * A SELECT of all captured columns. Keys untouched since the LSN come from the current state, which is thereby checked; the few others
- * from their last image before it in the changelog.
+ * A SELECT of all captured columns as of the LSN. For keys without a later change, it reads the
+ * current state, which is checked by this. For the other keys, it reads the last image before the
+ * LSN in the changelog.
  */
 function asOfSelect(table: Table, lsn: number): string {
   const own = table.columns.map(column => quoteName(column.name)).join(', ')

@@ -1,4 +1,4 @@
-// verify/snapshot: Postgres as of one LSN.
+// verify/snapshot: opens a snapshot of Postgres as of one LSN.
 
 import { randomBytes } from 'node:crypto'
 import {
@@ -14,9 +14,9 @@ import type { Log } from '../runtime/log.ts'
 import { sleep } from '../runtime/wait.ts'
 
 export interface SourceSnapshot {
-  /** Exactly the transactions whose commit stands before this LSN are visible. */
+  /** Exactly the transactions with a commit before this LSN are visible. */
   readonly lsn: number
-  /** In a read-only transaction of that snapshot. */
+  /** Is in a read-only transaction of the snapshot. */
   readonly client: Client
   close(): Promise<void>
 }
@@ -24,15 +24,17 @@ export interface SourceSnapshot {
 export interface SnapshotOptions {
   readonly log: Log
   readonly signal: AbortSignal
-  /** How long the transactions of others may take to end; default a minute. */
+  /** Time limit for other transactions to end. Default: one minute. */
   readonly limitMs?: number
 }
 
 /**
- * Creating a logical slot is the one way to get a snapshot and the LSN that it stands at; the slot goes as soon as the snapshot is taken.
- * The signal ends whatever the client is at.
- * @see https://www.postgresql.org/docs/current/protocol-replication.html (CREATE_REPLICATION_SLOT, SNAPSHOT 'export')
- * @throws {MillraceError} POSTGRES_*; TIMED_OUT while another transaction stays open; the signal's reason
+ * Only the creation of a logical slot gives a snapshot together with its LSN. The slot is dropped
+ * when the snapshot has been taken. The signal ends a running statement of the client.
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html (CREATE_REPLICATION_SLOT,
+ *   SNAPSHOT 'export')
+ * @throws {MillraceError} POSTGRES_*; TIMED_OUT while another transaction stays open; the signal's
+ *   reason
  */
 export async function openSnapshot(url: string, waiting: SnapshotOptions): Promise<SourceSnapshot> {
   const slot = await createTemporarySlot(url, waiting)
@@ -48,7 +50,10 @@ export async function openSnapshot(url: string, waiting: SnapshotOptions): Promi
 }
 
 const defaultLimitMs = 60_000
-/** When the log says what is waited for; the pauses double from one line to the next. */
+/**
+ * Time until the first log line about the transaction that delays the snapshot. The time doubles
+ * for each further line.
+ */
 const firstPauseMs = 2_000
 
 async function createTemporarySlot(
@@ -59,14 +64,14 @@ async function createTemporarySlot(
   const late = AbortSignal.timeout(limitMs)
   const made = new AbortController()
   let last: OpenTransaction | undefined
-  const tell = async () => {
+  const logBlocking = async () => {
     for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
       await sleep(pauseMs, made.signal)
       last = await withClient(url, client => findBlocking(client, name), made.signal)
       if (last !== undefined) log.warn('waiting for another transaction to end', { open: describeTransaction(last) })
     }
   }
-  tell().catch(() => {})
+  logBlocking().catch(() => {})
   try {
     return await exportSnapshot(url, name, { signal: AbortSignal.any([signal, late]) })
   } catch (error) {
@@ -88,7 +93,10 @@ function neverReady(open: OpenTransaction | undefined, limitMs: number): Millrac
   })
 }
 
-/** A backend in a long statement looks now and then whether its client is still there, where the server's system lets it. */
+/**
+ * During a long statement, the backend checks every 2 s that its client is connected, if the
+ * server's system supports it.
+ */
 async function endWithClient(client: Client): Promise<void> {
   await query(client, "SET client_connection_check_interval = '2s'").catch(() => {})
 }

@@ -1,5 +1,5 @@
-// verify/source: what has become of the captured tables in Postgres' catalog.
-// In the transaction that the rows are read in, so that both fit together.
+// verify/source: compares the captured tables with Postgres' catalog.
+// Reads the catalog in the transaction that reads the rows.
 
 import { type Table, tableName } from '../contract/table.ts'
 import { type Named, readTables, type SourceTable } from '../postgres/catalog/catalog.ts'
@@ -7,9 +7,9 @@ import type { Client } from '../postgres/client/client.ts'
 import { type Config, tableEntry, tableOptions } from '../runtime/config/config.ts'
 
 export interface Source {
-  /** By `schema.table`: those that are captured, and those that the configuration names. */
+  /** By `schema.table`: the captured tables, and the tables that the configuration names. */
   readonly tables: ReadonlyMap<string, SourceTable>
-  /** Named by the configuration and not captured. */
+  /** Tables that the configuration names, and that are not captured. */
   readonly uncaptured: readonly string[]
 }
 
@@ -17,7 +17,7 @@ function isLeftOut(config: Config, { schema, name }: Named): boolean {
   return tableEntry(config, schema, name)?.capture === false
 }
 
-/** Ordinary and partitioned tables; a pattern means no views. */
+/** Kinds of the catalog: ordinary and partitioned tables. A pattern does not match views. */
 const readableKinds = ['r', 'p']
 
 /** @throws {MillraceError} POSTGRES_* */
@@ -37,11 +37,14 @@ export async function readSource(client: Client, config: Config, captured: reado
 }
 
 export interface Comparable {
-  /** `byKey`: with the columns of `table`; `none`: Postgres has no rows of it; `count`: by their number, since the key is gone. */
+  /**
+   * `byKey`: compare rows with the columns of `table`. `none`: Postgres has no rows. `count`:
+   * compare numbers only, because key columns are gone.
+   */
   readonly rows: 'byKey' | 'none' | 'count'
   /** The captured table with the columns that Postgres still has. */
   readonly table: Table
-  /** Sentences about what is no longer as it was captured. */
+  /** A sentence for each change since the table was captured. */
   readonly problems: readonly string[]
 }
 
@@ -66,7 +69,10 @@ export function comparable(captured: Table, found: SourceTable | undefined): Com
     : { rows: 'count', table: captured, problems }
 }
 
-/** Columns that stay in Postgres although nobody said so: those that came later, or that a personal table holds back. */
+/**
+ * Columns that are only in Postgres without a `drop` policy: added later, or withheld in a personal
+ * table.
+ */
 export function columnsLeftBehind(config: Config, captured: Table, found: SourceTable): string[] {
   const policies = tableOptions(config, captured.schema, captured.name)?.columns ?? {}
   const known = new Set(captured.columns.map(({ name }) => name))

@@ -1,4 +1,5 @@
-// verify/stable-names: whether what analysts read by its stable name is the generation that is verified, and all of it.
+// verify/stable-names: checks that the stable names show the verified generation, with all of its
+// rows.
 
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { currentName, storageName } from '../clickhouse/ddl.ts'
@@ -11,7 +12,7 @@ import { readRows } from './reading.ts'
 interface View {
   readonly database: string
   readonly name: string
-  /** What its SELECT must be, up to its settings. */
+  /** The expected SELECT, without its settings. */
   readonly select: string
 }
 
@@ -22,17 +23,18 @@ interface Definition {
   readonly as_select: string
 }
 
-/** The generation's database, which is also the connection's own. */
+/** The generation's database is also the connection's current database. */
 export interface Published {
   readonly clickhouse: Clickhouse
   readonly database: string
   readonly tables: readonly Table[]
-  /** What the model publishes. */
+  /** The views that the model publishes. */
   readonly views: readonly PublishedView[]
 }
 
 /**
- * Problems by name, as what follows the name in a sentence: `public.orders` → `is not there`.
+ * Problems by name. Each is the rest of a sentence after the name: `public.orders` → `is not
+ * there`.
  * @throws {MillraceError} CLICKHOUSE_*
  */
 export async function checkStableNames(published: Published): Promise<Record<string, string>> {
@@ -55,12 +57,12 @@ export async function checkStableNames(published: Published): Promise<Record<str
   return problems
 }
 
-/** No two views have the same. */
+/** A name that identifies the view. */
 function nameOf({ database, name }: Pick<View, 'database' | 'name'>): string {
   return tableName({ schema: database, name })
 }
 
-/** The stable views of a table, and the view inside the generation that the first of them shows. */
+/** The stable views of a table, and the view of the generation that the first one shows. */
 function tableViews(database: string, table: Table, own: ReadonlySet<string>): View[] {
   const live = storageName(table.schema, table.name)
   const columns = table.columns.map(({ name }) => quoteName(name)).join(', ')
@@ -80,7 +82,7 @@ function modelViews({ database, views }: Published): View[] {
   return views.map(view => ({ ...view, select: `SELECT * FROM ${quotePath(database, view.source)}` }))
 }
 
-/** As ClickHouse writes the definitions down. */
+/** The expected definitions as ClickHouse formats them. */
 async function formatted(clickhouse: Clickhouse, views: readonly View[]): Promise<string[]> {
   const [row] = await readRows<{ texts: string[] }>(
     clickhouse,
@@ -110,12 +112,13 @@ function compare(found: Definition | undefined, expected: string): string | unde
   return `shows something else than ${expected}: ${select.slice(0, 500)}`
 }
 
-const looks = 5
+const mostAttempts = 5
 
 /**
- * Whether the stable view of a table shows as many rows as the current state holds. Only looks between which nothing changed count; a view
- * that is never seen at rest is judged by its definition alone.
- * @throws {MillraceError} CLICKHOUSE_* also when the view cannot be read
+ * Checks that the stable view of a table shows as many rows as the current state. A comparison
+ * counts only if nothing changed during it. If every comparison sees a change, the definition of
+ * the view must be enough.
+ * @throws {MillraceError} CLICKHOUSE_*, also when the view cannot be read
  */
 export async function checkRowsShown(clickhouse: Clickhouse, table: Table): Promise<string[]> {
   const held = () =>
@@ -124,7 +127,7 @@ export async function checkRowsShown(clickhouse: Clickhouse, table: Table): Prom
       `SELECT toString(count()) AS rows, toString(max(_version)) AS newest FROM ${quoteName(currentName(table))} FINAL`,
     ).then(([row]) => row!)
   let before = await held()
-  for (let look = 0; look < looks; look++) {
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const [shown] = await readRows<{ rows: string }>(
       clickhouse,
       `SELECT toString(count()) AS rows FROM ${quotePath(table.schema, table.name)}`,

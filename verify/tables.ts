@@ -1,4 +1,4 @@
-// verify/tables: everything there is to say of one captured table: its rows, its images, its key, and what its stable name shows.
+// verify/tables: compares the captured tables: rows, images, keys, and stable names.
 
 import { changelogName, currentName } from '../clickhouse/ddl.ts'
 import { type Table, tableName } from '../contract/table.ts'
@@ -15,13 +15,13 @@ import { checkRowsShown } from './stable-names.ts'
 import type { OpenedWarehouse } from './warehouse.ts'
 
 export interface TableComparison extends RowComparison {
-  /** `failed`: it could not be compared whole, and what was compared is equal. */
+  /** `failed`: a part of the comparison failed, and the other parts are equal. */
   readonly state: 'equal' | 'different' | 'failed'
-  /** What else differs than rows, in sentences. */
+  /** A sentence for each difference other than rows. */
   readonly problems: readonly string[]
-  /** Columns that Postgres has and ClickHouse has not, although nobody said so. Not compared. */
+  /** Columns that are only in Postgres without a `drop` policy. Not compared. */
   readonly leftBehind: readonly string[]
-  /** Why something of it could not be compared. */
+  /** Why parts of the comparison failed. */
   readonly failures: readonly Failure[]
 }
 
@@ -30,37 +30,39 @@ interface CompareOptions {
   readonly snapshot: SourceSnapshot
   readonly source: Source
   readonly config: Config
-  /** Stable names that show something else, which is said elsewhere. */
+  /** Stable names that show something else. They are reported elsewhere. */
   readonly misnamed: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
 
 /**
- * Compares all tables as of the snapshot's LSN, up to which ClickHouse must show everything.
- * @returns the comparisons by `schema.table`, and the tables that the configuration names and that are not captured
+ * Compares all tables as of the snapshot's LSN. ClickHouse must show everything below it.
+ * @returns the comparisons by `schema.table`, and the tables that the configuration names and that
+ *   are not captured
  * @throws {MillraceError} *_UNREACHABLE; the signal's reason
  */
 export async function compareTables(
-  moment: Omit<CompareOptions, 'source'>,
+  options: Omit<CompareOptions, 'source'>,
 ): Promise<{ tables: Record<string, TableComparison>; uncaptured: readonly string[] }> {
-  const captured = moment.warehouse.tables
-  const source = await readSource(moment.snapshot.client, moment.config, captured)
+  const captured = options.warehouse.tables
+  const source = await readSource(options.snapshot.client, options.config, captured)
   const tables: Record<string, TableComparison> = {}
-  for (const table of captured) tables[tableName(table)] = await compareTable({ ...moment, source }, table)
+  for (const table of captured) tables[tableName(table)] = await compareTable({ ...options, source }, table)
   return { tables, uncaptured: source.uncaptured }
 }
 
-async function compareTable(moment: CompareOptions, table: Table): Promise<TableComparison> {
-  const first = await compareOnce(moment, table)
-  // ClickHouse shows a changelog's part and the current state's part one after the other; a second look is past that moment.
-  return first.state === 'different' ? compareOnce(moment, table) : first
+async function compareTable(options: CompareOptions, table: Table): Promise<TableComparison> {
+  const first = await compareOnce(options, table)
+  // A changelog's part becomes visible just before the current state's part. A second comparison
+  // sees both.
+  return first.state === 'different' ? compareOnce(options, table) : first
 }
 
 const nothingCompared: RowComparison = { postgres: 0, clickhouse: 0, differing: 0, exact: false, keys: [] }
 
-async function compareOnce(moment: CompareOptions, captured: Table): Promise<TableComparison> {
-  const { snapshot, source, config, misnamed, signal } = moment
-  const { clickhouse, objects } = moment.warehouse
+async function compareOnce(options: CompareOptions, captured: Table): Promise<TableComparison> {
+  const { snapshot, source, config, misnamed, signal } = options
+  const { clickhouse, objects } = options.warehouse
   const { client, lsn } = snapshot
   const found = source.tables.get(tableName(captured))
   const { rows, table, problems: changes } = comparable(captured, found)
@@ -91,7 +93,7 @@ async function compareOnce(moment: CompareOptions, captured: Table): Promise<Tab
   return { ...comparison, state, problems, leftBehind, failures }
 }
 
-/** Of a table whose key column is gone. */
+/** Compares numbers of rows, for a table whose key column is gone. */
 async function countSides(client: Client, table: Table, right: Side): Promise<ComparedRows> {
   const [postgres, clickhouse] = [await countRows(client, table), total(await right.ranges(2, undefined))]
   return { comparison: { ...nothingCompared, postgres, clickhouse: clickhouse.rows }, clickhouse }

@@ -1,4 +1,4 @@
-// verify/verify: Postgres and ClickHouse at one LSN, every table, every report and every name that people read.
+// verify/verify: compares Postgres and ClickHouse at one LSN: tables, reports and stable names.
 
 import { formatLsn } from '../contract/position.ts'
 import { loadModel, type Model } from '../modeling/model.ts'
@@ -20,13 +20,16 @@ type Outcome = 'equal' | 'different' | 'undecided'
 export interface Verification {
   /** Everything is equal. */
   readonly ok: boolean
-  /** Different when anything is; undecided when else something could not be compared, or a report moved during every look. */
+  /**
+   * `different` if anything differs. Otherwise `undecided` if something could not be compared or
+   * decided.
+   */
   readonly outcome: Outcome
-  /** Where the tables were compared. */
+  /** LSN of the comparison of tables. */
   readonly lsn: string
   readonly tables: Readonly<Record<string, TableComparison>>
   readonly reports: Readonly<Record<string, ReportComparison>>
-  /** Names in ClickHouse that are not what they should be: what follows the name in a sentence. */
+  /** Wrong stable names in ClickHouse: name → the rest of a sentence. */
   readonly names: Readonly<Record<string, string>>
   /** Tables that the configuration names and that are not captured. */
   readonly uncaptured: readonly string[]
@@ -42,9 +45,11 @@ export interface VerifyOptions {
 }
 
 /**
- * Compares as of one LSN, while changes keep flowing. Tables are exact at any time; reports, which show the present, row by row in
- * several looks (see Trial). What cannot be compared is an answer for its table or report, and hides no other.
- * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP, GENERATION_CHANGED for another source, CONFIG_INVALID for a check that cannot be read; the signal's reason, at once
+ * Compares as of one LSN, while changes flow. Tables are compared exactly. Reports show the
+ * present, so they are compared row by row in several snapshots (see `ReportVerdict`). A failed
+ * comparison is the result of its table or report, and the others continue.
+ * @throws {MillraceError} NOTHING_LOADED, NOT_CAUGHT_UP; GENERATION_CHANGED for another source;
+ *   CONFIG_INVALID for an unreadable check; the signal's reason, at once
  */
 export async function verify(options: VerifyOptions): Promise<Verification> {
   const { config, signal } = options
@@ -68,11 +73,11 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
   }
 }
 
-/** Rows that are alike by chance, or copied, prove nothing of another database. */
+/** Equal rows in another database, such as a copy, prove nothing. */
 function requireSameSource({ database, source, clickhouse }: OpenedWarehouse, identity: string): void {
   if (source === identity) return
   throw new MillraceError('GENERATION_CHANGED', {
-    what: `ClickHouse holds what was loaded from ${source}, and this database is ${identity} (system identifier and name), so nothing was compared`,
+    what: `ClickHouse holds rows that were loaded from ${source}, and this database is ${identity} (system identifier and name), so nothing was compared`,
     where: `${clickhouse.url}, database ${database}`,
     next: 'correct source.url or clickhouse.url; if that database is gone for good, load this one: millrace producer --new-generation',
   })

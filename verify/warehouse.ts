@@ -1,4 +1,4 @@
-// verify/warehouse: the generation that analysts see, found from ClickHouse alone.
+// verify/warehouse: finds the generation that analysts read, from ClickHouse alone.
 
 import { type Clickhouse, type ClickhouseOptions, connectClickhouse } from '../clickhouse/client.ts'
 import { changelogName, changelogSuffix, storageName } from '../clickhouse/ddl.ts'
@@ -16,20 +16,20 @@ export interface OpenedWarehouse {
   /** Its current database is the generation's. */
   readonly clickhouse: Clickhouse
   readonly database: string
-  /** As in `Generation.source`: what it was loaded from. */
+  /** The source that the generation was loaded from, as in `Generation.source`. */
   readonly source: string
   readonly tables: readonly Table[]
-  /** Names of everything in the database. */
+  /** Names of all objects in the database. */
   readonly objects: ReadonlySet<string>
 }
 
-/** How long ClickHouse may take to reach a snapshot's LSN. */
+/** Time limit for ClickHouse to reach a snapshot's LSN. */
 const catchUpMs = 60_000
-/** Under load, the sooner a view is read after its snapshot, the less has changed between. */
+/** Short, because under load less changes between a snapshot and the read of a view. */
 const pollMs = 10
 
 /**
- * The highest generation whose initial load is visible. A database that no pipeline of this name has made is none.
+ * The highest generation whose initial load is visible. Databases of other pipelines are ignored.
  * @throws {MillraceError} NOTHING_LOADED when there is none
  */
 export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: string): Promise<OpenedWarehouse> {
@@ -61,7 +61,7 @@ export async function openLiveWarehouse(options: ClickhouseOptions, pipeline: st
   })
 }
 
-/** When the log says what is waited for. */
+/** A longer wait is logged. */
 const usualMs = 5_000
 
 /**
@@ -105,13 +105,16 @@ export async function changedSince({ clickhouse, tables, objects }: OpenedWareho
   return false
 }
 
-/** Changelogs of the generation that belong to none of the tables that it says it holds, in the form of `Verification.names`. */
+/**
+ * Changelogs in the database that belong to none of the generation's captured tables, in the form
+ * of `Verification.names`.
+ */
 export function strayChangelogs({ database, tables, objects }: OpenedWarehouse): Record<string, string> {
   // A table may itself be called `changelog`.
   const known = new Set(tables.flatMap(table => [changelogName(table), storageName(table.schema, table.name)]))
   const stray = [...objects].filter(name => name.endsWith(changelogSuffix) && !known.has(name))
   return Object.fromEntries(
-    stray.map(name => [`${database}.${name}`, 'belongs to no table that the generation says it holds']),
+    stray.map(name => [`${database}.${name}`, 'belongs to no captured table of the generation']),
   )
 }
 
@@ -129,7 +132,7 @@ async function objectsOf(clickhouse: Clickhouse): Promise<Set<string>> {
   return new Set(rows.map(({ name }) => name))
 }
 
-/** Without it nothing would be compared, and nothing found to differ. */
+/** Fails without tables, because a comparison of no tables would find no difference. */
 async function capturedTables(clickhouse: Clickhouse, database: string): Promise<Table[]> {
   const rows = await readRows<{ value_schema: string }>(
     clickhouse,
@@ -137,8 +140,8 @@ async function capturedTables(clickhouse: Clickhouse, database: string): Promise
   )
   if (rows.length > 0) return rows.map(row => parseValueSchema(row.value_schema))
   throw new MillraceError('NOTHING_LOADED', {
-    what: 'the generation does not say which tables it holds',
+    what: 'the generation has no list of captured tables',
     where: `table captured in database ${database}`,
-    next: 'start the consumer once, which writes it down',
+    next: 'start the consumer once, which writes the list',
   })
 }

@@ -113,16 +113,16 @@ async function liveTables(connections: PipelineConnections): Promise<Table[]> {
   return newestShapes(live.tables, connections.schemas)
 }
 
-async function search(connections: PipelineConnections, { needles, ownRows, tooShort }: Forms) {
+async function search(connections: PipelineConnections, { texts, ownRows, tooShort }: Forms) {
   const { config, clickhouse } = connections
   const databases = (await findDatabases(clickhouse, config.name)).map(({ name }) => name)
-  const topics = await searchTopics(connections, `${config.name}.`, needles)
-  const tables = await searchDatabases(clickhouse, databases, { needles, ownRows })
+  const topics = await searchTopics(connections, `${config.name}.`, texts)
+  const tables = await searchDatabases(clickhouse, databases, { texts, ownRows })
   const finds = [...topics.finds, ...tables.finds]
   const own = ownRows.flatMap(({ columns }) => Object.values(columns).map(({ label }) => `${label} (own rows)`))
   return {
     ok: finds.length === 0,
-    sought: [...needles.map(({ label }) => label), ...own],
+    sought: [...texts.map(({ label }) => label), ...own],
     tooShort,
     topics: { places: topics.places, looked: topics.looked },
     tables: { places: tables.places, looked: tables.looked },

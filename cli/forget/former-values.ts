@@ -8,7 +8,7 @@ import type { FormerRow } from './erase-person.ts'
 
 export interface Forms {
   /** Values that must not be found anywhere. */
-  readonly needles: readonly SearchText[]
+  readonly texts: readonly SearchText[]
   /**
    * Masked and unchanged values belong to many people. They only must be gone from the person's own
    * rows.
@@ -31,7 +31,7 @@ interface FormerValue {
 
 /** @param hashKey called only when a column is hashed */
 export function formsOf(rows: readonly FormerRow[], tables: readonly Table[], hashKey: () => HashKey): Forms {
-  const needles: SearchText[] = []
+  const texts: SearchText[] = []
   const ownRows: OwnRow[] = []
   const tooShort: string[] = []
   for (const [index, row] of rows.entries()) {
@@ -39,9 +39,9 @@ export function formsOf(rows: readonly FormerRow[], tables: readonly Table[], ha
     for (const { label, text, column } of values) {
       if (column !== undefined && column.policy === undefined) continue
       if (text.length < shortestText) tooShort.push(label)
-      else needles.push({ label, text })
+      else texts.push({ label, text })
       if (column?.policy === 'hash')
-        needles.push({ label: `${label}, hashed`, text: hashOf(hashKey(), Buffer.from(text)) })
+        texts.push({ label: `${label}, hashed`, text: hashOf(hashKey(), Buffer.from(text)) })
     }
     for (const table of new Set(values.flatMap(({ table }) => table ?? []))) {
       const own = ownRow(
@@ -51,7 +51,7 @@ export function formsOf(rows: readonly FormerRow[], tables: readonly Table[], ha
       if (own) ownRows.push(own)
     }
   }
-  return { needles, ownRows, tooShort }
+  return { texts, ownRows, tooShort }
 }
 
 function formerValues(row: FormerRow, tables: readonly Table[], of: string): FormerValue[] {

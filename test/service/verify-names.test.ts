@@ -50,8 +50,8 @@ test('double, unpaired, foreign and future images are reported although the rows
     return problems
   })
   const expected = [
-    /1 images stand more than once in the changelog, first at partition 0, offset 0/,
-    /do not add up to the rows of the current state: old values and new ones/,
+    /1 images are more than once in the changelog, first at partition 0, offset 0/,
+    /do not add up to the rows of the current state: a former image differs from the new image/,
     /add up to 3 rows, and the current state has 2/,
     /partition 0: the image of the highest offset is not the newest/,
     /holds changes up to 100000\/0, and the source's log ends at/,
@@ -81,7 +81,7 @@ test('images of updates, deletes and truncates add up, however many rows one off
   )
   assertEqual(await standing.verify())
   await write('parts', { ...two, ...truncated })
-  assert.match(read(await standing.verify(), standing).problems, /^1 images stand more than once in the changelog\n/)
+  assert.match(read(await standing.verify(), standing).problems, /^1 images are more than once in the changelog\n/)
 })
 
 test('a missing version of the history is reported', async () => {
@@ -93,7 +93,7 @@ test('a missing version of the history is reported', async () => {
     `ALTER TABLE ${quoteName(versionsName(standing.table('parts')))} DELETE WHERE id = 1 SETTINGS mutations_sync = 1`,
   )
   const { problems } = read(await standing.verify(), standing)
-  assert.is(problems, 'the history holds 1 versions and deletions, and the changelog tells of 2')
+  assert.is(problems, 'the history holds 1 versions and deletions, and the changelog has 2')
 })
 
 test('a stable name that is missing, foreign, or incomplete is reported as different', async () => {
@@ -140,10 +140,10 @@ test('a generation without its list of tables, or without one table, is not equa
   const { outcome, names, uncaptured } = await standing.verify()
   assert.equal([outcome, uncaptured], ['different', [`${schema}.newcomer`, `${schema}.other`]])
   assert.equal(names, {
-    [`${generation}.${schema}.other.changelog`]: 'belongs to no table that the generation says it holds',
+    [`${generation}.${schema}.other.changelog`]: 'belongs to no captured table of the generation',
   })
   await clickhouse.command('TRUNCATE TABLE captured')
-  await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /does not say which tables it holds/)
+  await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /has no list of captured tables/)
 })
 
 test('equal rows of another database do not count, and a database without an owner mark is no generation', async () => {
