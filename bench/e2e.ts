@@ -1,5 +1,5 @@
-// bench/e2e: a backlog of 1 M inserts, then of 1 M updates, from the slot to visible; plain, and with the sales model.
-// Each backlog is written while nobody reads, so that only the pipe is measured.
+// bench/e2e: a backlog of 1 M inserts, then of 1 M updates, with and without the sales model.
+// Each backlog is written while no service runs, so that only the pipeline is measured.
 
 import { publicationName } from '../contract/generation.ts'
 import { applySchema } from '../generator/database/schema.ts'
@@ -31,10 +31,10 @@ export interface EndToEnd {
   readonly limits: Limits
 }
 
-/** What is measured: how to write the backlog, and how to see in ClickHouse that all of it is visible. */
+/** A backlog: how to write it, and how to check in ClickHouse that all of it is visible. */
 interface Workload {
   readonly pipeline: Pipeline
-  /** Statements of which each is one transaction, and the row changes they make together. */
+  /** Statements, one transaction each, and the number of their row changes. */
   readonly insert: { readonly statements: readonly string[]; readonly changes: number }
   readonly update: { readonly statements: readonly string[]; readonly changes: number }
   readonly changelogs: readonly string[]
@@ -125,7 +125,10 @@ async function measureWorkload(stack: BenchStack, workload: Workload, keepsSlot:
   }
 }
 
-/** Writes the backlog with the services stopped, starts them, and measures until the last row is visible. */
+/**
+ * Writes the backlog with the services stopped, starts them, and measures until the last row is
+ * visible.
+ */
 async function drain(
   stack: BenchStack,
   { pipeline, changelogs }: Workload,
@@ -141,7 +144,7 @@ async function drain(
   await poll('the consumer', async () => ((await pipeline.consumerStatus())?.generation ?? 0) > 0)
   pipeline.startProducer()
   await poll('the first rows', async () => (await rows()) > before)
-  // The services have started: from here on it is the pipe alone.
+  // The services have started; only the pipeline is measured from here on.
   const from = { at: performance.now(), rows: (await rows()) - before, use: useOfAll(stack, pipeline) }
   for (const pid of Object.values(pidsOf(stack, pipeline))) resetPeak(pid)
   const target = before + backlog.changes * backlog.images

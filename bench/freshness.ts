@@ -1,5 +1,5 @@
-// bench/freshness: commit in Postgres → visible in ClickHouse, in a table and in an aggregate, at a given rate.
-// Measured from outside: only a writer and a reader, no figure of millrace's own.
+// bench/freshness: time from a commit in Postgres until the change is visible, at a given rate.
+// Measures from outside, with a writer and a reader, in a table and in an aggregate.
 
 import { applySchema } from '../generator/database/schema.ts'
 import { type Client, connect, query } from '../postgres/client/client.ts'
@@ -14,11 +14,11 @@ export interface Latency {
 }
 
 export interface FreshnessResult {
-  /** Row changes per second that were asked for. */
+  /** Requested row changes per second. */
   readonly rate: number
-  /** And that the writer managed. */
+  /** Reached row changes per second. */
   readonly written_per_s: number
-  /** Milliseconds from the commit of a delivered order to its being read. */
+  /** Milliseconds from the commit of a delivered order until it was read. */
   readonly table: Latency
   readonly aggregate: Latency
 }
@@ -46,7 +46,7 @@ export async function measureFreshness(rate: number): Promise<FreshnessResult> {
 }
 
 async function measure(stack: BenchStack, rate: number): Promise<FreshnessResult> {
-  /** commits[n] = when the transaction that made the n-th order returned. */
+  /** commits[n]: time at which the commit of the n-th order returned. */
   const commits: number[] = []
   const writer = await connect(stack.postgresUrl)
   const writing = write(writer, rate, commits, performance.now())
@@ -76,12 +76,12 @@ function write(writer: Client, rate: number, commits: number[], started: number)
   return { done, ended: () => isOver }
 }
 
-/** What is read, in one query, because reading costs the machine that is being measured. */
+/** One query reads both, because reading uses CPU time of the measured machine. */
 const reading =
   "SELECT (SELECT count() FROM fresh_1.`shop.orders.current`) AS rows, (SELECT sum(orders) FROM fresh_1.sales_cube WHERE grain = 'day') AS counted"
 const readEveryMs = 10
 
-/** Latency of every order: from its commit to the first reading that counts it. Only inserts flow, so a count is enough. */
+/** Latency of every order: from its commit to the first reading that counts it. */
 async function watch({ clickhouse }: BenchStack, commits: readonly number[], ended: () => boolean) {
   const latencies = { table: [] as number[], aggregate: [] as number[] }
   const isOver = (of: readonly number[]) => ended() && of.length === commits.length

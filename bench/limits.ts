@@ -1,4 +1,4 @@
-// bench/limits: what the parts can do by themselves, in the same run: the figures to hold the pipe against.
+// bench/limits: the rates of each server alone, in the same run, to compare the pipeline with.
 
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -11,18 +11,18 @@ import { readState } from '../stack/state.ts'
 import { type BenchStack, poll } from './pipeline.ts'
 
 export interface Limits {
-  /** Rows that Postgres sends and our decoder reads, with nothing behind it. */
+  /** Rows per second that Postgres sends and millrace's decoder reads, and nothing else. */
   readonly walsender_rows_per_s: number
-  /** Records of 150 bytes by the broker's own producer test, acks=all. */
+  /** Records per second of 150 bytes by the broker's own producer test, acks=all. */
   readonly broker_records_per_s: number
-  /** The same rows into a bare MergeTree, in ClickHouse's own format, over the same HTTP. */
+  /** Rows per second into a plain MergeTree, in ClickHouse's native format over HTTP. */
   readonly plain_insert_rows_per_s: number
 }
 
 const recordBytes = 150
 const million = 1_000_000
 
-/** Reads the whole of a slot that was made before the backlog; the slot is dropped. */
+/** Reads a slot that was created before the backlog, and drops it. */
 export async function drainWalsender(stack: BenchStack, slot: string, publication: string): Promise<number> {
   const [row] = await query<{ lsn: string }>(stack.sql, "SELECT (pg_current_wal_lsn() - '0/0')::text AS lsn")
   const end = Number(row!.lsn)
@@ -92,7 +92,7 @@ async function createTopic(java: string, classpath: string, kafka: string, topic
   await promisify(execFile)(java, ['-cp', classpath, 'org.apache.kafka.tools.TopicCommand', ...args])
 }
 
-/** Takes the rows of a table out and puts them into a bare table of the same columns. */
+/** Exports the rows of a table and inserts them into a plain table with the same columns. */
 export async function insertPlain({ clickhouse, clickhouseUrl }: BenchStack, table: string): Promise<number> {
   const settings = 'max_insert_threads=1&async_insert=0&max_threads=1'
   const body = await post(`${clickhouseUrl}/?${settings}`, `SELECT * FROM ${table} WHERE _op = 'c' FORMAT Native`)

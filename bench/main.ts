@@ -1,5 +1,5 @@
 // bench/main: `npm run bench -- e2e|freshness|reports|wide [--rate N] [--tables N] [--json]`.
-// Figures are ratios within one run on one machine; nothing here passes or fails.
+// Compare ratios within one run. No benchmark passes or fails.
 
 import { parseArgs } from 'node:util'
 import { measureEndToEnd } from './e2e.ts'

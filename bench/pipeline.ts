@@ -1,4 +1,4 @@
-// bench/pipeline: a stack of its own and the services as processes, as a user runs them.
+// bench/pipeline: new servers, and the services as processes, as a user runs them.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -26,7 +26,7 @@ export interface BenchStack {
   close(): Promise<void>
 }
 
-/** Of all pipelines. They and the stack are process groups of their own, which Ctrl-C does not reach. */
+/** Processes of all pipelines. Ctrl-C does not reach their process groups. */
 const services: Child[] = []
 
 function stopWhenInterrupted(directory: string, log: Log): void {
@@ -38,7 +38,7 @@ function stopWhenInterrupted(directory: string, log: Log): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())
 }
 
-/** A fresh stack under `.millrace/bench`; whatever an earlier run left is deleted. */
+/** New servers under `.millrace/bench`; data of an earlier run is deleted. */
 export async function openBenchStack(): Promise<BenchStack> {
   const directory = resolve('.millrace/bench')
   const log = createLog('bench', 'warn', false)
@@ -65,7 +65,7 @@ export async function openBenchStack(): Promise<BenchStack> {
   }
 }
 
-/** The sales model as it ships: what a pipeline is configured with to fold it. */
+/** The configuration of the sales model. */
 export function salesSettings(): object {
   const directory = packagePath('model/sales')
   const { tables } = parse(readFileSync(join(directory, 'millrace.yaml'), 'utf8')) as { tables: object }
@@ -124,7 +124,7 @@ export class Pipeline {
     return askStatus<Status>(this.#stack.directory, this.name, 'producer')
   }
 
-  /** Until the initial load is visible. */
+  /** Waits until the initial load is visible. */
   async untilLoaded(): Promise<void> {
     await poll('the initial load', async () => (await this.consumerStatus())?.watermark !== undefined)
   }
@@ -137,7 +137,7 @@ export async function poll(what: string, condition: () => Promise<boolean>, ever
     throw new Error(`${what}: not within ${pollTimeoutMs / 1000} s`)
 }
 
-/** Of everything that takes part: CPU time and memory by name. */
+/** CPU time and memory of every process by name. */
 export function useOfAll(stack: BenchStack, pipeline: Pipeline): Record<string, ProcessUse> {
   return mapValues(pidsOf(stack, pipeline), useOf)
 }

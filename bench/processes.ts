@@ -1,18 +1,17 @@
-// bench/processes: CPU time and peak memory of other processes, by the operating system's own accounts.
-// Linux only: /proc.
+// bench/processes: CPU time and peak memory of other processes, from /proc. Linux only.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
-/** `sysconf(_SC_CLK_TCK)`, which Linux has fixed at 100 for user space. */
+/** `sysconf(_SC_CLK_TCK)`, which is always 100 on Linux. */
 const ticksPerSecond = 100
 
 export interface ProcessUse {
   readonly cpuSeconds: number
-  /** High-water mark of resident memory, of the largest process of the tree. */
+  /** Peak resident memory of the largest process of the tree. */
   readonly peakRssMb: number
 }
 
-/** The process and all that descend from it. A process that has gone counts nothing. */
+/** The process and its descendants. An ended process counts nothing. */
 export function useOf(pid: number): ProcessUse {
   const family = familyOf(pid)
   return {
@@ -21,7 +20,7 @@ export function useOf(pid: number): ProcessUse {
   }
 }
 
-/** Forgets the high-water mark, so that the next reading covers only what follows. @see proc_pid_clear_refs(5) */
+/** Resets the peak memory. @see proc_pid_clear_refs(5) */
 export function resetPeak(pid: number): void {
   for (const member of familyOf(pid)) writeFileSync(`/proc/${member}/clear_refs`, '5')
 }
@@ -51,7 +50,10 @@ function peakKb(pid: number): number {
   }
 }
 
-/** Fields of /proc/PID/stat after the command's closing parenthesis: state, ppid, … @see proc_pid_stat(5) */
+/**
+ * Fields of /proc/PID/stat after the command's closing parenthesis: state, ppid, …
+ * @see proc_pid_stat(5)
+ */
 function statOf(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')

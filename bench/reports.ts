@@ -1,5 +1,5 @@
-// bench/reports: how long each report takes, and what folding scattered updates costs, on a shop and on one ten times its size.
-// Both shops stand side by side and are measured by turns.
+// bench/reports: the time of each report, and of inserts of scattered updates, at two sizes.
+// Both shops exist at the same time and are measured in turns.
 
 import { randomUUID } from 'node:crypto'
 import { publish } from '../clickhouse/publish.ts'
@@ -8,26 +8,26 @@ import { packagePath } from '../runtime/files.ts'
 import { openBenchStack } from './pipeline.ts'
 import { current, fillSource, insertImages, loadShop, type Multiplied, type Shop, tables, untilQuiet } from './shop.ts'
 
-/** Beside the shop that came through the pipe. */
+/** The larger shop, beside the one that the pipeline loaded. */
 const copies = { at_1m: 0, at_10m: 9 } as const
 type Size = keyof typeof copies
 type AtBothSizes = Readonly<Record<Size, number>>
 type Shops = Readonly<Record<Size, Shop>>
 
 export interface ReportsResult {
-  /** Rows that stand behind the figures. */
+  /** Rows of the tables. */
   readonly orders: AtBothSizes
   readonly order_items: AtBothSizes
-  /** Milliseconds that `SELECT *` takes, the median of several, all views of `analytics`. */
+  /** Milliseconds of `SELECT *` from each view of `analytics`; medians. */
   readonly reports_ms: Readonly<Record<string, AtBothSizes>>
-  /** Milliseconds that an insert of 1,000 scattered updates takes, all views of the model included, the median of several. */
+  /** Milliseconds of an insert of 1,000 scattered updates with all views of the model; medians. */
   readonly fold_ms: { readonly orders: AtBothSizes; readonly order_items: AtBothSizes }
 }
 
 const scattered = 1000
 const repetitions = { reports: 7, folds: 21 }
 
-/** The next step in an order's life, and another quantity of an item: every one of these updates moves sums. */
+/** The next step of an order, and another quantity of an item. Each update changes sums. */
 const updates = {
   'shop.orders': [
     'status',
@@ -68,7 +68,7 @@ async function rowsOf(shops: Shops, table: Multiplied): Promise<AtBothSizes> {
   })
 }
 
-/** Each view as analysts read it, published under names of its shop. */
+/** Each published view of the shop. */
 async function timeReports(shops: Shops): Promise<ReportsResult['reports_ms']> {
   const views = loadModel(packagePath('model/sales'), 'UTC').publish.filter(({ database }) => database === 'analytics')
   const published = ({ database }: Shop) => `${database}_analytics`
@@ -86,7 +86,7 @@ async function timeReports(shops: Shops): Promise<ReportsResult['reports_ms']> {
   return taken
 }
 
-/** Updates of rows that lie far from each other, as the consumer would insert them: one statement with both images of each. */
+/** Updates of distant rows as the consumer inserts them: one statement with both images. */
 async function timeFolds(shops: Shops, table: keyof typeof updates): Promise<AtBothSizes> {
   const [column, value] = updates[table]
   const [key] = tables[table]
@@ -95,7 +95,8 @@ FROM (SELECT *, toInt8(arrayJoin([-1, 1])) AS _sign FROM bench_rows)`
   return inTurns(shops, repetitions.folds, async ({ clickhouse }) => {
     await clickhouse.command(`CREATE OR REPLACE TABLE bench_rows ENGINE = Memory AS
 SELECT * EXCEPT _deleted FROM ${current(table)} FINAL ORDER BY cityHash64(${key}, '${randomUUID()}') LIMIT ${scattered}`)
-    // What is compared is the work at both sizes, not how much of the larger shop the kernel still has in its page cache.
+    // Reads the tables first, because the kernel may have dropped files of the larger shop from its
+    // cache.
     for (const read of Object.keys(updates) as Multiplied[]) {
       await clickhouse.command(`SELECT * FROM ${current(read)} FORMAT Null`)
     }
@@ -103,7 +104,7 @@ SELECT * EXCEPT _deleted FROM ${current(table)} FINAL ORDER BY cityHash64(${key}
   })
 }
 
-/** By turns, so that both sizes have the same share of the machine's better and worse minutes. */
+/** Measures in turns, so that slower minutes of the machine affect both sizes. */
 async function inTurns(
   shops: Shops,
   repetitions: number,

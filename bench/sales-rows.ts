@@ -1,8 +1,8 @@
-// bench/sales-rows: rows of the sales model, made inside Postgres so that making them costs little.
+// bench/sales-rows: rows of the sales model, created by SQL within Postgres because that is fast.
 
 import { type Client, query } from '../postgres/client/client.ts'
 
-/** What orders refer to, in an empty schema: one territory, shop and product, and a thousand customers. */
+/** Reference data for an empty schema: one territory, shop and product, and 1,000 customers. */
 export async function seedReferences(client: Client): Promise<void> {
   await query(
     client,
@@ -18,7 +18,7 @@ export async function seedReferences(client: Client): Promise<void> {
 /** Items of an order written by `insertOrders`. */
 export const itemsPerOrder = 3
 
-/** One statement, and so one transaction, that writes delivered orders with their items. */
+/** One statement, hence one transaction, that inserts delivered orders with their items. */
 export function insertOrders(count: number): string {
   return `WITH made AS (
   INSERT INTO shop.orders (customer_id, shop_id, sales_territory_id, status, ordered_at, paid_at, shipped_at, delivered_at, updated_at)

@@ -1,4 +1,5 @@
-// bench/shop: a shop of a million orders that comes through the real pipe, multiplied inside ClickHouse where a larger one is asked for.
+// bench/shop: a shop of a million orders through the pipeline, copied in ClickHouse to a larger
+// one.
 
 import { randomUUID } from 'node:crypto'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
@@ -8,20 +9,20 @@ import { backfill } from '../generator/database/backfill.ts'
 import { applySchema } from '../generator/database/schema.ts'
 import { type BenchStack, Pipeline, poll, salesSettings } from './pipeline.ts'
 
-/** A generation of its own. */
+/** Database of its generation. */
 export interface Shop {
-  /** Statements run in the generation's database. */
+  /** Runs statements in the generation's database. */
   readonly clickhouse: Clickhouse
   readonly database: string
 }
 
 const orders = 1_000_000
-/** Of one insert while a shop is multiplied. */
+/** Rows of one insert while a shop is copied. */
 const rowsPerInsert = 250_000
-/** Far above every id of the shop that came through the pipe. */
+/** Above every id of the shop that the pipeline loaded. */
 const idsPerCopy = 10_000_000
 
-/** Tables of which there is more in a larger shop: their key, and the columns that differ in each copy with what is added to them. */
+/** Tables that grow with the shop: their key, and the columns to which each copy adds an offset. */
 export const tables = {
   'shop.customers': ['customer_id', ['customer_id']],
   'shop.user_traffic': ['visit_id', ['visit_id', 'customer_id']],
@@ -37,7 +38,7 @@ export async function fillSource(stack: BenchStack): Promise<void> {
   await backfill({ url: stack.postgresUrl, orders, years: 2, seed: 1, log: stack.log, onProgress: () => {} })
 }
 
-/** Everything in the source through a pipeline called `name`, then as many copies of it, merged as a load of that size would be. */
+/** Loads the source with a pipeline called `name`, then adds copies, and merges as after a load. */
 export async function loadShop(stack: BenchStack, name: string, copies: number): Promise<Shop> {
   const pipeline = new Pipeline(stack, name, salesSettings())
   pipeline.start()
@@ -50,7 +51,10 @@ export async function loadShop(stack: BenchStack, name: string, copies: number):
   return { clickhouse, database }
 }
 
-/** Inserts as the consumer does: the rows of `source`, which has a sign besides the columns of the table, through every view of the model. */
+/**
+ * Inserts the rows of `source`, which has a sign, through every view of the model, like the
+ * consumer.
+ */
 export async function insertImages(
   clickhouse: Clickhouse,
   table: Multiplied,
@@ -63,7 +67,7 @@ export async function insertImages(
   )
 }
 
-/** One more shop of the same size and the same years with ids of its own. */
+/** One more shop of the same size and years with its own ids. */
 async function multiply(clickhouse: Clickhouse, copy: number): Promise<void> {
   for (const [table, [key, shifted]] of Object.entries(tables) as [Multiplied, (typeof tables)[Multiplied]][]) {
     const ids = shifted.map(column => `${column} + ${copy * idsPerCopy} AS ${column}`).join(', ')
@@ -79,7 +83,7 @@ async function multiply(clickhouse: Clickhouse, copy: number): Promise<void> {
   }
 }
 
-/** Until no merge runs and Postgres has cleaned up, so that nothing is measured beside the aftermath of a load. */
+/** Waits until no merge runs and Postgres has vacuumed, so that a measurement runs alone. */
 export async function untilQuiet({ clickhouse, sql }: BenchStack): Promise<void> {
   await sql.query('VACUUM ANALYZE')
   await sql.query('CHECKPOINT')

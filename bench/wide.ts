@@ -1,5 +1,5 @@
 // bench/wide: many small tables that all change a little: start, idle cost, freshness and memory.
-// Measured from outside: a writer, a reader, and the operating system's accounts.
+// Measures from outside, with a writer, a reader and /proc.
 
 import { parseLsn } from '../contract/position.ts'
 import { connect, query } from '../postgres/client/client.ts'
@@ -10,24 +10,24 @@ import { type BenchStack, mapValues, openBenchStack, Pipeline, poll, useOfAll } 
 
 export interface WideResult {
   readonly tables: number
-  /** Of each table's topic. */
+  /** Partitions of each table's topic. */
   readonly partitions: number
-  /** Row changes per second that were asked for, each in a table chosen at random. */
+  /** Requested row changes per second, each in a random table. */
   readonly rate: number
   readonly written_per_s: number
   /** Seconds from the start of both processes. */
   readonly start_s: {
-    /** Of a new generation: the initial load is visible. */
+    /** New generation: until the initial load is visible. */
     readonly loaded: number
-    /** Of a generation that is there: the producer streams; the first change is visible. */
+    /** Existing generation: until the producer streams, and until the first change is visible. */
     readonly streaming: number
     readonly visible: number
   }
-  /** CPU-seconds per second while nothing changes. */
+  /** CPU-seconds per second without changes. */
   readonly idle_cpu: Readonly<Record<string, number>>
-  /** And while everything changes. */
+  /** CPU-seconds per second with changes. */
   readonly busy_cpu: Readonly<Record<string, number>>
-  /** Milliseconds from the commit of a row to its being read. */
+  /** Milliseconds from the commit of a row until it was read. */
   readonly freshness: Latency
   readonly peak_rss_mb: Readonly<Record<string, number>>
 }
@@ -40,7 +40,7 @@ const changesPerCommit = 10
 const probeEveryMs = 250
 const readEveryMs = 50
 const askEveryMs = 100
-/** Rows that are looked for have ids from here on. */
+/** Searched rows have ids from here on. */
 const firstProbe = 1_000_000
 
 const tableName = (index: number) => `t${String(index).padStart(4, '0')}`
@@ -121,7 +121,7 @@ interface Changes {
   readonly freshness: Latency
 }
 
-/** Now and then a commit holds a row that is looked for in ClickHouse. */
+/** Periodically a commit contains a row that the reader searches for in ClickHouse. */
 interface Probe {
   readonly table: number
   readonly id: number

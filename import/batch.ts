@@ -1,4 +1,4 @@
-// import/batch: a batch of lines into Postgres, whole or not at all, with what is noted of it.
+// import/batch: writes a batch of lines and the file's progress to Postgres in one transaction.
 
 import { type Client, query } from '../postgres/client/client.ts'
 import { type Cell, copyRows } from '../postgres/client/copy-in.ts'
@@ -10,7 +10,7 @@ import type { Place } from './lines.ts'
 export interface Batch {
   readonly visits: (ImportedVisit & { readonly line: number; readonly original: () => string })[]
   readonly rejects: Reject[]
-  /** Behind its last line. */
+  /** The place after its last line. */
   done: Place
 }
 
@@ -22,7 +22,7 @@ interface Reject {
 
 const columns = ['line', 'visited_at', 'traffic_source', 'customer_id', 'landing_page', 'cost']
 
-/** A table of the session, emptied by every commit. */
+/** A temporary table of the session; every commit empties it. */
 export async function prepareBatches(client: Client): Promise<void> {
   await query(
     client,
@@ -32,7 +32,7 @@ export async function prepareBatches(client: Client): Promise<void> {
   )
 }
 
-/** @returns rows that were new, and lines that were rejected @throws {MillraceError} POSTGRES_* */
+/** @returns the numbers of new rows and of rejected lines @throws {MillraceError} POSTGRES_* */
 export async function loadBatch(
   client: Client,
   { id, source }: LedgerFile,
@@ -40,7 +40,7 @@ export async function loadBatch(
 ): Promise<{ loaded: number; rejected: number }> {
   return inTransaction(client, async () => {
     await copyRows(client, 'pg_temp.imported', columns, rowsOf(visits))
-    // Whom the rows refer to stays until the commit.
+    // Locks the rows that the visits refer to until the commit.
     await query(
       client,
       'SELECT FROM shop.customers WHERE customer_id IN (SELECT customer_id FROM pg_temp.imported) FOR KEY SHARE',
@@ -73,7 +73,7 @@ function* rowsOf(visits: Batch['visits']): Generator<readonly Cell[]> {
     yield [line, visitedAt, source, customer, page, cost]
 }
 
-/** Takes out the lines that refer to what is not there, and says why, by line. */
+/** Removes the lines that refer to missing rows. Returns the reason for each line. */
 async function rejectUnknown(client: Client): Promise<Map<number, string>> {
   const rows = await query<{ line: string; reason: string }>(
     client,

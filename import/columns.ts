@@ -1,4 +1,4 @@
-// import/columns: the columns of a file of visits: its header, and what each value may be.
+// import/columns: the columns of a file of visits: reads the header and checks the values.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { didYouMean } from '../runtime/suggest.ts'
@@ -6,13 +6,13 @@ import { didYouMean } from '../runtime/suggest.ts'
 const columnNames = ['visited_at', 'traffic_source', 'customer_id', 'landing_page', 'cost'] as const
 type Column = (typeof columnNames)[number]
 
-/** Where each column stands. */
+/** Index of each column. */
 export type Header = Readonly<Record<Column, number>>
 
 export interface ImportedVisit {
-  /** With its time zone, as Postgres reads it. */
+  /** A timestamp with its time zone, in Postgres' format. */
   readonly visitedAt: string
-  /** Name. */
+  /** Name of the traffic source. */
   readonly source: string
   readonly customer: string | null
   readonly page: string
@@ -21,7 +21,10 @@ export interface ImportedVisit {
 
 const longestPage = 2_048
 
-/** The columns may come in any order. @throws {MillraceError} IMPORT_UNREADABLE naming every fault of the header */
+/**
+ * The columns may come in any order.
+ * @throws {MillraceError} IMPORT_UNREADABLE naming every fault of the header
+ */
 export function readHeader(fields: readonly string[], where: string): Header {
   const names = fields.map(field => field.trim())
   const unknown = names.filter(name => !columnNames.some(known => known === name))
@@ -46,7 +49,7 @@ export function readHeader(fields: readonly string[], where: string): Header {
   })
 }
 
-/** The visit, or what is wrong with the line. */
+/** The visit, or the error of the line. */
 export function readVisit(fields: readonly string[], header: Header): ImportedVisit | string {
   if (fields.length !== columnNames.length) {
     return `${fields.length} ${fields.length === 1 ? 'value' : 'values'} where the header names ${columnNames.length} columns`
@@ -77,7 +80,7 @@ function isId(text: string): boolean {
 const timePattern = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,6})?)?(Z|[+-]\d\d(?::?\d\d)?)?$/
 const bounds = { least: Date.UTC(2000, 0, 1), end: Date.UTC(2100, 0, 1) }
 
-/** ISO 8601; without a time zone it is UTC. A day that the month does not have is refused, not carried over. */
+/** Reads ISO 8601, in UTC without a time zone. Refuses a day that the month does not have. */
 function readTime(text: string): { ok: true; text: string } | { ok: false; fault: string } {
   const [, year, month, day, hour, minute, second = '0', zone] = timePattern.exec(text) ?? []
   if (year === undefined) return { ok: false, fault: `"${shortened(text)}" is no time such as 2025-11-21T09:30:00Z` }

@@ -1,4 +1,4 @@
-// import/file: a file as it lies on the disk: whether it can be read at all, and by which content it is known again.
+// import/file: checks whether a file can be read, and identifies it by hashes of its content.
 
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -6,7 +6,7 @@ import { MillraceError } from '../runtime/errors.ts'
 
 export interface OpenedFile {
   readonly size: number
-  /** Where the text begins: after a byte order mark. */
+  /** Offset of the text, after a byte order mark. */
   readonly textAt: number
 }
 
@@ -23,7 +23,10 @@ const marks: readonly { readonly bytes: readonly number[]; readonly what: string
 ]
 const utf8Mark = [0xef, 0xbb, 0xbf]
 
-/** @throws {MillraceError} IMPORT_UNREADABLE for what is no file, is empty, or is no text in UTF-8 from its first bytes on */
+/**
+ * @throws {MillraceError} IMPORT_UNREADABLE if it is not a file, is empty, or does not begin as
+ *   UTF-8 text
+ */
 export async function inspectFile(path: string): Promise<OpenedFile> {
   return withFile(path, async file => {
     const stat = await file.stat()
@@ -41,8 +44,9 @@ export async function inspectFile(path: string): Promise<OpenedFile> {
 }
 
 /**
- * SHA-256, in hex, of the beginnings of the file that have these sizes; they ascend.
- * @throws {MillraceError} IMPORT_UNREADABLE when the file is shorter than the last of them
+ * SHA-256, in hex, of the first bytes of the file, for each of these sizes.
+ * @param sizes in bytes, ascending
+ * @throws {MillraceError} IMPORT_UNREADABLE when the file is shorter than the largest size
  */
 export async function hashBeginnings(path: string, sizes: readonly number[], signal: AbortSignal): Promise<string[]> {
   return withFile(path, async file => {
@@ -96,7 +100,7 @@ async function withFile<Result>(path: string, work: (file: FileHandle) => Promis
   }
 }
 
-/** The whole file cannot be imported. */
+/** The error for a file that cannot be imported at all. */
 export function unreadable(what: string, where: string, next: string, cause?: unknown): MillraceError {
   return new MillraceError('IMPORT_UNREADABLE', { what, where, next, cause })
 }

@@ -1,4 +1,4 @@
-// import/ledger: which files have come before, under whatever name, and how far each is done.
+// import/ledger: remembers every imported file by its content, and how far each import got.
 
 import { type Client, query } from '../postgres/client/client.ts'
 import { inTransaction } from '../postgres/client/transaction.ts'
@@ -8,27 +8,27 @@ import type { Place } from './lines.ts'
 
 export interface LedgerFile {
   readonly id: number
-  /** What shop.user_traffic.source says of its rows. */
+  /** The value of shop.user_traffic.source in its rows. */
   readonly source: string
-  /** How it came: for the first time, as it was, longer than before, or again before it was done. */
+  /** Compared with earlier imports: new, the same content, longer, or not finished before. */
   readonly state: 'new' | 'known' | 'extended' | 'resumed'
-  /** Up to where its lines are done. */
+  /** The place up to which its lines are done. */
   readonly done: Place
 }
 
 export interface Candidate {
   readonly path: string
-  /** Without directories. */
+  /** Name without directories. */
   readonly name: string
   readonly size: number
-  /** Where its first line after the header begins. */
+  /** Offset of the first line after the header. */
   readonly body: Place
-  /** Whether it holds other visits than an imported file that has its name or its beginning. */
+  /** Whether all lines are other visits than those of a file with the same name or beginning. */
   readonly isNew: boolean
   readonly signal: AbortSignal
 }
 
-/** One import at a time; given back with the connection. @throws {MillraceError} IMPORT_RUNNING */
+/** Takes the lock of imports, until the connection ends. @throws {MillraceError} IMPORT_RUNNING */
 export async function lockImports(client: Client): Promise<void> {
   const [row] = await query<{ locked: boolean }>(
     client,
@@ -36,8 +36,8 @@ export async function lockImports(client: Client): Promise<void> {
   )
   if (row!.locked) return
   throw new MillraceError('IMPORT_RUNNING', {
-    what: 'another import is under way, and there is one at a time',
-    next: 'try again when it is done',
+    what: 'another import is running, and only one can run at a time',
+    next: 'try again when it has ended',
   })
 }
 
@@ -51,7 +51,8 @@ interface Version {
 }
 
 /**
- * Finds the file by its content, or by the longest beginning of it that came before; notes a content that is new.
+ * Finds the file by its content, or by its longest beginning that was imported before. Records a
+ * new content.
  * @throws {MillraceError} IMPORT_CHANGED, IMPORT_UNREADABLE, POSTGRES_*
  */
 export async function recognise(client: Client, candidate: Candidate): Promise<LedgerFile> {
@@ -87,7 +88,7 @@ ORDER BY v.bytes DESC LIMIT 1`,
   return { ...file, state: 'extended' }
 }
 
-/** Notes within the caller's transaction that the lines up to a place are done. */
+/** Records, within the caller's transaction, that the lines up to a place are done. */
 export async function advance(client: Client, id: number, done: Place, loaded: number): Promise<void> {
   await query(
     client,
@@ -96,7 +97,7 @@ export async function advance(client: Client, id: number, done: Place, loaded: n
   )
 }
 
-/** Forgets what was done and rejected, so that every line is looked at again; loaded ones are found by their number. */
+/** Resets the progress and the rejected lines. Loaded lines are recognised by their number. */
 export async function startOver(client: Client, id: number, body: Place): Promise<void> {
   await inTransaction(client, async () => {
     await advance(client, id, body, 0)
@@ -149,7 +150,7 @@ async function insertVersion(
   ])
 }
 
-/** Whether a line ends there: otherwise what follows has changed the last line. */
+/** Whether a line ends there. If not, the added text has changed the last line. */
 async function endsLine(path: string, offset: number): Promise<boolean> {
   const { before, after } = await neighbours(path, offset)
   return /[\r\n]/.test(before) || /[\r\n]/.test(after)
@@ -157,8 +158,8 @@ async function endsLine(path: string, offset: number): Promise<boolean> {
 
 function changed(path: string, what: string): MillraceError {
   return new MillraceError('IMPORT_CHANGED', {
-    what: `${what}; lines that both have would count twice`,
+    what: `${what}; lines in both files would count twice`,
     where: path,
-    next: 'if all its lines are other visits, import it with --new; to correct rejected lines, put them into a file of their own',
+    next: 'if all its lines are other visits, import it with --new; to correct rejected lines, put them into a separate file',
   })
 }

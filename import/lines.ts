@@ -1,37 +1,37 @@
-// import/lines: the physical lines of a file, whatever ends them, in bounded memory.
-// Bytes are kept as Latin-1 text, one character per byte, so that nothing is lost before they are checked.
+// import/lines: reads the physical lines of a file in bounded memory.
+// Bytes are kept as Latin-1 text, one character per byte, so invalid UTF-8 is not lost.
 
 import { open } from 'node:fs/promises'
 
 export interface Line {
   /** 1 is the first line of the file. */
   readonly number: number
-  /** Without its end; of a line that is too long only the beginning. */
+  /** Without the line end. Of a line that is too long, only the beginning. */
   readonly text: string
   /** LF, CR LF, CR, or nothing at the end of the file. */
   readonly eol: string
   /** Offset in the file after the line and its end. */
   readonly end: number
-  /** Bytes of a line that is longer than `longestLine`. */
+  /** Size in bytes, if the line is longer than `longestLine`. */
   readonly tooLong?: number
 }
 
 export interface Place {
   /** Offset in the file. */
   readonly bytes: number
-  /** Lines before it. */
+  /** Number of lines before it. */
   readonly line: number
 }
 
 export const longestLine = 65_536
-/** Bytes that are kept of a line that is longer. */
+/** Bytes that are kept of a longer line. */
 const keptOfLong = 1_000
 const chunkBytes = 1 << 16
 
 const lineFeed = 10
 const carriageReturn = 13
 
-/** The lines from one place up to an offset, those of each chunk together. @throws {Error} of the file system */
+/** The lines between two offsets, in one list per chunk. @throws {Error} of the file system */
 export async function* readLines(path: string, from: Place, until: number): AsyncGenerator<Line[]> {
   const file = await open(path)
   try {
@@ -51,10 +51,10 @@ export async function* readLines(path: string, from: Place, until: number): Asyn
 
 export class LineCutter {
   #line: number
-  /** Offset in the file of what is kept in `#rest`. */
+  /** Offset in the file of the bytes in `#rest`. */
   #offset: number
   #rest = Buffer.alloc(0)
-  /** Beginning and size so far of a line that is too long. */
+  /** Beginning and size so far of a too long line. */
   #long: { readonly text: string; bytes: number } | undefined
 
   constructor({ bytes, line }: Place) {
@@ -62,7 +62,7 @@ export class LineCutter {
     this.#line = line
   }
 
-  /** The lines that end within the bytes, which may be overwritten afterwards. */
+  /** The lines that end within the bytes. The caller may overwrite the bytes afterwards. */
   *cut(bytes: Buffer): Generator<Line> {
     const buffer = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
     let start = 0
@@ -80,7 +80,7 @@ export class LineCutter {
     this.#keep(buffer.subarray(start))
   }
 
-  /** What is left at the end of the file. */
+  /** The last line, at the end of the file. */
   *end(): Generator<Line> {
     const text = this.#rest.toString('latin1')
     this.#rest = Buffer.alloc(0)
@@ -96,7 +96,7 @@ export class LineCutter {
     return bytes > longestLine ? { ...line, text: line.text.slice(0, keptOfLong), tooLong: bytes } : line
   }
 
-  /** Of a line that is too long already, only its size is counted on. */
+  /** Counts the size of a line that is already too long. */
   #keep(rest: Buffer): void {
     const endsInCr = rest.at(-1) === carriageReturn
     const body = endsInCr ? rest.length - 1 : rest.length

@@ -1,4 +1,4 @@
-// import/queue: files that come over the API: kept whole until their lines are in.
+// import/queue: uploaded files, kept until their lines are imported.
 
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -16,10 +16,10 @@ export const mostUploadBytes = 8 * 1024 ** 3
 
 export interface ImportsOptions {
   readonly url: string
-  /** For files on their way and for rejected lines. */
+  /** Directory for uploaded files and for rejected lines. */
   readonly directory: string
   readonly log: Log
-  /** Stops what is under way; the next upload of the file goes on there. */
+  /** Stops the current import. The next upload of the file continues it. */
   readonly signal: AbortSignal
 }
 
@@ -30,7 +30,7 @@ export class Imports {
     this.#options = options
   }
 
-  /** @throws {MillraceError} REQUEST_INVALID when it is too large, IMPORT_*, POSTGRES_* */
+  /** @throws {MillraceError} REQUEST_INVALID for a too large file, IMPORT_*, POSTGRES_* */
   async upload(body: Readable, how: { name: string; isNew: boolean; again: boolean }): Promise<ImportResult> {
     const { url, directory, log, signal } = this.#options
     await mkdir(directory, { recursive: true })
@@ -52,7 +52,7 @@ export class Imports {
       if (found.length === 0)
         throw new MillraceError('NOT_FOUND', {
           what: `there is no import ${id}`,
-          next: 'take the import_id of an upload',
+          next: 'use the import_id from the answer to an upload',
         })
     } catch (error) {
       end()
@@ -62,7 +62,7 @@ export class Imports {
   }
 }
 
-/** Passes bytes on until there are too many. */
+/** Passes bytes on, up to a limit. */
 function limited(most: number): Transform {
   let bytes = 0
   return new Transform({

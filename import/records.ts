@@ -1,4 +1,4 @@
-// import/records: lines as CSV records; one that cannot be read takes no other with it.
+// import/records: CSV records from lines; an unreadable record does not affect the others.
 
 import { isUtf8 } from 'node:buffer'
 import { parse } from 'csv-parse/sync'
@@ -7,25 +7,25 @@ import { type Line, longestLine, type Place, readLines } from './lines.ts'
 export interface CsvRecord {
   /** Its first line. */
   readonly line: number
-  /** Its values, or what is wrong with it. */
+  /** Its values, or its error. */
   readonly fields: readonly string[] | { readonly fault: string }
-  /** As it stands in the file, bytes that are no UTF-8 written as \x and two digits. */
+  /** Its text in the file. A byte that is not UTF-8 is written as \x and two digits. */
   readonly original: () => string
-  /** Behind it. */
+  /** The place after it. */
   readonly end: Place
   readonly bytes: number
 }
 
-/** Lines that a value in quotes may go over. */
+/** Maximum of lines of a value in quotes. */
 const mostLines = 100
 
 export interface RecordPiece {
   readonly records: readonly CsvRecord[]
-  /** Behind the last line that is among them, or that is empty. */
+  /** The place after the last of these lines, or after empty lines behind it. */
   readonly done: Place
 }
 
-/** The records from one place up to an offset; empty lines are passed over. @throws {Error} of the file system */
+/** The records between two places, without empty lines. @throws {Error} of the file system */
 export async function* readRecords(path: string, from: Place, until: number): AsyncGenerator<RecordPiece> {
   const joiner = new RecordJoiner(from)
   for await (const lines of readLines(path, from, until)) {
@@ -39,11 +39,12 @@ export async function* readRecords(path: string, from: Place, until: number): As
 }
 
 /**
- * Joins lines while a quote is open. When what was joined is no record, or no end comes, the first line alone is at fault,
- * and reading goes on with the second: a stray quote does not swallow what follows it.
+ * Joins lines while a quote is open. If the joined lines are not a record, or the quote is never
+ * closed, only the first line is rejected and reading continues with the second. So a stray quote
+ * does not consume the lines after it.
  */
 export class RecordJoiner {
-  /** Behind the last line that is done with. */
+  /** The place after the last finished line. */
   done: Place
   #open: Line[] = []
   #openBytes = 0

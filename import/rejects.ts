@@ -1,4 +1,4 @@
-// import/rejects: the rejected lines of a file, as CSV.
+// import/rejects: writes the rejected lines of a file as CSV.
 
 import { access, constants, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import type { Client } from '../postgres/client/client.ts'
 import { replaceFileFrom } from '../runtime/files.ts'
 import { unreadable } from './file.ts'
 
-/** `line,reason,original` with a header, by line. */
+/** Columns `line,reason,original`, with a header, in the order of the lines. */
 export function rejectsAsCsv(client: Client, id: number): Readable {
   return client.query(
     to(
@@ -18,8 +18,8 @@ export function rejectsAsCsv(client: Client, id: number): Readable {
 }
 
 /**
- * Writes `<name>.rejects.csv` into the first of the directories that can be written to, in one step; gives its path.
- * @throws {MillraceError} IMPORT_UNREADABLE when none can
+ * Writes `<name>.rejects.csv` atomically into the first writable directory. Returns its path.
+ * @throws {MillraceError} IMPORT_UNREADABLE when no directory is writable
  */
 export async function writeRejects(
   client: Client,
@@ -37,7 +37,7 @@ async function writable(directories: readonly string[]): Promise<string> {
       await access(directory, constants.W_OK)
       return directory
     } catch {
-      // the next one may do
+      // try the next directory
     }
   }
   throw unreadable('there is no place for its rejected lines', directories.join(', '), 'name one by --rejects')

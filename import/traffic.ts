@@ -1,4 +1,4 @@
-// import/traffic: a CSV file of visits into shop.user_traffic, each line once, however often it comes.
+// import/traffic: imports a CSV file of visits into shop.user_traffic, each line exactly once.
 
 import { basename, dirname } from 'node:path'
 import { type Client, query, withClient } from '../postgres/client/client.ts'
@@ -14,16 +14,18 @@ import { writeRejects } from './rejects.ts'
 export interface ImportOptions {
   readonly url: string
   readonly path: string
-  /** Under which it is known; default that of the path. */
+  /** Name of the file; default: from the path. */
   readonly name?: string
-  /** All its lines are other visits than those of an imported file with its name or beginning. */
+  /** All lines are other visits than those of a file with the same name or beginning. */
   readonly isNew?: boolean
-  /** Looks at every line again, for customers and sources that have come since. */
+  /** Looks at every line again, because missing customers or sources may exist now. */
   readonly again?: boolean
-  /** For the rejects file, the first that can be written to; default beside the file. */
+  /**
+   * Directories for the rejects file. The first writable one is used; default: that of the file.
+   */
   readonly rejectsIn?: readonly string[]
   readonly log: Log
-  /** Stops it after the batch that is under way; the next import of the file goes on there. */
+  /** Stops after the current batch. The next import of the file continues there. */
   readonly signal: AbortSignal
 }
 
@@ -32,12 +34,12 @@ export interface ImportResult {
   /** Number in imports.files; null for a file with nothing but its header. */
   readonly import_id: number | null
   readonly state: LedgerFile['state']
-  /** Lines, by what became of them in this run. */
+  /** Lines by result, of this run. */
   readonly loaded: number
   readonly rejected: number
-  /** Of the whole file, whenever they were read. */
+  /** Lines by result, of the whole file and all runs. */
   readonly total: { readonly loaded: number; readonly rejected: number }
-  /** Where the rejected lines of the whole file are; null when there are none. */
+  /** File with all rejected lines; null when there are none. */
   readonly rejects_file: string | null
   readonly seconds: number
 }
@@ -78,7 +80,7 @@ function nothing(file: string): Omit<ImportResult, 'seconds'> {
   return { file, import_id: null, state: 'known', ...none, total: none, rejects_file: null }
 }
 
-/** The first line that is not empty, and where the next one begins. */
+/** The first line that is not empty, and the offset of the next line. */
 async function findHeader(path: string, textAt: number, size: number): Promise<{ header: Header; body: Place }> {
   for await (const { records } of readRecords(path, { bytes: textAt, line: 0 }, size)) {
     const [first] = records
@@ -114,7 +116,11 @@ async function loadLines(client: Client, { options, file, header, from, size }: 
     const { loaded, rejected } = await loadBatch(client, file, batch)
     totals.loaded += loaded
     totals.rejected += rejected
-    log.info('lines are in', { line: batch.done.line, percent: Math.floor((batch.done.bytes * 100) / size), ...totals })
+    log.info('lines are imported', {
+      line: batch.done.line,
+      percent: Math.floor((batch.done.bytes * 100) / size),
+      ...totals,
+    })
     batch = emptyBatch(batch.done)
     bytes = 0
     signal.throwIfAborted()
@@ -133,7 +139,7 @@ async function loadLines(client: Client, { options, file, header, from, size }: 
   return totals
 }
 
-/** A file that ended without a line end may have been given one before its next line. */
+/** A file that ended without a line end may have got one before lines were added. */
 async function afterLineEnd(path: string, { bytes, line }: Place): Promise<Place> {
   const { before, after } = await neighbours(path, bytes)
   if (before === '\r' && after === '\n') return { bytes: bytes + 1, line }

@@ -1,11 +1,14 @@
-// stack/component: what a local component is, and what is remembered about it between runs.
+// stack/component: the interface of an embedded server, and its state between runs.
 
 import type { Log } from '../runtime/log.ts'
 
 export const components = ['postgres', 'kafka', 'clickhouse'] as const
 export type Component = (typeof components)[number]
 
-/** Where clients connect: a Postgres URL, a `host:port`, an HTTP URL and the port of ClickHouse's native protocol. */
+/**
+ * Where clients connect: a Postgres URL, a `host:port`, an HTTP URL and the port of ClickHouse's
+ * native protocol.
+ */
 export interface Endpoints {
   postgres?: string
   kafka?: string
@@ -16,42 +19,43 @@ export interface Endpoints {
 /** Ports by purpose, all on 127.0.0.1. */
 export type Ports = Readonly<Record<string, number>>
 
-/** A process by id and start time, so that a recycled id is never mistaken for it. */
+/** A process by id and start time, so a reused id does not match. */
 export interface ProcessId {
   readonly pid: number
   readonly startedAt: string
 }
 
-/** What every step of starting a component works with. */
+/** Arguments of every step of a start. */
 export interface StackContext {
   /** Absolute directory of the stack (`.millrace`). */
   readonly directory: string
   readonly log: Log
   readonly signal: AbortSignal
-  /** Where downloads are kept for all checkouts. */
+  /** Directory of downloads, shared by all checkouts. */
   readonly cache: string
 }
 
-/** One kind of component: how to build its files, run it, recognise it and ask it whether it is ready. */
+/** One kind of server: how to prepare its files, run it, recognise it and check it. */
 export interface Server {
   readonly name: Component
-  /** The ports it needs, by purpose. */
+  /** Its ports by purpose. */
   readonly portNames: readonly string[]
-  /** Arguments that together appear, each exactly, only on the command line of this component of this directory. */
+  /** Arguments that only the command line of this server of this directory contains. */
   commandLineMarkers(data: string): readonly string[]
-  /** Fails when this machine lacks a program or package that the component needs. Starts and writes nothing. */
+  /** Fails when a needed program or package is missing. Starts and writes nothing. */
   checkMachine(): Promise<unknown>
-  /** Checks the machine, builds the data directory if there is none, and returns it. Leaves nothing half done. */
+  /** Creates the data directory if it is missing, atomically, and returns it. */
   prepare(context: StackContext, data: string | undefined): Promise<string>
-  /** Removes what a killed predecessor left behind, and says how to run the component in the foreground. */
+  /** Removes leftovers of a killed process, and returns the command that runs the server. */
   command(context: StackContext, data: string, ports: Ports): Promise<Command>
   /**
-   * Resolves when a real query was answered by the server of this data directory: on a port that two stacks chose at
-   * the same time, the other's would answer. Throws whatever the driver says otherwise.
+   * Resolves when the server of this data directory has answered a query. It checks the directory,
+   * because two stacks can choose the same port at the same time. Throws the driver's error
+   * otherwise.
    */
   query(ports: Ports, data: string): Promise<void>
   endpoints(ports: Ports): Endpoints
-  /** The signal that stops it cleanly. */
+  /** The signal for a clean stop. */
   readonly stopSignal: NodeJS.Signals
 }
 

@@ -1,4 +1,4 @@
-// stack/daemon: a process that outlives the command which starts it, and its log file.
+// stack/daemon: starts a process that outlives this command, and reads its log file.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,13 +14,13 @@ export function logPath(directory: string, name: Component): string {
 }
 
 export interface Daemon {
-  /** Undefined when it died at once. */
+  /** Undefined when it ended immediately. */
   readonly id: ProcessId | undefined
-  /** Where its lines begin in the component's log. */
+  /** Offset of its first line in the component's log, in bytes. */
   readonly logOffset: number
 }
 
-/** Starts `command` in a session of its own, its output appended to the component's log. */
+/** Starts `command` in its own session and appends its output to the component's log. */
 export async function startDaemon(directory: string, name: Component, command: Command): Promise<Daemon> {
   const output = openLog(logPath(directory, name))
   try {
@@ -35,7 +35,9 @@ export async function startDaemon(directory: string, name: Component, command: C
   }
 }
 
-/** A line of a Java stack trace: a trace is longer than the excerpt, and the reason stands above it. */
+/**
+ * A line of a Java stack trace. The reason is above the trace, which is longer than the excerpt.
+ */
 const stackFrame = /^\s+(at |\.\.\. \d+ more)/
 
 /** The end of a component's log from byte `offset` on, for an error message. */

@@ -1,4 +1,4 @@
-// stack/ensure-running: one component from whatever state it is in to one that answers.
+// stack/ensure-running: brings one server from any state to one that answers queries.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { waitUntil } from '../runtime/wait.ts'
@@ -8,25 +8,27 @@ import { isFree, pickPorts } from './ports.ts'
 import { end, findProcesses, isAlive } from './processes.ts'
 import { type ComponentState, readState, writeState } from './state.ts'
 
-/** Recovery of Postgres or Kafka after a crash under load is part of the start. */
+/** Long enough for the recovery of Postgres or Kafka after a crash under load. */
 const startTimeoutMs = 120_000
 const adoptTimeoutMs = 30_000
 const orphanGraceMs = 5_000
 const attempts = 4
 
-/** A port taken since it was looked at; children of a killed postmaster that have not noticed yet. */
+/**
+ * Errors that pass: a port taken in the meantime; children of a killed postmaster still running.
+ */
 const passesByItself = /address already in use|pre-existing shared memory block/i
 
 /**
- * Makes the component answer a query: finds the running one, waits for one that is starting, replaces one that hangs,
- * or starts it. The caller holds the stack's lock.
+ * Returns once the server answers a query: finds a running one, waits for a starting one, replaces
+ * a hanging one, or starts it. The caller holds the stack's lock.
  */
 export async function ensureRunning(server: Server, context: StackContext): Promise<Endpoints> {
   const { directory, log, signal } = context
   const known = readState(directory)[server.name]
   if (known && (await adopt(server, context, known))) return server.endpoints(known.ports)
   const data = await server.prepare(context, known?.data)
-  // Without a state file nobody knows its ports.
+  // The ports of a server without a state file are unknown.
   for (const orphan of await findProcesses(server.commandLineMarkers(data)))
     await end(orphan, server.stopSignal, orphanGraceMs)
   for (let attempt = 1; ; attempt++) {
@@ -45,7 +47,9 @@ export async function ensureRunning(server: Server, context: StackContext): Prom
   }
 }
 
-/** True when the component of an earlier run is there and answers; its process may be newer than the state says. */
+/**
+ * True if a server of an earlier run answers. Its process can be newer than the one in the state.
+ */
 async function adopt(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
   const { directory, log, signal } = context
   const found = await findProcesses(server.commandLineMarkers(known.data))
@@ -55,7 +59,7 @@ async function adopt(server: Server, context: StackContext, known: ComponentStat
       log.debug(`${server.name} is running`, { pid: running.pid })
       return true
     }
-    log.warn(`${server.name} runs but does not answer; starting it anew`, { pid: running.pid })
+    log.warn(`${server.name} runs but does not answer; starting it again`, { pid: running.pid })
     await end(running, server.stopSignal, orphanGraceMs)
   }
   return false
@@ -83,16 +87,16 @@ interface Wait {
   readonly signal: AbortSignal
 }
 
-/** Ports stay the same for good once they were given to anybody, so that clients reconnect. */
+/** Ports never change once a client knows them, so that clients can reconnect. */
 async function usablePorts(server: Server, known: ComponentState | undefined): Promise<Ports> {
   const taken: number[] = []
   for (const port of Object.values(known?.ports ?? {})) if (!(await isFree(port))) taken.push(port)
   if (known && taken.length === 0) return known.ports
   if (known?.advertised) {
     throw new MillraceError('STACK_PORT_TAKEN', {
-      what: `port ${taken.join(' and ')}, which this stack's ${server.name} had before, is now used by another process`,
+      what: `port ${taken.join(' and ')}, which this stack's ${server.name} used before, is now used by another process`,
       where: '127.0.0.1',
-      next: `end that process (\`ss -ltnp 'sport = :${taken[0]}'\` names it), or run \`millrace up --new-ports\` and restart what used the old endpoint`,
+      next: `end that process (\`ss -ltnp 'sport = :${taken[0]}'\` names it), or run \`millrace up --new-ports\` and restart the clients of the old address`,
     })
   }
   const picked = await pickPorts(server.portNames.length)
@@ -103,6 +107,6 @@ function startError(server: Server, directory: string, lines: string): MillraceE
   return new MillraceError('STACK_FAILED', {
     what: `${server.name} did not start${lines === '' ? '' : `; the end of its log:\n${lines}`}`,
     where: logPath(directory, server.name),
-    next: 'mend what the log names and run `millrace up` again, or `millrace reset` to begin with empty data',
+    next: 'repair the cause in the log and run `millrace up` again, or run `millrace reset` to begin with empty data',
   })
 }

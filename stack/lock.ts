@@ -1,4 +1,4 @@
-// stack/lock: one command at a time may change a directory.
+// stack/lock: lets one command at a time change a directory.
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
@@ -12,11 +12,12 @@ const enterEveryMs = 100
 /**
  * Runs `work` while no other process runs one under the same lock directory.
  *
- * Every contender enters by creating a file named after its process, then looks who else is there; if anybody is, it
- * leaves and tries again. Two contenders can both leave, but never both stay. The entry of a dead process can be
- * removed by anyone at any time, because its name (process id and start time) never comes back.
+ * Every process creates a file with its name, and then lists the directory. If another file exists,
+ * it deletes its own file and tries again. Two processes can both give way, but never both
+ * continue. Any process can delete the file of a dead process at any time, because the name
+ * (process id and start time) is never used again.
  *
- * @throws MillraceError STACK_BUSY when others held it for `timeoutMs`.
+ * @throws MillraceError STACK_BUSY when other processes held the lock for `timeoutMs`.
  */
 export async function withLock<T>(
   lock: string,

@@ -9,14 +9,15 @@ import { installCommand } from '../runtime/optional-packages.ts'
 
 const require = createRequire(import.meta.url)
 
-/** Where downloads are kept for all checkouts: millrace/ under $XDG_CACHE_HOME or ~/.cache. */
+/** Directory of downloads for all checkouts: millrace/ under $XDG_CACHE_HOME or ~/.cache. */
 export function sharedCache(): string {
   return join(environment().XDG_CACHE_HOME || join(homedir(), '.cache'), 'millrace')
 }
 
 /**
- * Directory of a native package that npm installed for this platform as an optional dependency of `owner`.
- * @throws MillraceError STACK_PREREQUISITE when it is not there.
+ * Directory of a native package that npm installed for this platform as an optional dependency of
+ * `owner`.
+ * @throws MillraceError STACK_PREREQUISITE when it is not installed.
  */
 export function nativePackage(owner: string, name: string, what: string): string {
   try {

@@ -4,8 +4,8 @@ import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
 /**
- * Below the ephemeral range (Linux 32768, macOS 49152) on purpose: the kernel gives ephemeral ports to outgoing
- * connections, and could give one to a client while the component that owns it is down.
+ * Below the ephemeral range (from 32768 on Linux, 49152 on macOS). The kernel gives ephemeral ports
+ * to outgoing connections, and could give away the port of a stopped server.
  */
 const lowest = 20_000
 const highest = 32_000

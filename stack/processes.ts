@@ -1,4 +1,4 @@
-// stack/processes: recognising processes of the operating system, and ending them without hitting a stranger.
+// stack/processes: recognises and ends exactly the intended processes of the operating system.
 
 import { execFile } from 'node:child_process'
 import { readdir, readFile, readlink } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import type { ProcessId } from './component.ts'
 const run = promisify(execFile)
 const onLinux = process.platform === 'linux'
 
-/** The process with this id, or undefined when there is none; one that has ended and waits for its parent counts as none. */
+/** The process with this id; undefined if there is none or it is a zombie. */
 export async function identify(pid: number): Promise<ProcessId | undefined> {
   const startedAt = onLinux ? await startTicks(pid) : await psField(pid, 'lstart=')
   return startedAt === undefined ? undefined : { pid, startedAt }
@@ -19,7 +19,7 @@ export async function isAlive(known: ProcessId): Promise<boolean> {
   return (await identify(known.pid))?.startedAt === known.startedAt
 }
 
-/** The processes whose command line contains each of `marks` as a whole argument. */
+/** The processes whose command line contains each of `marks` as an argument. */
 export async function findProcesses(marks: readonly string[]): Promise<ProcessId[]> {
   const commandLines = onLinux ? await procCommandLines() : await psCommandLines()
   const found: ProcessId[] = []
@@ -31,7 +31,7 @@ export async function findProcesses(marks: readonly string[]): Promise<ProcessId
   return found
 }
 
-/** The processes that work in `directory` (Linux only; none elsewhere). */
+/** The processes with this working directory. Linux only; none elsewhere. */
 export async function processesIn(directory: string): Promise<ProcessId[]> {
   if (!onLinux) return []
   const found = await Promise.all(
@@ -43,7 +43,7 @@ export async function processesIn(directory: string): Promise<ProcessId[]> {
   return found.filter(id => id !== undefined)
 }
 
-/** Sends a signal to exactly this process; false when it no longer exists. */
+/** Sends a signal to exactly this process. Returns false when it no longer exists. */
 export async function send(target: ProcessId, signal: NodeJS.Signals): Promise<boolean> {
   if (!(await isAlive(target))) return false
   try {
@@ -54,7 +54,7 @@ export async function send(target: ProcessId, signal: NodeJS.Signals): Promise<b
   }
 }
 
-/** Stops a process with `signal`, with SIGKILL when it is still there after `graceMs`. Returns whether it went by itself. */
+/** Sends `signal`, and SIGKILL after `graceMs`. Returns false if SIGKILL was necessary. */
 export async function end(target: ProcessId, signal: NodeJS.Signals, graceMs: number): Promise<boolean> {
   await send(target, signal)
   const gone = async () => !(await isAlive(target))
@@ -65,13 +65,14 @@ export async function end(target: ProcessId, signal: NodeJS.Signals, graceMs: nu
 }
 
 /**
- * Field 22 of /proc/PID/stat, in clock ticks since boot: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
- * The first thread can be a zombie while the others still hold the sockets; such a process is not gone yet.
+ * Field 22 of /proc/PID/stat, in clock ticks since boot:
+ * https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html The first thread can be a zombie while
+ * other threads still hold the sockets. Such a process counts as running.
  */
 async function startTicks(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined)
   if (stat === undefined) return undefined
-  // The second field, the program's name in parentheses, may itself contain spaces and parentheses.
+  // The second field, the program's name in parentheses, can contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const [state, threads, startedAt] = [fields[0], Number(fields[17]), fields[19]]
   const isGone = state === 'X' || (state === 'Z' && threads <= 1)

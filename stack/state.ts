@@ -1,4 +1,5 @@
-// stack/state: stack.json, the memory of a stack between runs. Whoever changes it holds the stack's lock.
+// stack/state: stack.json, the state of a stack between runs.
+// A process that changes it holds the stack's lock.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,12 +7,14 @@ import { MillraceError } from '../runtime/errors.ts'
 import { replaceFile } from '../runtime/files.ts'
 import type { Component, Ports } from './component.ts'
 
-/** What is known of one component. Ports are written before the component starts, so that an orphan can be adopted. */
+/** The state of one server. Ports are written before its start, so that an orphan can be found. */
 export interface ComponentState {
   readonly ports: Ports
-  /** Absolute data directory; outside the stack's own when its account cannot reach that. */
+  /**
+   * Absolute data directory. It is outside the stack's directory if the account cannot reach that.
+   */
   readonly data: string
-  /** Whether the endpoint was ever given to anybody: then the ports stay. */
+  /** Whether a client may know the address. Then the ports never change. */
   readonly advertised: boolean
   readonly pid?: number
   readonly startedAt?: string
@@ -33,13 +36,13 @@ export function readState(directory: string): StackState {
     throw new MillraceError('STACK_FAILED', {
       what: "the local stack's state file cannot be read",
       where: path,
-      next: 'delete the file and run `millrace up` again: the data stays, the components get new ports',
+      next: 'delete the file and run `millrace up` again; the data stays and the servers get new ports',
       cause,
     })
   }
 }
 
-/** Replaces one component's entry. Readers see the old file or the new one, never a half. */
+/** Replaces one server's entry, atomically for readers. */
 export function writeState(directory: string, name: Component, entry: ComponentState): void {
   const text = JSON.stringify({ ...readState(directory), [name]: entry }, undefined, 2)
   replaceFile(statePath(directory), `${text}\n`)

@@ -1,4 +1,4 @@
-// stack/up: real Postgres, Kafka and ClickHouse on loopback, started, found again, stopped and killed.
+// stack/up: starts, finds, stops and kills the embedded Postgres, Kafka and ClickHouse.
 
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
@@ -30,19 +30,21 @@ const stopTimeoutMs = 30_000
 export interface UpOptions {
   readonly directory: string
   readonly log: Log
-  /** Which to start; the others are external. Default all. */
+  /** The servers to start; default: all. */
   readonly components?: readonly Component[]
   readonly signal?: AbortSignal
-  /** Where downloads are kept; default `sharedCache`. */
+  /** Directory of downloads; default: `sharedCache`. */
   readonly cache?: string
-  /** Replaces ports that another process has taken meanwhile, instead of refusing to start. */
+  /**
+   * Chooses new ports where another process uses the earlier ones, instead of refusing to start.
+   */
   readonly newPorts?: boolean
 }
 
 /**
- * Starts what is not running and returns when every component has answered a query. Components outlive this process.
- * Whatever was killed before, at whatever moment, is recovered, on the same ports.
- * @throws MillraceError STACK_* with the remedy; components that did start are left running.
+ * Starts the servers that do not run, and returns when every server has answered a query. Servers
+ * outlive this process. A server that was killed at any moment recovers on the same ports.
+ * @throws MillraceError STACK_* with the remedy; servers that did start keep running.
  */
 export async function up(options: UpOptions): Promise<Endpoints> {
   requireNode()
@@ -53,10 +55,10 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   return locked(directory, options.log, signal, async () => {
     if (options.newPorts) forgetPorts(directory)
     const names = options.components ?? components
-    // What this machine lacks is said before anything is started.
+    // Reports missing programs before anything is started.
     for (const name of names) if (readState(directory)[name] === undefined) await servers[name].checkMachine()
     const starting = names.map(name => ensureRunning(servers[name], context))
-    // Everyone finishes before the first error is thrown, so that nothing is left half started.
+    // Waits for all servers before the first error is thrown, so no start is left unfinished.
     const outcomes = await Promise.allSettled(starting)
     const failed = outcomes.find(outcome => outcome.status === 'rejected')
     if (failed) throw failed.reason
@@ -64,7 +66,7 @@ export async function up(options: UpOptions): Promise<Endpoints> {
   })
 }
 
-/** Stops the stack cleanly, the reading end first; what does not stop in time is killed. Data stays. */
+/** Stops the servers, ClickHouse first, and kills those that do not stop in time. Data stays. */
 export async function down(directory: string, log: Log): Promise<void> {
   if (!existsSync(directory)) return
   const real = await realDirectory(directory)
@@ -82,7 +84,7 @@ export async function reset(directory: string, log: Log): Promise<void> {
   })
 }
 
-/** SIGKILLs a component, as a crash would, and returns its process id when it and its children are gone. */
+/** Simulates a crash with SIGKILL. Returns the process id when it and its children are gone. */
 export async function kill(directory: string, component: Component): Promise<number> {
   const real = await realDirectory(directory)
   const data = dataOf(real, component)
@@ -112,7 +114,7 @@ async function stopAll(directory: string, log: Log): Promise<void> {
   }
 }
 
-/** Removes a component's data, its generated configuration, and what its killed builders left. */
+/** Removes a server's data, its generated configuration, and leftovers of killed processes. */
 async function removeFiles(directory: string, name: Component): Promise<void> {
   const elsewhere = dirname(dataOf(directory, name))
   if (dirname(elsewhere) === sharedRoot) await rm(elsewhere, { recursive: true, force: true })
@@ -132,14 +134,14 @@ function locked<T>(directory: string, log: Log, signal: AbortSignal | undefined,
   return withLock(join(directory, 'lock'), options, work)
 }
 
-/** Ports may be given anew when they are taken; those of components that run are found again. */
+/** Marks ports as replaceable. Servers that run keep theirs. */
 function forgetPorts(directory: string): void {
   for (const [name, entry] of Object.entries(readState(directory))) {
     writeState(directory, name as Component, { ...entry, advertised: false })
   }
 }
 
-/** Absolute and without symbolic links, as the operating system reports the working directory of processes. */
+/** Absolute and without symbolic links, like the working directory of a process in /proc. */
 async function realDirectory(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true })
   return realpath(directory)

@@ -1,4 +1,4 @@
-// stack/clickhouse/clickhouse: a local ClickHouse server, from the library that npm installed.
+// stack/clickhouse/clickhouse: an embedded ClickHouse server, from the library in npm.
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,8 +9,8 @@ import { nativePackage } from '../packages.ts'
 import { clickhouseConfig, clickhouseUsers, usersPath } from './config.ts'
 
 /**
- * The library is ClickHouse's command line client with the engine inside; it serves for as long as its query runs.
- * The query sleeps a second per row, for thirty years.
+ * The library contains ClickHouse's local engine, which listens as long as its query runs. This
+ * query sleeps one second per row, for thirty years.
  */
 const serve = [
   'SYSTEM START LISTEN HTTP',
@@ -62,7 +62,7 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
   }
 }
 
-/** Beside the data, not in it: ClickHouse takes directories in its own for databases. */
+/** Beside the data, because ClickHouse treats directories in its data as databases. */
 function configPath(data: string): string {
   return `${data}.xml`
 }

@@ -1,14 +1,15 @@
-// stack/clickhouse/config: the settings of the local ClickHouse.
+// stack/clickhouse/config: the settings of the embedded ClickHouse.
 
-/** Above this the server refuses queries instead of taking the machine's memory. */
+/** Above this memory the server refuses queries. */
 const maxServerMemoryBytes = 4 * 1024 ** 3
 
 /**
  * The configuration file for data in `data` and a log at `log`.
  *
- * Small parts are merged ten at a time, not five, and without statistics that no query here uses: merging took half of the server's work.
- * The pool settings belong together: two threads leave the other core to inserts, and thresholds made for a pool of
- * sixteen would keep merges small and let mutations wait as soon as two tasks run.
+ * Small parts are merged ten at a time instead of five, and without statistics, which no query here
+ * uses. Merging took half of the server's CPU time before. The pool settings belong together: two
+ * threads leave CPU time to inserts. With the default thresholds, which are for sixteen threads,
+ * two running tasks would keep merges small and delay mutations.
  */
 export function clickhouseConfig(data: string, log: string): string {
   return `<clickhouse>
@@ -37,8 +38,9 @@ export function clickhouseConfig(data: string, log: string): string {
 }
 
 /**
- * Its users: one, from this machine, without a password. Further ones, and roles, come from files in `<data>.users.d`, which are read when
- * the server starts: it has no other place to keep them, so that `CREATE USER` and `CREATE ROLE` are refused.
+ * One user without a password, for connections from this machine. Other users and roles come from
+ * files in `<data>.users.d`, which the server reads at its start. The server refuses `CREATE USER`
+ * and `CREATE ROLE`, because it has no other storage for them.
  */
 export const clickhouseUsers = `<clickhouse>
   <profiles><default></default></profiles>
@@ -55,7 +57,7 @@ export const clickhouseUsers = `<clickhouse>
 </clickhouse>
 `
 
-/** Beside the data, not in it: ClickHouse takes directories in its own for databases. */
+/** Beside the data, because ClickHouse treats directories in its data as databases. */
 export function usersPath(data: string): string {
   return `${data}.users.xml`
 }

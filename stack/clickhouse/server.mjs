@@ -1,4 +1,5 @@
-// stack/clickhouse/server: the ClickHouse library as a process of its own; its arguments are clickhouse-local's.
+// stack/clickhouse/server: the ClickHouse library as a process of its own; its arguments are
+// clickhouse-local's.
 // Plain JavaScript, because it must run without a TypeScript loader beside it.
 import { DataType, load, open } from 'ffi-rs'
 

@@ -1,4 +1,5 @@
-// stack/kafka/config: the settings of the local Kafka broker, which is its own KRaft controller.
+// stack/kafka/config: the settings of the embedded Kafka broker, which is also the KRaft
+// controller.
 
 import type { Ports } from '../component.ts'
 
@@ -6,7 +7,11 @@ import type { Ports } from '../component.ts'
 const largestMessageBytes = 1 << 30
 const largestRequestBytes = 2 ** 31 - 1
 
-/** server.properties for a broker with its log in `logDirectory` (of the working directory): https://kafka.apache.org/41/configuration/broker-configs/ */
+/**
+ * server.properties for a broker.
+ * @param logDirectory relative to the working directory
+ * @see https://kafka.apache.org/41/configuration/broker-configs/
+ */
 export function kafkaConfig(logDirectory: string, ports: Ports): string {
   const settings = {
     'process.roles': 'broker,controller',
@@ -20,18 +25,18 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'auto.create.topics.enable': 'false',
     'offsets.topic.num.partitions': '8',
     'offsets.topic.replication.factor': '1',
-    // A year: what a group has committed is kept for so long after its last member is gone.
+    // A year: committed offsets are kept for this time after the last member of a group has left.
     'offsets.retention.minutes': '525600',
     'transaction.state.log.num.partitions': '4',
     'transaction.state.log.replication.factor': '1',
     'transaction.state.log.min.isr': '1',
     'share.coordinator.state.topic.replication.factor': '1',
     'share.coordinator.state.topic.min.isr': '1',
-    // A group of one member must not wait for others that might come.
+    // A group of one member need not wait for other members.
     'group.initial.rebalance.delay.ms': '0',
-    // A commit of offsets stands before every insert; the coordinator would let it wait 5 ms for others.
+    // Every insert waits for a commit of offsets, which the coordinator would delay by 5 ms.
     'group.coordinator.append.linger.ms': '0',
-    // After kill -9 the controller refuses the new broker until the session of the old one is over.
+    // After kill -9 the controller refuses the new broker until the old session has expired.
     'broker.session.timeout.ms': '3000',
     'broker.heartbeat.interval.ms': '500',
     'message.max.bytes': String(largestMessageBytes),
@@ -41,9 +46,9 @@ export function kafkaConfig(logDirectory: string, ports: Ports): string {
     'num.io.threads': '4',
     'num.recovery.threads.per.data.dir': '2',
     'background.threads': '2',
-    // Files of deleted topics go at once, not after a minute: what was deleted is to be gone.
+    // Delete the files of deleted topics immediately, not after a minute.
     'log.segment.delete.delay.ms': '1000',
-    // The default keeps 128 MB of the heap for the cleaner's index of keys.
+    // The default reserves 128 MB of heap for the log cleaner's index of keys.
     'log.cleaner.dedupe.buffer.size': String(16 << 20),
   }
   return Object.entries(settings)

@@ -13,7 +13,10 @@ const run = promisify(execFile)
 const version = '4.1.0'
 const manifestName = 'complete.json'
 
-/** Directory with every jar of the broker, complete: in the shared cache, or the stack's own where that is read-only. */
+/**
+ * Directory with all jars of the broker: in the shared cache, or in the stack's own if that is
+ * read-only.
+ */
 export async function kafkaJars(context: StackContext): Promise<string> {
   const own = join(context.directory, 'cache')
   for (const parent of [context.cache, own]) {
@@ -34,7 +37,7 @@ function jarsIn(parent: string): string {
   return join(parent, `kafka-${version}`)
 }
 
-/** Tries it, since permissions alone do not tell (read-only file systems, quotas). */
+/** Tries to write, because permissions do not show read-only file systems and quotas. */
 async function isWritable(directory: string): Promise<boolean> {
   try {
     await mkdir(directory, { recursive: true })
@@ -45,7 +48,9 @@ async function isWritable(directory: string): Promise<boolean> {
   }
 }
 
-/** The manifest is written last and lists every file with its size, so that a damaged cache is noticed. */
+/**
+ * The manifest is written last and lists every file with its size, so a damaged cache is detected.
+ */
 async function isComplete(jars: string): Promise<boolean> {
   try {
     const manifest = JSON.parse(await readFile(join(jars, manifestName), 'utf8')) as Record<string, number>

@@ -1,4 +1,4 @@
-// stack/kafka/java: whether this machine has the Java and Maven that the local Kafka needs.
+// stack/kafka/java: finds the Java and Maven that the embedded Kafka needs.
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -9,13 +9,16 @@ import { MillraceError } from '../../runtime/errors.ts'
 const run = promisify(execFile)
 const oldest = 17
 
-/** The Java that Maven would use too: JAVA_HOME's, else the one on the PATH. */
+/** The Java that Maven would use: from JAVA_HOME, else from the PATH. */
 export function javaProgram(): string {
   const home = environment().JAVA_HOME
   return home ? join(home, 'bin', 'java') : 'java'
 }
 
-/** The exact build, such as `17.0.15+6-Debian-1`. @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17. */
+/**
+ * The exact build, such as `17.0.15+6-Debian-1`.
+ * @throws MillraceError STACK_PREREQUISITE when Java is missing or older than 17.
+ */
 export async function requireJava(): Promise<string> {
   const text = await versionText()
   const version = text === undefined ? undefined : majorVersion(text)
@@ -36,18 +39,18 @@ async function versionText(): Promise<string | undefined> {
   }
 }
 
-/** E.g. 17; 8 for the old scheme "1.8.0". */
+/** The major version, such as 17; 8 for "1.8.0". */
 function majorVersion(text: string): number | undefined {
   const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(text) ?? []
   return first === undefined ? undefined : Number(first === '1' ? second : first)
 }
 
-/** The error for a failed run of Maven: it is missing, cannot reach a repository, or says something else. */
+/** The error for a failed run of Maven: Maven is missing, or reports an error. */
 export function mavenError(error: unknown): MillraceError {
   const { code, stdout = '', message } = error as { code?: string | number; stdout?: string; message: string }
   if (code === 'ENOENT') {
     return new MillraceError('STACK_PREREQUISITE', {
-      what: 'the local Kafka is downloaded by Maven, and there is none',
+      what: 'Maven downloads the embedded Kafka, and it is not installed',
       where: '`mvn` on the PATH',
       next: 'install Maven (for example `apt-get install maven`), or name an external Kafka in millrace.yaml',
     })

@@ -1,4 +1,4 @@
-// stack/kafka/jvm: how the JVM runs Kafka's programs: compiler, log, and the classes as an earlier broker left them.
+// stack/kafka/jvm: the JVM's options for Kafka's programs: compiler, log, archive of classes.
 
 import { randomBytes } from 'node:crypto'
 import { access, constants, open, readdir, rename, rm, stat } from 'node:fs/promises'
@@ -6,35 +6,36 @@ import { basename, dirname, join } from 'node:path'
 import { packagePath } from '../../runtime/files.ts'
 import { requireJava } from './java.ts'
 
-/** Arguments of java that come before the arguments of the program. @throws MillraceError STACK_PREREQUISITE */
+/** Arguments of java before those of the program. @throws MillraceError STACK_PREREQUISITE */
 export async function kafkaJava(jars: string, program: string, memory: readonly string[]): Promise<string[]> {
-  // The second compiler costs a local broker more than it gives back, under full load too.
+  // The second JIT compiler costs a local broker more CPU than it saves, also under full load.
   const compiler = '-XX:TieredStopAtLevel=1'
   const log = `-Dlog4j2.configurationFile=${packagePath('stack/kafka/log4j2.properties')}`
-  // Other makers' JVMs may not know the options for the classes, which are no loss.
+  // JVMs of other vendors may not know the archive options; the archive is optional.
   const classes = ['-XX:+IgnoreUnrecognizedVMOptions', ...(await sharedClasses(jars, program))]
   return [compiler, ...classes, ...memory, log, '-cp', join(jars, '*'), program]
 }
 
 /**
- * With its classes mapped from an archive, a broker starts in half the time. Where there is none for this build of Java, the broker leaves one
- * beside the jars when it is stopped. The JVM verifies the archive, and goes without one that does not fit.
+ * A broker starts in half the time if its classes are mapped from an archive. If there is no
+ * archive for this build of Java, the broker writes one beside the jars when it stops. The JVM
+ * verifies the archive and ignores one that does not match.
  * @see https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html
  */
 async function sharedClasses(jars: string, program: string): Promise<string[]> {
   const archive = `${jars}-java-${await requireJava()}.jsa`
   if (await hasArchive(archive)) return [`-XX:SharedArchiveFile=${archive}`, '-XX:+VerifySharedSpaces']
   if (program !== 'kafka.Kafka' || !(await succeeds(access(dirname(archive), constants.W_OK)))) return []
-  // Two brokers may stop at the same time: each dumps to a file of its own.
+  // Two brokers can stop at the same time, so each writes its own file.
   return [`-XX:ArchiveClassesAtExit=${archive}.${randomBytes(6).toString('hex')}`, '-Xlog:cds=error']
 }
 
-/** Whether an archive is there, be it a complete dump that is put in place now. Dumps that were cut off are deleted then. */
+/** Whether an archive exists. Moves a complete dump into place and deletes interrupted dumps. */
 async function hasArchive(archive: string): Promise<boolean> {
   const directory = dirname(archive)
   const dumps = (await readdir(directory)).filter(name => name.startsWith(`${basename(archive)}.`))
   for (const dump of dumps.map(name => join(directory, name))) {
-    // Whoever starts in this moment may have adopted it already.
+    // Another broker that starts now may have moved it.
     if (await isComplete(dump).catch(() => false)) await rename(dump, archive).catch(() => {})
   }
   if (!(await succeeds(stat(archive)))) return false
@@ -42,7 +43,7 @@ async function hasArchive(archive: string): Promise<boolean> {
   return true
 }
 
-/** The JVM writes the header last, and does not survive a truncated archive: what counts is on the disk. */
+/** Checks the size, because the JVM crashes on a truncated archive. It writes the header last. */
 async function isComplete(dump: string): Promise<boolean> {
   const file = await open(dump)
   try {

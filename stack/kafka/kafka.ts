@@ -1,4 +1,4 @@
-// stack/kafka/kafka: a local Kafka broker in KRaft mode.
+// stack/kafka/kafka: an embedded Kafka broker in KRaft mode.
 
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -38,7 +38,7 @@ export const kafkaServer: Server = {
     try {
       await admin.connect()
       const cluster = await admin.describeCluster()
-      // A broker that is still fenced is not listed.
+      // A fenced broker is not listed.
       if (cluster.brokers.length === 0) throw new Error('no broker is in service yet')
       if (cluster.clusterId !== (await formattedId(data))) throw new Error('the broker of another cluster answers')
     } finally {
@@ -52,7 +52,7 @@ function endpoint(ports: Ports): string {
   return `127.0.0.1:${ports.client}`
 }
 
-/** Beside the log directory, in which Kafka accepts topics only. */
+/** Beside the log directory, because Kafka accepts only topics in it. */
 function configPath(data: string): string {
   return `${data}.properties`
 }
@@ -74,7 +74,7 @@ async function prepare(context: StackContext, known: string | undefined): Promis
     throw new MillraceError('STACK_FAILED', {
       what: `Kafka could not format its storage: ${(cause as Error).message.trim()}`,
       where: data,
-      next: 'free the disk or mend the permissions that the message names, then run `millrace up` again',
+      next: 'free disk space or correct the permissions in the message, then run `millrace up` again',
       cause,
     })
   }
@@ -82,20 +82,20 @@ async function prepare(context: StackContext, known: string | undefined): Promis
 }
 
 async function command(context: StackContext, data: string, ports: Ports): Promise<Command> {
-  // Relative to the working directory, since Kafka takes commas and blanks in paths for its own.
+  // Relative to the working directory, because Kafka splits paths at commas and blanks.
   replaceFile(configPath(data), kafkaConfig(basename(data), ports))
   const memory = ['-Xms128m', '-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError']
   const java = await kafkaJava(await kafkaJars(context), 'kafka.Kafka', memory)
   return { file: javaProgram(), args: [...java, configPath(data)], cwd: dirname(data) }
 }
 
-/** Sixteen random bytes as Kafka writes them: base64 for URLs, not beginning with a dash. */
+/** Sixteen random bytes in Kafka's format: base64url, without a dash at the beginning. */
 function clusterId(): string {
   const id = randomBytes(16).toString('base64url')
   return id.startsWith('-') ? clusterId() : id
 }
 
-/** The cluster's id from the storage; undefined when it was never formatted. */
+/** The cluster's id from the storage; undefined when the storage was never formatted. */
 async function formattedId(data: string): Promise<string | undefined> {
   const text = await readFile(join(data, 'meta.properties'), 'utf8').catch(() => '')
   return /^cluster\.id=(.*)$/m.exec(text)?.[1]

