@@ -26,7 +26,10 @@ export function writeVarint(target: Buffer, value: number, at: number): number {
   return writeVarint64(target, Math.floor(value / 0x1_0000_0000), value, at)
 }
 
-/** As `writeVarint`, for the two's complement integer with these halves, of which the low 32 bits each count. */
+/**
+ * As `writeVarint`, for the two's complement integer with these halves, of which the low 32 bits
+ * each count.
+ */
 export function writeVarint64(target: Buffer, high: number, low: number, at: number): number {
   const sign = high >> 31
   let restLow = (low << 1) ^ sign
@@ -40,7 +43,7 @@ export function writeVarint64(target: Buffer, high: number, low: number, at: num
   return writeRest(target, restLow, end)
 }
 
-/** 32 bits that the sign is already in. */
+/** Writes 32 bits that are zig-zag encoded already. */
 function writeRest(target: Buffer, zigzag: number, at: number): number {
   let rest = zigzag
   let end = at
@@ -84,7 +87,7 @@ export class VarintReader {
     return this.#long(low)
   }
 
-  /** Goes on after the 28 bits of the first four bytes; the lowest bit is the sign. */
+  /** Reads the bytes after the first four, which gave 28 bits; the lowest bit is the sign. */
   #long(low: number): number {
     let magnitude = low >>> 1
     for (let factor = 0x800_0000; factor <= 2 ** 62; factor *= 128) {
@@ -108,8 +111,8 @@ export function lengthAndText(text: string): Buffer {
 }
 
 /**
- * The buffer if it has room for `more` bytes after the first `used`, otherwise a larger one with a copy of those. It at
- * least doubles, so that appending takes linear time.
+ * The buffer if it has room for `more` bytes after the first `used`, otherwise a larger one with a
+ * copy of those. It at least doubles, so that appending takes linear time.
  */
 export function withRoom(buffer: Buffer, used: number, more: number): Buffer {
   const needed = used + more

@@ -1,44 +1,61 @@
-// contract/dead-letter: a record that could not be represented, decoded or applied, with everything needed to try again.
+// contract/dead-letter: a row or record that could not be encoded, decoded or inserted, with
+// everything needed to repair it.
 
 /**
- * The dead-letter topic has a partition per writer, so that each finds its own last letter at the end of one and writes none twice.
+ * The dead-letter topic has one partition per writer. So each writer finds its own last letter at
+ * the end of its partition, and writes no letter twice.
  */
 export const deadLetterPartitions = { producer: 0, consumer: 1 } as const
 
-/** Value of a record in `<name>.<generation>.dead-letters`, as JSON. Letters with the same key are about the same image or record. */
+/**
+ * Value of a record in `<name>.<generation>.dead-letters`, as JSON. Letters with the same key are
+ * about the same image or record.
+ */
 export interface DeadLetter {
   readonly code: string
   readonly what: string
   readonly next: string
-  /** ISO 8601, by the clock of the process that set the record aside. */
+  /** ISO 8601, by the clock of the process that wrote the letter. */
   readonly at: string
   readonly schema?: string
   readonly table?: string
-  /** Set by the producer: where the change stood, and the refused image's columns in Postgres' text form (null = NULL). */
+  /**
+   * Set by the producer: the change's position, and the columns of the refused image in Postgres'
+   * text form (null = NULL).
+   */
   readonly change?: {
     readonly lsn: number
     readonly ordinal: number
     readonly op: string
     readonly image: 'before' | 'after'
     readonly row: Readonly<Record<string, string | null>>
-    /** Columns that are not in `row`, because a letter with them is larger than a record may be: the bytes of their text, and its SHA-256 in hex. */
+    /**
+     * Columns left out of `row`, because the letter would exceed the limit of a record: bytes of
+     * the text, and its SHA-256 in hex.
+     */
     readonly cut?: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
   }
-  /** Set by the consumer: where the record stands, and its bytes in base64. */
+  /** Set by the consumer: the record's topic, partition and offset, and its bytes in base64. */
   readonly record?: {
     readonly topic: string
     readonly partition: number
     readonly offset: number
     readonly key: string | null
     readonly value: string | null
-    /** Set when only this image of the record was set aside, since ClickHouse cannot store it; otherwise the record is not ours at all. */
+    /**
+     * Set when ClickHouse cannot store this image of the record. Without it, the record was not
+     * written by millrace.
+     */
     readonly image?: 'before' | 'after'
-    /** Set when key and value are larger than a letter may be: they were cut after so many bytes of each, and stand whole in the topic. */
+    /**
+     * Set when key and value exceed the limit of a letter: each was cut after so many bytes. The
+     * topic has the whole record.
+     */
     readonly cutAfter?: number
   }
 }
 
-/** Key of a letter of the consumer. */
+/** The key of a letter that the consumer writes. */
 export function recordLetterKey({ topic, partition, offset, image }: NonNullable<DeadLetter['record']>): string {
   return [topic, partition, offset, ...(image ? [image] : [])].join('/')
 }

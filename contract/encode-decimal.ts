@@ -1,7 +1,7 @@
 // contract/encode-decimal: Postgres' text of a numeric as Avro's decimal.
 
 import type { AvroWriter } from './avro-writer.ts'
-import { parseDigits, powersOfTen } from './encode-number.ts'
+import { parseDigits, powersOfTen } from './encode-scalar.ts'
 import { Refusal } from './refusal.ts'
 
 const minus = 0x2d
@@ -13,7 +13,8 @@ const mostLimbs = 16
 const limbs = new Uint16Array(mostLimbs)
 
 /**
- * Writer of `bytes` with the logical type decimal: the unscaled value as two's complement, big-endian, in as few bytes as hold it.
+ * Writer of `bytes` with the logical type decimal: the unscaled value as two's complement,
+ * big-endian, in the fewest bytes.
  * @throws {Refusal} NaN and the infinities have no decimal
  * @see https://avro.apache.org/docs/1.12.0/specification/#decimal
  */

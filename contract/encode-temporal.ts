@@ -1,7 +1,8 @@
-// contract/encode-temporal: Postgres' ISO text of dates and timestamps as Avro, with `DateStyle = ISO` and `TimeZone = UTC`.
+// contract/encode-temporal: Postgres' text of dates and timestamps as Avro.
+// The session must have `DateStyle = ISO` and `TimeZone = UTC`.
 
 import type { AvroWriter } from './avro-writer.ts'
-import { parseDigits, writeProduct } from './encode-number.ts'
+import { parseDigits, writeProduct } from './encode-scalar.ts'
 import { Refusal } from './refusal.ts'
 import { temporalLimits } from './types.ts'
 
@@ -25,7 +26,8 @@ export function writeDate(writer: AvroWriter, text: Buffer, start: number, end: 
 /**
  * `timestamp-micros` of a timestamp, or of a timestamptz printed in UTC.
  * @throws {Refusal} for an infinity, a year BC, and an instant that DateTime64(6) cannot hold
- * @throws {TypeError} when the text is in another time zone than UTC: the session was not set up as it must be
+ * @throws {TypeError} when the text is in another time zone than UTC: the session has wrong
+ *   settings
  */
 export function writeTimestamp(writer: AvroWriter, text: Buffer, start: number, end: number): void {
   const days = parseDate(text, start, end)
@@ -47,7 +49,7 @@ export function writeTimestamp(writer: AvroWriter, text: Buffer, start: number, 
   if (at < end && !isUtc(text, at, end)) {
     throw new TypeError(`timestamp with offset ${text.toString('latin1', at, end)}, but the session is to print UTC`)
   }
-  // From 2255 on microseconds lie beyond 2^53.
+  // From the year 2255 on, the microseconds exceed 2^53.
   if (seconds > 9_000_000_000) writeProduct(writer, seconds, 1_000_000, micros)
   else writer.long(seconds * 1_000_000 + micros)
 }
@@ -74,5 +76,8 @@ function daysBeforeYear(year: number): number {
   return year * 365 + Math.floor(year / 4) - Math.floor(year / 100) + Math.floor(year / 400)
 }
 
-/** Days from the first of March to the first of each month; counted so, the leap day is the last of the year. */
+/**
+ * Days from the first of March to the first of each month. A year that begins in March ends with
+ * its leap day.
+ */
 const daysFromMarch = [0, 306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275]

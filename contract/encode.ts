@@ -4,24 +4,26 @@
 import type { AvroWriter } from './avro-writer.ts'
 import { columnKinds, lengthAndText, longestVarint } from './bytes.ts'
 import { decimalWriter } from './encode-decimal.ts'
-import { writeDouble, writeFloat, writeInteger } from './encode-number.ts'
-import { writeBoolean, writeHex } from './encode-other.ts'
+import { writeBoolean, writeDouble, writeFloat, writeHex, writeInteger } from './encode-scalar.ts'
 import { writeDate, writeTimestamp } from './encode-temporal.ts'
 import { wireHeaderBytes, writeWireHeader } from './head.ts'
 import { Refusal } from './refusal.ts'
 import type { Column, Encoding, Table } from './table.ts'
 
-/** A row of text values as they lie in a message: column i is `buffer[starts[i]..ends[i])`. */
+/** A row of text values inside a message: column i is `buffer[starts[i]..ends[i])`. */
 export interface TextRow {
   readonly buffer: Buffer
   readonly count: number
-  /** Of `columnKinds`; the encoder takes NULL and text. */
+  /** One of `columnKinds` per column. The encoder accepts NULL and text. */
   readonly kinds: ArrayLike<number>
   readonly starts: ArrayLike<number>
   readonly ends: ArrayLike<number>
 }
 
-/** What the envelope says besides the images. `op` is r (snapshot), c, u, d or t (truncate). */
+/**
+ * The envelope without the images. `op` is r (snapshot), c (create), u (update), d (delete) or t
+ * (truncate).
+ */
 export interface Change {
   readonly op: 'r' | 'c' | 'u' | 'd' | 't'
   readonly lsn: number
@@ -30,16 +32,19 @@ export interface Change {
   /** Commit time at the source, µs since the Unix epoch. */
   readonly commitTimeUs: number
   readonly snapshot: boolean
-  /** When the record was made, ms since the Unix epoch. */
+  /** When the record was written, ms since the Unix epoch. */
   readonly madeAtMs: number
 }
 
 export interface EncoderOptions {
-  /** Its columns stand in every row, all of them and in this order. */
+  /** Every row has all of its columns, in this order. */
   readonly table: Table
   readonly keySchemaId: number
   readonly valueSchemaId: number
-  /** Limit of one image together with its key, encoded; what it holds for depends on the row alone. */
+  /**
+   * Limit of one encoded image together with its key. Whether a row exceeds it depends on the row
+   * alone.
+   */
   readonly maxImageBytes: number
 }
 
@@ -61,16 +66,24 @@ const valueWriters: Record<Exclude<Encoding, 'decimal'>, ValueWriter> = {
   string: writeText,
 }
 
-/** Union branch, length, and the widest value of fixed size; text comes with its own length. */
+/** Union branch, length, and the widest value of fixed size, without the bytes of the text. */
 const mostBytesBesideText = 1 + longestVarint + 32
 /** Two wire headers, the numbers of the envelope and the branches of its unions. */
 const mostEnvelopeBytes = 2 * wireHeaderBytes + 6 * longestVarint + 8
-/** The densest text, digits of a decimal, is less than three times as long as its value. */
+/**
+ * The text that shrinks most, the digits of a decimal, is less than three times as long as its
+ * encoding.
+ */
 const mostTextPerByte = 3
 
-/** Encodes the rows of one table into a writer that may serve several tables, one record at a time. */
+/**
+ * Encodes the rows of one table into a writer that may serve several tables, one record at a time.
+ */
 export class Encoder {
-  /** The last record's key is `writer.buffer[0..keyEnd)`, its value `writer.buffer[keyEnd..valueEnd)`. */
+  /**
+   * The last record's key is `writer.buffer[0..keyEnd)`, its value
+   * `writer.buffer[keyEnd..valueEnd)`.
+   */
   keyEnd = 0
   valueEnd = 0
   readonly writer: AvroWriter
@@ -92,8 +105,9 @@ export class Encoder {
   }
 
   /**
-   * Encodes one record over the last one; without images, a truncate, the key is empty.
-   * @throws {Refusal} when a value cannot be represented or an image is too large; nothing of the record is valid then
+   * Encodes one record, overwriting the last one. A truncate has no images and an empty key.
+   * @throws {Refusal} when a value cannot be represented or an image is too large; the record is
+   *   not valid then
    */
   encode(change: Change, before: TextRow | undefined, after: TextRow | undefined): void {
     const { writer } = this

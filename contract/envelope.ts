@@ -1,5 +1,6 @@
-// contract/envelope: the records of one table as they stand in its topic, and what is none of them.
-// Walks every byte of key and value without decoding a value, so that nothing half right passes.
+// contract/envelope: reads the records of one table's topic, and says which of them millrace did
+// not write. It checks every byte of key and value without decoding values, so a damaged record is
+// always found.
 
 import { lengthAndText } from './bytes.ts'
 import type { Change } from './encode.ts'
@@ -10,11 +11,14 @@ import type { Encoding, Table } from './table.ts'
 /** Whether a value was written with a schema of the table. */
 export type KnowsSchema = (id: number) => boolean
 
-/** Bytes of a value of fixed size. Every other value is a varint, or its length and so many bytes. */
+/**
+ * Bytes of values of fixed size. Every other value is a varint, or a length followed by that many
+ * bytes.
+ */
 const fixedBytes: Partial<Record<Encoding, number>> = { boolean: 1, float: 4, double: 8 }
 const varints: ReadonlySet<Encoding> = new Set(['int', 'long', 'date', 'timestamp', 'timestamptz'])
 
-/** How to pass over a column's value where that is no number of bytes. */
+/** How to skip a column's value that has no fixed size. */
 const asVarint = -1
 const asText = -2
 const asDecimal = -3
@@ -23,7 +27,10 @@ const absent = -1
 const nullBranch = 0
 const valueBranch = 2
 
-/** What of a row each operation shows: r (snapshot), c, u, d, t (truncate). */
+/**
+ * The images that each operation has: r (snapshot), c (create), u (update), d (delete), t
+ * (truncate).
+ */
 const images: Record<Change['op'], { readonly before: boolean; readonly after: boolean }> = {
   r: { before: false, after: true },
   c: { before: false, after: true },
@@ -31,24 +38,24 @@ const images: Record<Change['op'], { readonly before: boolean; readonly after: b
   d: { before: true, after: false },
   t: { before: false, after: false },
 }
-/** By the ASCII code of its letter. */
+/** Indexed by the ASCII code of the operation's letter. */
 const operations: readonly (Change['op'] | undefined)[] = Array.from({ length: 256 }, (_, code) => {
   const letter = String.fromCharCode(code)
   return Object.hasOwn(images, letter) ? (letter as Change['op']) : undefined
 })
 
 /**
- * Reads records of a table one at a time. What it found stands in its fields until the next one, and holds for a record that `read` has
- * no objection to.
+ * Reads records of a table one at a time. The fields describe the last record, and are valid only
+ * if `read` returned undefined for it.
  * @see valueSchema for the shape
  */
 export class Envelope implements Position {
   lsn = 0
   ordinal = 0
   op: Change['op'] = 't'
-  /** Where the letter of the operation stands. */
+  /** Index of the operation's letter in the buffer. */
   opAt = 0
-  /** Where the columns of each image begin and end; −1 for an image that is not there. */
+  /** Where the columns of each image begin and end; −1 for an absent image. */
   beforeStart = absent
   beforeEnd = absent
   afterStart = absent
@@ -58,9 +65,9 @@ export class Envelope implements Position {
   private readonly names: Buffer
   private readonly nullable: Uint8Array
   private readonly steps: Int8Array
-  /** Place of each key column among the columns, in key order. */
+  /** Index of each key column among the columns, in key order. */
   private readonly keyColumns: readonly number[]
-  /** Where each column's value begins and ends in the image walked last. */
+  /** Where each column's value begins and ends in the image read last. */
   private readonly starts: Int32Array
   private readonly ends: Int32Array
   /** Next byte to read. */
@@ -79,8 +86,9 @@ export class Envelope implements Position {
   }
 
   /**
-   * Why this is no record that millrace wrote for the table; undefined when it is one.
-   * @param keyStart −1 for a null key, likewise for a null value
+   * Why millrace did not write this record for the table; undefined when it did.
+   * @param keyStart −1 for a null key
+   * @param valueStart −1 for a null value
    */
   read(buffer: Buffer, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): string | undefined {
     if (valueStart === absent) return 'it has no value'
@@ -111,7 +119,8 @@ export class Envelope implements Position {
     const commitTime = this.natural(buffer, end)
     if (this.lsn < 0 || this.ordinal < 0 || transaction < 0 || commitTime < 0) return false
     const { names } = this
-    // The mark of a snapshot; the names; the operation, a text of one letter; the time at which the record was made.
+    // The snapshot mark; the names; the operation, a text of one letter; the time at which the
+    // record was written.
     if (this.at + names.length + 3 >= end || buffer[this.at]! > 1) return false
     let at = this.at + 1
     for (let index = 0; index < names.length; index++) if (buffer[at++] !== names[index]) return false
@@ -123,7 +132,7 @@ export class Envelope implements Position {
     return this.natural(buffer, end) >= 0
   }
 
-  /** Passes over an image, or over the mark that there is none. */
+  /** Skips an image, or the null branch of an absent one. */
   private image(buffer: Buffer, end: number, wanted: boolean): boolean {
     if (this.at >= end || buffer[this.at++] !== (wanted ? valueBranch : nullBranch)) return false
     if (!wanted) return true
@@ -145,12 +154,12 @@ export class Envelope implements Position {
             if (bytes < 0) return false
             at = this.at
           } else at += 1
-          // A number has at least one byte: two's complement has no shorter form.
+          // A decimal has at least one byte: two's complement has no shorter form.
           if (bytes === 0 && step === asDecimal) return false
           at += bytes
         }
       } else if (branch !== nullBranch) return false
-      // Past the buffer's end nothing compares as a byte does, so that it ends here too.
+      // Past the end of the buffer, `at` may be NaN. The negated comparison rejects it as well.
       if (!(at <= end)) return false
       ends[column] = at
     }
@@ -158,7 +167,7 @@ export class Envelope implements Position {
     return true
   }
 
-  /** Whether the key is that of the image passed last. */
+  /** Whether the key equals the key columns of the image read last. */
   private isKey(buffer: Buffer, keyStart: number, keyEnd: number): boolean {
     if (readSchemaId(buffer, keyStart, keyEnd) === -1) return false
     let at = keyStart + wireHeaderBytes
@@ -169,7 +178,10 @@ export class Envelope implements Position {
     return at === keyEnd
   }
 
-  /** A zig-zag varint of a natural number within 2^53, or −1. @see https://avro.apache.org/docs/1.12.0/specification/#binary-encoding */
+  /**
+   * A zig-zag varint of a natural number below 2^53; −1 for anything else. Unlike VarintReader it
+   * does not throw, since foreign records are expected here.
+   */
   private natural(buffer: Buffer, end: number): number {
     let { at } = this
     if (at >= end) return -1

@@ -1,38 +1,58 @@
-// contract/generation: one numbered attempt to hold the source downstream, and the records that describe it.
-// A generation is {slot, topics, consumer group, ClickHouse database}, never reused once abandoned.
+// contract/generation: one numbered copy of the source downstream, and the records that describe
+// it. A generation is {slot, topics, consumer group, ClickHouse database}. Its number is never used
+// again.
 
 import { generationPrefix } from './names.ts'
 
 /**
- * `announced` before anything of it is made, so that nothing of it ever stands there without a record; `loading` from when its topics and
- * schemas stand until the snapshot is in Kafka whole; `abandoned` when a crash cut the load off; `dropped` when it was live and
- * somebody has removed it. A number is never used again.
+ * `announced`: nothing of it exists yet, so everything that exists belongs to a recorded
+ * generation. `loading`: its topics and schemas exist, and the snapshot is not yet completely in
+ * Kafka. `abandoned`: a crash interrupted the load. `dropped`: it was live, and an operator has
+ * removed it.
  */
 export type GenerationState = 'announced' | 'loading' | 'live' | 'abandoned' | 'dropped'
 
-/** Of the records below; one of another format was written by another version of millrace. */
+/**
+ * Format of the records below. A record with another format was written by another version of
+ * millrace.
+ */
 export const generationFormat = 4
 
-/** Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in decimal. */
+/**
+ * Value of a record in the compacted topic `<name>.generations`, as JSON; the key is the number in
+ * decimal.
+ */
 export interface Generation {
   readonly format: typeof generationFormat
   readonly number: number
-  /** Random: tells it from another generation of this number, in case the topic that counts them was lost. */
+  /**
+   * Random. It distinguishes two generations with the same number, in case the topic of generations
+   * was lost.
+   */
   readonly id: string
   readonly state: GenerationState
   readonly slot: string
-  /** That others made, as the setting `source.publication` named it; left out where the generation has one of its own. */
+  /**
+   * The publication of the setting `source.publication`, which others created; absent if the
+   * generation has its own.
+   */
   readonly publication?: string | undefined
-  /** System identifier of the database cluster and name of the database: LSNs of another mean nothing here. */
+  /**
+   * System identifier of the database cluster and name of the database. LSNs are comparable only
+   * within one cluster.
+   */
   readonly source: string
-  /** Timeline of the server at that time; later ones stand in the watermarks. */
+  /** Timeline of the server at that time; the watermarks contain later ones. */
   readonly timeline: number
-  /** Id of the Kafka cluster that holds its topics. */
+  /** Id of the Kafka cluster that has its topics. */
   readonly kafkaCluster: string
-  /** Setting of the same name, and `refusalRules`: which rows are refused follows from the two and from the row alone. */
+  /**
+   * The setting of the same name, and `refusalRules`. Whether a row is refused depends on these two
+   * and on the row only.
+   */
   readonly maxRecordBytes: number
   readonly refusalRules: number
-  /** Where the snapshot ends and the stream begins; 0 while the slot is not yet made. */
+  /** Where the snapshot ends and the stream begins; 0 until the slot is created. */
   readonly consistentPoint: number
   readonly tables: readonly GenerationTable[]
 }
@@ -42,33 +62,46 @@ export interface GenerationTable {
   readonly table: string
   readonly topic: string
   readonly partitions: number
-  /** Tables of one group share partition count and partition key, and are folded together. */
+  /** Tables of one group share partition count and partition key, and are inserted together. */
   readonly group: string
 }
 
 /**
- * Value of a record in `<name>.<generation>.watermarks` (one partition), as JSON: every change committed before `lsn`
- * stands in the topics below `offsets[i][p]`, where i counts the generation's tables and p their partitions.
+ * Value of a record in `<name>.<generation>.watermarks` (one partition), as JSON. Every change
+ * committed before `lsn` is in the topics, below `offsets[i][p]` for table i of the generation and
+ * its partition p.
  */
 export interface Watermark {
   readonly lsn: number
-  /** Commit time of the last transaction covered, µs since the Unix epoch, by the source's clock. */
+  /**
+   * Commit time of the last transaction before `lsn`, µs since the Unix epoch, by the source's
+   * clock.
+   */
   readonly commitTimeUs: number
   /** Timeline of the server that the changes were read from. */
   readonly timeline: number
   readonly offsets: readonly (readonly number[])[]
-  /** Of partitioned tables that were truncated as a whole: their numbers, and the LSN of the last TRUNCATE that has been read. */
+  /**
+   * Index of each partitioned table that was truncated as a whole, and the LSN of the last TRUNCATE
+   * that has been read.
+   */
   readonly truncated?: readonly (readonly [table: number, lsn: number])[]
-  /** The producer's dead letters about changes committed before `lsn` stand below this offset of its partition. */
+  /**
+   * The producer's dead letters about changes committed before `lsn` are below this offset of its
+   * partition.
+   */
   readonly letters: number
 }
 
-/** A commit time that every reader can hold: after 1970, and as a number of µs below 2^53, which is in the year 2255. */
+/**
+ * A commit time that every reader can represent: after 1970 and below 2^53 µs, which is in the year
+ * 2255.
+ */
 export function isCommitTime(us: number): boolean {
   return Number.isSafeInteger(us) && us > 0
 }
 
-/** Undefined for a record that is not of this shape, and so not one that millrace wrote for these tables. */
+/** Undefined for a record of another shape, which millrace did not write for these tables. */
 export function parseWatermark(value: Buffer | null, tables: readonly GenerationTable[]): Watermark | undefined {
   const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0
   try {
@@ -106,17 +139,26 @@ export function deadLettersTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}dead-letters`
 }
 
-/** What the source's catalog said of each captured table; the producer alone reads and writes it. */
+/**
+ * The topic of the captured tables' definitions in the source's catalog. Only the producer reads
+ * and writes it.
+ */
 export function catalogTopic(pipeline: string, generation: number): string {
   return `${generationPrefix(pipeline, generation)}catalog`
 }
 
-/** The publication of a generation's own, so that another generation's choice of tables never changes this one's stream. */
+/**
+ * A generation's own publication. Another generation's choice of tables must not change this one's
+ * stream.
+ */
 export function publicationName(pipeline: string, generation: number): string {
   return `${pipeline}_${generation}`
 }
 
-/** The publication that a generation's changes are sent by: its own, or the one that others made. */
+/**
+ * The publication of a generation's changes: its own, or the one of the setting
+ * `source.publication`.
+ */
 export function publicationOf(
   pipeline: string,
   { number, publication }: Pick<Generation, 'number' | 'publication'>,
@@ -125,8 +167,9 @@ export function publicationOf(
 }
 
 /**
- * A slot has no comment that could say whose it is. Beside a publication of the generation's own it has the name of that one, which has a
- * comment. Beside one that others made its name holds the random id, which nobody else could have chosen.
+ * A slot cannot have a comment as an owner mark. If the generation has its own publication, slot
+ * and publication have the same name, and the publication has the mark. Otherwise the slot's name
+ * contains the random id, which no other program could have chosen.
  */
 export function slotName(
   pipeline: string,
@@ -136,10 +179,13 @@ export function slotName(
   return publication === undefined ? name : `${name}_${id.replaceAll('-', '').slice(0, slotIdDigits)}`
 }
 
-/** A name of a slot has 63 characters at most, and that of a pipeline 31. */
+/** The name of a slot has at most 63 characters, the name of a pipeline at most 31. */
 const slotIdDigits = 16
 
-/** Number of the generation that a slot or a publication of this name would belong to; undefined for every other name. */
+/**
+ * Number of the generation to which a slot or publication of this name would belong; undefined for
+ * other names.
+ */
 export function numberInName(pipeline: string, name: string): number | undefined {
   const rest = name.startsWith(`${pipeline}_`) ? name.slice(pipeline.length + 1) : ''
   const [, digits] = /^([1-9]\d{0,8})(?:_[0-9a-f]{16})?$/.exec(rest) ?? []

@@ -1,12 +1,12 @@
-// contract/head: the bytes before every Avro body, and the first fields of a record's value, read without decoding the rest.
-// valueSchema puts these fields first for this.
+// contract/head: the wire header before every Avro body, and the first fields of a record's value.
+// valueSchema puts these fields first, so that they can be read without decoding the rest.
 
 import { VarintReader } from './bytes.ts'
 import type { Position } from './position.ts'
 
 /**
  * Magic byte 0 and a big-endian schema id.
- * @see https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+ * @see https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
  */
 export const wireHeaderBytes = 5
 
@@ -30,7 +30,8 @@ export interface Head extends Position {
 }
 
 /**
- * Position, transaction id, commit time and snapshot mark of the value that starts at `start`, wire header included.
+ * Position, transaction id, commit time and snapshot mark of the value that starts at `start`, wire
+ * header included.
  * @throws {RangeError} when the bytes end early, or a number is negative or exceeds 2^53
  */
 export function readHead(value: Buffer, start: number, end: number): Head {

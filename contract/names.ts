@@ -1,4 +1,4 @@
-// contract/names: names of the source made fit for Kafka and Avro, without two names ever becoming one.
+// contract/names: names of the source as names in Kafka and Avro. Different names stay different.
 
 import { createHash } from 'node:crypto'
 
@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 const longestTopic = 249
 
 /**
- * An Avro name for a Postgres identifier: itself where that is allowed, else each illegal character as `_x<hex>_`.
+ * An Avro name for a Postgres identifier, with each illegal character escaped as `_x<hex>_`.
  * Injective: a literal `_x41_` in the source is escaped as well.
  * @see https://avro.apache.org/docs/1.12.0/specification/#names
  */
@@ -16,9 +16,10 @@ export function avroName(identifier: string): string {
 }
 
 /**
- * `<name>.<generation>.<schema>.<table>`, each part escaped where Kafka does not allow its characters: in the table as `_x<hex>_`, in the schema as
- * `-x<hex>-`. Kafka refuses a topic that differs from another only in dots and underscores. So a schema has no underscore here, and no digit
- * at its start, for which a number of a generation could be taken.
+ * `<name>.<generation>.<schema>.<table>`. Characters that Kafka does not allow are escaped: in the
+ * table as `_x<hex>_`, in the schema as `-x<hex>-`. Kafka refuses a topic whose name differs from
+ * another one only in dots and underscores. So the schema part contains no underscore. It does not
+ * begin with a digit either, which could be read as a generation's number.
  */
 export function topicName(pipeline: string, generation: number, schema: string, table: string): string {
   const topic = `${generationPrefix(pipeline, generation)}${schemaPart(schema)}.${topicPart(table)}`
@@ -27,14 +28,14 @@ export function topicName(pipeline: string, generation: number, schema: string, 
   return `${topic.slice(0, longestTopic - 17)}_${digest}`
 }
 
-/** What every topic of a generation starts with: `<name>.<generation>.` */
+/** The prefix of every topic of a generation: `<name>.<generation>.` */
 export function generationPrefix(pipeline: string, generation: number): string {
   return `${pipeline}.${generation}.`
 }
 
 /**
- * Names that no captured column may have, because the tables downstream have such columns of their own: the changelog and the
- * current state, then ClickHouse itself.
+ * Names that no captured column may have, because they are columns of the changelog and the current
+ * state, or virtual columns of ClickHouse.
  * @see https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#virtual-columns
  */
 export const reservedColumns: ReadonlySet<string> = new Set([
@@ -52,7 +53,9 @@ export const reservedColumns: ReadonlySet<string> = new Set([
   '_block_offset',
 ])
 
-/** Names that no column of a table with a history may have, because its history has such columns of its own. */
+/**
+ * Names that no column of a table with a history may have, because they are columns of the history.
+ */
 export const historyColumnNames = [
   'version_key',
   'start_date',

@@ -1,11 +1,12 @@
-// contract/position: where a change stands in the source's history.
-// Everything is ordered, versioned and de-duplicated by position, never by a clock.
+// contract/position: the position of a change in the source's history.
+// Changes are ordered, versioned and de-duplicated by position, never by a clock.
 
 /**
  * Position of a change: commit LSN of its transaction, then its ordinal inside the transaction.
  *
- * Both are plain numbers: an LSN is a byte offset into the WAL and stays exact up to 2^53 (9 PB of WAL);
- * `parseLsn` throws beyond that. A snapshot row stands at (consistent point − 1, running number), below every streamed change.
+ * Both are plain numbers. An LSN is a byte offset into the WAL, and is exact up to 2^53 (9 PB of
+ * WAL); `parseLsn` throws beyond that. A snapshot row has the position (consistent point − 1,
+ * running number), below every streamed change.
  */
 export interface Position {
   readonly lsn: number
@@ -19,7 +20,7 @@ export function comparePositions(a: Position, b: Position): number {
 
 /**
  * Byte offset of an LSN in Postgres' text form `XXXXXXXX/XXXXXXXX` (two hexadecimal halves).
- * @throws {RangeError} when the text is no LSN or lies beyond 2^53
+ * @throws {RangeError} when the text is not an LSN, or exceeds 2^53
  * @see https://www.postgresql.org/docs/current/datatype-pg-lsn.html
  */
 export function parseLsn(text: string): number {
@@ -35,7 +36,7 @@ export function formatLsn(lsn: number): string {
     .toUpperCase()}/${(lsn % 0x1_0000_0000).toString(16).toUpperCase()}`
 }
 
-/** LSN from its big-endian halves as they stand on the wire. @throws {RangeError} beyond 2^53 */
+/** LSN from its two halves of 32 bits. @throws {RangeError} beyond 2^53 */
 function combineLsn(high: number, low: number): number {
   const lsn = high * 0x1_0000_0000 + low
   if (!Number.isSafeInteger(lsn)) throw new RangeError(`LSN ${high.toString(16)}/${low.toString(16)} lies beyond 2^53`)

@@ -1,18 +1,22 @@
-// contract/refusal: a value that its column's type downstream cannot hold.
-// It depends on the image alone, so that the same row is refused at every attempt.
+// contract/refusal: a value that the type of its column downstream cannot represent.
+// A refusal depends on the image alone, so every attempt refuses the same row.
 
 /**
- * Counts the changes of what is refused. A generation keeps to the rules that it began with: a row that was set aside must not come
- * back as the old row of a change, to be taken out of sums that never had it.
+ * Version of the rules by which values are refused. A generation keeps the rules that it began
+ * with. Otherwise a row in the dead letters could later be sent as the old row of a change, and be
+ * subtracted from sums that never contained it.
  */
 export const refusalRules = 1
 
-/** Thrown by the encoders; the column is filled in by the row's encoder. It does not carry the value, which must not get into a log. */
+/**
+ * Thrown by the encoders of values; the encoder of rows adds the column. It has no value of a row,
+ * which must not be logged.
+ */
 export class Refusal extends Error {
-  /** Column the value stands in; empty for the image as a whole. */
+  /** The column of the value; empty for the image as a whole. */
   column = ''
 
-  /** @param reason sentence that follows "column x of row y: " */
+  /** @param reason a sentence that follows "column x of row y: " */
   constructor(reason: string) {
     super(reason)
     this.name = 'Refusal'

@@ -1,20 +1,23 @@
-// contract/schema: a table as Avro schemas, and back.
-// The value schema alone is enough to rebuild the table elsewhere.
+// contract/schema: a table as Avro schemas, and the table from its schemas.
+// The value schema alone contains everything needed to create the table elsewhere.
 
 import { avroName } from './names.ts'
 import type { Column, Encoding, Table } from './table.ts'
 
 export type AvroSchema = string | AvroSchema[] | { readonly [attribute: string]: unknown }
 
-/** Field of the row record; attributes are strings only, because avro-cpp (and so ClickHouse) refuses others. */
+/**
+ * A field of the row record. Its attributes are strings, because avro-cpp, which ClickHouse uses,
+ * refuses others.
+ */
 interface RowField {
   readonly name: string
   readonly type: AvroSchema
   readonly pg_name: string
   readonly pg_type: string
-  /** The Avro type alone does not tell: `timestamp` and `timestamptz` share one. */
+  /** Needed besides the Avro type: `timestamp` and `timestamptz` have the same one. */
   readonly encoding: Encoding
-  /** `mask` or `hash`, for a column whose values did not leave the source as they were. */
+  /** `mask` or `hash`, for a column whose values were changed before they left the source. */
   readonly policy?: string
   readonly doc?: string
 }
@@ -48,10 +51,11 @@ function columnSchema(column: Column): AvroSchema {
 }
 
 /**
- * Schema of a record's value, in Debezium's field names:
- * `{source: {lsn, ordinal, txId, ts_us, snapshot, schema, table}, op, ts_ms, before, after}`.
- * The position comes first, so that it can be read without decoding the rest. `op` is r (snapshot), c, u, d or t (truncate).
- * @see https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
+ * Schema of a record's value, in Debezium's field names: `{source: {lsn, ordinal, txId, ts_us,
+ * snapshot, schema, table}, op, ts_ms, before, after}`. The position comes first, so that it can be
+ * read without decoding the rest. `op` is r (snapshot), c, u, d or t (truncate).
+ * @see
+ *   https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
  */
 export function valueSchema(table: Table): AvroSchema {
   const namespace = `${avroName(table.schema)}.${avroName(table.name)}`

@@ -1,7 +1,11 @@
-// contract/table: what both ends know of a captured table.
-// Made from Postgres' catalog by the producer, carried in the Avro schema, read back by the consumer.
+// contract/table: the definition of a captured table that the producer and the consumer share.
+// The producer makes it from Postgres' catalog and writes it into the Avro schema, from which the
+// consumer reads it.
 
-/** How a column's text form becomes an Avro value, and what it is in ClickHouse. See types.ts for the closed table. */
+/**
+ * How a column's text becomes an Avro value and a ClickHouse value. See types.ts for the complete
+ * list.
+ */
 export type Encoding =
   | 'boolean'
   | 'int'
@@ -18,14 +22,17 @@ export type Encoding =
 
 export interface Column {
   readonly name: string
-  /** Postgres' own spelling, as `format_type` prints it: `numeric(15,2)`, `character varying(20)`, `mood[]`. */
+  /**
+   * Postgres' own spelling, as `format_type` prints it: `numeric(15,2)`, `character varying(20)`,
+   * `mood[]`.
+   */
   readonly pgType: string
   readonly encoding: Encoding
   readonly nullable: boolean
   /** Only for `decimal`. */
   readonly precision?: number
   readonly scale?: number
-  /** What was done to the values before they left the source; without it they are as they were. */
+  /** How the values were changed before they left the source; absent for unchanged values. */
   readonly policy?: 'mask' | 'hash'
   readonly comment?: string
 }
@@ -36,16 +43,17 @@ export interface Table {
   readonly columns: readonly Column[]
   /** Names of the primary key's columns, in key order; never empty. */
   readonly key: readonly string[]
-  /** Names of the columns whose values choose the partition; by default the primary key. */
+  /** Names of the columns whose values determine the partition; by default the primary key. */
   readonly partitionKey: readonly string[]
-  /** Identifier and fingerprint of the key that its hashed columns were made with; only where there are any. */
+  /** Identifier and fingerprint of the key of its hashed columns; absent without hashed columns. */
   readonly hashKey?: string
   readonly comment?: string
 }
 
 /**
- * `schema.name`, for messages and maps: no two tables have the same. A part with a dot, a quotation mark or a control character in it stands as
- * JSON text, `"a.b".c`, so that it neither passes for two parts nor ends a line. Never put it into SQL.
+ * `schema.name`, unique, for messages and as a map key. A part with a dot, a quotation mark or a
+ * control character is written as JSON text, `"a.b".c`, so that it cannot be read as two parts or
+ * end a line. Do not use it in SQL.
  */
 export function tableName(table: { readonly schema: string; readonly name: string }): string {
   return `${namePart(table.schema)}.${namePart(table.name)}`

@@ -1,9 +1,9 @@
-// contract/types: the closed table from Postgres types to Avro and ClickHouse.
-// Every built-in type is exact, exact as text, or refused with a reason; nothing is guessed.
+// contract/types: the complete mapping of Postgres types to Avro and ClickHouse.
+// Every built-in type is exact, exact as text, or refused with a reason.
 
 import type { Column, Encoding } from './table.ts'
 
-/** A column's type as the catalog has it, domains already resolved to their base type and modifier. */
+/** A column's type from the catalog, with domains resolved to their base type and modifier. */
 export interface SourceType {
   /** `pg_type.typname`: `int8`, `numeric`, `_text`, `mood`. */
   readonly name: string
@@ -20,11 +20,14 @@ export interface TypeMapping {
   readonly encoding: Encoding
   readonly precision?: number
   readonly scale?: number
-  /** Why the value travels as text, or why the column cannot be captured at all. */
+  /** Why the value is sent as text, or why the column cannot be captured. */
   readonly reason?: string
 }
 
-/** Types are named by whoever makes them: in an object, `constructor` and `__proto__` would be found. */
+/**
+ * Users choose the names of types. As keys of an object, `constructor` and `__proto__` would always
+ * be found.
+ */
 function mapOf<Value>(values: Readonly<Record<string, Value>>): ReadonlyMap<string, Value> {
   return new Map(Object.entries(values))
 }
@@ -114,7 +117,10 @@ const refused: ReadonlyMap<string, string> = mapOf({
 /** ClickHouse's widest decimal is Decimal256: 76 digits. */
 const widestDecimal = 76
 
-/** How a column of this type travels. A type that no table above names is text, and says so. */
+/**
+ * How the values of a type are sent. A type that is not listed above is sent as text, with a
+ * reason.
+ */
 export function mapType(type: SourceType): TypeMapping {
   const encoding = exact.get(type.name)
   if (encoding !== undefined && type.kind === 'b') return { fidelity: 'exact', encoding }
@@ -126,7 +132,10 @@ export function mapType(type: SourceType): TypeMapping {
   return { fidelity: 'text', encoding: 'string', reason: asText.get(type.name) ?? describeOther(type) }
 }
 
-/** Types besides whole numbers, bounded decimals, padded characters and enums whose equal values are always printed alike. */
+/**
+ * Further types whose equal values have equal texts, besides whole numbers, bounded decimals,
+ * padded characters and enums.
+ */
 const printedOnce: ReadonlySet<string> = new Set(
   'bool date timestamp timestamptz time uuid bytea text varchar name char money bit varbit inet cidr macaddr macaddr8 pg_lsn'.split(
     ' ',
@@ -134,8 +143,8 @@ const printedOnce: ReadonlySet<string> = new Set(
 )
 
 /**
- * Whether equal values always have the same text, collations aside. `1.0` and `1.00` are equal, as are `0` and `-0`, `1 day` and `24:00:00`, and
- * `a` and `A` in a citext.
+ * Whether equal values always have the same text, ignoring collations. Counterexamples are `1.0`
+ * and `1.00`, `0` and `-0`, `1 day` and `24:00:00`, and `a` and `A` in a citext.
  */
 export function isPrintedOnce(type: SourceType): boolean {
   if (type.kind === 'e') return true
@@ -153,8 +162,10 @@ function describeOther(type: SourceType): string {
 }
 
 /**
- * `numeric(p,s)` packs p and s into the modifier as ((p << 16) | (s & 0x7ff)) + 4; since Postgres 15 s may be negative or above p.
- * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/numeric.c (make_numeric_typmod)
+ * `numeric(p,s)` packs p and s into the modifier as ((p << 16) | (s & 0x7ff)) + 4; since Postgres
+ * 15 s may be negative or above p.
+ * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/numeric.c
+ *   (make_numeric_typmod)
  */
 function mapNumeric(typeModifier: number): TypeMapping {
   if (typeModifier < 4)
@@ -182,7 +193,7 @@ const clickhouseNames: Record<Exclude<Encoding, 'decimal' | 'int' | 'long'>, str
   string: 'String',
 }
 
-/** The ClickHouse type that holds every value of the column, `Nullable(...)` included. */
+/** The ClickHouse type for every value of the column, with `Nullable(...)` if needed. */
 export function clickhouseType(column: Column): string {
   const bare = bareClickhouseType(column)
   return column.nullable ? `Nullable(${bare})` : bare
@@ -202,11 +213,16 @@ function bareClickhouseType(column: Column): string {
 }
 
 /**
- * The values DateTime64(6) and Date32 can hold; a row with a value outside is refused by name, never clamped.
+ * The ranges of DateTime64(6) and Date32. A row with a value outside of them is refused, and never
+ * clamped.
  * @see https://clickhouse.com/docs/sql-reference/data-types/datetime64
  */
 export const temporalLimits = {
-  /** Whole seconds since the Unix epoch: 1900-01-01T00:00:00Z to 2299-12-31T23:59:59Z. In µs the end lies beyond 2^53. */
+  /**
+   * Whole seconds since the Unix epoch: 1900-01-01T00:00:00Z to 2299-12-31T23:59:59Z. In µs the end
+   * exceeds 2^53.
+   */
+
   timestampSeconds: { min: -2_208_988_800, max: 10_413_791_999 },
   /** Days since the Unix epoch: 1900-01-01 to 2299-12-31. */
   dateDays: { min: -25_567, max: 120_529 },

@@ -1,10 +1,12 @@
-// contract/encode-number: Postgres' text of integers and floats as Avro, without a string in between.
+// contract/encode-scalar: Postgres' text of numbers, booleans and bytea as Avro, without an
+// intermediate string.
 
 import type { AvroWriter } from './avro-writer.ts'
 
 const minus = 0x2d
 const zero = 0x30
 const point = 0x2e
+const letterT = 0x74
 
 /** `int` or `long` from decimal digits, exact for every int8. */
 export function writeInteger(writer: AvroWriter, text: Buffer, start: number, end: number): void {
@@ -26,8 +28,8 @@ export function parseDigits(text: Buffer, start: number, end: number): number {
 }
 
 /**
- * `long` of ±(a × factor + b) in 64 bits, for a < 2^34, factor ≤ 10^9 and b < 2^50: all parts of the sum stay below 2^53,
- * which the result need not.
+ * `long` of ±(a × factor + b) in 64 bits, for a < 2^34, factor ≤ 10^9 and b < 2^50. All parts of
+ * the sum are below 2^53; the result may exceed it.
  */
 export function writeProduct(writer: AvroWriter, a: number, factor: number, b: number, negative = false): void {
   const lowProduct = (a % 0x10_0000) * factor + b
@@ -39,7 +41,7 @@ export function writeProduct(writer: AvroWriter, a: number, factor: number, b: n
   else writer.long64(low === 0 ? -high : ~high, -low)
 }
 
-/** 10^0 to 10^22: those that a double holds exactly. */
+/** 10^0 to 10^22, the powers of ten that are exact as doubles. */
 export const powersOfTen: readonly number[] = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
 
 const numbers = new DataView(new ArrayBuffer(8))
@@ -52,8 +54,9 @@ export function writeDouble(writer: AvroWriter, text: Buffer, start: number, end
 }
 
 /**
- * The one float4 that is lost when its shortest text is rounded to a double first and then to a float: the double lies
- * exactly between two floats. Found by trying all 2^32.
+ * The only float4 that changes when its shortest text is rounded to a double first and then to a
+ * float: the double is exactly halfway between two floats. A search over all 2^32 values found no
+ * other.
  */
 const roundedTwice = { text: 7.038531e-26, float: 7.038530691851209e-26 }
 
@@ -66,8 +69,9 @@ export function writeFloat(writer: AvroWriter, text: Buffer, start: number, end:
 }
 
 /**
- * The nearest double. Up to 15 digits and a power of ten up to 22 are exact as doubles, so that one division rounds once
- * (W. Clinger, "How to read floating point numbers accurately", 1990); the rest goes through the engine's own parser.
+ * The nearest double. Up to 15 digits and a power of ten up to 22 are exact as doubles, so their
+ * quotient is rounded only once (W. Clinger, "How to read floating point numbers accurately",
+ * 1990). The engine's own parser reads all other texts.
  */
 function parseFloating(text: Buffer, start: number, end: number): number {
   const negative = text[start] === minus
@@ -85,4 +89,25 @@ function parseFloating(text: Buffer, start: number, end: number): number {
   if (mantissa > Number.MAX_SAFE_INTEGER) return Number(text.toString('latin1', start, end))
   const value = decimals > 0 ? mantissa / powersOfTen[decimals]! : mantissa
   return negative ? -value : value
+}
+
+/** `boolean` from `t` or `f`. */
+export function writeBoolean(writer: AvroWriter, text: Buffer, start: number): void {
+  writer.byte(text[start] === letterT ? 1 : 0)
+}
+
+/** `bytes` from the hexadecimal form `\x…`, which `bytea_output = hex` prints. */
+export function writeHex(writer: AvroWriter, text: Buffer, start: number, end: number): void {
+  const bytes = (end - start - 2) >> 1
+  writer.long(bytes)
+  const { buffer } = writer
+  let at = writer.position
+  for (let from = start + 2; from < end; from += 2) {
+    buffer[at++] = (nibble(text[from]!) << 4) | nibble(text[from + 1]!)
+  }
+  writer.position = at
+}
+
+function nibble(digit: number): number {
+  return digit <= 0x39 ? digit - 0x30 : digit - 0x57
 }
