@@ -83,4 +83,17 @@ function merged(first: object, second: object): object {
   return { ...first, ...Object.fromEntries(entries) }
 }
 
+test('decisions are numbered without gaps, and have one form', () => {
+  const folder = join(projectRoot, 'docs/explanation/decisions')
+  const wrong = readdirSync(folder)
+    .sort()
+    .filter((file, index) => {
+      const text = readFileSync(join(folder, file), 'utf8')
+      const head = new RegExp(`^# ${index + 1}\\. .+\n\n- Status: .+\n- Date: \\d{4}-\\d\\d-\\d\\d\n\n## Context\n`)
+      const isNumbered = file.startsWith(`${String(index + 1).padStart(4, '0')}-`)
+      return !isNumbered || !head.test(text) || !/\n## Decision\n.*\n## Consequences\n/s.test(text)
+    })
+  assert.equal(wrong, [])
+})
+
 test.run()
