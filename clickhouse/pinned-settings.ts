@@ -90,7 +90,7 @@ export async function pinnedSettings(clickhouse: Clickhouse): Promise<ClickHouse
     throw new MillraceError('CLICKHOUSE_UNFIT', {
       what: `this user has settings that would make tables or sums wrong, and may not change them: ${fixed.map(({ name, value }) => `${name} = ${value}`).join(', ')}`,
       where: clickhouse.url,
-      next: `give the user a profile without constraints on them, or with ${fixed.map(({ name }) => `${name} = ${wanted[name] || "''"}`).join(', ')}, then start again; nothing was folded`,
+      next: `give the user a profile without constraints on them, or with ${fixed.map(({ name }) => `${name} = ${wanted[name] || "''"}`).join(', ')}, then start again; nothing was inserted`,
     })
   }
   return Object.fromEntries(found.map(({ name }) => [name, wanted[name]]))

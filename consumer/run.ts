@@ -45,6 +45,16 @@ export async function consume(context: ConsumerContext, signal: AbortSignal): Pr
   }
 }
 
+/**
+ * Two turns with a backlog, and what overlaps:
+ *
+ *     fetch 1 · commit 1 · insert 1 ────┐
+ *                          fetch 2 ─────┴ commit 2 · insert 2 ────┐
+ *                                                    fetch 3 ─────┴ …
+ *
+ * The commit of a turn contains the progress of the inserts before it and the intents of the next
+ * ones. An insert that takes longer than the wait stays in progress, and only its group waits for it.
+ */
 async function consumeAssignment(
   context: ConsumerContext,
   assigned: AssignmentState,
@@ -55,14 +65,14 @@ async function consumeAssignment(
   const inserts = new GroupInserts((batch, fallBehind) =>
     applyUntilKnown(context, assigned, { batch, fallBehind }, ended),
   )
-  const watch = new BackgroundWork(context, assigned, { inserts, signal: ended })
+  const background = new BackgroundWork(context, assigned, { inserts, signal: ended })
   try {
     let next: ReturnType<typeof fetchNext> | undefined
     while (!signal.aborted && context.membership.generationId === assigned.assignment) {
       context.pulse.beat()
       await inserts.room()
       const fetched = await (next ?? fetchNext(context, assigned, inserts, signal))
-      await watch.confirm()
+      await background.confirm()
       await learnSchemas(context.writer, fetched, signal)
       const slices = collect(context, assigned, inserts, fetched)
       const batches = cutBatches(slices, context.writer.tables)
@@ -71,16 +81,17 @@ async function consumeAssignment(
       // With a backlog, the next records are fetched during the insert. Without one, they are
       // fetched after it, so that a batch has the newest records.
       next = countRecords(slices) < backlogRecords ? undefined : fetchNext(context, assigned, inserts, signal)
+      // The next turn awaits it. Until then a failure must not count as unhandled.
       next?.catch(() => {})
       inserts.start(batches)
       await inserts.settle(next === undefined ? insertWaitMs : backlogWaitMs)
       inserts.check()
-      watch.start()
+      background.start()
     }
   } finally {
     over.abort()
     await inserts.end()
-    await watch.end()
+    await background.end()
     await commitLast(context, assigned)
   }
 }

@@ -43,7 +43,7 @@ export interface Model {
 
 /**
  * Reads `model.yaml` and `clickhouse/*.sql` in order of name. A statement ends with `;` at the end
- * of a line. `{time_zone}` stands for the reporting time zone.
+ * of a line. `{time_zone}` is replaced by the reporting time zone.
  * @throws {MillraceError} CONFIG_INVALID for a missing file or an invalid manifest
  */
 export function loadModel(directory: string, timeZone: string): Model {

@@ -85,7 +85,7 @@ export async function untilVisible(
       })
     }
     if (!said && waited > usualMs) {
-      log.info('waiting until ClickHouse shows what was committed', {
+      log.info('waiting until ClickHouse shows the committed changes', {
         visible: formatLsn(visible),
         until: formatLsn(lsn),
       })

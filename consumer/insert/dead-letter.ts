@@ -127,7 +127,7 @@ function fitted(letter: RecordLetter, limit: number): RecordLetter {
   const beside = Buffer.byteLength(JSON.stringify({ ...letter, record: { ...record, key: null, value: null } }))
   if (beside + base64Bytes <= limit) return letter
   const spare = 100
-  // Four characters stand for three bytes.
+  // Base64 encodes three bytes as four characters.
   const groups = Math.max(0, Math.floor((limit - beside - spare) / 2 / 4))
   const cut = (text: string | null) => text?.slice(0, groups * 4) ?? null
   return { ...letter, record: { ...record, key: cut(record.key), value: cut(record.value), cutAfter: groups * 3 } }

@@ -29,7 +29,7 @@ export interface Refused {
 export type RefusedHandler = (table: TargetTable, refused: readonly Refused[]) => Promise<void>
 
 export interface Inserter {
-  /** Its statements' query ids begin with `foldQueries` of the database. */
+  /** The query ids of its statements begin with `insertQueryPrefix(database)`. */
   readonly clickhouse: Clickhouse
   /**
    * The generation's database. It is part of every token, so tokens of a rebuilt database are
