@@ -179,7 +179,7 @@ async function openContext(
   const { database, tables } = warehouse
   disposables.opened('merges', startMerging(parts, database, membership))
   const requireOwnership = () => {
-    if (!membership.stillOwner()) throw reassigned()
+    if (!membership.ownsPartitions()) throw reassigned()
   }
   const stillHolds = async (bare: Clickhouse) => {
     parts.pulse.beat()

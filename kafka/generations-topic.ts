@@ -1,4 +1,4 @@
-// kafka/generations-topic: the compacted topic that says what became of every generation.
+// kafka/generations-topic: the compacted topic with the state of every generation.
 // The producer writes it; the consumer and `status` read it.
 
 import { type Generation, generationFormat, generationsTopic } from '../contract/generation.ts'
@@ -10,15 +10,19 @@ import type { Fetcher } from './consumer/fetcher.ts'
 import { openProducer } from './producer/idempotent-producer.ts'
 
 /**
- * The last word on every generation, in no particular order.
- * @throws {MillraceError} TOPIC_MISSING before the first one; GENERATION_CHANGED for one that another version of millrace has recorded
+ * The last record of every generation, in no particular order.
+ * @throws {MillraceError} TOPIC_MISSING before the first one; GENERATION_CHANGED if another version
+ *   of millrace recorded one
  */
 export async function readGenerations(fetcher: Fetcher, pipeline: string, signal: AbortSignal): Promise<Generation[]> {
   const values = await readCompacted(fetcher, generationsTopic(pipeline), signal)
   return [...values].filter(([key, text]) => isRecord(key, text)).map(([, json]) => readGeneration(json, pipeline))
 }
 
-/** What others write there is none. In the place of one of ours it makes that one missing, which whoever needs it says by name. */
+/**
+ * A foreign record is no generation. If it has replaced one, that generation counts as missing, and
+ * its reader reports that.
+ */
 export function isRecord(key: string, text: string): boolean {
   try {
     const record = JSON.parse(text) as Partial<Generation> | null
@@ -28,7 +32,10 @@ export function isRecord(key: string, text: string): boolean {
   }
 }
 
-/** Of one that is gone, only the number matters, which is not used again. @throws {MillraceError} GENERATION_CHANGED */
+/**
+ * Of a dropped or abandoned generation, only the number matters: it is never used again.
+ * @throws {MillraceError} GENERATION_CHANGED
+ */
 export function readGeneration(json: string, pipeline: string): Generation {
   const generation = JSON.parse(json) as Generation
   const isGone = generation.state === 'abandoned' || generation.state === 'dropped'
@@ -41,19 +48,23 @@ export function readGeneration(json: string, pipeline: string): Generation {
   })
 }
 
-/** The generation to fold: the newest live one; one that is still loading counts only while none is live. */
+/** The generation to consume: the newest live one, or the newest loading one while none is live. */
 export function newestGeneration(generations: readonly Generation[]): Generation | undefined {
   const byNumber = generations.toSorted((a, b) => b.number - a.number)
   return byNumber.find(({ state }) => state === 'live') ?? byNumber.find(({ state }) => state === 'loading')
 }
 
-/** Whether the producer has ever begun one. */
+/** Whether the producer has ever begun a generation. */
 export async function hasGenerations(kafka: KafkaConnection, pipeline: string): Promise<boolean> {
   const { topicMetadata } = await kafka.metadata([generationsTopic(pipeline)])
   return topicMetadata.every(({ topicErrorCode }) => topicErrorCode === 0)
 }
 
-/** Resolves once the record is durable. @throws {MillraceError} as `openSink`; the signal's reason, when it may have been written or not */
+/**
+ * Resolves once the record is durable.
+ * @throws {MillraceError} as `openProducer`; the signal's reason, when it is unknown whether the
+ *   record was written
+ */
 export async function writeGeneration(
   kafka: KafkaConnection,
   pipeline: string,

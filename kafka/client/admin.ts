@@ -1,4 +1,5 @@
-// kafka/client/admin: topics made with explicit settings, looked at, listed and deleted.
+// kafka/client/admin: creates topics with explicit settings, and describes, lists and deletes
+// topics.
 
 import { orAborted } from '../../runtime/wait.ts'
 import { answeredError, errorFromCode } from './broker.ts'
@@ -8,17 +9,20 @@ import { describe, kafkaError, retrying } from './errors.ts'
 export interface TopicSpec {
   readonly name: string
   readonly partitions: number
-  /** Replicas per partition; −1 leaves it to the brokers. */
+  /** Replicas per partition; −1 means the brokers' default. */
   readonly replication: number
-  /** Every setting that matters, by its Kafka name: what is left out follows the brokers and may change under us. */
+  /**
+   * Every setting that matters, by its Kafka name. The brokers' defaults apply to all others, and
+   * may change later.
+   */
   readonly config: Readonly<Record<string, string>>
 }
 
-/** A setting that is not what it should be. */
+/** A setting whose value differs from the expected one. */
 interface ConfigDrift {
   readonly name: string
   readonly wanted: string
-  /** `null` when the broker does not tell. */
+  /** Null when the broker does not return the value. */
   readonly found: string | null
 }
 
@@ -33,9 +37,9 @@ const requestTimedOut = 7
 const timeoutMs = 15_000
 
 /**
- * Makes the topic and waits until every partition has a leader; leaves an existing one as it is.
- * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it exists with another number of partitions; KAFKA_REFUSED, KAFKA_DENIED; the
- *   signal's reason
+ * Creates the topic and waits until every partition has a leader. An existing topic is not changed.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it exists with another number of
+ *   partitions; KAFKA_REFUSED, KAFKA_DENIED; the signal's reason
  */
 export async function ensureTopic(
   connection: KafkaConnection,
@@ -47,10 +51,10 @@ export async function ensureTopic(
   return { isNew, drift: isNew ? [] : await findDrift(connection, topic, signal) }
 }
 
-/** So many topics are made by one request: each partition takes the controller its time. */
+/** Topics per request: the controller needs time for each partition. */
 const topicsPerRequest = 50
 
-/** The same for many, of which most are new, in the order given. */
+/** The same for many topics, most of which are new, in the given order. */
 export async function ensureTopics(
   connection: KafkaConnection,
   topics: readonly TopicSpec[],
@@ -72,7 +76,7 @@ export async function ensureTopics(
       for (const { name } of some) made.add(name)
     } catch (error) {
       signal?.throwIfAborted()
-      // One by one they are tried again, and the one that is refused is named.
+      // The topics are created again one by one, so that the error names the refused one.
       connection.log.debug('topics could not be made together', { reason: describe(error) })
     }
   }
@@ -87,7 +91,7 @@ export async function ensureTopics(
   return ensured
 }
 
-/** Names of topics that start so, internal ones left out, in order. @throws {MillraceError} */
+/** Names of the topics with this prefix, without internal ones, sorted. @throws {MillraceError} */
 export async function listTopics(connection: KafkaConnection, prefix: string): Promise<string[]> {
   const { topicMetadata } = await connection.metadata([])
   return topicMetadata
@@ -97,7 +101,8 @@ export async function listTopics(connection: KafkaConnection, prefix: string): P
 }
 
 /**
- * Deletes what there is of these, and waits until the brokers no longer list them; missing ones are no error.
+ * Deletes these topics and waits until the brokers no longer list them. A missing topic is no
+ * error.
  * @throws {MillraceError} KAFKA_REFUSED, KAFKA_DENIED, KAFKA_UNREACHABLE; the signal's reason
  */
 export async function deleteTopics(
@@ -119,7 +124,10 @@ export async function deleteTopics(
   await untilGone(connection, topics, signal)
 }
 
-/** The controller answers before the brokers have taken in what it did: whoever lists topics then would still find them. */
+/**
+ * The controller answers before the brokers have applied the deletion: they may still list the
+ * topics for a moment.
+ */
 async function untilGone(
   connection: KafkaConnection,
   topics: readonly string[],
@@ -132,7 +140,7 @@ async function untilGone(
   await retrying(look, { doing: `see topics gone: ${topics.join(', ')}`, connection, signal, timeoutMs })
 }
 
-/** @returns false when it existed already */
+/** @returns false when the topic existed already */
 function createTopic(connection: KafkaConnection, spec: TopicSpec, signal: AbortSignal | undefined): Promise<boolean> {
   const attempt = async () => {
     try {

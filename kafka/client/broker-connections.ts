@@ -2,7 +2,10 @@
 
 import type { BrokerLink } from './broker.ts'
 
-/** One user's connections, at most one to each broker, made when first needed and made anew when broken. */
+/**
+ * One user's connections: at most one to each broker, opened when first needed and reopened after a
+ * failure.
+ */
 export class BrokerConnections {
   readonly #open: (nodeId: number) => Promise<BrokerLink>
   readonly #onClose: () => void

@@ -1,4 +1,4 @@
-// kafka/client/broker: one connection to one broker, over which both kafkajs' requests and our own are sent.
+// kafka/client/broker: one connection to one broker, for the requests of kafkajs and for our own.
 
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -24,15 +24,21 @@ export interface LinkOptions {
   readonly host: string
   readonly port: number
   readonly clientId: string
-  /** PEM texts; without `ca`, and for `true`, Node's certificate authorities. The certificate is always verified. */
+  /**
+   * PEM texts. Without `ca`, and for `true`, Node's certificate authorities apply. Certificates are
+   * always verified.
+   */
   readonly tls: boolean | TlsFiles
   readonly sasl?: SaslOptions
   readonly log: Log
-  /** Called before anything is sent, so that a link that is still being opened can be ended too. */
+  /**
+   * Called before anything is sent, so that the caller can close a connection that is still being
+   * opened.
+   */
   readonly onSocket: (socket: Socket) => void
 }
 
-/** A request that we encode ourselves; its body is written as it stands, without being copied together. */
+/** A request whose body is encoded here. The parts of the body are sent without joining them. */
 export interface RawRequest {
   readonly apiKey: number
   readonly apiVersion: number
@@ -41,14 +47,14 @@ export interface RawRequest {
   readonly timeoutMs?: number
 }
 
-/** Answers that take longer break the connection, so that a silent peer is noticed. */
+/** A response that takes longer breaks the connection, so that a silent peer is noticed. */
 const requestTimeoutMs = 20_000
 const connectTimeoutMs = 5_000
 const keepAliveMs = 10_000
 
 /**
- * A connection that breaks once and for all: kafkajs' own keeps half of a lost answer and the listeners of its old socket
- * when it connects again, so after a failure a new link takes its place.
+ * A connection that is not reused after a failure. When kafkajs reconnects its own, it keeps half
+ * of a lost response and the listeners of the old socket. So the caller opens a new one instead.
  */
 export class BrokerLink {
   readonly #broker: Broker
@@ -60,7 +66,10 @@ export class BrokerLink {
     this.#connection = connection
   }
 
-  /** Connects, learns the broker's API versions and authenticates. @throws kafkajs' errors, see failure.ts */
+  /**
+   * Connects, learns the broker's API versions and authenticates.
+   * @throws kafkajs' errors, see errors.ts
+   */
   static async open(options: LinkOptions): Promise<BrokerLink> {
     const logger = kafkajs.createLogger({ level: kafkajs.warnLevel, logCreator: () => line => chat(options.log, line) })
     const pool = new kafkajs.ConnectionPool({
@@ -89,12 +98,12 @@ export class BrokerLink {
     return this.#broken || !this.#connection.isConnected()
   }
 
-  /** The highest version of an API that the broker speaks, or −1. */
+  /** The highest version of an API that the broker supports, or −1. */
   maxVersion(apiKey: number): number {
     return this.#broker.versions[apiKey]?.maxVersion ?? -1
   }
 
-  /** One of kafkajs' own requests. */
+  /** Sends one of kafkajs' own requests. */
   async call<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
     try {
       return await request(this.#broker)
@@ -104,7 +113,7 @@ export class BrokerLink {
     }
   }
 
-  /** A request of ours; gives the body of the response. */
+  /** Sends a request encoded here. @returns the body of the response */
   async send(request: RawRequest): Promise<Buffer> {
     return this.call(async () => {
       const connection = this.#connection
@@ -123,7 +132,7 @@ export class BrokerLink {
     })
   }
 
-  /** Topics, their partitions and leaders, errors included in place of thrown. */
+  /** Topics, their partitions and leaders. Errors of single topics are part of the result. */
   metadata(topics: readonly string[]): Promise<MetadataResponse> {
     return this.call(async () => {
       const { request, response } = kafkajs.metadataRequest({ topics, allowAutoTopicCreation: false })
@@ -134,7 +143,7 @@ export class BrokerLink {
     })
   }
 
-  /** Closes at once; whatever waits for an answer is rejected. */
+  /** Closes at once and rejects the requests without a response. */
   destroy(): void {
     if (this.#broken) return
     this.#broken = true
@@ -144,38 +153,47 @@ export class BrokerLink {
   }
 }
 
-/** What kafkajs throws, as far as it is looked at. */
+/** The fields of kafkajs' errors that are read here. */
 interface KafkajsError extends Error {
   readonly type?: string
   readonly retriable?: boolean
   readonly errors?: readonly KafkajsError[]
 }
 
-/** The protocol's name of an error that a broker answered, `UNKNOWN_MEMBER_ID`, or the number of one without a name here. */
+/**
+ * The protocol's name of an error in a broker's response, such as `UNKNOWN_MEMBER_ID`, or its
+ * number if kafkajs has no name for it.
+ */
 export function describeAnswer(error: unknown): string | undefined {
   const answered = answeredError(error)
   return answered === unlistedCode ? (error as Error).message : answered
 }
 
-/** The protocol's name of an error that a broker answered, `UNKNOWN_MEMBER_ID`; undefined when there was no answer. */
+/**
+ * The protocol's name of an error in a broker's response, such as `UNKNOWN_MEMBER_ID`; undefined
+ * without a response.
+ */
 export function answeredError(error: unknown): string | undefined {
   const { type, errors } = error as KafkajsError
   return type ?? errors?.[0]?.type
 }
 
-/** What kafkajs calls a code that is younger than its own list. */
+/** The name that kafkajs gives to a code missing from its list. */
 const unlistedCode = 'KAFKAJS_UNKNOWN_ERROR_CODE'
-/** Answers that say nothing of how long they last: whatever went wrong inside the broker (−1), and codes that kafkajs does not list. */
+/** Errors of unknown duration: UNKNOWN_SERVER_ERROR (−1), and codes that kafkajs does not list. */
 const unspecific: ReadonlySet<string | undefined> = new Set(['UNKNOWN', unlistedCode])
 
-/** Whether the same request may succeed later without anybody's help. */
+/** Whether the same request may succeed later without an operator's help. */
 export function isRetriable(error: unknown): boolean {
   if (unspecific.has(answeredError(error))) return true
   const { retriable, errors } = error as KafkajsError
   return errors?.[0]?.retriable ?? retriable ?? true
 }
 
-/** An error like those of `call` from the code in a response of ours. @see https://kafka.apache.org/protocol.html#protocol_error_codes */
+/**
+ * An error as `call` throws it, from an error code in a response that is decoded here.
+ * @see https://kafka.apache.org/protocol.html#protocol_error_codes
+ */
 export function errorFromCode(code: number): Error {
   return kafkajs.createErrorFromCode(code)
 }
@@ -190,7 +208,7 @@ function writeFrame(socket: Socket, request: RawRequest, correlationId: number, 
   socket.uncork()
 }
 
-/** Node coalesces small writes by default (Nagle), which costs latency when a request is written in parts. */
+/** Nagle's algorithm, on by default, delays a request that is written in parts. */
 function openSocket({ host, port, ssl, onConnect }: SocketRequest): Socket {
   const servername = isIP(host) ? {} : { servername: host }
   const socket = ssl
@@ -199,7 +217,9 @@ function openSocket({ host, port, ssl, onConnect }: SocketRequest): Socket {
   return socket.setNoDelay(true).setKeepAlive(true, keepAliveMs)
 }
 
-/** Every failure that kafkajs reports reaches us as a rejection as well, so its lines are only detail. */
+/**
+ * Every failure that kafkajs logs also rejects a promise, so its log lines are debug output only.
+ */
 function chat(log: Log, { namespace, log: line }: KafkajsLine): void {
   log.debug(`kafkajs ${namespace}: ${line.message}`, { broker: line.broker })
 }

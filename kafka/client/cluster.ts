@@ -1,4 +1,5 @@
-// kafka/client/cluster: the brokers of one cluster, who leads which partition, and connections to them.
+// kafka/client/cluster: the brokers of one cluster, the leaders of partitions, and connections to
+// the brokers.
 
 import type { Socket } from 'node:net'
 import { isLoopback } from '../../runtime/config/insecure.ts'
@@ -7,24 +8,27 @@ import type { Log } from '../../runtime/log.ts'
 import { backoffMs, orAborted, sleep } from '../../runtime/wait.ts'
 import { BrokerLink, errorFromCode, type LinkOptions, type RawRequest, type SaslOptions } from './broker.ts'
 import { BrokerConnections } from './broker-connections.ts'
-import { kafkaError, requestBackoff } from './errors.ts'
+import { exposed, kafkaError, partitionsChanged, requestBackoff, topicMissing } from './errors.ts'
 import type { Broker, MetadataResponse } from './kafkajs-internals.ts'
 
 export interface KafkaOptions {
-  /** `host:port`, at least one; the others are learnt from it. */
+  /** `host:port`, at least one. That broker names the others. */
   readonly brokers: readonly string[]
   readonly clientId: string
   readonly tls: LinkOptions['tls']
-  /** Without TLS, brokers on other machines may be talked to as well: also those that only the cluster itself names. */
+  /**
+   * Allows connections without TLS to brokers on other machines, also to brokers that only the
+   * cluster names.
+   */
   readonly insecure?: boolean
   readonly sasl?: SaslOptions
   readonly log: Log
 }
 
 interface TopicLeaders {
-  /** Node per partition; −1 while a partition has none. */
+  /** Leading node per partition; −1 while a partition has no leader. */
   leaders: readonly number[]
-  /** Since when, on the monotonic clock, the brokers deny knowing the topic. */
+  /** Since when the brokers answer that the topic is unknown, in ms of the monotonic clock. */
   missingSince?: number
 }
 
@@ -36,7 +40,7 @@ export interface WaitOptions {
 
 type Address = Pick<LinkOptions, 'host' | 'port'>
 
-/** A topic that has only just been made, or whose broker has only just started, is unknown for a moment. */
+/** A topic is unknown for a moment after it was created, and after its broker has started. */
 const missingToleranceMs = 30_000
 const unknownTopic = 3
 const leaderNotAvailable = 5
@@ -47,8 +51,9 @@ const requiredVersions = [
 
 /**
  * Connects to the first broker that answers.
- * @param signal ends the attempt only
- * @throws {MillraceError} KAFKA_UNREACHABLE, KAFKA_DENIED, or KAFKA_REFUSED for brokers older than 2.3; the signal's reason
+ * @param signal ends only the attempt to connect
+ * @throws {MillraceError} KAFKA_UNREACHABLE, KAFKA_DENIED, or KAFKA_REFUSED for brokers older than
+ *   2.3; the signal's reason
  */
 export async function connectKafka(options: KafkaOptions, signal?: AbortSignal): Promise<KafkaConnection> {
   const connection = new KafkaConnection(options)
@@ -63,7 +68,7 @@ export async function connectKafka(options: KafkaOptions, signal?: AbortSignal):
 
 export class KafkaConnection {
   readonly log: Log
-  /** Fires when the connection is closed. */
+  /** Aborts when the connection is closed. */
   readonly closed: AbortSignal
   readonly #closing = new AbortController()
   readonly #options: KafkaOptions
@@ -82,7 +87,10 @@ export class KafkaConnection {
     this.closed = this.#closing.signal
   }
 
-  /** Which cluster this is, as its brokers say. @throws {MillraceError} KAFKA_REFUSED when they do not */
+  /**
+   * The cluster id from the brokers' metadata.
+   * @throws {MillraceError} KAFKA_REFUSED when they send none
+   */
   get clusterId(): string {
     if (this.#clusterId !== null) return this.#clusterId
     throw new MillraceError('KAFKA_REFUSED', {
@@ -92,7 +100,10 @@ export class KafkaConnection {
     })
   }
 
-  /** Connections of their own for one user: a long poll or a rebalance holds up everything behind it on the same connection. */
+  /**
+   * Separate connections for one user: a long poll or a rebalance delays every later request on the
+   * same connection.
+   */
   openConnections(): BrokerConnections {
     const open = (nodeId: number) => this.#open(this.#addressOf(nodeId))
     const connections = new BrokerConnections(open, () => this.#connections.delete(connections))
@@ -100,17 +111,20 @@ export class KafkaConnection {
     return connections
   }
 
-  /** A request that any broker can answer; after a failed connection the next broker is asked. */
+  /** Sends a request to any broker. After a failed connection it goes to the next broker. */
   async ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
     return this.#askLink(link => link.call(request))
   }
 
-  /** A request of ours that any broker can answer; gives the body of the response. */
+  /** The same for a request encoded here. @returns the body of the response */
   async send(request: RawRequest): Promise<Buffer> {
     return this.#askLink(link => link.send(request))
   }
 
-  /** Asks for the leaders of these topics, and of those asked for before. @throws {MillraceError} */
+  /**
+   * Reads the leaders of these topics and of all topics requested before.
+   * @throws {MillraceError}
+   */
   async refresh(topics: readonly string[]): Promise<void> {
     if (this.#refreshing && topics.every(topic => this.#refreshing!.topics.has(topic))) return this.#refreshing.done
     const wanted = new Set([...this.#topics.keys(), ...topics])
@@ -123,7 +137,7 @@ export class KafkaConnection {
     }
   }
 
-  /** Of the named topics, or of all when none is named. @throws {MillraceError} */
+  /** Metadata of the named topics, or of all topics when none is named. @throws {MillraceError} */
   async metadata(topics: readonly string[]): Promise<MetadataResponse> {
     try {
       return await this.#askLink(link => link.metadata(topics))
@@ -133,8 +147,10 @@ export class KafkaConnection {
   }
 
   /**
-   * Waits until the topic is known and every partition has a leader; gives the number of partitions.
-   * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader; the signal's reason
+   * Waits until the topic is known and every partition has a leader.
+   * @returns the number of partitions
+   * @throws {MillraceError} TOPIC_MISSING; KAFKA_UNREACHABLE when a partition still has no leader;
+   *   the signal's reason
    */
   async partitionCount(topic: string, { timeoutMs = missingToleranceMs, signal }: WaitOptions = {}): Promise<number> {
     const deadline = performance.now() + timeoutMs
@@ -151,15 +167,19 @@ export class KafkaConnection {
     }
   }
 
-  /** The same for a topic that was made with so many partitions. @throws {MillraceError} also TOPIC_PARTITIONS_CHANGED */
+  /**
+   * The same for a topic that was created with this number of partitions.
+   * @throws {MillraceError} also TOPIC_PARTITIONS_CHANGED
+   */
   async requirePartitions(topic: string, partitions: number, patience: WaitOptions = {}): Promise<void> {
     const found = await this.partitionCount(topic, patience)
     if (found !== partitions) throw partitionsChanged(topic, partitions, found)
   }
 
   /**
-   * The node that leads the partition, as far as known; undefined asks for a `refresh`.
-   * @throws {MillraceError} TOPIC_MISSING when the brokers have not known the topic for half a minute
+   * The leader of the partition, from the last metadata. If undefined, call `refresh`.
+   * @throws {MillraceError} TOPIC_MISSING when the brokers have not known the topic for half a
+   *   minute
    */
   leader(topic: string, partition: number): number | undefined {
     const known = this.#topics.get(topic)
@@ -169,12 +189,15 @@ export class KafkaConnection {
     return leader < 0 || !this.#nodes.has(leader) ? undefined : leader
   }
 
-  /** The topic was deleted: what was known of it no longer counts. */
+  /** Forgets the metadata of a deleted topic. */
   forget(topic: string): void {
     this.#topics.delete(topic)
   }
 
-  /** Closes every connection as well, and ends what is being opened; whatever waits for an answer is rejected, and nothing is tried again. */
+  /**
+   * Closes every connection, also those being opened, rejects the requests without a response, and
+   * ends all retries.
+   */
   close(): void {
     this.#closing.abort()
     for (const connections of this.#connections) connections.close()
@@ -188,7 +211,7 @@ export class KafkaConnection {
   #keep(socket: Socket): void {
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    // Not before kafkajs listens to it.
+    // kafkajs must listen to the socket before this.
     if (this.closed.aborted) setImmediate(end, socket)
   }
 
@@ -254,39 +277,15 @@ export class KafkaConnection {
     return address
   }
 
-  /** Learnt addresses first: those configured may be of brokers long gone. */
+  /** Addresses from metadata come first: the configured ones may belong to removed brokers. */
   #addresses(): Address[] {
     return [...this.#nodes.values(), ...this.#options.brokers.map(parseAddress)]
   }
 }
 
-/** With an error, which is what kafkajs clears its timers on. */
+/** An error is needed: kafkajs clears its timers only then. */
 function end(socket: Socket): void {
   socket.destroy(new Error('the connection to the cluster was closed'))
-}
-
-function topicMissing(topic: string): MillraceError {
-  return new MillraceError('TOPIC_MISSING', {
-    what: `topic ${topic} does not exist`,
-    where: topic,
-    next: 'restore the topic from a backup, or start a new generation: millrace producer --new-generation',
-  })
-}
-
-function partitionsChanged(topic: string, expected: number, found: number): MillraceError {
-  return new MillraceError('TOPIC_PARTITIONS_CHANGED', {
-    what: `topic ${topic} has ${found} partitions, not ${expected}`,
-    where: topic,
-    next: 'rows of one key would stand in two partitions; start a new generation: millrace producer --new-generation',
-  })
-}
-
-function exposed({ host, port }: Address): MillraceError {
-  return new MillraceError('CONFIG_INVALID', {
-    what: `everything would go unencrypted to ${host}, where the cluster says that a broker is (advertised.listeners)`,
-    where: `${host}:${port}`,
-    next: 'set kafka.tls: true, or allow it where the network is trusted: kafka.insecure: true',
-  })
 }
 
 function parseAddress(broker: string): Address {

@@ -1,4 +1,4 @@
-// kafka/client/errors: what goes wrong between us and the brokers, as the errors a user meets, and how it is tried again.
+// kafka/client/errors: failed requests as MillraceErrors, and repeating requests.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -10,18 +10,28 @@ import { answeredError, describeAnswer, isRetriable } from './broker.ts'
 export const requestBackoff: Backoff = { firstMs: 50, longestMs: 2_000 }
 
 export interface RetryingOptions {
-  /** What is being done, for the log and the error: "find the coordinator of group g". */
+  /**
+   * What the request does, as a phrase for the log and the error: "find the coordinator of group
+   * g".
+   */
   readonly doing: string
   readonly connection: { readonly log: Log; readonly closed: AbortSignal }
-  /** Ends the attempts at once, also one that waits for an answer; so does closing the connection. */
+  /**
+   * Ends the attempts at once, also one that waits for a response. Closing the connection does the
+   * same.
+   */
   readonly signal?: AbortSignal | undefined
-  /** Give up after about so long; without it, only the signal and the end of the connection end the attempts. */
+  /**
+   * Give up after about this time. Without it, only the signal and closing the connection end the
+   * attempts.
+   */
   readonly timeoutMs?: number
 }
 
 /**
- * Repeats a request while its failure is one that passes by itself.
- * @throws {MillraceError} when it does not pass, or not in time; the signal's reason once it has aborted
+ * Repeats a request while its error is retriable.
+ * @throws {MillraceError} the first other error, or the last error at the time limit; the signal's
+ *   reason
  */
 export function retrying<T>(request: () => Promise<T>, options: RetryingOptions): Promise<T> {
   const { doing, connection, timeoutMs } = options
@@ -44,7 +54,10 @@ export function retrying<T>(request: () => Promise<T>, options: RetryingOptions)
   })
 }
 
-/** How loud the n-th failed attempt is: leaders and coordinators settle within a few after every start. */
+/**
+ * Log level of the n-th failed attempt. After every start, the first few attempts may fail until
+ * leaders and coordinators are elected.
+ */
 export function quietAtFirst(attempt: number): 'debug' | 'warn' {
   const usual = 3
   return attempt > usual ? 'warn' : 'debug'
@@ -59,7 +72,7 @@ export function describe(error: unknown): string {
   return describeAnswer(error) ?? (error instanceof Error ? error.message : String(error))
 }
 
-/** Wraps whatever a request failed with; a MillraceError passes through. */
+/** Wraps the error of a request. A MillraceError is returned unchanged. */
 export function kafkaError(error: unknown, doing: string, where?: string): MillraceError {
   if (error instanceof MillraceError) return error
   const parts = { what: `cannot ${doing}: ${describe(error)}`, cause: error, ...(where === undefined ? {} : { where }) }
@@ -82,4 +95,29 @@ export function kafkaError(error: unknown, doing: string, where?: string): Millr
 
 function isLoginFailure(error: unknown): boolean {
   return error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
+}
+
+export function topicMissing(topic: string): MillraceError {
+  return new MillraceError('TOPIC_MISSING', {
+    what: `topic ${topic} does not exist`,
+    where: topic,
+    next: 'restore the topic from a backup, or start a new generation: millrace producer --new-generation',
+  })
+}
+
+export function partitionsChanged(topic: string, expected: number, found: number): MillraceError {
+  return new MillraceError('TOPIC_PARTITIONS_CHANGED', {
+    what: `topic ${topic} has ${found} partitions, not ${expected}`,
+    where: topic,
+    next: 'rows of one key would be in two partitions; start a new generation: millrace producer --new-generation',
+  })
+}
+
+/** A broker on another machine, named by the cluster, that is reached without TLS. */
+export function exposed({ host, port }: { readonly host: string; readonly port: number }): MillraceError {
+  return new MillraceError('CONFIG_INVALID', {
+    what: `all data would be sent unencrypted to ${host}, which the cluster names as a broker (advertised.listeners)`,
+    where: `${host}:${port}`,
+    next: 'set kafka.tls: true, or allow it where the network is trusted: kafka.insecure: true',
+  })
 }

@@ -1,4 +1,5 @@
-// kafka/client/kafkajs-internals: the parts inside kafkajs that we stand on; the only file that reaches for them. Its version is pinned.
+// kafka/client/kafkajs-internals: the internal modules of kafkajs that millrace uses. No other file
+// imports them, and package.json pins the version.
 
 import type { Socket } from 'node:net'
 import BrokerOfKafkajs from 'kafkajs/src/broker/index.js'
@@ -9,7 +10,7 @@ import errors from 'kafkajs/src/protocol/error.js'
 import metadata from 'kafkajs/src/protocol/requests/metadata/index.js'
 import type { TlsFiles } from '../../runtime/config/tls-files.ts'
 
-/** The requests of kafkajs' broker that are not on the hot path, in its own shapes. */
+/** Requests of kafkajs' broker class, in its own types. None is on the hot path. */
 export interface Broker {
   connect(): Promise<void>
   readonly versions: Readonly<Record<number, { readonly maxVersion: number } | undefined>>
@@ -149,7 +150,7 @@ interface ThrottledQueue {
   scheduleCheckPendingRequests(): void
 }
 
-// As shipped, every connection polls its empty queue each millisecond for ever (kafkajs issue 1751).
+// Without this, every connection polls its empty queue each millisecond (kafkajs issue 1751).
 const queue = RequestQueue.prototype
 const schedule = queue.scheduleCheckPendingRequests
 queue.scheduleCheckPendingRequests = function scheduleIfPending(this: ThrottledQueue) {

@@ -1,4 +1,5 @@
-// kafka/client/kafkajs-modules.d: types of the files inside kafkajs that kafkajs-internals imports. The package has none for them.
+// kafka/client/kafkajs-modules.d: types of the files inside kafkajs that kafkajs-internals imports.
+// The package has none for them.
 
 declare module 'kafkajs/src/broker/index.js' {
   const Broker: new (options: object) => import('./kafkajs-internals.ts').Broker

@@ -1,16 +1,19 @@
-// kafka/client/offsets: where the partitions of a topic begin and end.
+// kafka/client/offsets: the first and the end offsets of a topic's partitions.
 
 import { isRetriable } from './broker.ts'
 import type { BrokerConnections } from './broker-connections.ts'
 import type { KafkaConnection } from './cluster.ts'
 import { retrying } from './errors.ts'
 
-/** Asks for the offset after the last visible record. */
+/** Requests the offset after the last visible record. */
 export const latest = -1
-/** Asks for the offset of the first record still kept. */
+/** Requests the offset of the first record that is still kept. */
 export const earliest = -2
 
-/** Up to the last record that all in-sync replicas have, whether or not somebody's transaction is still open before it. */
+/**
+ * Read uncommitted: up to the last record that all in-sync replicas have, ignoring open
+ * transactions.
+ */
 const readUncommitted = 0
 
 interface OffsetsWanted {
@@ -19,7 +22,10 @@ interface OffsetsWanted {
   readonly signal?: AbortSignal | undefined
 }
 
-/** One offset per partition of the topic. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+/**
+ * One offset per partition of the topic.
+ * @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason
+ */
 export async function listOffsets(
   connection: KafkaConnection,
   connections: BrokerConnections,
@@ -29,7 +35,7 @@ export async function listOffsets(
   return offsets!
 }
 
-/** The same for several topics, in one request to each broker. */
+/** The same for several topics, with one request per broker. */
 export function listOffsetsOf(
   connection: KafkaConnection,
   connections: BrokerConnections,

@@ -4,7 +4,7 @@ import type { Fetcher } from './fetcher.ts'
 import { readRange } from './read-range.ts'
 
 /**
- * Reads the topic up to where it ends now. A null value removes its key.
+ * Reads the topic up to its current end. A null value removes its key.
  * @returns key → value, as UTF-8 text, in the order in which the keys were last written
  * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
  */

@@ -7,7 +7,7 @@ export interface FetchPosition {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  /** Default: the request's `maxBytes`. A first batch that is larger is given whole. */
+  /** Default: the request's `maxBytes`. A larger first batch is returned whole. */
   readonly maxBytes?: number
 }
 
@@ -18,7 +18,7 @@ export interface FetchLimits {
   readonly maxBytes: number
 }
 
-/** What a request says beside its limits; what it means is kafka/consumer/fetch-session's affair. */
+/** A request without its limits. kafka/consumer/fetch-session explains the fields. */
 export interface FetchAsk {
   readonly session: { readonly id: number; readonly epoch: number }
   readonly positions: readonly Required<FetchPosition>[]
@@ -44,7 +44,10 @@ export interface PartitionResponse {
 
 const fetchApi = { apiKey: 1, apiVersion: 11, apiName: 'Fetch' } as const
 const consumer = -1
-/** Of others' transactions too: an open one would hold up what stands behind it, and none of ours are in one. */
+/**
+ * Read uncommitted: otherwise an open transaction of another writer would delay our records behind
+ * it, which use no transaction.
+ */
 const readUncommitted = 0
 const unknown = -1
 const answerMarginMs = 20_000
@@ -97,7 +100,10 @@ function parsePartition(reader: WireReader, topic: string): PartitionResponse {
   return { topic, partition, errorCode, highWatermark, records }
 }
 
-/** A topic may appear several times, so the order of positions is kept: the broker fills up the response in that order. */
+/**
+ * A topic may appear several times. This keeps the order of positions, in which the broker fills
+ * the response.
+ */
 function runsOfTopics<T extends { readonly topic: string }>(positions: readonly T[]): T[][] {
   const runs: T[][] = []
   for (const position of positions) {

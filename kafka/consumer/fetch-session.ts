@@ -1,8 +1,9 @@
-// kafka/consumer/fetch-session: what a leader remembers of the partitions that are fetched from it, so that requests and answers hold only what changed.
+// kafka/consumer/fetch-session: a leader's fetch session, with which requests and responses contain
+// only the partitions that changed.
 
 import type { FetchAsk, FetchLimits, FetchPosition, FetchResponse, PartitionResponse } from './fetch-request.ts'
 
-/** A partition as it was last asked for. */
+/** A partition as it was last requested. */
 export interface HeldPartition {
   readonly topic: string
   readonly partition: number
@@ -10,59 +11,65 @@ export interface HeldPartition {
   maxBytes: number
   /** Whether the leader knows `offset` and `maxBytes`. */
   isTold: boolean
-  /** Offset after the last record that may be read; −1 until the leader has said it. */
+  /** Offset after the last readable record; −1 until the leader has sent it. */
   end: number
-  /** Number of the last request that it was a part of. */
+  /** Number of the last request that contained the partition. */
   request: number
-  /** Number of the last request whose answer had records of it. */
+  /** Number of the last request whose response had records of the partition. */
   gave: number
-  /** The offset at which it was last put before all others; −1 before. */
+  /** The offset at which the partition was last the first of a request; −1 before. */
   firstAt: number
 }
 
-/** What an answer says of each partition that it names: the leader is silent about those without news. */
+/** The part of a response about one partition. A leader leaves out partitions without news. */
 export type Told = ReadonlyMap<HeldPartition, PartitionResponse>
 
-/** In place of an epoch: the leader is to make no session, or to end the one that is named. */
+/** Epoch of a request that creates no session, or ends the named one. */
 const finalEpoch = -1
-/** In place of an epoch: all partitions follow, and the leader is to make a session of them. */
+/** Epoch of a request that lists all partitions and creates a session with them. */
 const initialEpoch = 0
 const noSession = 0
 const lastEpoch = 2 ** 31 - 1
 
 /**
- * Of one leader. Its requests must be sent one after the other.
- * @see https://cwiki.apache.org/confluence/display/KAFKA/KIP-227%3A+Introduce+Incremental+FetchRequests+to+Increase+Partition+Scalability
+ * The session with one leader. Its requests must be sent one after the other.
+ * @see https://cwiki.apache.org/confluence/display/KAFKA/Kafka+Improvement+Proposals (KIP-227)
  */
 export class FetchSession {
   readonly #held = new Map<string, Map<number, HeldPartition>>()
   readonly #whole: number
   #id = noSession
-  /** Of the next request. Above 0, the leader has a session, which holds all partitions that are told. */
+  /**
+   * Epoch of the next request. Above 0, the leader has a session that contains all partitions sent
+   * so far.
+   */
   #epoch: number
   #request = 0
   #count = 0
   #room = 0
   #first: HeldPartition | undefined
 
-  /** @param lasts false: the leader is never to make a session, which pays only when most partitions are asked for again */
+  /**
+   * @param lasts false: no session is created. A session is worthwhile only if most partitions are
+   *   requested again.
+   */
   constructor(lasts: boolean) {
     this.#whole = lasts ? initialEpoch : finalEpoch
     this.#epoch = this.#whole
   }
 
-  /** Whether the next request needs no session at the leader. */
+  /** Whether the next request is possible without a session at the leader. */
   get isNew(): boolean {
     return this.#epoch <= 0
   }
 
-  /** What to say so that the leader answers for exactly these positions, each of another partition. */
+  /** The request for exactly these positions, each of another partition. */
   next(positions: readonly FetchPosition[], limits: FetchLimits): FetchAsk {
     this.#request += 1
     this.#room = limits.maxBytes
     const held = positions.map(position => this.#hold(position, limits))
     const forgotten = held.length < this.#count ? this.#forget() : []
-    // A leader moves nothing to the front of its session.
+    // A leader does not move a partition to the front of its session.
     if (this.#first !== undefined) this.restart()
     const session = { id: this.#id, epoch: this.#epoch }
     if (this.isNew) {
@@ -74,11 +81,11 @@ export class FetchSession {
     return { session, positions: changed, forgotten }
   }
 
-  /** @returns undefined for an answer that says nothing, also not that there is no news */
+  /** @returns undefined for a response without any information */
   take({ sessionId, throttleMs, partitions }: FetchResponse): Told | undefined {
     this.#id = sessionId
     this.#epoch = sessionId === noSession ? this.#whole : (this.#epoch % lastEpoch) + 1
-    // A broker that wants to be asked less withholds what there is. @see KIP-219
+    // A broker that throttles the client sends no records. @see KIP-219
     if (throttleMs > 0 && partitions.length === 0) return undefined
     if (this.#first !== undefined) this.#first.firstAt = this.#first.offset
     const told = new Map<HeldPartition, PartitionResponse>()
@@ -94,12 +101,12 @@ export class FetchSession {
     return told
   }
 
-  /** The next request names all partitions, and ends the session that the leader has, if it has one. */
+  /** The next request lists all partitions and ends an existing session. */
   restart(): void {
     this.#epoch = this.#whole
   }
 
-  /** What to say so that the leader forgets the session; undefined when it has none. */
+  /** The request that ends the leader's session; undefined when there is none. */
   end(): FetchAsk | undefined {
     if (this.isNew) return undefined
     return { session: { id: this.#id, epoch: finalEpoch }, positions: [], forgotten: [] }
@@ -127,7 +134,7 @@ export class FetchSession {
     return held
   }
 
-  /** All that this request is not for. */
+  /** The partitions of the session that are not part of this request. */
   #forget(): HeldPartition[] {
     const forgotten = [...this.#all()].filter(({ request }) => request !== this.#request)
     for (const { topic, partition } of forgotten) {
@@ -140,9 +147,10 @@ export class FetchSession {
   }
 
   /**
-   * A partition of which nothing came although there was something, and room for all that it may give: its next record is larger than that.
-   * Such a record comes only if its partition is the first of the request that has any. Where a partition was the first and gave nothing,
-   * the records were removed by compaction.
+   * A partition that has records, but gave none although the response had room for the partition's
+   * `maxBytes`: its next record is larger than that. The leader sends such a record only for the
+   * first partition with records in the request. If a partition was the first and gave nothing,
+   * compaction has removed its records.
    */
   #tooLarge(): HeldPartition | undefined {
     for (const held of this.#all()) {
@@ -157,7 +165,10 @@ export class FetchSession {
   }
 }
 
-/** The first partitions may fill the whole answer, so those that have given nothing for longest come first; a leader with a session does likewise. */
+/**
+ * The first partitions may fill the whole response, so the order begins with the partitions that
+ * have given nothing for longest. A leader with a session orders them in the same way.
+ */
 function inTurn(held: readonly HeldPartition[], first: HeldPartition | undefined): HeldPartition[] {
   const order = (each: HeldPartition) => (each === first ? -1 : each.gave)
   return held.toSorted((a, b) => order(a) - order(b))

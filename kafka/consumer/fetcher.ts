@@ -1,5 +1,5 @@
-// kafka/consumer/fetcher: records from given offsets on, from whichever brokers lead the partitions.
-// Never moves an offset by itself: what is missing is an error.
+// kafka/consumer/fetcher: reads records from given offsets, from the leaders of the partitions.
+// It never moves an offset by itself: missing records are an error.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { backoffMs, orAborted, sleep } from '../../runtime/wait.ts'
@@ -17,20 +17,23 @@ export type { FetchLimits, FetchPosition } from './fetch-request.ts'
 export interface FetchedPartition {
   readonly topic: string
   readonly partition: number
-  /** Where it was fetched at. */
+  /** The offset at which the fetch began. */
   readonly fromOffset: number
-  /** Offset after the last record that may be read: all in-sync replicas have it, and no open transaction stands before it. */
+  /**
+   * Offset after the last readable record: all in-sync replicas have it, and it is not behind an
+   * open transaction.
+   */
   readonly end: number
   readonly records: RecordSet
 }
 
-/** What a leader said, if anything, or why it could not be asked. */
+/** A leader's response, or why there is none. */
 interface Answer {
   readonly told?: Told | undefined
   readonly failure?: string
 }
 
-/** A request under way to one leader; several calls of `fetch` may wait for it. */
+/** A request to one leader without a response yet. Several calls of `fetch` may wait for it. */
 interface Poll {
   readonly session: FetchSession
   readonly answer: Promise<Answer>
@@ -39,8 +42,8 @@ interface Poll {
 
 export interface FetcherOptions {
   /**
-   * Whether it asks again and again for much the same partitions. Each leader then keeps a fetch session for it, and idle partitions cost
-   * next to nothing.
+   * Whether the caller fetches mostly the same partitions repeatedly. Each leader then keeps a
+   * fetch session, with which idle partitions cost almost nothing.
    */
   readonly follows?: boolean
 }
@@ -60,7 +63,9 @@ export class Fetcher {
   /** By leader. */
   readonly #sessions = new Map<number, FetchSession>()
   readonly #stop = new AbortController()
-  /** How often a leader could not be asked, or was no longer the leader. */
+  /**
+   * Failed requests to leaders in a row, including answers that the broker is no longer the leader.
+   */
   interruptions = 0
   #failures = 0
 
@@ -71,10 +76,12 @@ export class Fetcher {
   }
 
   /**
-   * Committed records from the given offsets on. Returns when the first broker has answered, with its partitions only, those
-   * without news included; answers of slower brokers are kept for the next call. A broker that fails or no longer leads a
-   * partition is met with a warning, a pause and a result without that partition.
-   * @throws {MillraceError} OFFSETS_MISSING, BATCH_UNREADABLE, TOPIC_MISSING, KAFKA_DENIED; the signal's reason
+   * Committed records from the given offsets. Returns when the first broker has responded, with all
+   * of its partitions, also those without news. Responses of slower brokers are kept for the next
+   * call. When a broker fails or no longer leads a partition, the fetcher logs a warning, pauses,
+   * and returns without that partition.
+   * @throws {MillraceError} OFFSETS_MISSING, BATCH_UNREADABLE, TOPIC_MISSING, KAFKA_DENIED; the
+   *   signal's reason
    */
   async fetch(
     positions: readonly FetchPosition[],
@@ -94,21 +101,31 @@ export class Fetcher {
     return fetched
   }
 
-  /** Offset after the last committed record, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  /**
+   * Offset after the last committed record, per partition.
+   * @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason
+   */
   endOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
     return listOffsets(this.#connection, this.#connections, { topic, at: latest, signal })
   }
 
-  /** Offset of the first record still kept, per partition. @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason */
+  /**
+   * Offset of the first record that is still kept, per partition.
+   * @throws {MillraceError} TOPIC_MISSING, KAFKA_DENIED; the signal's reason
+   */
   startOffsets(topic: string, signal: AbortSignal = this.#stop.signal): Promise<number[]> {
     return listOffsets(this.#connection, this.#connections, { topic, at: earliest, signal })
   }
 
-  /** From the first record that is still kept to behind the last committed one, of each partition of each topic. @throws as `endOffsets` */
+  /**
+   * The first kept offset and the end offset of each partition of each topic.
+   * @throws as `endOffsets`
+   */
   async ranges(topics: readonly string[], signal: AbortSignal): Promise<{ start: number; end: number }[][]> {
     const list = (at: typeof earliest | typeof latest) =>
       listOffsetsOf(this.#connection, this.#connections, { topics, at, signal })
-    // The ends last: what is deleted in between must not make a range that ends before it starts.
+    // The ends are read last. Otherwise records deleted in between could give a range that ends
+    // before it begins.
     const starts = await list(earliest)
     const ends = await list(latest)
     return ends.map((ofTopic, topic) => ofTopic.map((end, partition) => ({ start: starts[topic]![partition]!, end })))
@@ -122,14 +139,17 @@ export class Fetcher {
     void Promise.all(ending).then(() => this.#connections.close())
   }
 
-  /** A broker has room for only so many sessions. Of those that nobody ends, it keeps each for two minutes at least. */
+  /**
+   * The number of sessions of a broker is limited. It keeps a session that was not ended for at
+   * least two minutes.
+   */
   async #end(leader: number, session: FetchSession): Promise<void> {
     await this.#polls.get(leader)?.answer
     const ask = session.end()
     if (ask !== undefined) await (await this.#connections.to(leader)).send(fetchRequest(ask, noWait))
   }
 
-  /** Positions without a known leader are left out. */
+  /** Skips positions without a known leader. */
   #byLeader(positions: readonly FetchPosition[]): Map<number, FetchPosition[]> {
     const byLeader = new Map<number, FetchPosition[]>()
     for (const position of positions) {
@@ -160,7 +180,7 @@ export class Fetcher {
       for (let isNew = session.isNew; ; isNew = true) {
         const response = parseFetchResponse(await link.send(next()))
         if (response.errorCode === 0) return { told: session.take(response) }
-        // The broker has made room for another session, or was started anew. Nothing is lost with a session.
+        // The broker has evicted the session, or was restarted. No data is lost with a session.
         session.restart()
         if (isNew) throw errorFromCode(response.errorCode)
       }
@@ -171,7 +191,7 @@ export class Fetcher {
     }
   }
 
-  /** Takes what has been answered, as far as it was asked for at the positions that are wanted now. */
+  /** Takes the responses whose positions are the ones wanted now. */
   async #collect(
     byLeader: ReadonlyMap<number, readonly FetchPosition[]>,
   ): Promise<{ fetched: FetchedPartition[]; failure?: string }> {
@@ -195,7 +215,7 @@ export class Fetcher {
     return { fetched, ...(failure === undefined ? {} : { failure }) }
   }
 
-  /** Describes an error that passes; throws any other. */
+  /** Describes a retriable error, and throws any other. */
   async #transient(error: Error, position: FetchPosition): Promise<string> {
     if (answeredError(error) === 'OFFSET_OUT_OF_RANGE') throw await this.#offsetsMissing(position)
     if (!isRetriable(error)) throw kafkaError(error, 'fetch records', placeOf(position))
@@ -236,7 +256,7 @@ function fetchedAt(position: FetchPosition, end: number, batches?: Buffer): Fetc
   return { topic, partition, end, records, fromOffset }
 }
 
-/** Until one of the polls has ended, however it ended. @throws the signal's reason */
+/** Waits until one of the polls has succeeded or failed. @throws the signal's reason */
 async function untilFirst(polls: readonly Poll[], signal: AbortSignal): Promise<void> {
   if (polls.length === 0) return
   const listening = new AbortController()

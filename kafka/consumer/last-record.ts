@@ -1,4 +1,5 @@
-// kafka/consumer/last-record: the last record of a partition that its writer knows as its own, which says how far it had come.
+// kafka/consumer/last-record: the last record that a writer itself wrote into a partition, from
+// which it knows its last position.
 
 import type { RecordSet } from '../protocol/record-batch.ts'
 import type { Fetcher } from './fetcher.ts'
@@ -11,18 +12,18 @@ export interface TailRecord {
 }
 
 export interface Tail {
-  /** Undefined when the partition holds none of the writer's. */
+  /** Undefined when the partition contains no record of the writer. */
   readonly last: TailRecord | undefined
-  /** Of the records behind it, which are others', the offset of the first, and how many they are. */
+  /** The offset of the first record behind it, and the number of these foreign records. */
   readonly foreign: { readonly offset: number; readonly count: number } | undefined
 }
 
-/** What has not been answered by then is left out. */
+/** Partitions without a response in this time are left out. */
 const patienceMs = 30_000
-/** Answers of one request for many tails. */
+/** Limit of one response with the last records of many partitions. */
 const tailLimits = { maxWaitMs: 500, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
 
-/** A partition and the offset of its last record, as far as offsets tell. */
+/** A partition, and the offset before its end offset. */
 export interface TailPlace {
   readonly topic: string
   readonly partition: number
@@ -30,8 +31,9 @@ export interface TailPlace {
 }
 
 /**
- * What stands at the end of each partition, in as few requests as their sizes allow. Left out is where an answer holds no record: what `readTail`
- * finds by looking further back.
+ * Reads the record at the end of each partition, in as few requests as the sizes allow. A partition
+ * whose response has no record is left out; `readTail` finds its last record by reading further
+ * back.
  * @param onRecord the last record of a partition, valid during the call
  * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
  */
@@ -48,7 +50,7 @@ export async function readEnds(
       const name = `${topic}/${partition}`
       const place = waiting.get(name)!
       if (records.count > 0) onRecord(place, viewOf(records, records.count - 1))
-      // The broker leaves partitions without an answer when others have filled the response.
+      // The broker leaves out partitions when others have filled the response.
       if (records.nextOffset > place.offset) waiting.delete(name)
       else if (end <= place.offset) waiting.delete(name)
     }
@@ -59,8 +61,9 @@ const firstStep = 1
 const stepGrowth = 64
 
 /**
- * Looks ever further back, since records of others, control batches and offsets removed by compaction may stand behind the last one.
- * @param isOwn whether a record is the writer's; every one is by default
+ * Reads further and further back: foreign records, control batches and compacted offsets may follow
+ * the writer's last record.
+ * @param isOwn whether the writer wrote the record; by default every record counts
  * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
  */
 export async function readTail(

@@ -8,18 +8,19 @@ export interface OffsetRange {
   readonly topic: string
   readonly partition: number
   readonly start: number
-  /** Exclusive. Records above it may be given as well. */
+  /** Exclusive. The result may contain records above it. */
   readonly end: number
 }
 
 const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
 
-/** A new leader may know of fewer records than the one before, for a moment. */
+/** For a moment, a new leader may have a lower high watermark than the last one. */
 const patienceMs = 30_000
 
 /**
- * @param patience ms for which a partition that ends below `end` is waited for
- * @throws {MillraceError} as `Fetcher.fetch`; OFFSETS_MISSING when the partition still ends below `end`; the signal's reason
+ * @param patience how long to wait for a partition that ends below `end`, in ms
+ * @throws {MillraceError} as `Fetcher.fetch`; OFFSETS_MISSING when the partition still ends below
+ *   `end`; the signal's reason
  */
 export async function* readRange(
   fetcher: Fetcher,
@@ -33,7 +34,7 @@ export async function* readRange(
     const [fetched] = await fetcher.fetch([{ topic, partition, offset }], limits, signal)
     if (fetched === undefined) continue
     if (fetched.records.nextOffset === offset) {
-      // Compaction may have removed everything up to the end; the broker answers that with nothing.
+      // If compaction has removed all records up to the end, the response is empty.
       if (fetched.end >= end) return
       if (performance.now() - heard > patience) throw endsEarly(range, fetched.end)
       continue
@@ -47,7 +48,10 @@ export async function* readRange(
 const firstBytes = 4 * 1024 * 1024
 const mostBytes = 2 ** 30
 
-/** All records of the range in one piece, and perhaps some behind it. @throws {MillraceError} as `readRange` */
+/**
+ * All records of the range in one set, perhaps with some behind it.
+ * @throws {MillraceError} as `readRange`
+ */
 export async function fetchRange(fetcher: Fetcher, range: OffsetRange, signal: AbortSignal): Promise<FetchedPartition> {
   const { topic, partition, start: offset, end } = range
   const started = performance.now()

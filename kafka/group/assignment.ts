@@ -1,5 +1,5 @@
 // kafka/group/assignment: which member of a consumer group gets which partitions.
-// Pure; only the group's leader computes it.
+// Pure functions; only the group's leader uses them.
 
 import { WireReader, WireWriter } from '../protocol/wire.ts'
 
@@ -10,11 +10,14 @@ export interface TopicPartition {
 
 export interface Member {
   readonly id: string
-  /** What it owned before, if anything, so that it can keep it. */
+  /** The partitions that the member owned before, which it should keep. */
   readonly owned: readonly TopicPartition[]
 }
 
-/** Topics whose same-numbered partitions must meet at one member, and how many partitions each has. */
+/**
+ * Topics whose partitions of the same number must be assigned to one member, and the number of
+ * partitions of each.
+ */
 export interface TopicGroup {
   readonly topics: readonly string[]
   readonly partitions: number
@@ -26,8 +29,9 @@ export interface Assignment {
 }
 
 /**
- * Shares out every group of topics, and all of them together, as evenly as their numbers allow. Members keep what they owned up to
- * that share; the result depends on nothing but the arguments, whatever the order of members.
+ * Distributes every group of topics, and all groups together, as evenly as possible. Members keep
+ * the partitions that they owned, up to their share. The result depends only on the arguments, and
+ * not on the order of members.
  */
 export function assign(members: readonly Member[], groups: readonly TopicGroup[]): Map<string, TopicPartition[]> {
   const ordered = [...members].sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -42,7 +46,10 @@ export function assign(members: readonly Member[], groups: readonly TopicGroup[]
   return shares
 }
 
-/** Partition numbers of one group by member; those that do not divide evenly go to whoever has least in total. */
+/**
+ * Partition numbers of one group by member. The remainder of the division goes to the members with
+ * the fewest partitions in total.
+ */
 function shareOut(
   members: readonly Member[],
   { topics, partitions }: TopicGroup,
@@ -70,7 +77,10 @@ function shareOut(
 
 const version = 0
 
-/** What a member says of itself when it joins. @see https://kafka.apache.org/documentation/#basic_ops_consumer_group */
+/**
+ * A member's subscription, which it sends when it joins.
+ * @see https://kafka.apache.org/documentation/#basic_ops_consumer_group
+ */
 export function encodeSubscription(topics: readonly string[], owned: readonly TopicPartition[]): Buffer {
   const writer = new WireWriter().int16(version)
   writer.array(topics, topic => writer.string(topic))
@@ -85,13 +95,13 @@ export function decodeOwned(subscription: Buffer): TopicPartition[] {
   return userData === null || userData.length === 0 ? [] : (JSON.parse(userData.toString()) as TopicPartition[])
 }
 
-/** A member as the coordinator names it to the leader, with the subscription that it sent. */
+/** A member in the coordinator's response to the leader, with the subscription that it sent. */
 export interface JoinedMember {
   readonly memberId: string
   readonly memberMetadata: Buffer
 }
 
-/** The leader's answer to the coordinator: what each member is told. */
+/** The assignment of each member, as the leader sends it to the coordinator. */
 export function assignAll(joined: readonly JoinedMember[], groups: readonly TopicGroup[]) {
   const members = joined.map(({ memberId, memberMetadata }) => ({ id: memberId, owned: decodeOwned(memberMetadata) }))
   return [...assign(members, groups)].map(([memberId, partitions]) => ({
@@ -100,7 +110,7 @@ export function assignAll(joined: readonly JoinedMember[], groups: readonly Topi
   }))
 }
 
-/** What the leader tells a member, in the form that Kafka's own tools show. */
+/** One member's assignment, in the format that Kafka's own tools display. */
 export function encodeAssignment({ partitions, members }: Assignment): Buffer {
   const byTopic = new Map<string, number[]>()
   for (const { topic, partition } of partitions) byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition])
@@ -111,7 +121,7 @@ export function encodeAssignment({ partitions, members }: Assignment): Buffer {
   return writer.bytes(Buffer.from(JSON.stringify({ members }))).finish()
 }
 
-/** A member that the leader did not know of gets an empty assignment. */
+/** A member that the leader did not know gets an empty assignment. */
 export function decodeAssignment(bytes: Buffer): Assignment {
   if (bytes.length === 0) return { partitions: [], members: 0 }
   const reader = new WireReader(bytes)

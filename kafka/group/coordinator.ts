@@ -1,4 +1,4 @@
-// kafka/group/coordinator: the broker that keeps a consumer group's members and offsets, wherever it is by now.
+// kafka/group/coordinator: requests to the broker that coordinates a consumer group.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { answeredError, type BrokerLink, errorFromCode, isRetriable, type RawRequest } from '../client/broker.ts'
@@ -11,11 +11,14 @@ import type { TopicPartition } from './assignment.ts'
 export interface OffsetCommit extends TopicPartition {
   /** The next record to process. */
   readonly offset: number
-  /** Free text, by default up to 4096 bytes (`offset.metadata.max.bytes`). */
+  /** Any text, by default up to 4096 bytes (`offset.metadata.max.bytes`). */
   readonly metadata: string
 }
 
-/** Who commits: the coordinator refuses it once another generation has begun. */
+/**
+ * The member that commits. The coordinator refuses the commit once another group generation has
+ * begun.
+ */
 export interface MemberIdentity {
   readonly memberId: string
   readonly generation: number
@@ -26,7 +29,28 @@ const noOffset = -1
 const nonEmptyGroup = 68
 const groupNotFound = 69
 
-/** Answers that say that a member is no longer one. */
+/** The partitions of a member from one rebalance to the next. */
+export interface GroupGeneration extends MemberIdentity {
+  readonly partitions: readonly TopicPartition[]
+  readonly members: number
+  /**
+   * Aborted with the reason FENCED once the coordinator no longer accepts commits of this group
+   * generation.
+   */
+  readonly over: AbortController
+  /**
+   * A rebalance has begun: the member may commit the batches that it has begun, but not begin
+   * others.
+   */
+  isRevoked: boolean
+}
+
+/** Whether its member may begin to process records. */
+export function isLive(generation: GroupGeneration | undefined): generation is GroupGeneration {
+  return generation !== undefined && !generation.isRevoked && !generation.over.signal.aborted
+}
+
+/** Errors by which the coordinator says that a member no longer belongs to the group. */
 export const memberLost: ReadonlySet<string | undefined> = new Set([
   'UNKNOWN_MEMBER_ID',
   'ILLEGAL_GENERATION',
@@ -45,12 +69,15 @@ export class Coordinator {
     this.#connections = connection.openConnections()
   }
 
-  /** One attempt; a failure that passes makes the next one look for the coordinator anew. @throws kafkajs' errors */
+  /**
+   * Makes one attempt. After a retriable error, the next attempt looks for the coordinator again.
+   * @throws kafkajs' errors
+   */
   ask<T>(request: (broker: Broker) => Promise<T>): Promise<T> {
     return this.#withLink(link => link.call(request))
   }
 
-  /** As `ask`, a request of ours; gives the body of the response. */
+  /** As `ask`, for a request encoded here. @returns the body of the response */
   send(request: RawRequest): Promise<Buffer> {
     return this.#withLink(link => link.send(request))
   }
@@ -66,8 +93,9 @@ export class Coordinator {
   }
 
   /**
-   * One request for all, so the coordinator takes all or none of them.
-   * @throws {MillraceError} FENCED when the member's generation is over; KAFKA_REFUSED, KAFKA_DENIED; the signal's reason
+   * Commits all offsets in one request, so the coordinator stores all of them or none.
+   * @throws {MillraceError} FENCED when the member's generation is over; KAFKA_REFUSED,
+   *   KAFKA_DENIED; the signal's reason
    */
   async commit(offsets: readonly OffsetCommit[], member: MemberIdentity, signal: AbortSignal): Promise<void> {
     const groupId = this.#groupId
@@ -90,7 +118,10 @@ export class Coordinator {
     await retrying(attempt, { doing: `commit offsets of group ${groupId}`, connection: this.#connection, signal })
   }
 
-  /** Of any partitions, in their order; offset −1 where nothing was committed. @throws {MillraceError}; the signal's reason */
+  /**
+   * Committed offsets of these partitions, in their order; offset −1 where none was committed.
+   * @throws {MillraceError}; the signal's reason
+   */
   async committed(partitions: readonly TopicPartition[], signal: AbortSignal): Promise<OffsetCommit[]> {
     if (partitions.length === 0) return []
     const request = { groupId: this.#groupId, topics: byTopic(partitions, ({ partition }) => ({ partition })) }
@@ -149,7 +180,11 @@ function metadataTooLarge(groupId: string, cause: unknown): MillraceError {
 
 const adminTimeoutMs = 30_000
 
-/** Number of the group's members, 0 where only its offsets are left; undefined when there is no such group. @throws {MillraceError} */
+/**
+ * Number of the group's members, 0 if only its offsets exist; undefined when there is no such
+ * group.
+ * @throws {MillraceError}
+ */
 export function groupMembers(connection: KafkaConnection, groupId: string): Promise<number | undefined> {
   return asking(connection, groupId, `describe consumer group ${groupId}`, async broker => {
     const { groups } = await broker.describeGroups({ groupIds: [groupId] })
@@ -159,8 +194,9 @@ export function groupMembers(connection: KafkaConnection, groupId: string): Prom
 }
 
 /**
- * Deletes the group and its offsets; one that is not there is no error. Waits a while for the members of before to be gone.
- * @throws {MillraceError} GROUP_ACTIVE when they stay; KAFKA_REFUSED, KAFKA_DENIED
+ * Deletes the group and its offsets. A missing group is no error. Waits a while for members to
+ * leave or time out.
+ * @throws {MillraceError} GROUP_ACTIVE when members remain; KAFKA_REFUSED, KAFKA_DENIED
  */
 export function deleteGroup(connection: KafkaConnection, groupId: string): Promise<void> {
   return asking(connection, groupId, `delete consumer group ${groupId}`, async broker => {
@@ -171,7 +207,10 @@ export function deleteGroup(connection: KafkaConnection, groupId: string): Promi
   })
 }
 
-/** Waits a while for the members of before to be gone. @throws {MillraceError} GROUP_ACTIVE when they stay; KAFKA_REFUSED, KAFKA_DENIED */
+/**
+ * Waits a while for members to leave or time out.
+ * @throws {MillraceError} GROUP_ACTIVE when members remain; KAFKA_REFUSED, KAFKA_DENIED
+ */
 export function requireNoMembers(connection: KafkaConnection, groupId: string): Promise<void> {
   return asking(connection, groupId, `see consumer group ${groupId} empty`, async broker => {
     const { groups } = await broker.describeGroups({ groupIds: [groupId] })

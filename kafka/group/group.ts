@@ -1,5 +1,5 @@
-// kafka/group/group: a member of a consumer group: which partitions it owns, whether it still does, and its fenced commits.
-// Fetches nothing; the classic group protocol, over kafkajs' requests.
+// kafka/group/group: a member of a consumer group: the partitions that it owns, and its fenced
+// commits. It uses the classic group protocol with kafkajs' requests, and does not fetch records.
 
 import { EventEmitter, once } from 'node:events'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -15,54 +15,45 @@ import {
   type TopicGroup,
   type TopicPartition,
 } from './assignment.ts'
-import { Coordinator, fenced, type MemberIdentity, memberLost, type OffsetCommit } from './coordinator.ts'
+import { Coordinator, fenced, type GroupGeneration, isLive, memberLost, type OffsetCommit } from './coordinator.ts'
 
 export type { TopicGroup, TopicPartition } from './assignment.ts'
 export type { OffsetCommit } from './coordinator.ts'
 
 export interface GroupOptions {
   readonly groupId: string
-  /** Topics as they were made; one that has other partitions by now is refused. */
+  /** Topics with the number of partitions they were created with; another number is refused. */
   readonly groups: readonly TopicGroup[]
-  /** A member that is silent for so long loses its partitions; default 10 s. */
+  /** A member without a heartbeat for this time loses its partitions. Default 10 s. */
   readonly sessionTimeoutMs?: number
-  /** How long a member may take to give up its partitions when others come or go; default 30 s. */
+  /** How long a member may take to give up its partitions during a rebalance. Default 30 s. */
   readonly rebalanceTimeoutMs?: number
-}
-
-/** What a member owns between two rebalances. */
-interface GroupGeneration extends MemberIdentity {
-  readonly partitions: readonly TopicPartition[]
-  readonly members: number
-  /** Aborted, with FENCED as its reason, once the coordinator no longer takes commits of this term. */
-  readonly over: AbortController
-  /** Others come or go: nothing new may be begun, but what was begun may be committed. */
-  isRevoked: boolean
 }
 
 const protocol = 'millrace'
 const defaultSessionTimeoutMs = 10_000
 const defaultRebalanceTimeoutMs = 30_000
 const heartbeatsPerSession = 10
-/** Part of the session that must be left for a member to be sure of its partitions. */
+/** Share of the session timeout that must remain for a member to count on its partitions. */
 const ownershipMargin = 0.2
 const leaveTimeoutMs = 2_000
 
-/** Joins in the background; `assigned` waits for the outcome. */
+/** Joins in the background; `awaitAssignment` waits for the outcome. */
 export function joinGroup(connection: KafkaConnection, options: GroupOptions): Membership {
   return new Membership(connection, options)
 }
 
 /**
- * The partitions of an assignment are held from `assigned` to the next call of it. A member gives them up, and so lets
- * others have them, by calling `assigned` again when `assignment` has changed; when it is late, it is fenced.
+ * The caller owns the partitions until it calls `awaitAssignment` again. It must do so when
+ * `generationId` has changed, so that other members get the partitions. A caller that is late is
+ * fenced.
  */
 export class Membership {
   readonly #connection: KafkaConnection
   readonly #options: GroupOptions
   readonly #sessionTimeoutMs: number
   readonly #rebalanceTimeoutMs: number
-  /** Apart from `#offsets`, because joining holds up its connection until every member has joined. */
+  /** A separate connection: a join request blocks its connection until every member has joined. */
   readonly #members: Coordinator
   readonly #offsets: Coordinator
   readonly #stop = new AbortController()
@@ -71,7 +62,7 @@ export class Membership {
   #memberId = ''
   #current: GroupGeneration | undefined
   #held: GroupGeneration | undefined
-  #contactAt = Number.NEGATIVE_INFINITY
+  #lastHeartbeatAt = Number.NEGATIVE_INFINITY
   #failure: MillraceError | undefined
 
   constructor(connection: KafkaConnection, options: GroupOptions) {
@@ -85,9 +76,11 @@ export class Membership {
   }
 
   /**
-   * Gives up what was held if it is no longer ours, and waits for an assignment, perhaps of no partition at all.
-   * @returns its generation, which is also `assignment` as long as it lasts
-   * @throws {MillraceError} KAFKA_DENIED, KAFKA_REFUSED, TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED; the signal's reason
+   * Gives up partitions that the member no longer owns, and waits for an assignment, which may be
+   * empty.
+   * @returns the id of the group generation, which `generationId` returns until it is over
+   * @throws {MillraceError} KAFKA_DENIED, KAFKA_REFUSED, TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED;
+   *   the signal's reason
    */
   async awaitAssignment(signal: AbortSignal): Promise<number> {
     if (!isLive(this.#held)) {
@@ -104,7 +97,7 @@ export class Membership {
     return this.#held.generation
   }
 
-  /** Generation of the assignment that is held; −1 as soon as it must be given up. */
+  /** Id of the group generation of the owned partitions; −1 once they must be given up. */
   get generationId(): number {
     return isLive(this.#held) ? this.#held.generation : -1
   }
@@ -113,22 +106,25 @@ export class Membership {
     return this.#held?.partitions ?? []
   }
 
-  /** Nobody else is in the group, as far as its leader saw. */
+  /** Whether the leader saw no other member in the group. */
   get soleMember(): boolean {
     return this.#held?.members === 1
   }
 
   /**
-   * Whether something new may be begun: the last answered heartbeat was sent recently enough, by the monotonic clock, for nobody
-   * else to have the partitions yet. A process that was stopped for a while finds out here.
+   * Whether the member may begin a batch: by the monotonic clock, the last answered heartbeat was
+   * sent so recently that no other member can have the partitions yet. A process that was suspended
+   * for a while detects it here.
    */
-  stillOwner(): boolean {
-    return isLive(this.#held) && this.#sinceContact() < this.#sessionTimeoutMs * (1 - ownershipMargin)
+  ownsPartitions(): boolean {
+    return isLive(this.#held) && this.#sinceHeartbeat() < this.#sessionTimeoutMs * (1 - ownershipMargin)
   }
 
   /**
-   * All of these offsets or none. Allowed after a revocation too, until the member has joined again.
-   * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is too long; the signal's reason
+   * Commits all of these offsets or none. This is allowed after a revocation too, until the member
+   * has joined again.
+   * @throws {MillraceError} FENCED when the assignment is over; KAFKA_REFUSED for metadata that is
+   *   too long; the signal's reason
    */
   async commit(offsets: readonly OffsetCommit[], signal?: AbortSignal): Promise<void> {
     const generation = this.#held
@@ -142,19 +138,25 @@ export class Membership {
     }
   }
 
-  /** Last commits for any partitions, owned or not; offset −1 where there is none. @throws {MillraceError} */
+  /**
+   * Committed offsets of any partitions, owned or not; offset −1 where there is none.
+   * @throws {MillraceError}
+   */
   committed(partitions: readonly TopicPartition[]): Promise<OffsetCommit[]> {
     return this.#offsets.committed(partitions, this.#stop.signal)
   }
 
-  /** Gives the partitions to the others at once. Finish what was begun before calling. */
+  /**
+   * Leaves the group, so that others get the partitions at once. The caller must have finished its
+   * batches.
+   */
   async leave(): Promise<void> {
     if (this.#current) this.#lose(this.#current)
     this.#stop.abort(new MillraceError('FENCED', { what: 'the member has left its group', next: 'join again' }))
     this.#changes.emit('change')
     this.#members.close()
     await this.#running
-    if (this.#memberId !== '') await this.#sayGoodbye()
+    if (this.#memberId !== '') await this.#leaveGroup()
     this.#offsets.close()
   }
 
@@ -183,7 +185,7 @@ export class Membership {
     }
   }
 
-  /** Joins and learns the assignment; the group's leader makes it. */
+  /** Joins the group and receives the assignment, which the group's leader computes. */
   async #join(): Promise<GroupGeneration> {
     const { groupId, groups } = this.#options
     const owned = this.#current === undefined || this.#current.over.signal.aborted ? [] : this.#current.partitions
@@ -210,7 +212,7 @@ export class Membership {
     const sentAt = performance.now()
     const syncing = { groupId, generationId: generation, memberId, groupAssignment }
     const { memberAssignment } = await this.#members.ask(broker => broker.syncGroup(syncing))
-    this.#contactAt = sentAt
+    this.#lastHeartbeatAt = sentAt
     const { partitions, members } = decodeAssignment(memberAssignment)
     this.#connection.log.info('partitions assigned', { groupId, generation, partitions: partitions.length, members })
     return { generation, memberId, partitions, members, over: new AbortController(), isRevoked: false }
@@ -225,7 +227,7 @@ export class Membership {
     return assignAll(joined, groups)
   }
 
-  /** Heartbeats until the term is over, or is revoked and given up. */
+  /** Sends heartbeats until the group generation is over, or is revoked and given up. */
   async #keep(generation: GroupGeneration): Promise<void> {
     let revokedAt = Number.POSITIVE_INFINITY
     const isLate = () => performance.now() - revokedAt > this.#rebalanceTimeoutMs / 2
@@ -244,16 +246,16 @@ export class Membership {
     try {
       const beat = { groupId, groupGenerationId: generation.generation, memberId: generation.memberId }
       await this.#members.ask(broker => broker.heartbeat(beat))
-      this.#contactAt = sentAt
+      this.#lastHeartbeatAt = sentAt
     } catch (error) {
       this.#stop.signal.throwIfAborted()
       const answer = answeredError(error)
       if (answer === 'REBALANCE_IN_PROGRESS') {
-        this.#contactAt = sentAt
+        this.#lastHeartbeatAt = sentAt
         this.#revoke(generation)
         return
       }
-      if (memberLost.has(answer) || this.#sinceContact() > this.#sessionTimeoutMs) this.#lose(generation)
+      if (memberLost.has(answer) || this.#sinceHeartbeat() > this.#sessionTimeoutMs) this.#lose(generation)
       if (!isRetriable(error)) throw error
       this.#connection.log.warn('no heartbeat of the consumer group', { groupId, reason: describe(error) })
     }
@@ -277,22 +279,18 @@ export class Membership {
     this.#changes.emit('change')
   }
 
-  #sinceContact(): number {
-    return performance.now() - this.#contactAt
+  #sinceHeartbeat(): number {
+    return performance.now() - this.#lastHeartbeatAt
   }
 
-  /** The next change of state; the signal ends the wait. */
+  /** Waits for the next change of state, or for the signal. */
   async #change(signal: AbortSignal): Promise<void> {
     await once(this.#changes, 'change', { signal }).catch(() => undefined)
   }
 
-  async #sayGoodbye(): Promise<void> {
+  async #leaveGroup(): Promise<void> {
     const leaving = { groupId: this.#options.groupId, memberId: this.#memberId }
-    const goodbye = this.#offsets.ask(broker => broker.leaveGroup(leaving)).catch(() => undefined)
-    await endsWithin(goodbye, leaveTimeoutMs)
+    const left = this.#offsets.ask(broker => broker.leaveGroup(leaving)).catch(() => undefined)
+    await endsWithin(left, leaveTimeoutMs)
   }
-}
-
-function isLive(generation: GroupGeneration | undefined): generation is GroupGeneration {
-  return generation !== undefined && !generation.isRevoked && !generation.over.signal.aborted
 }

@@ -1,5 +1,5 @@
-// kafka/group/permissions: what the brokers would let this user delete, asked before anything is deleted.
-// Requests in versions that kafkajs does not speak.
+// kafka/group/permissions: what the user may delete, checked before anything is deleted.
+// The requests need versions that kafkajs does not support.
 
 import { randomUUID } from 'node:crypto'
 import { answeredError, type RawRequest } from '../client/broker.ts'
@@ -8,12 +8,19 @@ import { retrying } from '../client/errors.ts'
 import { WireReader, WireWriter } from '../protocol/wire.ts'
 import { Coordinator } from './coordinator.ts'
 
-/** Bits of a field of authorized operations are numbered as the operations of ACLs. @see org.apache.kafka.common.acl.AclOperation */
+/**
+ * Bits of a field of authorized operations are numbered as the operations of ACLs.
+ * @see org.apache.kafka.common.acl.AclOperation
+ */
 const deleteBit = 1 << 6
 const authorizationFailed = [29, 30]
 const timeoutMs = 15_000
 
-/** A sentence for each reason with the way out; none when all of these, as far as they are there, could be deleted now. @throws {MillraceError} */
+/**
+ * The reasons why these topics and groups cannot be deleted, each with a remedy; empty when all can
+ * be deleted now. Missing ones are ignored.
+ * @throws {MillraceError}
+ */
 export async function whatKeepsInKafka(
   connection: KafkaConnection,
   { topics, groups }: { readonly topics: readonly string[]; readonly groups: readonly string[] },
@@ -27,13 +34,14 @@ export async function whatKeepsInKafka(
   return topics.length === 0 || (await mayTopicsBeDeleted(connection)) ? denied : [...denied, deletionDisabled]
 }
 
-/** What to say when topics cannot be deleted. */
+/** The message for topics that cannot be deleted. */
 export const deletionDisabled =
   'Kafka is set to delete no topic; set delete.topic.enable=true in the configuration of its controllers, and start them again'
 
 /**
- * Whether the cluster deletes topics at all. Only a request to delete one tells: the controllers decide, and need not be set as the brokers are.
- * Nothing has this name.
+ * Whether the cluster allows the deletion of topics. Only a request to delete one shows this: the
+ * controllers decide, and their settings may differ from those of the brokers. The request names a
+ * topic that does not exist.
  * @throws {MillraceError}
  */
 export async function mayTopicsBeDeleted(connection: KafkaConnection): Promise<boolean> {
@@ -52,7 +60,7 @@ export async function mayTopicsBeDeleted(connection: KafkaConnection): Promise<b
   return retrying(ask, { doing: 'ask whether topics may be deleted', connection, timeoutMs })
 }
 
-/** By the version of the request. Both come before the names are looked at. */
+/** Error codes by the version of the request. The broker checks both before the names. */
 const disabledAnswers = ['TOPIC_DELETION_DISABLED', 'INVALID_REQUEST']
 const enabledAnswers = ['UNKNOWN_TOPIC_OR_PARTITION', 'TOPIC_AUTHORIZATION_FAILED']
 
@@ -65,7 +73,7 @@ async function undeletableTopics(connection: KafkaConnection, topics: readonly s
     .map(({ topic }) => topic)
 }
 
-/** Of a group that is not there, too. */
+/** Also for a group that does not exist. */
 async function mayDeleteGroup(connection: KafkaConnection, groupId: string): Promise<boolean> {
   const coordinator = new Coordinator(connection, groupId)
   try {
@@ -78,7 +86,7 @@ async function mayDeleteGroup(connection: KafkaConnection, groupId: string): Pro
   }
 }
 
-/** The brokers leave the field at its least value when they do not tell. */
+/** The minimum of int32: the broker did not compute the operations. */
 function mayDelete(operations: number): boolean {
   return operations === -(2 ** 31) || (operations & deleteBit) !== 0
 }
@@ -87,7 +95,7 @@ function mayDelete(operations: number): boolean {
 function metadataRequest(topics: readonly string[]): RawRequest {
   const writer = new WireWriter()
   writer.array(topics, topic => writer.string(topic))
-  // No topic is created, of the cluster's operations nothing, of the topics' all is asked.
+  // Creates no topic; requests the operations of the topics and not those of the cluster.
   writer.int8(0).int8(0).int8(1)
   return { apiKey: 3, apiVersion: 8, apiName: 'Metadata', body: [writer.finish()] }
 }

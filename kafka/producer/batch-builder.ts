@@ -1,4 +1,5 @@
-// kafka/producer/batch-builder: records appended one by one into a record batch (format 2), without an object per record.
+// kafka/producer/batch-builder: appends records to a record batch (format 2), without an object per
+// record.
 
 import { gzipSync } from 'node:zlib'
 import { copyBytes, longestVarint, varintBytes, withRoom, writeVarint } from '../../contract/bytes.ts'
@@ -11,22 +12,22 @@ export type Compression = 'none' | 'gzip'
 export interface BatchIdentity {
   readonly producerId: number
   readonly epoch: number
-  /** Of the first record; the others follow, from 2^31 − 1 to 0. */
+  /** Sequence number of the first record. The others follow; 0 comes after 2^31 − 1. */
   readonly sequence: number
   readonly compression: Compression
 }
 
 /** Length, attributes, timestamp and offset deltas, two more lengths and the header count. */
 const recordOverhead = longestVarint + 1 + longestVarint + 5 + 5 + 5 + 1
-/** How many bytes a record adds to a batch at most. */
+/** An upper bound of the bytes that a record adds to a batch. */
 export function recordBytesAtMost(keyAndValueBytes: number): number {
   return recordOverhead + keyAndValueBytes
 }
 
-/** Level 6, the default, is five times slower for a tenth less. */
+/** Level 6, the default, takes five times as long and saves a tenth of the bytes. */
 const gzipLevel = 1
 
-/** One growing buffer, used again for every batch. */
+/** Reuses one growing buffer for every batch. */
 export class BatchBuilder {
   #buffer: Buffer
   #end: number = batchLayout.records
@@ -35,7 +36,7 @@ export class BatchBuilder {
   #maxTimestamp = 0
   readonly #keptBytes: number
 
-  /** @param keptBytes the buffer is given up when a batch made it larger than this */
+  /** @param keptBytes a buffer that a batch made larger than this is released */
   constructor(keptBytes = 1024 * 1024) {
     this.#keptBytes = keptBytes
     this.#buffer = Buffer.allocUnsafe(16 * 1024)
@@ -50,7 +51,9 @@ export class BatchBuilder {
     return this.#end
   }
 
-  /** Copies `source[keyStart, keyEnd)` and `source[valueStart, valueEnd)`; a start of −1 is null. */
+  /**
+   * Copies `source[keyStart, keyEnd)` and `source[valueStart, valueEnd)`; a start of −1 is null.
+   */
   append(
     source: Buffer,
     keyStart: number,
@@ -83,7 +86,10 @@ export class BatchBuilder {
     this.#count += 1
   }
 
-  /** The batch as a buffer of its own; the builder starts the next one. @throws {RangeError} without a record */
+  /**
+   * Returns the batch in its own buffer, and starts the next one.
+   * @throws {RangeError} without a record
+   */
   finish({ producerId, epoch, sequence, compression }: BatchIdentity): Buffer {
     if (this.#count === 0) throw new RangeError('a batch must hold a record')
     const batch = this.#assemble(compression)
@@ -110,7 +116,7 @@ export class BatchBuilder {
     if (this.#buffer.length > this.#keptBytes) this.#buffer = Buffer.allocUnsafe(this.#keptBytes)
   }
 
-  /** Room for the header, and the records behind it. */
+  /** A buffer with room for the header, followed by the records. */
   #assemble(compression: Compression): Buffer {
     const header = Buffer.allocUnsafe(batchLayout.records)
     const records = this.#buffer.subarray(batchLayout.records, this.#end)

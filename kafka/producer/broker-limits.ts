@@ -1,4 +1,4 @@
-// kafka/producer/broker-limits: how large requests and batches may be, as the brokers are set.
+// kafka/producer/broker-limits: the brokers' limits for the size of requests and batches.
 
 import type { BrokerConnections } from '../client/broker-connections.ts'
 import type { KafkaConnection } from '../client/cluster.ts'
@@ -8,11 +8,11 @@ import type { DescribedConfigs } from '../client/kafkajs-internals.ts'
 const timeoutMs = 15_000
 const resourceTypes = { topic: 2, broker: 4 } as const
 
-/** Kafka's own defaults, for users who may not read settings. */
+/** Kafka's defaults, for users without permission to read settings. */
 const defaultRequestBytes = 100 * 1024 * 1024
 const defaultBatchBytes = 1024 * 1024 + 12
 
-/** `max.message.bytes` of each topic: the largest batch it takes. */
+/** `max.message.bytes` of each topic: its largest batch. */
 export async function largestBatches(
   connection: KafkaConnection,
   topics: readonly string[],
@@ -24,7 +24,10 @@ export async function largestBatches(
   return topics.map(topic => found.get(topic) ?? defaultBatchBytes)
 }
 
-/** `socket.request.max.bytes` of the broker that leads partition 0 of the topic: it closes the connection on larger ones. */
+/**
+ * `socket.request.max.bytes` of the leader of the topic's partition 0. The broker closes the
+ * connection on larger requests.
+ */
 export async function largestRequest(
   connection: KafkaConnection,
   connections: BrokerConnections,
@@ -45,7 +48,7 @@ export async function largestRequest(
   return found
 }
 
-/** By resource; what cannot be read is not in it. */
+/** Settings by resource, without those that cannot be read. */
 async function readLimits(
   read: () => Promise<DescribedConfigs>,
   options: RetryingOptions,

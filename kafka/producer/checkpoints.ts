@@ -1,7 +1,10 @@
-// kafka/producer/checkpoints: up to which mark everything appended is acknowledged.
-// Pure bookkeeping.
+// kafka/producer/checkpoints: the last checkpoint before which every appended record is
+// acknowledged. It does no I/O.
 
-/** Marks stand between records, which are numbered from 0 in the order they were appended, whatever their partition. */
+/**
+ * A checkpoint is durable when all records appended before it are acknowledged. Records of all
+ * partitions are numbered from 0 in the order of appending.
+ */
 export class Checkpoints {
   #lsns: number[] = []
   #numbers: number[] = []
@@ -13,7 +16,10 @@ export class Checkpoints {
     return this.#durable
   }
 
-  /** The records numbered below `appended` belong to what is covered by `lsn`. LSNs and numbers never go down. */
+  /**
+   * Adds a checkpoint: the records numbered below `appended` belong to `lsn`. LSNs and numbers
+   * never decrease.
+   */
   push(lsn: number, appended: number): void {
     const last = this.#numbers.length - 1
     if (last >= this.#head && this.#numbers[last] === appended) this.#lsns[last] = lsn
@@ -23,7 +29,10 @@ export class Checkpoints {
     }
   }
 
-  /** Records numbered below `firstPending` are acknowledged. Gives whether `durable` has grown. */
+  /**
+   * Records numbered below `firstPending` are acknowledged.
+   * @returns whether `durable` has grown
+   */
   advance(firstPending: number): boolean {
     const before = this.#head
     while (this.#head < this.#numbers.length && this.#numbers[this.#head]! <= firstPending) this.#head += 1
@@ -33,7 +42,10 @@ export class Checkpoints {
     return true
   }
 
-  /** Shifting an array costs its length, so it is done once per half. */
+  /**
+   * Removing from the front costs the length of the array, so it is done for half of the array at
+   * once.
+   */
   #compact(): void {
     if (this.#head * 2 < this.#numbers.length) return
     this.#lsns = this.#lsns.slice(this.#head)

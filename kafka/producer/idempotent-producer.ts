@@ -1,4 +1,5 @@
-// kafka/producer/idempotent-producer: our idempotent producer: records in, every one appended once and in order, durable positions out.
+// kafka/producer/idempotent-producer: writes every record exactly once and in order, and reports
+// which LSNs are durable.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { orAborted } from '../../runtime/wait.ts'
@@ -15,40 +16,50 @@ import { Sender } from './sender.ts'
 interface ProducerTopic {
   readonly name: string
   readonly partitions: number
-  /** Others may write to it as well; otherwise a foreign record poisons the sink. */
+  /**
+   * Whether others may write to the topic as well. If not, a foreign record makes the producer
+   * fail.
+   */
   readonly shared?: boolean
 }
 
 export interface SinkOptions {
   readonly topics: readonly ProducerTopic[]
   readonly compression: Compression
-  /** Default 512 KiB; less where a topic takes less. A single record may exceed it. */
+  /** Default 512 KiB, or the topic's limit if that is lower. A single record may exceed it. */
   readonly maxBatchBytes?: number
-  /** Everything up to this mark is in the log on all in-sync replicas. */
+  /** Called when all records up to this checkpoint are on all in-sync replicas. */
   readonly onDurable: (lsn: number) => void
-  /** Called once. The sink takes nothing more; a new one must start from the last records in the topics. */
+  /**
+   * Called once. The producer then accepts no more records. A new one must begin at the last
+   * records in the topics.
+   */
   readonly onError: (error: MillraceError) => void
-  /** Ends the opening only. */
+  /** Ends only the opening. */
   readonly signal?: AbortSignal
 }
 
-/** What of the topics is safe to rely on. */
+/** The durable content of the topics. */
 export interface Durable {
-  /** The last mark that `onDurable` was called with; 0 before the first. */
+  /** The last checkpoint that `onDurable` was called with; 0 before the first. */
   readonly lsn: number
-  /** By index of the topic and partition: everything up to `lsn` stands below, and everything below is acknowledged. */
+  /**
+   * By index of the topic and partition. Every record up to `lsn` is below this offset, and every
+   * record below is acknowledged.
+   */
   readonly endOffsets: readonly (readonly number[])[]
 }
 
 const defaultMaxBatchBytes = 512 * 1024
 /** Room for a request's own fields and the headers of its batches. */
 const requestOverhead = 64 * 1024
-/** Gzip adds a little to what it cannot compress. */
+/** Gzip makes incompressible data slightly larger. */
 const batchMargin = 1024
 
 /**
- * Takes a producer id of its own and learns where the partitions end.
- * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's reason
+ * Requests a new producer id and the end offsets of the partitions.
+ * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's
+ *   reason
  */
 export async function openProducer(connection: KafkaConnection, options: SinkOptions): Promise<IdempotentProducer> {
   const { topics, signal } = options
@@ -67,7 +78,7 @@ export async function openProducer(connection: KafkaConnection, options: SinkOpt
     })
     const producer = { producerId: Number(producerId), epoch: producerEpoch, compression: options.compression }
     const names = topics.map(({ name }) => name)
-    // At once, since each topic that is not yet known would ask for all of them again.
+    // All topics at once: each later refresh would request all of them again.
     if (names.length > 1) await orAborted(connection.refresh(names), signal)
     for (const { name, partitions } of topics) await connection.requirePartitions(name, partitions, { signal })
     const ends = await listOffsetsOf(connection, connections, { topics: names, at: latest, signal })
@@ -100,7 +111,10 @@ interface Waiter {
   readonly reject: (error: unknown) => void
 }
 
-/** Sends as soon as a leader is free; what arrives meanwhile shares the next request, so load sets the size of batches. */
+/**
+ * Sends as soon as a leader is free. Records that arrive meanwhile share the next request, so
+ * batches grow with the load.
+ */
 export class IdempotentProducer {
   readonly #options: SinkOptions
   readonly #queues: readonly (readonly PartitionQueue[])[]
@@ -109,7 +123,7 @@ export class IdempotentProducer {
   readonly #topics: ReadonlyMap<string, number>
   readonly #largestRecord: number
   readonly #checkpoints = new Checkpoints()
-  /** Those with records that are not acknowledged, and some that have just lost their last one. */
+  /** Queues with unacknowledged records, and perhaps some that have just become empty. */
   readonly #unsettled = new Set<PartitionQueue>()
   #waiters: Waiter[] = []
   #appended = 0
@@ -131,7 +145,10 @@ export class IdempotentProducer {
     })
   }
 
-  /** Index of a topic for `append`. @throws {RangeError} for a topic that the sink was not opened with */
+  /**
+   * Index of a topic for `append`.
+   * @throws {RangeError} for a topic that the producer was not opened with
+   */
   topic(name: string): number {
     const index = this.#topics.get(name)
     if (index === undefined) throw new RangeError(`the sink was not opened with topic ${name}`)
@@ -140,8 +157,9 @@ export class IdempotentProducer {
 
   /**
    * Copies `source[keyStart, keyEnd)` and `source[valueStart, valueEnd)`; a start of −1 is null.
-   * @param topic index as `topic` gives it
-   * @throws {MillraceError} RECORD_TOO_LARGE, and the record is not taken; the sink's failure once it has failed
+   * @param topic index as `topic` returns it
+   * @throws {MillraceError} RECORD_TOO_LARGE, and the record is not appended; the producer's error
+   *   once it has failed
    */
   append(
     topic: number,
@@ -165,13 +183,16 @@ export class IdempotentProducer {
     this.#schedule()
   }
 
-  /** Everything appended so far belongs to transactions that end at or before this LSN. */
+  /**
+   * Adds a checkpoint: every record appended so far belongs to a transaction that ends at or before
+   * this LSN.
+   */
   mark(lsn: number): void {
     this.#checkpoints.push(lsn, this.#appended)
     this.#schedule()
   }
 
-  /** Bytes appended and not acknowledged. */
+  /** Bytes of the unacknowledged records. */
   get pendingBytes(): number {
     return this.#pending.bytes
   }
@@ -181,24 +202,33 @@ export class IdempotentProducer {
     return { lsn: this.#checkpoints.durable, endOffsets }
   }
 
-  /** Resolves once no more than so many bytes are pending. @throws {MillraceError} the sink's failure */
+  /**
+   * Resolves once at most so many bytes are unacknowledged.
+   * @throws {MillraceError} the producer's error
+   */
   drained(belowBytes: number): Promise<void> {
     return this.#until(() => this.#pending.bytes <= belowBytes)
   }
 
-  /** Resolves once everything appended before the call is acknowledged. @throws {MillraceError} the sink's failure */
+  /**
+   * Resolves once every record appended before the call is acknowledged.
+   * @throws {MillraceError} the producer's error
+   */
   flush(): Promise<void> {
     const appended = this.#appended
     return this.#until(() => this.#firstPending() >= appended)
   }
 
-  /** Ends at once and abandons what is not acknowledged; `flush` first to keep it. */
+  /** Ends at once and drops unacknowledged records. Call `flush` before to keep them. */
   async close(): Promise<void> {
     this.#sender.stop()
     this.#end(new MillraceError('PRODUCE_REJECTED', { what: 'the sink is closed', next: 'open a new sink' }))
   }
 
-  /** At the end of this turn of the event loop, so that records that arrived together leave together. */
+  /**
+   * Sends at the end of this turn of the event loop, so that records that arrive together share a
+   * request.
+   */
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
@@ -219,7 +249,7 @@ export class IdempotentProducer {
     })
   }
 
-  /** Running number of the oldest record that is not acknowledged. */
+  /** Number of the oldest unacknowledged record. */
   #firstPending(): number {
     let first = this.#appended
     for (const queue of this.#unsettled) {
@@ -240,7 +270,7 @@ export class IdempotentProducer {
     if (this.#end(error)) this.#options.onError(error)
   }
 
-  /** @returns whether this was the first end */
+  /** @returns whether this call ended the producer */
   #end(reason: MillraceError): boolean {
     if (this.#failure) return false
     this.#failure = reason

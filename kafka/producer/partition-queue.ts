@@ -1,11 +1,12 @@
-// kafka/producer/partition-queue: what waits to be acknowledged by one partition, in order, as batches with consecutive sequence numbers.
-// At most one batch is on its way at any time, and it is repeated unchanged until acknowledged.
+// kafka/producer/partition-queue: the unacknowledged records of one partition, as batches with
+// consecutive sequence numbers. At most one batch is in flight at any time. It is repeated
+// unchanged until it is acknowledged.
 
 import { BatchBuilder, type Compression, recordBytesAtMost } from './batch-builder.ts'
 
 export interface Batch {
   readonly bytes: Buffer
-  /** Running number of its first record among all records of the sink. */
+  /** Number of its first record among all records of the producer. */
   readonly first: number
   readonly count: number
 }
@@ -16,31 +17,31 @@ export interface OutboxOptions {
   readonly producerId: number
   readonly epoch: number
   readonly compression: Compression
-  /** No batch of several records is larger, before compression. */
+  /** Limit of a batch of several records, before compression. */
   readonly maxBatchBytes: number
   readonly builders: BuilderPool
   /** Shared by the queues of one producer. */
   readonly pending: PendingBytes
-  /** Other writers append to the partition as well. */
+  /** Whether other writers append to the partition as well. */
   readonly isShared: boolean
-  /** Where the partition ends before anything is sent. */
+  /** End offset of the partition before anything is sent. */
   readonly endOffset: number
 }
 
-/** Bytes appended and not yet acknowledged. */
+/** Bytes of the unacknowledged records. */
 export interface PendingBytes {
   bytes: number
 }
 
 const largestSequence = 2 ** 31 - 1
 
-/** The sequence number after `count` more records: 0 follows on 2^31 − 1. */
+/** The sequence number after `count` more records; 0 comes after 2^31 − 1. */
 export function nextSequence(sequence: number, count: number): number {
   const next = sequence + count
   return next > largestSequence ? next - largestSequence - 1 : next
 }
 
-/** Partitions with nothing to send hold no buffer. */
+/** Partitions without records to send have no buffer. */
 export class BuilderPool {
   readonly #spare: BatchBuilder[] = []
   readonly #maxBatchBytes: number
@@ -65,7 +66,7 @@ export class PartitionQueue {
   readonly isShared: boolean
   /** Offset after the last acknowledged record. */
   endOffset: number
-  /** How often the oldest batch was sent in vain. */
+  /** Failed attempts to send the oldest batch. */
   failures = 0
   readonly #options: OutboxOptions
   readonly #closed: Batch[] = []
@@ -82,7 +83,10 @@ export class PartitionQueue {
     this.#options = options
   }
 
-  /** Copies the record, whose running number is given first; ranges as in `BatchBuilder.append`. */
+  /**
+   * Copies the record. The first argument is its number; the ranges are as in
+   * `BatchBuilder.append`.
+   */
   append(number: number, source: Buffer, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
     const recordBytes = recordBytesAtMost(keyEnd - keyStart + valueEnd - valueStart)
     const isFull = this.#open && this.#open.bytes + recordBytes > this.#options.maxBatchBytes
@@ -94,17 +98,17 @@ export class PartitionQueue {
     this.#options.pending.bytes += builder.bytes - before
   }
 
-  /** Running number of the oldest record that is not acknowledged; Infinity when there is none. */
+  /** Number of the oldest unacknowledged record; Infinity when there is none. */
   get firstPending(): number {
     return this.#closed[0]?.first ?? (this.#open === undefined ? Number.POSITIVE_INFINITY : this.#openFirst)
   }
 
-  /** The batch to send now: the same one until it is acknowledged. */
+  /** The batch to send next: the same one until it is acknowledged. */
   oldest(): Batch | undefined {
     return this.#closed[0] ?? (this.#open === undefined ? undefined : this.#close(this.#open))
   }
 
-  /** The oldest batch stands in the log at `baseOffset`. */
+  /** The oldest batch is acknowledged with this base offset. */
   acknowledge(baseOffset: number): Batch {
     const batch = this.#closed.shift()!
     this.endOffset = baseOffset + batch.count

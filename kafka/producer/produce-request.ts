@@ -14,13 +14,15 @@ export interface ProduceResult {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
-  /** Offset of the batch's first record; for a batch that the broker had already, the one it got then. */
+  /**
+   * Offset of the batch's first record. For a repeated batch, it is the offset of the first time.
+   */
   readonly baseOffset: number
 }
 
 const produce = { apiKey: 0, apiVersion: 7, apiName: 'Produce' } as const
 const allReplicas = -1
-/** How long the broker waits for its replicas before it answers REQUEST_TIMED_OUT. */
+/** How long the broker waits for the replicas before it responds with REQUEST_TIMED_OUT. */
 const replicationTimeoutMs = 10_000
 
 /** @see https://kafka.apache.org/protocol.html#The_Messages_Produce */

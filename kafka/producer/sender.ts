@@ -1,4 +1,5 @@
-// kafka/producer/sender: sends the batches of partition queues to the leaders of their partitions, and repeats each until it is acknowledged.
+// kafka/producer/sender: sends the batches of the partition queues to the leaders, and repeats each
+// until it is acknowledged.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { backoffMs, sleep } from '../../runtime/wait.ts'
@@ -14,19 +15,21 @@ export interface CourierOptions {
   readonly connection: KafkaConnection
   readonly connections: BrokerConnections
   readonly maxRequestBytes: number
-  /** Something was acknowledged, or a leader has become free. */
+  /** Called after an acknowledgement, and when a leader has become free. */
   readonly onProgress: () => void
-  /** A batch can neither be acknowledged nor repeated. Called once, and nothing is sent afterwards. */
+  /**
+   * Called once, when a batch can neither be acknowledged nor repeated. Nothing is sent afterwards.
+   */
   readonly onFailure: (error: MillraceError) => void
 }
 
 const alreadyAppended = 'DUPLICATE_SEQUENCE_NUMBER'
 const tooLarge = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 
-/** One request at a time to each leader, carrying one batch of each of its partitions. */
+/** Sends one request at a time to each leader, with one batch of each of its partitions. */
 export class Sender {
   readonly #options: CourierOptions
-  /** With something to send and nothing under way. */
+  /** Queues with a batch to send and none in flight. */
   readonly #ready = new Set<PartitionQueue>()
   readonly #busyLeaders = new Set<number>()
   readonly #stop = new AbortController()
@@ -35,7 +38,7 @@ export class Sender {
     this.#options = options
   }
 
-  /** The queue was empty and is no longer. */
+  /** Must be called when a queue is no longer empty. */
   add(queue: PartitionQueue): void {
     this.#ready.add(queue)
   }
@@ -45,7 +48,7 @@ export class Sender {
     this.#options.connections.close()
   }
 
-  /** Sends to every leader that has nothing under way. */
+  /** Sends to every leader without a request in flight. */
   dispatch(): void {
     if (this.#stop.signal.aborted) return
     const byLeader = new Map<number, PartitionQueue[]>()
@@ -66,7 +69,7 @@ export class Sender {
     for (const [leader, queues] of byLeader) void this.#send(leader, this.#load(queues))
   }
 
-  /** As many as fit into a request, at least one; the others keep their turn. */
+  /** The queues whose batches fit into one request, at least one. The others keep their place. */
   #load(queues: readonly PartitionQueue[]): PartitionQueue[] {
     const loaded: PartitionQueue[] = []
     let bytes = 0
@@ -120,7 +123,10 @@ export class Sender {
     }
   }
 
-  /** The broker has the batch but no longer knows where; as ours is the only one under way, it is the last. */
+  /**
+   * The broker has the batch but no longer knows its offset. No other batch is in flight, so it is
+   * the last one in the log.
+   */
   async #acknowledgeRepeated(queue: PartitionQueue): Promise<void> {
     const { connection, connections } = this.#options
     const ends = await listOffsets(connection, connections, {
@@ -131,7 +137,7 @@ export class Sender {
     this.#acknowledge(queue, ends[queue.partition]! - queue.oldest()!.count)
   }
 
-  /** The same bytes go out again after a pause, wherever the leader is by then. Never rejects. */
+  /** Sends the same bytes to the current leader after a pause. Never rejects. */
   async #repeat(queues: readonly PartitionQueue[], reason: string): Promise<void> {
     const { connection, onProgress } = this.#options
     const attempt = Math.max(...queues.map(queue => ++queue.failures))

@@ -3,7 +3,7 @@
 /** Castagnoli's polynomial, reflected. @see https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4 */
 const polynomial = 0x82f63b78
 
-/** Eight tables of 256 in a row: table k advances a byte past k more bytes. */
+/** Eight consecutive tables of 256 entries. Table k advances a byte past k more bytes. */
 const tables = buildTables()
 
 /** CRC-32C of `buffer[start, end)`, unsigned; eight bytes per step. */

@@ -1,4 +1,5 @@
-// kafka/protocol/record-batch: fetched record batches (format 2) as columns of positions in their buffer.
+// kafka/protocol/record-batch: fetched record batches (format 2) as columns of positions in their
+// buffer.
 
 import { gunzipSync } from 'node:zlib'
 import { VarintReader } from '../../contract/bytes.ts'
@@ -31,7 +32,10 @@ const logAppendTimeBit = 0b1000
 const controlBit = 0b10_0000
 const compressionNames = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
-/** Record i has `offsets[i]`, and its key and value are `buffer[starts[i], ends[i])`; a start of −1 is null. */
+/**
+ * Record i has `offsets[i]`, and its key and value are `buffer[starts[i], ends[i])`; a start of −1
+ * is null.
+ */
 export interface RecordSet {
   readonly count: number
   readonly buffer: Buffer
@@ -42,14 +46,17 @@ export interface RecordSet {
   readonly keyEnds: Int32Array
   readonly valueStarts: Int32Array
   readonly valueEnds: Int32Array
-  /** Where to fetch next: past the last whole batch, so also past control batches and compacted gaps. */
+  /**
+   * The offset to fetch next: after the last whole batch, including control batches and compacted
+   * gaps.
+   */
   readonly nextOffset: number
 }
 
 export interface DecodeOptions {
   readonly topic: string
   readonly partition: number
-  /** Records below are left out: a batch is fetched whole even when it begins earlier. */
+  /** Records below it are left out: a fetched batch may begin earlier. */
   readonly fromOffset: number
 }
 
@@ -62,8 +69,9 @@ interface Section {
 }
 
 /**
- * Decodes every whole batch; a batch cut off at the end is left for the next fetch.
- * @throws {MillraceError} BATCH_UNREADABLE: wrong checksum, an older format, or a compression other than gzip
+ * Decodes every whole batch. The next fetch returns a batch that is incomplete at the end.
+ * @throws {MillraceError} BATCH_UNREADABLE: wrong checksum, an older format, or a compression other
+ *   than gzip
  */
 export function decodeBatches(source: Buffer, options: DecodeOptions): RecordSet {
   const { sections, nextOffset } = splitBatches(source, options)

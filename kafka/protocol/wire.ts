@@ -62,7 +62,7 @@ export class WireWriter {
     return this.#length
   }
 
-  /** The bytes written so far, without copying: the writer must not be used again. */
+  /** The bytes written so far, without a copy. The writer must not be used afterwards. */
   finish(): Buffer {
     return this.#buffer.subarray(0, this.#length)
   }
@@ -75,7 +75,7 @@ export class WireWriter {
   }
 }
 
-/** Reads in order from the start; every read past the end throws a RangeError. */
+/** Reads in order from the start. A read past the end throws a RangeError. */
 export class WireReader {
   readonly buffer: Buffer
   offset: number
@@ -116,7 +116,7 @@ export class WireReader {
     return this.buffer.subarray(at, at + length)
   }
 
-  /** A null array reads as an empty one. */
+  /** A null array is read as an empty one. */
   array<T>(read: () => T): T[] {
     const count = this.int32()
     const values: T[] = []

@@ -8,7 +8,10 @@ const timeoutMs = 10_000
 const mediaType = 'application/vnd.schemaregistry.v1+json'
 const notFound = 404
 
-/** What the registry says about an error. @see https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors */
+/**
+ * The body of an error response.
+ * @see https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors
+ */
 interface RegistryError {
   readonly error_code?: number
   readonly message?: string

@@ -1,4 +1,5 @@
-// kafka/registry/registry-server: the read endpoints of a Confluent schema registry over our `_schemas` topic.
+// kafka/registry/registry-server: the read endpoints of a Confluent schema registry over our
+// `_schemas` topic.
 
 import { Answer, type Route } from '../../runtime/http.ts'
 import type { TopicRegistry } from './topic-registry.ts'
@@ -8,7 +9,8 @@ const notFound = { subject: 40401, version: 40402, schema: 40403 } as const
 const invalidVersion = 42202
 
 /**
- * Routes for `serve`, enough for kcat, ClickHouse's AvroConfluent and Kafka Connect's converters to read our topics.
+ * Routes for `serve`, sufficient for kcat, ClickHouse's AvroConfluent and Kafka Connect's
+ * converters to read the topics.
  * @see https://docs.confluent.io/platform/current/schema-registry/develop/api.html
  */
 export function registryRoutes(registry: TopicRegistry): Readonly<Record<string, Route>> {

@@ -1,4 +1,5 @@
-// kafka/registry/registry: where Avro schemas are kept: in a Confluent-compatible registry, or in a topic in its format.
+// kafka/registry/registry: where Avro schemas are kept: in a Confluent-compatible registry, or in a
+// topic in its format.
 
 import type { KafkaConnection } from '../client/cluster.ts'
 import { HttpRegistry } from './http-registry.ts'
@@ -7,7 +8,10 @@ import { openTopicRegistry } from './topic-registry.ts'
 
 export type { SchemaStore } from './schema-store.ts'
 
-/** @param url of an external registry, with user and password if it wants them; without it, the topic `_schemas` is used */
+/**
+ * @param url of an external registry, with user and password if it wants them; without it, the
+ *   topic `_schemas` is used
+ */
 export async function openSchemaStore(
   connection: KafkaConnection,
   url: string | undefined,

@@ -1,5 +1,5 @@
-// kafka/registry/schema-catalog: the schemas told by the records of a `_schemas` topic, in its registry's own format.
-// Pure; every reader of the same records comes to the same catalog.
+// kafka/registry/schema-catalog: the schemas in the records of a `_schemas` topic, in the format of
+// Confluent's registry. It does no I/O. The same records always give the same catalog.
 
 import type { RegisteredSchema } from './schema-store.ts'
 
@@ -20,13 +20,14 @@ export function recordValue({ subject, version, id, schema, deleted }: SchemaRec
   return JSON.stringify({ subject, version, id, schema, deleted })
 }
 
-/** A record that says nothing; its offset is nobody else's. */
+/** A record without a schema. It reserves its offset. */
 export const noopKey = JSON.stringify({ keytype: 'NOOP', magic: 0 })
 
 /**
- * Ids come from offsets, so writers that race never share one. In the same subject they may take the same version; the later
- * record then hides the earlier one, whose id compaction would make unreadable. It is listed in `hidden` for whoever writes
- * next to register it again under another version.
+ * Ids come from offsets, so concurrent writers never share one. Within a subject they may use the
+ * same version. The later record then hides the earlier one, and compaction would remove the schema
+ * of its id. `hidden` lists such schemas, and the next writer registers them again with another
+ * version.
  */
 export class SchemaCatalog {
   readonly #byId = new Map<number, string>()
@@ -35,7 +36,10 @@ export class SchemaCatalog {
   readonly #hidden = new Map<number, SchemaRecord>()
   #maxId = 0
 
-  /** Takes the topic's next record; kinds other than schemas, such as NOOP and CONFIG, are passed over. */
+  /**
+   * Applies the topic's next record. Records other than schemas, such as NOOP and CONFIG, are
+   * ignored.
+   */
   apply(key: string | null, value: string | null): void {
     if (key === null) return
     const { keytype, subject, version } = JSON.parse(key) as { keytype: string; subject: string; version: number }
@@ -64,7 +68,7 @@ export class SchemaCatalog {
     return [...this.#subjects.keys()].filter(subject => this.versions(subject).length > 0).sort()
   }
 
-  /** Ascending, deleted ones left out. */
+  /** Ascending, without deleted ones. */
   versions(subject: string): RegisteredSchema[] {
     return [...(this.#subjects.get(subject)?.values() ?? [])]
       .filter(({ deleted }) => deleted !== true)
@@ -72,7 +76,9 @@ export class SchemaCatalog {
       .map(({ id, version, schema }) => ({ id, version, schema }))
   }
 
-  /** The version of a subject that has this schema; of several, the one with the lowest id. */
+  /**
+   * The version of a subject with this schema, or the one with the lowest id if there are several.
+   */
   find(subject: string, schema: string): RegisteredSchema | undefined {
     const [found] = this.versions(subject)
       .filter(version => version.schema === schema)
@@ -80,12 +86,15 @@ export class SchemaCatalog {
     return found
   }
 
-  /** Id that the schema already has, under whatever subject. */
+  /** The id of the schema, if any subject has it. */
   idOf(schema: string): number | undefined {
     return this.#ids.get(schema)
   }
 
-  /** Id for a new schema, from an offset that the caller alone has; above all ids read, also those of another registry. */
+  /**
+   * The id of a new schema, from an offset that only the caller has; higher than all ids read, also
+   * those of other registries.
+   */
   newId(offset: number): number {
     return Math.max(offset, this.#maxId) + 1
   }

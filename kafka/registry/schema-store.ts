@@ -17,7 +17,10 @@ export interface SchemaStore {
   register(subject: string, schema: string): Promise<number>
   /** Undefined for an unknown id. @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
   byId(id: number): Promise<string | undefined>
-  /** Undefined for an unknown subject. @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED */
+  /**
+   * Undefined for an unknown subject.
+   * @throws {MillraceError} REGISTRY_UNREACHABLE, REGISTRY_REFUSED
+   */
   latest(subject: string): Promise<RegisteredSchema | undefined>
   /** The same for many, in their order. */
   latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]>

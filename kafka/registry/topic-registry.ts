@@ -1,4 +1,5 @@
-// kafka/registry/topic-registry: schemas in the compacted topic `_schemas`, shared with every pipeline of the cluster.
+// kafka/registry/topic-registry: schemas in the compacted topic `_schemas`, shared with every
+// pipeline of the cluster.
 
 import { MillraceError } from '../../runtime/errors.ts'
 import { orAborted } from '../../runtime/wait.ts'
@@ -14,8 +15,9 @@ const topic = '_schemas'
 const brokersDefault = -1
 
 /**
- * Makes the topic if there is none.
- * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition; the signal's reason
+ * Creates the topic if it does not exist.
+ * @throws {MillraceError} TOPIC_PARTITIONS_CHANGED when it has more than one partition; the
+ *   signal's reason
  */
 export async function openTopicRegistry(connection: KafkaConnection, signal?: AbortSignal): Promise<TopicRegistry> {
   const config = { 'cleanup.policy': 'compact', 'compression.type': 'producer' }
@@ -37,7 +39,7 @@ export class TopicRegistry implements SchemaStore {
   readonly #stop = new AbortController()
   #nextOffset = 0
   #sink: Promise<IdempotentProducer> | undefined
-  /** One at a time, in the order asked for. */
+  /** Registrations run one at a time, in the order of the calls. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(connection: KafkaConnection) {
@@ -65,7 +67,7 @@ export class TopicRegistry implements SchemaStore {
     return (await this.versions(subject)).at(-1)
   }
 
-  /** The topic is read once for all of them. */
+  /** Reads the topic once for all subjects. */
   async latestOf(subjects: readonly string[]): Promise<(RegisteredSchema | undefined)[]> {
     await this.refresh()
     return subjects.map(subject => this.#catalog.versions(subject).at(-1))
@@ -82,7 +84,7 @@ export class TopicRegistry implements SchemaStore {
     return this.#catalog.subjects()
   }
 
-  /** Reads what has been written since. */
+  /** Reads the records written since the last read. */
   refresh(): Promise<void> {
     return this.#inTurn(() => this.#catchUp())
   }
@@ -100,7 +102,7 @@ export class TopicRegistry implements SchemaStore {
     return done
   }
 
-  /** @throws {MillraceError} BATCH_UNREADABLE, with a way out that this topic has */
+  /** @throws {MillraceError} BATCH_UNREADABLE, with a remedy that fits this topic */
   async #catchUp(): Promise<void> {
     try {
       await this.#readOn()
@@ -132,7 +134,10 @@ export class TopicRegistry implements SchemaStore {
     }
   }
 
-  /** Writes one record and reads on, which shows whether another writer came in between. */
+  /**
+   * Writes one record and reads the topic, which shows whether another writer has written in
+   * between.
+   */
   async #add(subject: string, schema: string): Promise<void> {
     const write = async (sink: IdempotentProducer) => {
       const [hidden] = this.#catalog.hidden()
@@ -144,7 +149,7 @@ export class TopicRegistry implements SchemaStore {
     await this.#catchUp()
   }
 
-  /** A load registers two schemas for each table, so the sink is kept until it fails. */
+  /** A load registers two schemas per table, so the producer is kept open until it fails. */
   async #write(work: (sink: IdempotentProducer) => Promise<void>): Promise<void> {
     const { signal } = this.#stop
     this.#sink ??= openSchemasSink(this.#connection, signal)

@@ -118,7 +118,7 @@ test('started work may be committed during a rebalance, but not once other membe
   const b = join(second, groupId)
   const taken = b.awaitAssignment(signal)
   await until(() => a.generationId === -1, { what: 'the revocation' })
-  assert.is(a.stillOwner(), false)
+  assert.is(a.ownsPartitions(), false)
   await a.commit([commitOf(orders, 0, 7, 'begun before')])
   const assigned = a.awaitAssignment(signal)
   await taken
@@ -135,7 +135,7 @@ test('a disconnected member is fenced by its own clock and by the coordinator', 
   const b = join(second, groupId, 6_000)
   proxy.decide = apiKey => (apiKey === heartbeat || apiKey === offsetCommit ? 'lose' : 'pass')
   const taken = b.awaitAssignment(signal)
-  await until(() => !a.stillOwner(), { what: 'the cut off member to doubt its ownership' })
+  await until(() => !a.ownsPartitions(), { what: 'the cut off member to doubt its ownership' })
   await taken
   await b.commit([commitOf(orders, 0, 2, 'theirs')])
   proxy.decide = () => 'pass'
