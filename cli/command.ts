@@ -1,6 +1,6 @@
 // cli/command: gives each command its configuration, log and lifecycle, and sets the exit code.
 
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { type Config, environment, loadConfig } from '../runtime/config/config.ts'
 import type { Environment } from '../runtime/config/file.ts'
 import { type Lifecycle, runUntilStopped } from '../runtime/lifecycle.ts'
@@ -68,4 +68,15 @@ function flagsOf({ data, logLevel, set }: GlobalOptions): Record<string, string>
 /** Writes a value to stdout as indented JSON, for `--json`. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** Writes one line of JSON. A parent process reads the last line. */
+export function printLine(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** Parses the value of an option. */
+export function wholeNumber(text: string): number {
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(text)
 }

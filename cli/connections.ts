@@ -9,7 +9,7 @@ import { openSchemaStore } from '../kafka/registry/registry.ts'
 import type { ProducerContext } from '../producer/context.ts'
 import { ProducerProgress } from '../producer/progress.ts'
 import type { CommandContext } from './command.ts'
-import { everything, openServices, type Services } from './servers.ts'
+import { allComponents, resolveServers, type Services } from './servers.ts'
 
 export interface PipelineConnections extends ProducerContext {
   readonly services: Services
@@ -18,7 +18,7 @@ export interface PipelineConnections extends ProducerContext {
 
 /** Closed when the command ends. */
 export async function openConnections({ config, log, lifecycle }: CommandContext): Promise<PipelineConnections> {
-  const services = await openServices(config, log, lifecycle.signal, everything)
+  const services = await resolveServers(config, log, lifecycle.signal, allComponents)
   const kafka = await connectKafka({ ...services.kafka, clientId: `${config.name}-command`, log })
   lifecycle.opened('kafka', () => kafka.close())
   const schemas = await openSchemaStore(kafka, config.kafka.registry)

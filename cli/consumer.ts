@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { runConsumer } from '../consumer/main.ts'
 import { runs } from './command.ts'
-import { openServices } from './servers.ts'
+import { resolveServers } from './servers.ts'
 
 export function consumerCommand(program: Command): void {
   program
@@ -11,7 +11,7 @@ export function consumerCommand(program: Command): void {
     .description('insert the records of the topics into ClickHouse, until it is stopped')
     .action(
       runs('consumer', async ({ config, log, lifecycle }) => {
-        const { kafka, clickhouse } = await openServices(config, log, lifecycle.signal, ['kafka', 'clickhouse'])
+        const { kafka, clickhouse } = await resolveServers(config, log, lifecycle.signal, ['kafka', 'clickhouse'])
         await runConsumer({ config, kafka, clickhouse, log, lifecycle })
       }),
     )

@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { runProducer } from '../producer/main.ts'
 import { runs } from './command.ts'
-import { openServices } from './servers.ts'
+import { resolveServers } from './servers.ts'
 
 export function producerCommand(program: Command): void {
   program
@@ -12,7 +12,7 @@ export function producerCommand(program: Command): void {
     .option('--new-generation', 'load all tables again, into a new generation of topics beside the live one')
     .action(
       runs<{ newGeneration?: true }>('producer', async ({ config, log, lifecycle }, { newGeneration = false }) => {
-        const { postgres, kafka } = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])
+        const { postgres, kafka } = await resolveServers(config, log, lifecycle.signal, ['postgres', 'kafka'])
         await runProducer({ config, postgres, kafka, log, lifecycle, newGeneration })
       }),
     )

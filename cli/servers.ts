@@ -8,6 +8,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Component, components, type Endpoints } from '../stack/component.ts'
 import { up } from '../stack/up.ts'
+import type { CommandContext } from './command.ts'
 
 export interface Services {
   /** Postgres URL. */
@@ -21,7 +22,7 @@ export interface Services {
  * @throws {MillraceError} CONFIG_INVALID when the configuration names some of the needed servers
  *   and not the others; STACK_*
  */
-export async function openServices<Need extends Component>(
+export async function resolveServers<Need extends Component>(
   config: Config,
   log: Log,
   signal: AbortSignal,
@@ -34,7 +35,7 @@ export async function openServices<Need extends Component>(
   return Object.fromEntries(needs.map(name => [name, describe[name](config, started)])) as Pick<Services, Need>
 }
 
-export const everything = components
+export const allComponents = components
 
 const settingOf: Readonly<Record<Component, { readonly key: string; readonly variable: string }>> = {
   postgres: { key: 'source.url', variable: 'MILLRACE_SOURCE_URL' },
@@ -79,4 +80,9 @@ const describe: { [Name in Component]: (config: Config, started: Endpoints) => S
     password,
     ...(tls === undefined ? {} : { tls: readTlsFiles(tls, 'clickhouse.tls') }),
   }),
+}
+
+/** Address of Postgres. Starts the embedded one if necessary. @throws {MillraceError} as `resolveServers` */
+export async function sourceUrl({ config, log, lifecycle }: CommandContext): Promise<string> {
+  return (await resolveServers(config, log, lifecycle.signal, ['postgres'])).postgres
 }

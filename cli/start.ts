@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { exitCodes } from '../runtime/lifecycle.ts'
 import { failWithChild, sameConfiguration, startChild } from './child-process.ts'
 import { runs } from './command.ts'
-import { everything, openServices } from './servers.ts'
+import { allComponents, resolveServers } from './servers.ts'
 
 export function startCommand(program: Command): void {
   program
@@ -13,7 +13,7 @@ export function startCommand(program: Command): void {
     .action(
       runs<{ config?: string; set?: Record<string, string> }>('start', async ({ config, log, lifecycle }, options) => {
         // Embedded servers are started here, so that the two processes do not both start them.
-        await openServices(config, log, lifecycle.signal, everything)
+        await resolveServers(config, log, lifecycle.signal, allComponents)
         const common = sameConfiguration({ ...options, directory: config.directory })
         const children = ['consumer', 'producer'].map(name => {
           const child = startChild(name, [...common, name], config.directory)

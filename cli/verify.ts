@@ -7,7 +7,7 @@ import type { ReportComparison } from '../verify/compare-reports.ts'
 import type { TableComparison } from '../verify/tables.ts'
 import { type Verification, verify } from '../verify/verify.ts'
 import { printJson, runs } from './command.ts'
-import { openServices } from './servers.ts'
+import { resolveServers } from './servers.ts'
 
 const exitCodesHelp = `
 Exit codes: 0 equal; 1 something differs; 2 nothing differs, but something could not be compared;
@@ -21,7 +21,7 @@ export function verifyCommand(program: Command): void {
     .addHelpText('after', exitCodesHelp)
     .action(
       runs<{ json?: true }>('verify', async ({ config, log, lifecycle }, { json }) => {
-        const services = await openServices(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
+        const services = await resolveServers(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
         const result = await verify({ config, services, log, signal: lifecycle.signal })
         if (json) printJson(result)
         else process.stdout.write(`${describe(result).join('\n')}\n`)

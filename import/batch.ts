@@ -4,7 +4,7 @@ import { type Client, query } from '../postgres/client/client.ts'
 import { type Cell, copyRows } from '../postgres/client/copy-in.ts'
 import { inTransaction } from '../postgres/client/transaction.ts'
 import type { ImportedVisit } from './columns.ts'
-import { advance, type LedgerFile } from './ledger.ts'
+import { advance, type ImportedFile } from './imported-files.ts'
 import type { Place } from './lines.ts'
 
 export interface Batch {
@@ -35,7 +35,7 @@ export async function prepareBatches(client: Client): Promise<void> {
 /** @returns the numbers of new rows and of rejected lines @throws {MillraceError} POSTGRES_* */
 export async function loadBatch(
   client: Client,
-  { id, source }: LedgerFile,
+  { id, source }: ImportedFile,
   { visits, rejects, done }: Batch,
 ): Promise<{ loaded: number; rejected: number }> {
   return inTransaction(client, async () => {

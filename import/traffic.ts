@@ -6,7 +6,7 @@ import type { Log } from '../runtime/log.ts'
 import { type Batch, loadBatch, prepareBatches } from './batch.ts'
 import { type Header, readHeader, readVisit } from './columns.ts'
 import { inspectFile, neighbours, unreadable } from './file.ts'
-import { type LedgerFile, lockImports, recognise, startOver } from './ledger.ts'
+import { type ImportedFile, lockImports, recognise, startOver } from './imported-files.ts'
 import type { Place } from './lines.ts'
 import { type CsvRecord, readRecords } from './records.ts'
 import { writeRejects } from './rejects.ts'
@@ -33,7 +33,7 @@ export interface ImportResult {
   readonly file: string
   /** Number in imports.files; null for a file with nothing but its header. */
   readonly import_id: number | null
-  readonly state: LedgerFile['state']
+  readonly state: ImportedFile['state']
   /** Lines by result, of this run. */
   readonly loaded: number
   readonly rejected: number
@@ -100,7 +100,7 @@ async function hasLines(path: string, body: Place, size: number): Promise<boolea
 
 interface Loading {
   readonly options: ImportOptions
-  readonly file: LedgerFile
+  readonly file: ImportedFile
   readonly header: Header
   readonly from: Place
   readonly size: number

@@ -10,7 +10,7 @@ import { type ComponentState, readState, writeState } from './state.ts'
 
 /** Long enough for the recovery of Postgres or Kafka after a crash under load. */
 const startTimeoutMs = 120_000
-const adoptTimeoutMs = 30_000
+const answerTimeoutMs = 30_000
 const orphanGraceMs = 5_000
 const attempts = 4
 
@@ -26,7 +26,7 @@ const passesByItself = /address already in use|pre-existing shared memory block/
 export async function ensureRunning(server: Server, context: StackContext): Promise<Endpoints> {
   const { directory, log, signal } = context
   const known = readState(directory)[server.name]
-  if (known && (await adopt(server, context, known))) return server.endpoints(known.ports)
+  if (known && (await findRunning(server, context, known))) return server.endpoints(known.ports)
   const data = await server.prepare(context, known?.data)
   // The ports of a server without a state file are unknown.
   for (const orphan of await findProcesses(server.commandLineMarkers(data)))
@@ -50,11 +50,11 @@ export async function ensureRunning(server: Server, context: StackContext): Prom
 /**
  * True if a server of an earlier run answers. Its process can be newer than the one in the state.
  */
-async function adopt(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
+async function findRunning(server: Server, context: StackContext, known: ComponentState): Promise<boolean> {
   const { directory, log, signal } = context
   const found = await findProcesses(server.commandLineMarkers(known.data))
   for (const running of found) {
-    if (await answers(server, running, { ...known, timeoutMs: adoptTimeoutMs, signal })) {
+    if (await answers(server, running, { ...known, timeoutMs: answerTimeoutMs, signal })) {
       writeState(directory, server.name, { ...known, advertised: true, ...running })
       log.debug(`${server.name} is running`, { pid: running.pid })
       return true

@@ -19,12 +19,12 @@ export async function isAlive(known: ProcessId): Promise<boolean> {
   return (await identify(known.pid))?.startedAt === known.startedAt
 }
 
-/** The processes whose command line contains each of `marks` as an argument. */
-export async function findProcesses(marks: readonly string[]): Promise<ProcessId[]> {
+/** The processes whose command line contains each of `markers` as an argument. */
+export async function findProcesses(markers: readonly string[]): Promise<ProcessId[]> {
   const commandLines = onLinux ? await procCommandLines() : await psCommandLines()
   const found: ProcessId[] = []
   for (const [pid, carries] of commandLines) {
-    if (pid === process.pid || !marks.every(carries)) continue
+    if (pid === process.pid || !markers.every(carries)) continue
     const id = await identify(pid)
     if (id) found.push(id)
   }

@@ -8,7 +8,7 @@ import { checkReplication } from '../../postgres/preflight/server-checks.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
-import { openServices, type Services } from '../servers.ts'
+import { resolveServers, type Services } from '../servers.ts'
 import { checkGeneration } from './check-generation.ts'
 
 interface CheckOptions {
@@ -55,7 +55,7 @@ async function findServices({
   lifecycle,
 }: CommandContext): Promise<Pick<Services, 'postgres'> & Partial<Services>> {
   const isAlone = config.source.url !== undefined && config.kafka.brokers === undefined
-  return openServices(config, log, lifecycle.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
+  return resolveServers(config, log, lifecycle.signal, isAlone ? ['postgres'] : ['postgres', 'kafka'])
 }
 
 const marks: Record<CheckState, string> = { pass: 'ok  ', warn: 'warn', fail: 'FAIL', unknown: '??? ' }

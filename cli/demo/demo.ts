@@ -16,7 +16,7 @@ import { down } from '../../stack/up.ts'
 import { type Verification, verify } from '../../verify/verify.ts'
 import { type Child, failWithChild, sameConfiguration, startChild } from '../child-process.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
-import { everything, openServices, type Services } from '../servers.ts'
+import { allComponents, resolveServers, type Services } from '../servers.ts'
 import { exitCodeOf, title } from '../verify.ts'
 import { DemoScreen, type DemoView } from './demo-screen.ts'
 
@@ -52,7 +52,7 @@ export function demoCommand(program: Command): void {
 async function runDemo(context: CommandContext, options: DemoOptions): Promise<number> {
   const started = performance.now()
   const { config, log, lifecycle } = context
-  const services = await openServices(config, log, lifecycle.signal, everything)
+  const services = await resolveServers(config, log, lifecycle.signal, allComponents)
   lifecycle.opened('stack', () => down(config.directory, log))
   await loadHistory(services, context, Number(options.orders))
   const common = sameConfiguration({ config: salesConfig, ...options, directory: config.directory })

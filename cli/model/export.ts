@@ -14,7 +14,7 @@ import { replaceFileFrom } from '../../runtime/files.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { didYouMean } from '../../runtime/suggest.ts'
 import { type CommandContext, runs } from '../command.ts'
-import { openServices } from '../servers.ts'
+import { resolveServers } from '../servers.ts'
 
 interface ExportOptions {
   readonly format?: ExportFormat
@@ -49,7 +49,7 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
   const format = options.format ?? formatOf(output)
   if (output === standardOutput) refuseTerminal(format)
   else await refuseTarget(output, force === true)
-  const services = await openServices(config, log, lifecycle.signal, ['clickhouse'])
+  const services = await resolveServers(config, log, lifecycle.signal, ['clickhouse'])
   const clickhouse = connectClickhouse(services.clickhouse)
   lifecycle.opened('clickhouse', () => clickhouse.close())
   const names = (await findStableViews(clickhouse, { pipeline: config.name })).map(

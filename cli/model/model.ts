@@ -19,7 +19,7 @@ import { type Config, tableOptions } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { loadChecks } from '../../verify/checks.ts'
 import { type CommandContext, runs } from '../command.ts'
-import { openServices, type Services } from '../servers.ts'
+import { resolveServers, type Services } from '../servers.ts'
 import { dbtPackage } from './dbt-package.ts'
 import { loadExpectations } from './expectations.ts'
 import { modelPage } from './model-page.ts'
@@ -51,7 +51,7 @@ async function describe({ config, log, lifecycle }: CommandContext, { dbt }: Mod
     })
   }
   const model = loadModel(config.model, config.reportTimeZone)
-  const services = await openServices(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
+  const services = await resolveServers(config, log, lifecycle.signal, ['postgres', 'clickhouse'])
   const { choice, foreignKeys } = await withClient(services.postgres, async client => ({
     choice: await chooseTables(client, config),
     foreignKeys: await readForeignKeys(client),

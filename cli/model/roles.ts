@@ -8,7 +8,7 @@ import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { runs } from '../command.ts'
-import { openServices } from '../servers.ts'
+import { resolveServers } from '../servers.ts'
 
 interface RolesOptions {
   readonly sql?: true
@@ -27,7 +27,7 @@ export function rolesCommand(program: Command): void {
         if (sql) process.stdout.write(`${roles.flatMap(roleStatements).join(';\n')};\n`)
         if (xml) process.stdout.write(rolesFile(roles))
         if (sql || xml) return exitCodes.ok
-        const services = await openServices(config, log, lifecycle.signal, ['clickhouse'])
+        const services = await resolveServers(config, log, lifecycle.signal, ['clickhouse'])
         const clickhouse = connectClickhouse(services.clickhouse)
         lifecycle.opened('clickhouse', () => clickhouse.close())
         for (const role of roles) {

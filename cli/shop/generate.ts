@@ -8,8 +8,8 @@ import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import { type CommandContext, runs } from '../command.ts'
-import { printLine, sourceUrl, wholeNumber } from './source.ts'
+import { type CommandContext, printLine, runs, wholeNumber } from '../command.ts'
+import { sourceUrl } from '../servers.ts'
 
 interface Common {
   readonly seed?: number

@@ -13,8 +13,8 @@ import { Control } from '../../generator/live/run-control.ts'
 import { follow, parseSchedule } from '../../generator/live/schedule.ts'
 import { Imports } from '../../import/queue.ts'
 import { announce, withdraw } from '../../runtime/service-discovery.ts'
-import { type CommandContext, runs } from '../command.ts'
-import { printLine, sourceUrl, wholeNumber } from './source.ts'
+import { type CommandContext, printLine, runs, wholeNumber } from '../command.ts'
+import { sourceUrl } from '../servers.ts'
 
 interface Common {
   readonly seed: number

@@ -6,8 +6,8 @@ import { ensureTable } from '../../generator/database/schema.ts'
 import { type ImportResult, importTraffic } from '../../import/traffic.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
-import { type CommandContext, runs } from '../command.ts'
-import { printLine, sourceUrl } from './source.ts'
+import { type CommandContext, printLine, runs } from '../command.ts'
+import { sourceUrl } from '../servers.ts'
 
 interface ImportFlags {
   readonly new?: true

@@ -18,7 +18,7 @@ import type { ProducerStatus } from '../../producer/progress.ts'
 import { exitCodes } from '../../runtime/lifecycle.ts'
 import { askStatus } from '../../runtime/service-discovery.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
-import { openServices } from '../servers.ts'
+import { resolveServers } from '../servers.ts'
 import { countLetters, type LetterCounts } from './letters.ts'
 import { describeStatus, type PipelineState, type PipelineStatus, type TableStatus } from './status-report.ts'
 
@@ -47,7 +47,7 @@ export function statusCommand(program: Command): void {
 }
 
 async function readStatus({ config, log, lifecycle }: CommandContext): Promise<PipelineStatus> {
-  const services = await openServices(config, log, lifecycle.signal, ['postgres', 'kafka'])
+  const services = await resolveServers(config, log, lifecycle.signal, ['postgres', 'kafka'])
   const connection = await connectKafka({ ...services.kafka, clientId: `${config.name}-status`, log })
   lifecycle.opened('kafka', () => connection.close())
   const fetcher = openFetcher(connection)

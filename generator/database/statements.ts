@@ -1,7 +1,9 @@
 // generator/database/statements: turns a batch into one statement per kind of change.
-// Pure: returns statements and runs nothing.
+// `execute` runs them in Postgres. Everything else is pure.
 
+import type { Client } from '../../postgres/client/client.ts'
 import type { Cell } from '../../postgres/client/copy-in.ts'
+import { postgresFailure } from '../../postgres/client/errors.ts'
 import { itemCells, itemColumns } from '../shop/history.ts'
 import type { Operation } from '../shop/operation.ts'
 import { customerColumns } from '../shop/person.ts'
@@ -168,4 +170,21 @@ export function statementsOf(operations: readonly Operation[]): Statement[] {
     if (all.length === 0) return []
     return [{ name, text, values: all[0]!.map((_, column) => all.map(row => row[column]!)) }]
   })
+}
+
+/**
+ * Runs within the caller's transaction.
+ * @returns the changed rows @throws {MillraceError} POSTGRES_*
+ */
+export async function execute(client: Client, operations: readonly Operation[]): Promise<number> {
+  let changes = 0
+  for (const { name, text, values } of statementsOf(operations)) {
+    try {
+      const { rowCount } = await client.query({ name, text, values: [...values] })
+      changes += rowCount ?? 0
+    } catch (error) {
+      throw postgresFailure(error, `the generator, to ${name}`)
+    }
+  }
+  return changes
 }

@@ -3,8 +3,8 @@
 import { type Client, withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
 import type { Log } from '../../runtime/log.ts'
-import { execute } from '../database/execute.ts'
 import { loadSituation, ReservedIds } from '../database/shop-state.ts'
+import { execute } from '../database/statements.ts'
 import { ShopSimulation } from '../shop/shop-simulation.ts'
 
 export interface OnceOptions {

@@ -4,8 +4,8 @@
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { backfill } from '../../generator/database/backfill.ts'
-import { execute } from '../../generator/database/execute.ts'
 import { loadSituation, ReservedIds } from '../../generator/database/shop-state.ts'
+import { execute } from '../../generator/database/statements.ts'
 import type { Operation } from '../../generator/shop/operation.ts'
 import { Random } from '../../generator/shop/random.ts'
 import { type ScenarioKind, scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'

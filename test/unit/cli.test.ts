@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createProgram } from '../../cli/program.ts'
-import { everything, openServices } from '../../cli/servers.ts'
+import { allComponents, resolveServers } from '../../cli/servers.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import type { Environment } from '../../runtime/config/file.ts'
 import type { Component } from '../../stack/component.ts'
@@ -98,11 +98,11 @@ test('no embedded server starts beside a given one, also when the variable is em
   const kafka = { MILLRACE_KAFKA_BROKERS: '127.0.0.1:1' }
   const { signal } = new AbortController()
   const open = (env: Environment, needs: readonly Component[]) =>
-    openServices(loadConfig({ flags: { directory }, env, cwd: directory }), quietLog(), signal, needs)
+    resolveServers(loadConfig({ flags: { directory }, env, cwd: directory }), quietLog(), signal, needs)
   for (const [env, needs, missing] of [
     [source, ['postgres', 'kafka'], /but kafka\.brokers does not/],
     [{ ...source, MILLRACE_KAFKA_BROKERS: '' }, ['postgres', 'kafka'], /but kafka\.brokers does not/],
-    [{ ...source, ...kafka }, everything, /but clickhouse\.url does not/],
+    [{ ...source, ...kafka }, allComponents, /but clickhouse\.url does not/],
     [kafka, ['kafka', 'clickhouse'], /but clickhouse\.url does not/],
     [kafka, ['postgres', 'kafka'], /but source\.url does not/],
   ] as const) {

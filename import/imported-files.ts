@@ -1,4 +1,4 @@
-// import/ledger: remembers every imported file by its content, and how far each import got.
+// import/imported-files: remembers imported files by their content, and how far each import got.
 
 import { type Client, query } from '../postgres/client/client.ts'
 import { inTransaction } from '../postgres/client/transaction.ts'
@@ -6,7 +6,7 @@ import { MillraceError } from '../runtime/errors.ts'
 import { hashBeginnings, neighbours } from './file.ts'
 import type { Place } from './lines.ts'
 
-export interface LedgerFile {
+export interface ImportedFile {
   readonly id: number
   /** The value of shop.user_traffic.source in its rows. */
   readonly source: string
@@ -55,7 +55,7 @@ interface Version {
  * new content.
  * @throws {MillraceError} IMPORT_CHANGED, IMPORT_UNREADABLE, POSTGRES_*
  */
-export async function recognise(client: Client, candidate: Candidate): Promise<LedgerFile> {
+export async function recognise(client: Client, candidate: Candidate): Promise<ImportedFile> {
   const { path, name, size, body, isNew, signal } = candidate
   const shorter = await query<{ bytes: string }>(
     client,
@@ -112,7 +112,7 @@ interface Beginning {
   readonly path: string
 }
 
-async function begin(client: Client, { version, body, isNew, path }: Beginning): Promise<LedgerFile> {
+async function begin(client: Client, { version, body, isNew, path }: Beginning): Promise<ImportedFile> {
   const [namesake] = await query<{ source: string }>(
     client,
     `SELECT f.source FROM imports.versions v JOIN imports.files f USING (file_id) WHERE v.name = $1 ORDER BY v.seen_at DESC LIMIT 1`,
