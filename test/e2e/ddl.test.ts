@@ -2,7 +2,7 @@
 // silently wrong rows.
 
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { applyRecords, type CaptureRun, checkOrder, prepareCapture } from '../support/pipelines/capture-run.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const test = suite('ddl', { timeoutMs: 240_000 })
@@ -102,7 +102,7 @@ for (const isRunning of [true, false]) {
       ['parts', 'stock', 'other', 'log'].map(name => run.table(name)),
     )
     const rows = async (table: typeof parts) =>
-      [...foldRecords(await run.records(table!)).values()].map(row => Object.values(row))
+      [...applyRecords(await run.records(table!)).values()].map(row => Object.values(row))
     assert.equal((await rows(parts)).sort(), [
       ['1', '1', '6'],
       ['2', '1', '7'],
@@ -170,7 +170,7 @@ test('DDL that leaves the values of captured tables alone is at most reported', 
   await run.settle()
   const [items, log] = [await run.table('items'), await run.table('log')]
   assert.ok((await run.records(items)).some(({ after }) => after?.note === 'more than twenty characters long'))
-  assert.equal([...foldRecords(await run.records(log)).keys()], ['{"id":"13"}'])
+  assert.equal([...applyRecords(await run.records(log)).keys()], ['{"id":"13"}'])
   const text = run.worker.log
   assert.match(text, /public\.other: .*new column extra|it has a new column extra/)
   assert.match(

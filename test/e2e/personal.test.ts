@@ -4,7 +4,7 @@
 
 import { createHmac } from 'node:crypto'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { searchContents, searchFiles } from '../support/oracles/traces.ts'
+import { searchContents, searchFiles } from '../support/oracles/text-search.ts'
 import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 
@@ -84,8 +84,8 @@ test('no secret is in the topics, in ClickHouse, in a dead letter, in a log, or 
       ...{ city: 'Paris', seen: null },
     },
   ])
-  const letters = await pipeline.deadLetters()
-  assert.equal(letters[0]!.change!.row, {
+  const deadLetters = await pipeline.deadLetters()
+  assert.equal(deadLetters[0]!.change!.row, {
     ...{ id: '4', name: 'K*** R***', email: hashed('refused@secret.example'), born: hashed('1906-04-28') },
     ...{ city: 'Rome', seen: '-infinity' },
   })

@@ -7,7 +7,7 @@ import type { Column, Encoding, Table } from '../../contract/table.ts'
 import { deleteTopics, listTopics } from '../../kafka/client/admin.ts'
 import { writeGeneration } from '../../kafka/generations-topic.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { applyRecords, type CaptureRun, checkOrder, prepareCapture } from '../support/pipelines/capture-run.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 import { readTopic } from '../support/servers/topic.ts'
 
@@ -52,8 +52,8 @@ async function assertFolds(run: CaptureRun, generation = 1): Promise<void> {
   const records = await run.records(items, generation)
   checkOrder(records)
   const rows = await run.sql('SELECT id::text, order_id::text, price::text, note FROM items ORDER BY items.id')
-  const folded = [...foldRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
-  assert.equal(JSON.stringify(folded), JSON.stringify(rows))
+  const rowsOfTopic = [...applyRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  assert.equal(JSON.stringify(rowsOfTopic), JSON.stringify(rows))
 }
 
 test('the records of a topic equal the table after the initial load, every kind of change and a restart', async () => {
@@ -152,9 +152,9 @@ test('a value that ClickHouse cannot hold stops the producer by name, at the sam
   await run.configure({ tables: { 'public.items': { partitionKey: ['order_id'], onError: 'dead-letter' } } })
   run.worker.start()
   await run.settle()
-  const letters = (await run.letters()).map(letter => JSON.parse(letter.toString()) as DeadLetter)
+  const deadLetters = (await run.deadLetters()).map(deadLetter => JSON.parse(deadLetter.toString()) as DeadLetter)
   assert.equal(
-    letters.map(({ code, change }) => [code, change!.row]),
+    deadLetters.map(({ code, change }) => [code, change!.row]),
     [['VALUE_REFUSED', { id: '6001', order_id: '1', price: 'NaN', note: 'refused' }]],
   )
   await run.sql('UPDATE items SET price = 2 WHERE id = 6001')

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { Random } from '../../generator/shop/random.ts'
 import { testSeed, times } from '../support/harness/seed.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { applyRecords, type CaptureRun, checkOrder, prepareCapture } from '../support/pipelines/capture-run.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
 const kills = times(3)
@@ -57,8 +57,8 @@ async function assertFolds(run: CaptureRun, generation: number): Promise<void> {
   const records = await run.records(await run.table('accounts', generation), generation)
   checkOrder(records)
   const rows = await run.printed('SELECT * FROM public.accounts ORDER BY id')
-  const folded = [...foldRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
-  assert.equal(JSON.stringify(folded), JSON.stringify(rows))
+  const rowsOfTopic = [...applyRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  assert.equal(JSON.stringify(rowsOfTopic), JSON.stringify(rows))
 }
 
 test(`the topics hold every change once after ${kills} kills while four sessions write`, async () => {

@@ -58,9 +58,9 @@ test('a load that waits for an open transaction names its session, and continues
   const holder = await elsewhere.connect()
   await holder.query('BEGIN; SELECT pg_current_xact_id()')
   run.worker.start()
-  const told =
+  const expected =
     /waiting for another transaction to end doing="making the slot" open="transaction of pid \d+ \(database t_.*pg_terminate_backend/
-  await until(() => told.test(run.worker.log), { what: 'it says what it waits for', timeoutMs: 60_000 })
+  await until(() => expected.test(run.worker.log), { what: 'it says what it waits for', timeoutMs: 60_000 })
   const waiting = (await run.status())?.waitingFor ?? ''
   assert.match(waiting, /^making the slot waits for the transaction of pid \d+ \(database t_/)
   assert.not.match(waiting, /pg_current_xact_id/, 'statements hold values, and the status asks for no login')

@@ -6,9 +6,9 @@ import type { DeadLetter } from '../../contract/dead-letter.ts'
 import { formatLsn } from '../../contract/position.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
 import {
+  applyRecords,
   type CaptureOptions,
   type CaptureRun,
-  foldRecords,
   prepareCapture,
   type TopicRow,
 } from '../support/pipelines/capture-run.ts'
@@ -47,8 +47,8 @@ async function assertLoadsAnew(run: CaptureRun): Promise<void> {
   const isLive = async () => (await run.generations()).some(({ number, state }) => number === 2 && state === 'live')
   await until(isLive, { what: 'a new generation', timeoutMs: 60_000 })
   const rows = await run.sql('SELECT id::text, size::text, note FROM items ORDER BY items.id')
-  const folded = [...foldRecords(await recordsOf(run, 2)).values()].sort((a, b) => Number(a.id) - Number(b.id))
-  assert.equal(JSON.stringify(folded), JSON.stringify(rows))
+  const rowsOfTopic = [...applyRecords(await recordsOf(run, 2)).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  assert.equal(JSON.stringify(rowsOfTopic), JSON.stringify(rows))
 }
 
 /** A stopped producer that has captured the table. */
@@ -91,8 +91,8 @@ test('the record size limit is fixed when a generation begins; a new generation 
   const tables = { 'public.items': { onError: 'dead-letter' } }
   const setup = `${create}; INSERT INTO items VALUES (9000, 1, repeat('x', 18960))`
   await using run = await captured({ setup, tables, kafka: { maxRecordBytes: 20_000 } })
-  const [letter] = (await run.letters()).map(each => JSON.parse(each.toString()) as DeadLetter)
-  assert.match(letter!.next, /raise kafka.maxRecordBytes and start a new generation/)
+  const [deadLetter] = (await run.deadLetters()).map(each => JSON.parse(each.toString()) as DeadLetter)
+  assert.match(deadLetter!.next, /raise kafka.maxRecordBytes and start a new generation/)
   await run.configure({ tables, kafka: { maxRecordBytes: 100_000 } })
   await run.sql('DELETE FROM items WHERE id IN (9, 9000)')
   await run.sql("INSERT INTO items VALUES (9001, 1, repeat('x', 50000))")

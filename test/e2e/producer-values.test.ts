@@ -5,7 +5,7 @@ import type { Column, Table } from '../../contract/table.ts'
 import { valueTypes } from '../support/fixtures/postgres-values.ts'
 import { createWide, fillWide, rotateWide } from '../support/fixtures/value-tables.ts'
 import { assert, suite } from '../support/harness/suite.ts'
-import { type CaptureRun, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { applyRecords, type CaptureRun, prepareCapture } from '../support/pipelines/capture-run.ts'
 import { showNumber, type TextValues } from '../support/servers/decode.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 
@@ -36,13 +36,13 @@ function normalized({ columns }: Table, row: TextValues): TextValues {
 async function assertPrinted(run: CaptureRun): Promise<void> {
   await run.settle()
   const table = await run.table(name)
-  const folded = [...foldRecords(await run.records(table)).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  const rowsOfTopic = [...applyRecords(await run.records(table)).values()].sort((a, b) => Number(a.id) - Number(b.id))
   const printed = await run.printed(`SELECT * FROM public.${name} ORDER BY id`)
-  assert.is(folded.length, printed.length)
+  assert.is(rowsOfTopic.length, printed.length)
   for (const [index, row] of printed.entries()) {
     const expected = normalized(table, row)
     for (const [column, text] of Object.entries(expected)) {
-      const found = folded[index]![column]
+      const found = rowsOfTopic[index]![column]
       const same = found === text || (text === '7.038531e-26' && found === '7.038530691851209e-26')
       if (!same) assert.is(found, text, `row ${index}, column ${column}: ${found} is not ${text}`)
     }

@@ -109,13 +109,13 @@ test('refused rows become dead letters with the whole row; all other rows are ex
   await pipeline.sql(limited.flatMap(each => fill(each, 1000)).join(' '))
   await assertRepresentable(pipeline, 'insert')
 
-  const letters = await pipeline.deadLetters()
+  const deadLetters = await pipeline.deadLetters()
   for (const { table, refused, reason, printed = (text: string) => text } of limited) {
     for (const [index, value] of refused.entries()) {
       for (const shift of [0, 1000]) {
         const id = String(index + 101 + shift)
-        const own = letters.filter(letter => letter.table === table && letter.change?.row.id === id)
-        assert.is(own.length, 1, `letters about row ${id} of ${table}, ${value}`)
+        const own = deadLetters.filter(deadLetter => deadLetter.table === table && deadLetter.change?.row.id === id)
+        assert.is(own.length, 1, `dead letters about row ${id} of ${table}, ${value}`)
         const { code, what, next, schema, change } = own[0]!
         assert.is(code, 'VALUE_REFUSED')
         assert.is(schema, 'public')

@@ -71,9 +71,9 @@ async function foreignRecords(pipeline: Pipeline) {
   ].map(record => ({ ...record, partition }))
 }
 
-async function letterPlaces(pipeline: Pipeline): Promise<string[]> {
-  const letters = await pipeline.deadLetters()
-  return letters.map(({ record }) => `${record!.partition}/${record!.offset}`)
+async function deadLetterPlaces(pipeline: Pipeline): Promise<string[]> {
+  const deadLetters = await pipeline.deadLetters()
+  return deadLetters.map(({ record }) => `${record!.partition}/${record!.offset}`)
 }
 
 async function rowsShown(pipeline: Pipeline): Promise<number> {
@@ -93,8 +93,8 @@ test('each foreign record becomes one dead letter, whatever its bytes, and the p
   pipeline.start()
   await pipeline.assertEqual()
   const expected = foreign.length + 4
-  await until(async () => (await letterPlaces(pipeline)).length >= expected, { what: `${expected} letters` })
-  const places = await letterPlaces(pipeline)
+  await until(async () => (await deadLetterPlaces(pipeline)).length >= expected, { what: `${expected} dead letters` })
+  const places = await deadLetterPlaces(pipeline)
   assert.is(places.length, expected)
   assert.is(new Set(places).size, expected)
   assert.is(await rowsShown(pipeline), 21)
@@ -105,21 +105,23 @@ test('each foreign record becomes one dead letter, whatever its bytes, and the p
   await pipeline.sql('DELETE FROM sales WHERE id > 15')
   pipeline.start()
   await pipeline.assertEqual()
-  await until(async () => (await letterPlaces(pipeline)).length >= expected + 3, { what: 'three more letters' })
+  await until(async () => (await deadLetterPlaces(pipeline)).length >= expected + 3, {
+    what: 'three more dead letters',
+  })
   await pipeline.consumer.stop()
   pipeline.consumer.start()
   await pipeline.sql('UPDATE sales SET amount = 7')
   await pipeline.assertEqual()
-  const all = await letterPlaces(pipeline)
-  assert.equal([all.length, new Set(all).size], [expected + 3, expected + 3], 'no letter twice')
+  const all = await deadLetterPlaces(pipeline)
+  assert.equal([all.length, new Set(all).size], [expected + 3, expected + 3], 'no dead letter twice')
   const status = await printed(pipeline, 'status')
   assert.match(
     status,
     `set aside ${all.length} rows or records, which are in the topic of dead letters instead: ${all.length} of public.sales`,
   )
-  const [letter] = await pipeline.deadLetters()
-  assert.equal([letter!.code, letter!.record!.topic], ['RECORD_UNREADABLE', topic])
-  assert.is(Buffer.from(letter!.record!.value!, 'base64').toString(), 'hello, this is a text')
+  const [deadLetter] = await pipeline.deadLetters()
+  assert.equal([deadLetter!.code, deadLetter!.record!.topic], ['RECORD_UNREADABLE', topic])
+  assert.is(Buffer.from(deadLetter!.record!.value!, 'base64').toString(), 'hello, this is a text')
 })
 
 test('with onError: stop, the first foreign record is named, all records before it are inserted, and nothing is lost', async () => {
@@ -149,7 +151,7 @@ test('with onError: stop, the first foreign record is named, all records before 
   pipeline.consumer.start()
   await pipeline.assertEqual()
   assert.is(await rowsShown(pipeline), 21)
-  assert.equal(await letterPlaces(pipeline), [`${foreign.partition}/${ends.length}`])
+  assert.equal(await deadLetterPlaces(pipeline), [`${foreign.partition}/${ends.length}`])
 })
 
 /** Sums by code, for codes that are numbers. */
@@ -215,12 +217,12 @@ test('an image that only ClickHouse refuses becomes a dead letter each time it c
   await pipeline.sql("UPDATE events SET code = '7' WHERE id = 1")
   await pipeline.assertEqual()
   await assertOnce(pipeline)
-  const letters = await pipeline.deadLetters()
-  const keys = letters.map(({ record }) => `${record!.partition}/${record!.offset}/${record!.image}`)
-  assert.is(new Set(keys).size, keys.length, 'no letter twice')
-  assert.ok(letters.every(({ code, what }) => code === 'CLICKHOUSE_REFUSED' && /VIOLATED_CONSTRAINT/.test(what)))
+  const deadLetters = await pipeline.deadLetters()
+  const keys = deadLetters.map(({ record }) => `${record!.partition}/${record!.offset}/${record!.image}`)
+  assert.is(new Set(keys).size, keys.length, 'no dead letter twice')
+  assert.ok(deadLetters.every(({ code, what }) => code === 'CLICKHOUSE_REFUSED' && /VIOLATED_CONSTRAINT/.test(what)))
   assert.not.ok(
-    letters.some(({ what }) => /\b77\b/.test(what)),
+    deadLetters.some(({ what }) => /\b77\b/.test(what)),
     'no value in a message',
   )
   // A dead letter has no row, and must not count as lost after the kill.

@@ -5,7 +5,7 @@ import { parseLsn } from '../../contract/position.ts'
 import { query, withClient } from '../../postgres/client/client.ts'
 import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { type CaptureRun, checkOrder, foldRecords, prepareCapture } from '../support/pipelines/capture-run.ts'
+import { applyRecords, type CaptureRun, checkOrder, prepareCapture } from '../support/pipelines/capture-run.ts'
 import type { TextValues } from '../support/servers/decode.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 import { copyFiles, Standby } from '../support/servers/standby.ts'
@@ -80,7 +80,7 @@ async function assertEqual(run: CaptureRun, url: string, generation = 1): Promis
   await until(reached, { what: `everything before ${end!.lsn} is durable`, timeoutMs: 60_000 })
   const records = await run.records(await run.table('items', generation), generation)
   checkOrder(records)
-  const rows = [...foldRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
+  const rows = [...applyRecords(records).values()].sort((a, b) => Number(a.id) - Number(b.id))
   const wanted = await ask('SELECT id::text AS id, note FROM public.items ORDER BY items.id')
   assert.is(JSON.stringify(rows), JSON.stringify(wanted))
 }

@@ -11,7 +11,7 @@ import { applySchema } from '../../generator/database/schema.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
 import { packagePath } from '../../runtime/files.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { searchContents, searchFiles } from '../support/oracles/traces.ts'
+import { searchContents, searchFiles } from '../support/oracles/text-search.ts'
 import { listGenerations, millrace } from '../support/pipelines/commands.ts'
 import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
 import { quietLog, type Services, startServices } from '../support/servers/services.ts'
@@ -64,9 +64,9 @@ async function plantCustomer(pipeline: Pipeline): Promise<string> {
   await pipeline.sql(`INSERT INTO shop.user_traffic (customer_id, traffic_source_id, visited_at, landing_page, cost)
     SELECT ${id}, min(traffic_source_id), now(), '/planted', 0 FROM shop.traffic_sources`)
   await pipeline.settle()
-  const letters = await pipeline.deadLetters()
+  const deadLetters = await pipeline.deadLetters()
   assert.equal(
-    letters.map(({ change }) => change!.row.customer_id),
+    deadLetters.map(({ change }) => change!.row.customer_id),
     [id, id],
   )
   return id

@@ -52,15 +52,15 @@ test('records are written, read and committed over TLS and a login', async () =>
   const topic = uniqueName('secure')
   await ensureTopic(connection, { name: topic, partitions: 1, replication: 1, config: {} })
   const errors: Error[] = []
-  const sink = await openProducer(connection, {
+  const producer = await openProducer(connection, {
     topics: [{ name: topic, partitions: 1 }],
     compression: 'none',
     onDurable: () => undefined,
     onError: error => errors.push(error),
   })
-  appendText(sink, 0, 'confidential')
-  await sink.flush()
-  await sink.close()
+  appendText(producer, 0, 'confidential')
+  await producer.flush()
+  await producer.close()
   const fetcher = openFetcher(connection)
   const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
   assert.is(last?.value?.toString(), 'confidential')

@@ -2,7 +2,7 @@
 // any other.
 
 import { assert, suite } from '../support/harness/suite.ts'
-import { assertEqual, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
+import { assertEqual, loadWarehouse, read } from '../support/pipelines/loaded-warehouse.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 
 const test = suite('verify, many columns', { timeoutMs: 180_000 })
@@ -21,10 +21,10 @@ test('verify compares 1,500 columns and finds one wrong value among them', async
   const types = ['text', 'int', 'numeric(18, 4)', 'timestamptz']
   const setup = `CREATE TABLE {schema}.wide (id int PRIMARY KEY, ${names.map((name, index) => `${name} ${types[index % 4]}`).join(', ')});
       INSERT INTO {schema}.wide (id, ${names[0]}, ${names[1]}) SELECT g, 'text ' || g, g FROM generate_series(1, 50) g`
-  await using standing = await startStanding(services, { setup })
-  assertEqual(await standing.verify())
-  await standing.database.sql(`UPDATE ${standing.schema}.wide SET ${names.at(-1)} = now() WHERE id = 7`)
-  assert.equal(read(await standing.verify(), standing, 'wide').rows, ['different 1:7'])
+  await using warehouse = await loadWarehouse(services, { setup })
+  assertEqual(await warehouse.verify())
+  await warehouse.database.sql(`UPDATE ${warehouse.schema}.wide SET ${names.at(-1)} = now() WHERE id = 7`)
+  assert.equal(read(await warehouse.verify(), warehouse, 'wide').rows, ['different 1:7'])
 })
 
 test.run()

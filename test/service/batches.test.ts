@@ -33,7 +33,7 @@ const table: Table = {
 
 let services: Servers
 let clickhouse: Clickhouse
-let folded: TargetTable
+let target: TargetTable
 
 test.before(async () => {
   services = await shareServers(['clickhouse'])
@@ -42,7 +42,7 @@ test.before(async () => {
   await clickhouse.command('ALTER TABLE `public.notes.changelog` ADD CONSTRAINT short CHECK length(note) < 5')
   const about = { schema: 'public', table: 'notes', topic: 'notes', partitions: 1, group: 'notes', place: 0 }
   const schemas = { byId: async () => JSON.stringify(valueSchema(table)) } as never
-  folded = new TargetTable(about, { table, schemas, options: { onError: 'dead-letter', history: false } })
+  target = new TargetTable(about, { table, schemas, options: { onError: 'dead-letter', history: false } })
 })
 
 test.after(async () => {
@@ -82,7 +82,7 @@ async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c')
     valueEnds: Int32Array.from(notes, (_, index) => ends[2 * index + 1]!),
     nextOffset: first + notes.length,
   }
-  await folded.learn(records)
+  await target.learn(records)
   const fetched = {
     topic: 'notes',
     partition: 0,
@@ -90,7 +90,7 @@ async function batchOf(notes: readonly string[], first = 0, op: 'c' | 'd' = 'c')
     end: first + notes.length,
     records,
   }
-  return firstSlice(fetched, folded)!
+  return firstSlice(fetched, target)!
 }
 
 const inserter = (): Inserter => ({
@@ -100,7 +100,7 @@ const inserter = (): Inserter => ({
 
 async function tryOut(notes: readonly string[]) {
   const slices = [await batchOf(notes)]
-  return isolate({ clickhouse, table: folded, format: folded.format(2), slices })
+  return isolate({ clickhouse, table: target, format: target.format(2), slices })
 }
 
 test('aggregates are certain only while ClickHouse remembers the tokens of the batch; each part of an insert takes one', async () => {
@@ -111,7 +111,7 @@ test('aggregates are certain only while ClickHouse remembers the tokens of the b
     'CREATE MATERIALIZED VIEW to_sums TO sums AS SELECT 0 AS part, sum(_sign) AS n FROM `public.notes.changelog`',
   )
   const recovered = async (slice: Slice) => {
-    const certain = await recoverSlices(inserter(), folded, [slice], {
+    const certain = await recoverSlices(inserter(), target, [slice], {
       server: 'this',
       sameServer: true,
       isPast: false,
@@ -120,8 +120,8 @@ test('aggregates are certain only while ClickHouse remembers the tokens of the b
     return [certain, Number(row!.n)]
   }
   const slice = await batchOf(['a', 'b'])
-  await insertSlices(inserter(), folded, [slice])
-  for (let first = 2; first <= 4; first++) await insertSlices(inserter(), folded, [await batchOf(['c'], first)])
+  await insertSlices(inserter(), target, [slice])
+  for (let first = 2; first <= 4; first++) await insertSlices(inserter(), target, [await batchOf(['c'], first)])
   assert.equal(await recovered(slice), [true, 5])
   await clickhouse.command('INSERT INTO sums SELECT 1 + number, 1 FROM numbers(2000)', {
     max_partitions_per_insert_block: '0',
@@ -133,7 +133,7 @@ test('older records that are inserted again restore no key that was deleted late
   const tables = ['`public.notes.changelog`', '`public.notes.current`']
   for (const name of tables) await clickhouse.command(`TRUNCATE TABLE ${name}`)
   const created = await batchOf(['a', 'b'], 100)
-  for (const slice of [created, await batchOf(['a'], 102, 'd')]) await insertSlices(inserter(), folded, [slice])
+  for (const slice of [created, await batchOf(['a'], 102, 'd')]) await insertSlices(inserter(), target, [slice])
   const live = async () => {
     const rows = await clickhouse.rows<{ note: string }>('SELECT note FROM `public.notes` ORDER BY id')
     return rows.map(({ note }) => note)
@@ -142,7 +142,7 @@ test('older records that are inserted again restore no key that was deleted late
     await clickhouse.command(`ALTER TABLE ${tables[0]} DELETE WHERE ${lost}`, { mutations_sync: '1' })
     await clickhouse.command(`OPTIMIZE TABLE ${tables[1]} FINAL`)
     await clickhouse.command(`ALTER TABLE ${tables[1]} DELETE WHERE _deleted = 1`, { mutations_sync: '1' })
-    await recoverSlices(inserter(), folded, [created], { server: lost, sameServer: false, isPast: true })
+    await recoverSlices(inserter(), target, [created], { server: lost, sameServer: false, isPast: true })
     assert.equal(await live(), ['b'], lost)
   }
 })

@@ -48,9 +48,9 @@ async function lettersIn(topic: string, count: number): Promise<DeadLetter[]> {
 
 test('a dead letter above the size limit of its topic is cut, and names the cut fields', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
-  const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
-  await letters.write([letterOf(1, 200_000), letterOf(2, 20_000)])
-  await letters.close()
+  const deadLetters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
+  await deadLetters.write([letterOf(1, 200_000), letterOf(2, 20_000)])
+  await deadLetters.close()
   const [cut, whole] = (await lettersIn(topic, 2)).map(({ record }) => record!)
   assert.is(Buffer.from(cut!.value!, 'base64').length, cut!.cutAfter)
   assert.ok(cut!.cutAfter! > 10_000 && cut!.cutAfter! < 50_000, `cut after ${cut!.cutAfter} bytes`)
@@ -60,7 +60,7 @@ test('a dead letter above the size limit of its topic is cut, and names the cut 
 
 test('a dead letter that could not be written is written by the next attempt, without repeating the earlier ones', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '50000' })
-  const letters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
+  const deadLetters = await openDeadLetters({ connection, topic, signal: new AbortController().signal })
   const admin = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   const setLimit = (bytes: number) =>
@@ -74,10 +74,10 @@ test('a dead letter that could not be written is written by the next attempt, wi
         },
       ],
     })
-  await letters.write([letterOf(1, 100)])
+  await deadLetters.write([letterOf(1, 100)])
   await setLimit(1000)
   let last = 1
-  const attempt = () => letters.write([letterOf(1, 100), letterOf(last, 20_000)])
+  const attempt = () => deadLetters.write([letterOf(1, 100), letterOf(last, 20_000)])
   const succeeds = () =>
     attempt().then(
       () => true,
@@ -88,11 +88,11 @@ test('a dead letter that could not be written is written by the next attempt, wi
     last++
     return !(await succeeds())
   }
-  await until(isRefused, { what: 'a letter is refused' })
+  await until(isRefused, { what: 'a refused dead letter' })
   await assert.refuses(attempt, 'RECORD_TOO_LARGE')
   await setLimit(50_000)
-  await until(succeeds, { what: 'the letter is taken' })
-  await letters.close()
+  await until(succeeds, { what: 'a written dead letter' })
+  await deadLetters.close()
   await admin.disconnect()
   assert.equal(
     (await lettersIn(topic, last)).map(({ record }) => record!.offset),

@@ -17,7 +17,7 @@ import { type FuzzRequest, judge, type OpenApiDocument, requests, send } from '.
 import { writeFixture } from '../support/harness/program.ts'
 import { testSeed } from '../support/harness/seed.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { noteChanges } from '../support/pipelines/sales-shop.ts'
+import { logChanges } from '../support/pipelines/sales-shop.ts'
 import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
 import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
@@ -75,7 +75,7 @@ test.before(async () => {
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
   await backfill({ url: database.url, orders: 300, years: 1, seed: 5, log: quietLog() })
-  await noteChanges(database)
+  await logChanges(database)
   pool = openPool(database.url)
   const control = new Control(new Pace(50))
   const orders = new Orders(pool, 1, log)

@@ -9,7 +9,7 @@ import { Control } from '../../generator/live/run-control.ts'
 import { scenarioSchema } from '../../generator/shop/scenario.ts'
 import type { Log } from '../../runtime/log.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { noteChanges } from '../support/pipelines/sales-shop.ts'
+import { logChanges } from '../support/pipelines/sales-shop.ts'
 import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
 import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
@@ -35,7 +35,7 @@ async function shop(orders: number): Promise<TestDatabase> {
 /** Runs the simulation until the triggers have counted this many changed rows. */
 async function liveFor(database: TestDatabase, changes: number, rate: number): Promise<number> {
   const controller = new AbortController()
-  const life = generate({
+  const simulation = generate({
     url: database.url,
     control: new Control(new Pace(rate)),
     seed: 3,
@@ -43,9 +43,9 @@ async function liveFor(database: TestDatabase, changes: number, rate: number): P
     signal: controller.signal,
   })
   const counted = async () => (await noted(database)) >= changes
-  await Promise.race([life, until(counted, { what: `${changes} changes`, timeoutMs: 40_000 })])
+  await Promise.race([simulation, until(counted, { what: `${changes} changes`, timeoutMs: 40_000 })])
   controller.abort()
-  return (await life).changes
+  return (await simulation).changes
 }
 
 async function noted(database: TestDatabase): Promise<number> {
@@ -125,7 +125,7 @@ test('a history that fails half way leaves nothing behind', async () => {
 
 test('the simulation changes exactly the rows that it reports, at the requested rate', async () => {
   const database = await shop(300)
-  await noteChanges(database)
+  await logChanges(database)
   const started = performance.now()
   const changes = await liveFor(database, 3000, 1500)
   const seconds = (performance.now() - started) / 1000
@@ -152,7 +152,7 @@ test('the simulation changes exactly the rows that it reports, at the requested 
 
 test('the simulation continues after a stop: open orders are finished and ids never repeat', async () => {
   const database = await shop(300)
-  await noteChanges(database)
+  await logChanges(database)
   await liveFor(database, 600, 3000)
   const [before] = await database.sql<{ last: string }>('SELECT max(order_id) AS last FROM shop.orders')
   await liveFor(database, 1500, 3000)
@@ -166,7 +166,7 @@ test('the simulation continues after a stop: open orders are finished and ids ne
 test('two simulations of one seed create the same orders of the same customers', async () => {
   const orders = async () => {
     const database = await shop(300)
-    await noteChanges(database)
+    await logChanges(database)
     await liveFor(database, 900, 3000)
     return database.sql(`SELECT after ->> 'order_id' AS id, after ->> 'customer_id' AS customer, after ->> 'shop_id' AS shop
       FROM public.noted WHERE "table" = 'shop.orders' AND op = 'c' ORDER BY seq LIMIT 60`)
@@ -193,15 +193,15 @@ async function createdOrders(database: TestDatabase): Promise<number[]> {
 
 test('the simulation and its scenario survive an outage of Postgres, and every order is logged', async () => {
   const database = await shop(300)
-  await noteChanges(database)
-  const told = orderLog()
+  await logChanges(database)
+  const logged = orderLog()
   const controller = new AbortController()
   const control = new Control(new Pace(500))
   const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 600 })
   const prices = () => database.sql(`SELECT product_id, price FROM shop.products WHERE category_id = 12 ORDER BY 1`)
   const before = await prices()
   const { signal } = controller
-  const life = generate({ url: database.url, control, scenario, seed: 3, log: told.log, signal })
+  const simulation = generate({ url: database.url, control, scenario, seed: 3, log: logged.log, signal })
   const state = (wanted: string) => until(() => control.status().state === wanted, { what: `the state ${wanted}` })
   for (let times = 0; times < 3; times++) {
     await state('running')
@@ -218,10 +218,10 @@ test('the simulation and its scenario survive an outage of Postgres, and every o
   await until(async () => (await noted(database)) > interrupted + 20, { what: 'changes after the interruptions' })
   assert.not.equal(await prices(), before)
   controller.abort()
-  await life
+  await simulation
   assert.equal(await prices(), before)
   assert.equal(
-    told.orders.toSorted((a, b) => a - b),
+    logged.orders.toSorted((a, b) => a - b),
     await createdOrders(database),
   )
 })
@@ -242,7 +242,14 @@ test('a scenario ends again when the connection was lost during its end', async 
   const controller = new AbortController()
   const { signal } = controller
   const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 1 })
-  const life = generate({ url: database.url, control: new Control(new Pace(100)), scenario, seed: 3, log, signal })
+  const simulation = generate({
+    url: database.url,
+    control: new Control(new Pace(100)),
+    scenario,
+    seed: 3,
+    log,
+    signal,
+  })
   const missing = () =>
     database.sql(
       `SELECT product_id FROM public.before WHERE product_id NOT IN (SELECT product_id FROM public.restored)`,
@@ -251,20 +258,20 @@ test('a scenario ends again when the connection was lost during its end', async 
   const [lost] = await database.sql<{ n: string }>(`SELECT last_value AS n FROM public.rises`)
   assert.ok(Number(lost!.n) > 1)
   controller.abort()
-  await life
+  await simulation
 })
 
 test('the requested number of orders and visits is created once, and logged', async () => {
   const database = await shop(100)
-  await noteChanges(database)
-  const told = orderLog()
+  await logChanges(database)
+  const logged = orderLog()
   const { signal } = new AbortController()
-  const once = { url: database.url, seed: 7, from: 'command' as const, log: told.log, signal }
+  const once = { url: database.url, seed: 7, from: 'command' as const, log: logged.log, signal }
   const orders = await generateOnce({ ...once, kind: 'order', count: 620 })
   const visits = await generateOnce({ ...once, kind: 'visit', count: 40 })
   assert.equal([orders.orders, visits.orders, visits.visits], [620, 0, 40])
   assert.is(orders.changes + visits.changes, await noted(database))
-  assert.equal(told.orders, await createdOrders(database))
+  assert.equal(logged.orders, await createdOrders(database))
   const stopped = await generateOnce({ ...once, kind: 'order', count: 10, signal: AbortSignal.abort() })
   assert.is(stopped.orders, 0)
 })

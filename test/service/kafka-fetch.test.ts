@@ -134,17 +134,17 @@ test('the last record is found in empty, plain and long partitions', async () =>
   await producer.send({ topic, messages: [{ key: 'k', value: 'only', partition: 1 }] })
   const many = Array.from({ length: 5_000 }, (_, i) => ({ value: `v${i}`, partition: 2 }))
   await producer.send({ topic, messages: many })
-  const tail = (partition: number, isOwn?: (record: TailRecord) => boolean) =>
+  const lastRecord = (partition: number, isOwn?: (record: TailRecord) => boolean) =>
     readTail(fetcher, { topic, partition, ...(isOwn && { isOwn }) }, signal)
-  assert.equal(await tail(0), { last: undefined, foreign: undefined })
-  const { last: only } = await tail(1)
+  assert.equal(await lastRecord(0), { last: undefined, foreign: undefined })
+  const { last: only } = await lastRecord(1)
   assert.equal([only?.offset, only?.key?.toString(), only?.value?.toString()], [0, 'k', 'only'])
-  const { last, foreign } = await tail(2)
+  const { last, foreign } = await lastRecord(2)
   assert.equal([last?.value?.toString(), foreign], ['v4999', undefined])
   // Records of other writers after the last one count.
-  const behind = await tail(2, ({ offset, value }) => offset < 4_000 && value?.toString() !== 'v3999')
+  const behind = await lastRecord(2, ({ offset, value }) => offset < 4_000 && value?.toString() !== 'v3999')
   assert.equal([behind.last?.value?.toString(), behind.foreign], ['v3998', { offset: 3_999, count: 1_001 }])
-  assert.equal(await tail(2, () => false), { last: undefined, foreign: { offset: 0, count: 5_000 } })
+  assert.equal(await lastRecord(2, () => false), { last: undefined, foreign: { offset: 0, count: 5_000 } })
 })
 
 test('the last records of many partitions are read together; partitions that end with markers are read separately', async () => {
@@ -244,17 +244,17 @@ test('a range is fetched with a larger limit only after a truncated response, no
 
 test('a record larger than every limit is fetched whole', async () => {
   const topic = await makeTopic(connection, 2, { 'max.message.bytes': '110000000' })
-  const sink = await openProducer(connection, {
+  const writer = await openProducer(connection, {
     topics: [{ name: topic, partitions: 2 }],
     compression: 'none',
     onDurable: () => undefined,
     onError: error => assert.unreachable(error.message),
   })
   const large = Buffer.alloc(100_000_000, 'x')
-  sink.append(0, 0, large, -1, -1, 0, large.length)
-  appendText(sink, 1, 'small')
-  await sink.flush()
-  await sink.close()
+  writer.append(0, 0, large, -1, -1, 0, large.length)
+  appendText(writer, 1, 'small')
+  await writer.flush()
+  await writer.close()
   const [value] = await readValues({ topic, partition: 0, offset: 0, maxBytes: 1000 })
   assert.ok(Buffer.from(value!).equals(large))
   const position = (partition: number) => ({ topic, partition, offset: 0 })

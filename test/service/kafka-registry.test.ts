@@ -207,10 +207,10 @@ test('schemas are read back unchanged under any broker settings, clock and numbe
     for (const topic of generationTopics(config.name, small)) {
       const topics = [{ name: topic, partitions: topic.endsWith('dead-letters') ? 2 : 1 }]
       const options = { topics, compression: 'none', onDurable: () => {}, onError: () => {} } as const
-      const sink = await openProducer(connection, options)
-      sink.append(0, 0, value, 0, 7, 0, value.length)
-      await sink.flush()
-      await sink.close()
+      const producer = await openProducer(connection, options)
+      producer.append(0, 0, value, 0, 7, 0, value.length)
+      await producer.flush()
+      await producer.close()
       assert.equal([...(await readCompacted(fetcher, topic, signal)).values()], [value.toString()])
     }
     Date.now = now

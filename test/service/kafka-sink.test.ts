@@ -39,7 +39,7 @@ test.before.each(() => {
 })
 
 interface Opened {
-  readonly sink: IdempotentProducer
+  readonly producer: IdempotentProducer
   readonly durable: number[]
   readonly errors: MillraceError[]
 }
@@ -52,24 +52,24 @@ async function open(
   const durable: number[] = []
   const errors: MillraceError[] = []
   const { partitions = 1, shared = false, ...rest } = options
-  const sink = await openProducer(connection, {
+  const producer = await openProducer(connection, {
     topics: [{ name: topic, partitions, shared }],
     compression: 'none',
     onDurable: lsn => durable.push(lsn),
     onError: error => errors.push(error),
     ...rest,
   })
-  return { sink, durable, errors }
+  return { producer, durable, errors }
 }
 
 /**
  * Appends `count` numbered records round robin, one checkpoint each, with at most 256 KiB pending.
  */
-async function appendNumbered(sink: IdempotentProducer, count: number, partitions: number): Promise<void> {
+async function appendNumbered(producer: IdempotentProducer, count: number, partitions: number): Promise<void> {
   for (let i = 0; i < count; i += 1) {
-    appendText(sink, i % partitions, `record ${i}`)
-    sink.mark(i + 1)
-    if (sink.pendingBytes > 256 * 1024) await sink.drained(128 * 1024)
+    appendText(producer, i % partitions, `record ${i}`)
+    producer.mark(i + 1)
+    if (producer.pendingBytes > 256 * 1024) await producer.drained(128 * 1024)
   }
 }
 
@@ -90,13 +90,13 @@ async function assertNumbered(topic: string, count: number, partitions: number):
 test('another client reads keys, values, nulls and both compressions', async () => {
   for (const compression of ['none', 'gzip'] as const) {
     const topic = await makeTopic(direct, 1)
-    const { sink } = await open(direct, topic, { compression })
-    appendText(sink, 0, 'välue', 'kéy')
-    appendText(sink, 0, null, 'tombstone')
-    appendText(sink, 0, 'no key')
-    appendText(sink, 0, '', '')
-    await sink.flush()
-    await sink.close()
+    const { producer } = await open(direct, topic, { compression })
+    appendText(producer, 0, 'välue', 'kéy')
+    appendText(producer, 0, null, 'tombstone')
+    appendText(producer, 0, 'no key')
+    appendText(producer, 0, '', '')
+    await producer.flush()
+    await producer.close()
     const [records] = await readTopic(broker, topic, 4)
     assert.equal(records, [
       { offset: 0, key: 'kéy', value: 'välue' },
@@ -109,34 +109,34 @@ test('another client reads keys, values, nulls and both compressions', async () 
 
 test('checkpoints become durable in order, and durable records are below the end offsets', async () => {
   const topic = await makeTopic(direct, 3)
-  const { sink, durable } = await open(direct, topic, { partitions: 3 })
-  sink.mark(5)
+  const { producer, durable } = await open(direct, topic, { partitions: 3 })
+  producer.mark(5)
   await until(() => durable.length === 1, { what: 'a mark without records' })
-  await appendNumbered(sink, 30_000, 3)
-  await sink.flush()
+  await appendNumbered(producer, 30_000, 3)
+  await producer.flush()
   assert.is(durable.at(-1), 30_000)
   assert.equal(
     durable,
     [...durable].sort((a, b) => a - b),
   )
-  assert.equal(sink.durable(), { lsn: 30_000, endOffsets: [[10_000, 10_000, 10_000]] })
-  assert.is(sink.pendingBytes, 0)
-  await sink.close()
+  assert.equal(producer.durable(), { lsn: 30_000, endOffsets: [[10_000, 10_000, 10_000]] })
+  assert.is(producer.pendingBytes, 0)
+  await producer.close()
 })
 
 test('a response lost after the append leaves one copy', async () => {
   const topic = await makeTopic(direct, 1)
-  const { sink, durable } = await open(proxied, topic)
+  const { producer, durable } = await open(proxied, topic)
   const before = proxy.lost()
   proxy.decide = apiKey => (apiKey === produce && proxy.lost() === before ? 'lose' : 'pass')
-  appendText(sink, 0, 'once')
-  sink.mark(1)
-  await sink.flush()
+  appendText(producer, 0, 'once')
+  producer.mark(1)
+  await producer.flush()
   assert.is(proxy.lost() - before, 1)
-  assert.equal(sink.durable(), { lsn: 1, endOffsets: [[1]] })
-  appendText(sink, 0, 'next')
-  await sink.flush()
-  await sink.close()
+  assert.equal(producer.durable(), { lsn: 1, endOffsets: [[1]] })
+  appendText(producer, 0, 'next')
+  await producer.flush()
+  await producer.close()
   assert.equal(durable, [1])
   const [records] = await readTopic(broker, topic, 2)
   assert.equal(
@@ -147,14 +147,14 @@ test('a response lost after the append leaves one copy', async () => {
 
 test('every record is appended once and in order when every third response is lost', async () => {
   const topic = await makeTopic(direct, 4)
-  const { sink, durable } = await open(proxied, topic, { partitions: 4, maxBatchBytes: 4096 })
+  const { producer, durable } = await open(proxied, topic, { partitions: 4, maxBatchBytes: 4096 })
   const before = proxy.lost()
   let responses = 0
   proxy.decide = apiKey => (apiKey === produce && ++responses % 3 === 0 ? 'lose' : 'pass')
-  await appendNumbered(sink, 20_000, 4)
-  await sink.flush()
+  await appendNumbered(producer, 20_000, 4)
+  await producer.flush()
   proxy.decide = () => 'pass'
-  await sink.close()
+  await producer.close()
   assert.ok(proxy.lost() - before >= 3, `only ${proxy.lost() - before} responses were lost`)
   assert.is(durable.at(-1), 20_000)
   await assertNumbered(topic, 20_000, 4)
@@ -162,35 +162,35 @@ test('every record is appended once and in order when every third response is lo
 
 test('every record is appended once and in order when connections break repeatedly', async () => {
   const topic = await makeTopic(direct, 2)
-  const { sink } = await open(proxied, topic, { partitions: 2, maxBatchBytes: 4096 })
+  const { producer } = await open(proxied, topic, { partitions: 2, maxBatchBytes: 4096 })
   let cuts = 0
   const cutting = setInterval(() => {
     cuts += 1
     proxy.cutAll()
   }, 40)
-  await appendNumbered(sink, 60_000, 2)
+  await appendNumbered(producer, 60_000, 2)
   await until(() => cuts >= 5, { what: 'five cuts' })
   clearInterval(cutting)
-  await sink.flush()
-  await sink.close()
+  await producer.flush()
+  await producer.close()
   await assertNumbered(topic, 60_000, 2)
 })
 
 test('every record is appended once and in order when the broker is killed and started again', async () => {
   const topic = await makeTopic(direct, 2)
-  const { sink, errors } = await open(direct, topic, { partitions: 2, maxBatchBytes: 4096 })
+  const { producer, errors } = await open(direct, topic, { partitions: 2, maxBatchBytes: 4096 })
   const count = 40_000
-  const appending = appendNumbered(sink, count, 2)
-  await until(() => sink.durable().lsn > 2_000, { what: 'the first records to be durable' })
+  const appending = appendNumbered(producer, count, 2)
+  await until(() => producer.durable().lsn > 2_000, { what: 'the first records to be durable' })
   await services.kill('kafka')
-  const durableAtKill = sink.durable().lsn
+  const durableAtKill = producer.durable().lsn
   await services.restart()
   await appending
-  await sink.flush()
+  await producer.flush()
   assert.equal(errors, [])
   assert.ok(durableAtKill < count, 'the broker was killed when all was done')
-  assert.is(sink.durable().lsn, count)
-  await sink.close()
+  assert.is(producer.durable().lsn, count)
+  await producer.close()
   await assertNumbered(topic, count, 2)
 })
 
@@ -198,44 +198,44 @@ test('a foreign record stops the producer for good, unless the topic is shared',
   const topic = await makeTopic(direct, 1)
   const first = await open(direct, topic)
   const shared = await open(direct, topic, { shared: true })
-  appendText(shared.sink, 0, 'foreign')
-  await shared.sink.flush()
-  appendText(first.sink, 0, 'ours')
-  first.sink.mark(1)
-  await assert.refuses(() => first.sink.flush(), 'PRODUCE_CONFLICT')
+  appendText(shared.producer, 0, 'foreign')
+  await shared.producer.flush()
+  appendText(first.producer, 0, 'ours')
+  first.producer.mark(1)
+  await assert.refuses(() => first.producer.flush(), 'PRODUCE_CONFLICT')
   assert.is(first.errors.length, 1)
   assert.equal(first.durable, [])
-  await assert.refuses(() => appendText(first.sink, 0, 'more'), 'PRODUCE_CONFLICT')
-  appendText(shared.sink, 0, 'after ours')
-  await shared.sink.flush()
-  await shared.sink.close()
-  await first.sink.close()
+  await assert.refuses(() => appendText(first.producer, 0, 'more'), 'PRODUCE_CONFLICT')
+  appendText(shared.producer, 0, 'after ours')
+  await shared.producer.flush()
+  await shared.producer.close()
+  await first.producer.close()
 })
 
 test('a record of 100 MB passes where the topic takes it', async () => {
   const topic = await makeTopic(direct, 1, { 'max.message.bytes': String(110_000_000) })
-  const { sink } = await open(direct, topic)
+  const { producer } = await open(direct, topic)
   const value = Buffer.alloc(100_000_000, 'x')
-  appendText(sink, 0, 'before')
-  sink.append(0, 0, value, -1, -1, 0, value.length)
-  appendText(sink, 0, 'after')
-  await sink.flush()
-  assert.equal(sink.durable().endOffsets, [[3]])
-  await sink.close()
+  appendText(producer, 0, 'before')
+  producer.append(0, 0, value, -1, -1, 0, value.length)
+  appendText(producer, 0, 'after')
+  await producer.flush()
+  assert.equal(producer.durable().endOffsets, [[3]])
+  await producer.close()
 })
 
 test('a record above the limit of the topic is an error and never acknowledged', async () => {
   const topic = await makeTopic(direct, 1, { 'max.message.bytes': '10000' })
-  const { sink, durable, errors } = await open(direct, topic)
-  for (let i = 0; i < 100; i += 1) appendText(sink, 0, 'x'.repeat(1000))
-  await sink.flush()
-  appendText(sink, 0, 'x'.repeat(20_000))
-  sink.mark(1)
-  const error = await assert.refuses(() => sink.flush(), 'RECORD_TOO_LARGE')
+  const { producer, durable, errors } = await open(direct, topic)
+  for (let i = 0; i < 100; i += 1) appendText(producer, 0, 'x'.repeat(1000))
+  await producer.flush()
+  appendText(producer, 0, 'x'.repeat(20_000))
+  producer.mark(1)
+  const error = await assert.refuses(() => producer.flush(), 'RECORD_TOO_LARGE')
   assert.match(error.next, /max\.message\.bytes/)
   assert.is(errors.length, 1)
   assert.equal(durable, [])
-  await sink.close()
+  await producer.close()
 })
 
 test('a wrong number of partitions is refused', async () => {

@@ -145,17 +145,17 @@ async function visitsWarehouse() {
       insertSettings(`${sign} ${lsn} ${from} ${partition}`, to - from),
     )
   const merge = () => own.command('OPTIMIZE TABLE `shop.visits.current` FINAL')
-  const held = async () => {
+  const rowCounts = async () => {
     const [row] = await own.rows<Record<string, string>>(
       'SELECT count() AS rows, countIf(_deleted) AS tombstones, (SELECT count() FROM `shop.visits`) AS live FROM `shop.visits.current`',
     )
     return Object.values(row!).map(Number)
   }
-  return { database, own, insert, merge, held }
+  return { database, own, insert, merge, held: rowCounts }
 }
 
 test('old tombstones are removed in the background, and a repeated insert restores no row', async () => {
-  const { database, own, insert, merge, held } = await visitsWarehouse()
+  const { database, own, insert, merge, held: rowCounts } = await visitsWarehouse()
   const created: Images = { sign: 1, lsn: 1, from: 0, to: 300_000 }
   const old: Images = { sign: -1, lsn: 2, from: 0, to: 260_000 }
   const young: Images = { sign: -1, lsn: 5, from: 260_000, to: 260_100 }
@@ -165,7 +165,7 @@ test('old tombstones are removed in the background, and a repeated insert restor
   })
   for (const images of [created, old, young, ...elsewhere]) await insert(images)
   await merge()
-  assert.equal(await held(), [300_050, 260_150, 39_900])
+  assert.equal(await rowCounts(), [300_050, 260_150, 39_900])
   const makeVisible = (lsn: number) =>
     own.command(
       `INSERT INTO watermark (lsn, commit_time, visible_at) VALUES (${lsn}, now(), now() + INTERVAL 2 SECOND)`,
@@ -175,22 +175,22 @@ test('old tombstones are removed in the background, and a repeated insert restor
   const stop = scheduleMerges(connectClickhouse({ ...account, database }), {
     ...{ log: quietLog(), isOurs: () => true, everyMs: 20, tombstoneMs: 200 },
   })
-  await until(async () => (await held())[0]! < 300_000, { what: 'tombstones are removed' })
+  await until(async () => (await rowCounts())[0]! < 300_000, { what: 'tombstones are removed' })
   await stop()
-  assert.equal(await held(), [40_001, 101, 39_900])
+  assert.equal(await rowCounts(), [40_001, 101, 39_900])
   for (const images of [created, old, ...elsewhere]) await insert(images)
-  assert.equal(await held(), [40_001, 101, 39_900])
+  assert.equal(await rowCounts(), [40_001, 101, 39_900])
   await insert({ sign: 1, lsn: 6, from: 0, to: 10 })
-  assert.is((await held())[2], 39_910)
+  assert.is((await rowCounts())[2], 39_910)
   await own.close()
 })
 
 test('tombstones stay while an older image is in another part, while they or their part are new, and when they are few', async () => {
-  const { own, insert, merge, held } = await visitsWarehouse()
+  const { own, insert, merge, held: rowCounts } = await visitsWarehouse()
   const options = { log: quietLog(), signal: new AbortController().signal }
   const remove = async (bounds: Partial<TombstoneBounds> = {}) => {
     await removeTombstones(own, { below: '10', writtenBefore: '2100-01-01 00:00:00', ...bounds }, options)
-    return (await held())[1]
+    return (await rowCounts())[1]
   }
   await own.command('SYSTEM STOP MERGES `shop.visits.current`')
   await insert({ sign: 1, lsn: 1, from: 0, to: 1_100_000 })
@@ -209,7 +209,7 @@ test('tombstones stay while an older image is in another part, while they or the
   await insert({ sign: -1, lsn: 4, from: 0, to: 20_000 })
   await merge()
   assert.is(await remove(), 1)
-  assert.equal(await held(), [810_001, 1, 810_000])
+  assert.equal(await rowCounts(), [810_001, 1, 810_000])
   await own.close()
 })
 

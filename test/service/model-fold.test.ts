@@ -14,7 +14,7 @@ import { compareReport } from '../../verify/reports.ts'
 import { chaos } from '../support/fixtures/sales-chaos.ts'
 import { times } from '../support/harness/seed.ts'
 import { assert, suite } from '../support/harness/suite.ts'
-import { Fold, noteChanges, salesTables } from '../support/pipelines/sales-shop.ts'
+import { ChangeLoader, logChanges, salesTables } from '../support/pipelines/sales-shop.ts'
 import { createWarehouse } from '../support/servers/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
 import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
@@ -28,7 +28,7 @@ const published = reports.map(({ source }) => source)
 let services: Servers
 let database: TestDatabase
 let clickhouse: Clickhouse
-let fold: Fold
+let loader: ChangeLoader
 let checks: ReportCheck[]
 
 async function assertEqual(when: string, which = checks): Promise<void> {
@@ -45,13 +45,13 @@ test.before(async () => {
   services = await shareServers(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
-  await noteChanges(database)
+  await logChanges(database)
   const generation = uniqueName('model')
   clickhouse = await createWarehouse(services, generation)
   const tables = await salesTables(database)
   checks = withPolicies(loadChecks(model, timeZone), tables)
-  fold = new Fold(database, clickhouse, tables)
-  await fold.createTables()
+  loader = new ChangeLoader(database, clickhouse, tables)
+  await loader.createTables()
   await applyModel(clickhouse, model)
   const publisher = { pipeline: 'sales', kafkaCluster: 'none' }
   await publish(clickhouse, { generation, views: reports, publisher })
@@ -70,7 +70,7 @@ test('without a single order the reports are empty', async () => {
 test('the reports of two years of history equal those of Postgres', async () => {
   const until = new Date('2025-11-21T09:00:00Z')
   await backfill({ url: database.url, orders: 3000, years: 2, seed: 7, until, log: quietLog() })
-  await fold.drain()
+  await loader.drain()
   await assertEqual('after the history')
   const [counted] = await clickhouse.rows<{ days: number; best: number }>(
     'SELECT (SELECT count() FROM daily_sales_stats) AS days, (SELECT count() FROM territory_top_customers) AS best',
@@ -83,11 +83,11 @@ for (let seed = 11; seed < 11 + times(1); seed++) {
     const random = new Random(seed, 'chaos')
     for (let round = 1; round <= 6; round++) {
       for (let statement = random.integer(1, 6); statement > 0; statement--) await database.sql(chaos(random))
-      await fold.some(random)
+      await loader.some(random)
       const corrected = await reconcile(clickhouse, model)
       assert.equal([...corrected], [], `aggregates differ from the current state in round ${round} of seed ${seed}`)
       if (round % 3 > 0) continue
-      await fold.drain()
+      await loader.drain()
       await assertEqual(`in round ${round} of seed ${seed}`)
     }
   })
@@ -118,7 +118,7 @@ test('sums of the largest source values are right, or an error if the requested 
   RETURNING order_id), lines AS (INSERT INTO shop.order_items (order_id, product_id, quantity, price, cost_price)
   SELECT order_id, line.* FROM placed, (VALUES ${lines}) AS line) SELECT order_id FROM placed`,
     )
-    await fold.drain()
+    await loader.drain()
     return () => database.sql(`DELETE FROM shop.orders WHERE order_id = ${placed!.order_id}`)
   }
   await order('(1, 10, 9999999999999.99, 0)')
@@ -136,7 +136,7 @@ test('sums of the largest source values are right, or an error if the requested 
     const error = await clickhouse.rows('SELECT * FROM daily_sales_stats').catch(error => error)
     assert.match(String(error.message), what)
     await undo()
-    await fold.drain()
+    await loader.drain()
   }
 })
 

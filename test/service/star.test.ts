@@ -17,7 +17,7 @@ import { packagePath } from '../../runtime/files.ts'
 import { testSeed } from '../support/harness/seed.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 import { look, type Moment, randomDimensionEdit, starShop } from '../support/oracles/star-log.ts'
-import { Fold, noteChanges, salesTables } from '../support/pipelines/sales-shop.ts'
+import { ChangeLoader, logChanges, salesTables } from '../support/pipelines/sales-shop.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
 import { quietLog, type Servers, shareServers } from '../support/servers/services.ts'
 
@@ -54,7 +54,7 @@ ORDER BY order_item_id`
 let services: Servers
 let database: TestDatabase
 let clickhouse: Clickhouse
-let fold: Fold
+let loader: ChangeLoader
 const moments: Moment[] = []
 /** Dimension versions of each order, by order_id. */
 const orders = new Map<string, { readonly moment: Moment; readonly rows: Readonly<Record<string, string>> }>()
@@ -65,15 +65,15 @@ test.before(async () => {
   services = await shareServers(['postgres', 'clickhouse'])
   database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
-  await noteChanges(database)
+  await logChanges(database)
   const name = uniqueName('star')
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const admin = connectClickhouse(account)
   await admin.command(`CREATE DATABASE ${name} ENGINE = Atomic`)
   await admin.close()
   clickhouse = connectClickhouse({ ...account, database: name })
-  fold = new Fold(database, clickhouse, await salesTables(database))
-  await fold.createTables()
+  loader = new ChangeLoader(database, clickhouse, await salesTables(database))
+  await loader.createTables()
   await applyModel(clickhouse, model)
 })
 
@@ -120,11 +120,11 @@ test('an order has the versions that were valid when it was placed, and those va
   for (let count = 1; count <= edits; count++) {
     await database.sql(randomDimensionEdit(random))
     moments.push(await look(database))
-    if (random.chance(0.2)) await fold.some(random)
+    if (random.chance(0.2)) await loader.some(random)
     if (random.chance(0.5)) await order(random, random.pick(moments))
   }
   for (const moment of moments) await order(random, moment)
-  await fold.drain()
+  await loader.drain()
   await assertLooks('key', id => orders.get(id)!.moment)
   await assertLooks('current_key', () => moments.at(-1)!)
 })
@@ -135,16 +135,16 @@ test('an order older than the first version has the first; a dimension that arri
   await order(random, moments[0]!, '2099-12-31 23:59:59.999999+00')
   const [id] = [...orders.keys()].slice(-1)
   orders.set(id!, { ...orders.get(id!)!, moment: moments.at(-1)! })
-  await fold.drain()
+  await loader.drain()
   await assertLooks('key', each => orders.get(each)!.moment)
   await database.sql(
     "INSERT INTO shop.traffic_sources (traffic_source_id, name, channel) OVERRIDING SYSTEM VALUE VALUES (9, 'late', 'email')",
   )
   await database.sql('UPDATE shop.orders SET traffic_source_id = 9 WHERE order_id = 1')
   const late = () => clickhouse.rows('SELECT traffic_source_key IS NULL AS missing FROM fact_orders WHERE order_id = 1')
-  await fold.drain('shop.orders')
+  await loader.drain('shop.orders')
   assert.equal(await late(), [{ missing: 1 }])
-  await fold.drain()
+  await loader.drain()
   assert.equal(await late(), [{ missing: 0 }])
 })
 
@@ -160,7 +160,7 @@ test('versions of a dimension neither overlap nor leave gaps, and one is current
   }
   for (const [table, column] of Object.entries(edits))
     await database.sql(`UPDATE shop.${table} SET ${column} = ${column} || '!'`)
-  await fold.drain()
+  await loader.drain()
   for (const [dimension, id] of dimensions) {
     const [found] = await clickhouse.rows<Record<string, string>>(
       `SELECT count() AS versions, uniqExact(${dimension}_key) AS keys, countIf(is_current) AS current, uniqExactIf(${id}, is_current) AS live,
@@ -185,7 +185,7 @@ test('every fact has a day in the calendar, and the calendar has every day of th
     `INSERT INTO shop.user_traffic (customer_id, traffic_source_id, visited_at, landing_page, cost, source, source_line)
      VALUES (1, 1, '2000-01-01 00:00:00+00', '/', 0.5, NULL, NULL), (NULL, 2, now(), '/a', 1.25, 'may.csv', 7)`,
   )
-  await fold.drain()
+  await loader.drain()
   const [calendar] = await clickhouse.rows(
     `SELECT min(date) AS first, max(date) AS last, count() = last - first + 1 AS whole, uniqExact(date) = count() AS once,
   (SELECT count() FROM fact_orders WHERE order_date NOT IN (SELECT date FROM dim_date)) AS orders,
@@ -211,7 +211,7 @@ test('every fact has a day in the calendar, and the calendar has every day of th
 test('orders, their lines and the daily report have the same totals', async () => {
   await database.sql("UPDATE shop.orders SET status = 'returned', returned_at = now() WHERE order_id % 3 = 0")
   await database.sql('DELETE FROM shop.orders WHERE order_id % 10 = 0')
-  await fold.drain()
+  await loader.drain()
   const sums = (table: string) =>
     clickhouse.rows(`SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(profit) AS profit FROM ${table}`)
   const [report] = await clickhouse.rows(

@@ -13,7 +13,7 @@ import { openSnapshot } from '../../verify/snapshot.ts'
 import type { Verification } from '../../verify/verify.ts'
 import { writeFixture } from '../support/harness/program.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
-import { assertEqual, lsnOf, parts, read, startStanding } from '../support/pipelines/standing-warehouse.ts'
+import { assertEqual, loadWarehouse, lsnOf, parts, read } from '../support/pipelines/loaded-warehouse.ts'
 import { createDatabase } from '../support/servers/postgres.ts'
 import { quietLog, type Services, startServices } from '../support/servers/services.ts'
 
@@ -34,18 +34,18 @@ const usersFile = `<clickhouse>
 
 test('double, unpaired, foreign and future images are reported although the rows are equal', async () => {
   const names = ['twice', 'apart', 'one_more', 'mixed', 'early']
-  await using standing = await startStanding(services, { setup: parts(...names) })
-  const { write } = standing
-  const lsn = await lsnOf(standing)
+  await using warehouse = await loadWarehouse(services, { setup: parts(...names) })
+  const { write } = warehouse
+  const lsn = await lsnOf(warehouse)
   const image = { id: 1, tenant: 1, sku: 'a', qty: 5, _op: 'u', _lsn: lsn, _offset: 5 }
   await write('twice', { ...image, _op: 'r', _lsn: lsn - 9, _offset: 0 })
   await write('apart', { ...image, _sign: -1, qty: 4 }, image)
   await write('one_more', image)
   await write('mixed', { ...image, _sign: -1, _lsn: 7, _offset: 6 }, image)
   await write('early', { ...image, id: 9, _lsn: 2 ** 52, _offset: 9 })
-  const result = await standing.verify()
+  const result = await warehouse.verify()
   const problems = names.map(name => {
-    const { state, rows, problems } = read(result, standing, name)
+    const { state, rows, problems } = read(result, warehouse, name)
     assert.equal([state, rows], ['different', []], name)
     return problems
   })
@@ -60,12 +60,12 @@ test('double, unpaired, foreign and future images are reported although the rows
 })
 
 test('images of updates, deletes and truncates add up, however many rows one offset has', async () => {
-  await using standing = await startStanding(services, {
+  await using warehouse = await loadWarehouse(services, {
     setup: parts('parts'),
     tables: { '{schema}.*': { history: true } },
   })
-  const { database, schema, write } = standing
-  const lsn = await lsnOf(standing)
+  const { database, schema, write } = warehouse
+  const lsn = await lsnOf(warehouse)
   await database.sql(`TRUNCATE ${schema}.parts; INSERT INTO ${schema}.parts VALUES (3, 1, 'c', 1)`)
   const [one, two, three] = [
     { id: 1, tenant: 1, sku: 'a', qty: 5 },
@@ -79,18 +79,18 @@ test('images of updates, deletes and truncates add up, however many rows one off
     { ...two, ...truncated },
     { ...three, _op: 'c', _lsn: lsn, _ordinal: 1, _offset: 3 },
   )
-  assertEqual(await standing.verify())
+  assertEqual(await warehouse.verify())
   await write('parts', { ...two, ...truncated })
   assert.match(read(await standing.verify(), standing).problems, /^1 images are more than once in the changelog\n/)
 })
 
 test('a missing version of the history is reported', async () => {
-  await using standing = await startStanding(services, {
+  await using warehouse = await loadWarehouse(services, {
     setup: parts('parts'),
     tables: { '{schema}.*': { history: true } },
   })
-  await standing.clickhouse.command(
-    `ALTER TABLE ${quoteName(versionsName(standing.table('parts')))} DELETE WHERE id = 1 SETTINGS mutations_sync = 1`,
+  await warehouse.clickhouse.command(
+    `ALTER TABLE ${quoteName(versionsName(warehouse.table('parts')))} DELETE WHERE id = 1 SETTINGS mutations_sync = 1`,
   )
   const { problems } = read(await standing.verify(), standing)
   assert.is(problems, 'the history holds 1 versions and deletions, and the changelog has 2')
@@ -98,8 +98,8 @@ test('a missing version of the history is reported', async () => {
 
 test('a stable name that is missing, foreign, or incomplete is reported as different', async () => {
   const names = ['missing', 'foreign_table', 'foreign_view', 'filtered', 'parts']
-  await using standing = await startStanding(services, { setup: parts(...names) })
-  const { clickhouse, schema, generation } = standing
+  await using warehouse = await loadWarehouse(services, { setup: parts(...names) })
+  const { clickhouse, schema, generation } = warehouse
   const view = (name: string) => quotePath(schema, name)
   for (const statement of [
     `DROP VIEW ${view('missing')}`,
@@ -109,7 +109,7 @@ test('a stable name that is missing, foreign, or incomplete is reported as diffe
     `CREATE OR REPLACE VIEW ${view('filtered')} AS SELECT * FROM ${quotePath(generation, storageName(schema, 'filtered'))} WHERE id < 2`,
   ])
     await clickhouse.command(statement)
-  const result = await standing.verify()
+  const result = await warehouse.verify()
   const problems = names.map(name => result.names[`${schema}.${name}`])
   assert.equal([result.outcome, problems[0], problems[4]], ['different', 'is not there', undefined])
   assert.is(problems[1], 'is no view of this pipeline, but a MergeTree')
@@ -119,25 +119,25 @@ test('a stable name that is missing, foreign, or incomplete is reported as diffe
 })
 
 test('the view behind a stable name must show every row', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
-  const { clickhouse, generation, schema } = standing
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
+  const { clickhouse, generation, schema } = warehouse
   const name = storageName(schema, 'parts')
   await clickhouse.command(
     `CREATE OR REPLACE VIEW ${quoteName(name)} AS SELECT id, tenant, sku, qty FROM ${quoteName(`${name}.current`)} FINAL LIMIT 1`,
   )
-  const result = await standing.verify()
+  const result = await warehouse.verify()
   assert.match(result.names[`${generation}.${name}`]!, /LIMIT 1$/)
-  assert.is(read(result, standing).problems, `${schema}.parts shows 1 rows, and the current state holds 2`)
+  assert.is(read(result, warehouse).problems, `${schema}.parts shows 1 rows, and the current state holds 2`)
 })
 
 test('a generation without its list of tables, or without one table, is not equal', async () => {
-  await using standing = await startStanding(services, {
+  await using warehouse = await loadWarehouse(services, {
     setup: `${parts('parts')} CREATE TABLE {schema}.other (id int PRIMARY KEY)`,
   })
-  const { clickhouse, generation, schema, database } = standing
+  const { clickhouse, generation, schema, database } = warehouse
   await database.sql(`CREATE TABLE ${schema}.newcomer (id int PRIMARY KEY)`)
   await clickhouse.command(`ALTER TABLE captured DELETE WHERE topic = '${schema}.other' SETTINGS mutations_sync = 1`)
-  const { outcome, names, uncaptured } = await standing.verify()
+  const { outcome, names, uncaptured } = await warehouse.verify()
   assert.equal([outcome, uncaptured], ['different', [`${schema}.newcomer`, `${schema}.other`]])
   assert.equal(names, {
     [`${generation}.${schema}.other.changelog`]: 'belongs to no captured table of the generation',
@@ -147,24 +147,24 @@ test('a generation without its list of tables, or without one table, is not equa
 })
 
 test('equal rows of another database do not count, and a database without an owner mark is no generation', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
-  const { clickhouse, generation, config } = standing
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
+  const { clickhouse, generation, config } = warehouse
   const claim = (mark: string) => clickhouse.command(`ALTER DATABASE ${generation} MODIFY COMMENT ${quoteString(mark)}`)
   const mark = (source: string) => ownerMark(config.name, { number: 1, id: 'standing', kafkaCluster: 'none', source })
   await claim(mark('7000000000000000001/shop'))
   const refused = /loaded from 7000000000000000001\/shop, and this database is \d+\/\w+ .*nothing was compared/
-  await assert.refuses(() => standing.verify(), 'GENERATION_CHANGED', refused)
-  await claim(mark((await identify(standing.database.url)).source))
-  assertEqual(await standing.verify())
+  await assert.refuses(() => warehouse.verify(), 'GENERATION_CHANGED', refused)
+  await claim(mark((await identify(warehouse.database.url)).source))
+  assertEqual(await warehouse.verify())
   await claim('made by hand')
-  await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /holds no loaded generation/)
+  await assert.refuses(() => warehouse.verify(), 'NOTHING_LOADED', /holds no loaded generation/)
 })
 
 test('user settings that truncate results cannot hide a difference', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
-  const { schema, database } = standing
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
+  const { schema, database } = warehouse
   await database.sql(`INSERT INTO ${schema}.parts SELECT g, 1, 'more', 1 FROM generate_series(3, 2000) g`)
-  const result = await standing.verify({ user: 'cut' }).catch((error: unknown) => error)
+  const result = await warehouse.verify({ user: 'cut' }).catch((error: unknown) => error)
   if (result instanceof MillraceError) assert.is(result.code, 'CLICKHOUSE_FAILED')
   else assert.is.not((result as Verification).outcome, 'equal', describe(result as Verification).join('\n'))
 })
@@ -187,36 +187,36 @@ test('a report that overflows on either side is not comparable, and hides neithe
     text.replaceAll('{schema}_reports', reportsDatabase),
   ])
   const model = writeFixture(Object.fromEntries(files))
-  await using standing = await startStanding(services, { setup: parts('parts'), settings: { model } })
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts'), settings: { model } })
   try {
-    const result = await standing.verify()
+    const result = await warehouse.verify()
     const states = Object.values(result.reports).map(({ state, failure }) =>
       [state, failure?.code].filter(Boolean).join(' '),
     )
     assert.equal(states, ['equal', 'failed POSTGRES_FAILED', 'failed CLICKHOUSE_FAILED'], describe(result).join('\n'))
-    assert.equal([result.outcome, result.tables[`${standing.schema}.parts`]!.state], ['undecided', 'equal'])
+    assert.equal([result.outcome, result.tables[`${warehouse.schema}.parts`]!.state], ['undecided', 'equal'])
     assert.match(describe(result).join('\n'), /too_large +could not be compared\n {4}POSTGRES_FAILED: .*overflow/)
   } finally {
-    await standing.clickhouse.command(`DROP DATABASE ${reportsDatabase} SYNC`)
+    await warehouse.clickhouse.command(`DROP DATABASE ${reportsDatabase} SYNC`)
   }
 })
 
 test('verify ends at once on a signal, in the middle of a comparison', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
-  const { clickhouse, schema } = standing
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
+  const { clickhouse, schema } = warehouse
   const name = storageName(schema, 'parts')
   await clickhouse.command(
     `CREATE OR REPLACE VIEW ${quoteName(name)} AS SELECT id, tenant, sku, qty FROM ${quoteName(`${name}.current`)} FINAL WHERE sleepEachRow(1.4) = 0`,
   )
   const stop = new AbortController()
-  const verifying = standing.verify({ signal: stop.signal })
+  const verifying = warehouse.verify({ signal: stop.signal })
   const reading = `SELECT 1 FROM system.processes WHERE query LIKE '%FROM \`${schema}\`.\`parts\`%' AND query NOT LIKE '%processes%'`
   await until(async () => (await clickhouse.rows(reading)).length > 0, { what: 'the view is read', timeoutMs: 60_000 })
   const started = performance.now()
   stop.abort()
   await assert.rejects(() => verifying, /abort/)
   assert.ok(performance.now() - started < 1_000, `${performance.now() - started} ms`)
-  const slots = await standing.database.sql(
+  const slots = await warehouse.database.sql(
     'SELECT slot_name FROM pg_replication_slots WHERE database = current_database()',
   )
   assert.equal(slots, [])
@@ -231,7 +231,7 @@ async function openTransaction(services: Services) {
 }
 
 test('verify names the open transaction that it waits for; Ctrl-C ends the wait at once and leaves no slot', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
   const { elsewhere, client } = await openTransaction(services)
   const lines: string[] = []
   const log = {
@@ -239,7 +239,7 @@ test('verify names the open transaction that it waits for; Ctrl-C ends the wait 
     warn: (message: string, fields?: object) => lines.push(`${message} ${JSON.stringify(fields)}`),
   }
   const stop = new AbortController()
-  const verifying = standing.verify({ log, signal: stop.signal })
+  const verifying = warehouse.verify({ log, signal: stop.signal })
   await until(() => lines.length > 0, { what: 'it says what it waits for' })
   assert.match(
     lines[0]!,
@@ -251,24 +251,24 @@ test('verify names the open transaction that it waits for; Ctrl-C ends the wait 
   stop.abort()
   await assert.rejects(() => verifying, /abort/)
   assert.ok(performance.now() - started < 3_000, `${performance.now() - started} ms`)
-  assert.equal(await standing.database.sql('SELECT slot_name FROM pg_replication_slots'), [])
+  assert.equal(await warehouse.database.sql('SELECT slot_name FROM pg_replication_slots'), [])
   await client.query('COMMIT')
-  assertEqual(await standing.verify())
+  assertEqual(await warehouse.verify())
   await elsewhere.drop()
 })
 
 test('verify gives up after a limit that it names, and its suggested statement ends the open transaction', async () => {
-  await using standing = await startStanding(services, { setup: parts('parts') })
+  await using warehouse = await loadWarehouse(services, { setup: parts('parts') })
   const { elsewhere } = await openTransaction(services)
   const waiting = { log: quietLog(), signal: new AbortController().signal, limitMs: 4_000 }
   const error = await assert.refuses(
-    () => openSnapshot(standing.database.url, waiting),
+    () => openSnapshot(warehouse.database.url, waiting),
     'TIMED_OUT',
     /within 4 s.*is still open/,
   )
-  assert.equal(await standing.database.sql('SELECT slot_name FROM pg_replication_slots'), [])
-  await standing.database.sql(/end it with (.*), and verify/.exec(error.next)![1]!)
-  const snapshot = await openSnapshot(standing.database.url, waiting)
+  assert.equal(await warehouse.database.sql('SELECT slot_name FROM pg_replication_slots'), [])
+  await warehouse.database.sql(/end it with (.*), and verify/.exec(error.next)![1]!)
+  const snapshot = await openSnapshot(warehouse.database.url, waiting)
   await snapshot.close()
   await elsewhere.drop()
 })

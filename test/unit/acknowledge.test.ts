@@ -6,7 +6,7 @@ import type { Watermark } from '../../contract/generation.ts'
 import { Checkpoints } from '../../kafka/producer/checkpoints.ts'
 import { LsnTracker } from '../../producer/stream/lsn-tracker.ts'
 import { Watermarks } from '../../producer/stream/watermark.ts'
-import { MemorySink } from '../support/fixtures/memory-sink.ts'
+import { MemoryAppender } from '../support/fixtures/memory-appender.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
 
 const test = suite('acknowledge')
@@ -96,7 +96,7 @@ test('in any order of events, only LSNs that are in the topics and under a durab
 })
 
 /** Keeps published watermarks. None is durable before the test decides so. */
-class PublishedWatermarks extends MemorySink {
+class PublishedWatermarks extends MemoryAppender {
   readonly marks: number[] = []
   mark(lsn: number): void {
     this.marks.push(lsn)
@@ -111,40 +111,40 @@ class PublishedWatermarks extends MemorySink {
 const at = (lsn: number): Watermark => ({ lsn, commitTimeUs: lsn, timeline: 1, ...ends })
 
 function openWatermarks(last?: Watermark) {
-  const sink = new PublishedWatermarks()
+  const appender = new PublishedWatermarks()
   let current: Watermark | undefined
-  const watermarks = new Watermarks(sink, last)
+  const watermarks = new Watermarks(appender, last)
   const reach = (lsn: number) => {
     current = at(lsn)
     watermarks.advance(() => current)
   }
-  return { sink, watermarks, reach }
+  return { appender, watermarks, reach }
 }
 
-const lsns = (sink: PublishedWatermarks) => sink.published.map(({ lsn }) => lsn)
+const lsns = (appender: PublishedWatermarks) => appender.published.map(({ lsn }) => lsn)
 
 test('a watermark is published at once, with a checkpoint of its LSN, and never before a record is durable', () => {
-  const { sink, watermarks, reach } = openWatermarks()
+  const { appender, watermarks, reach } = openWatermarks()
   watermarks.advance(() => undefined)
-  assert.equal(sink.published, [])
+  assert.equal(appender.published, [])
   reach(100)
-  assert.equal(sink.published, [at(100)])
-  assert.equal(sink.marks, [100])
+  assert.equal(appender.published, [at(100)])
+  assert.equal(appender.marks, [100])
   assert.equal(watermarks.last, at(100))
 })
 
 test('while a watermark is not durable no other is published; the next one has the newest LSN', async () => {
-  const { sink, watermarks, reach } = openWatermarks()
+  const { appender, watermarks, reach } = openWatermarks()
   for (const lsn of [100, 200, 300]) reach(lsn)
   await new Promise(resolve => setTimeout(resolve, 70))
-  assert.equal(lsns(sink), [100])
+  assert.equal(lsns(appender), [100])
   watermarks.settled()
-  await until(() => sink.published.length === 2, { what: 'the second watermark' })
-  assert.equal(lsns(sink), [100, 300])
+  await until(() => appender.published.length === 2, { what: 'the second watermark' })
+  assert.equal(lsns(appender), [100, 300])
 })
 
 test('while changes flow, watermarks are about 50 ms apart; a stop does not wait for that', async () => {
-  const { sink, watermarks, reach } = openWatermarks()
+  const { appender, watermarks, reach } = openWatermarks()
   const started = performance.now()
   let lsn = 0
   let ms = 0
@@ -154,11 +154,11 @@ test('while changes flow, watermarks are about 50 ms apart; a stop does not wait
     await new Promise(setImmediate)
   }
   // Timers count from the start of the event loop's turn, so they may fire early on a busy machine.
-  const count = sink.published.length
+  const count = appender.published.length
   assert.ok(count <= ms / 25 + 2, `${count} in ${ms} ms`)
   reach(++lsn)
   await watermarks.flush()
-  assert.is(lsns(sink).at(-1), lsn)
+  assert.is(lsns(appender).at(-1), lsn)
 })
 
 test('watermarks of very many partitions are farther apart: together they have at most 1 MB/s', async () => {
@@ -176,12 +176,12 @@ test('watermarks of very many partitions are farther apart: together they have a
 })
 
 test('after a restart no watermark is below the last one of the predecessor', async () => {
-  const { sink, watermarks, reach } = openWatermarks(at(200))
+  const { appender, watermarks, reach } = openWatermarks(at(200))
   for (const lsn of [100, 200]) reach(lsn)
-  assert.equal(sink.published, [])
+  assert.equal(appender.published, [])
   assert.equal(watermarks.last, at(200))
   reach(201)
-  assert.equal(lsns(sink), [201])
+  assert.equal(lsns(appender), [201])
   await watermarks.close()
 })
 

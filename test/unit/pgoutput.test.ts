@@ -143,8 +143,8 @@ test('a truncate names all its tables and its options', () => {
 
 test('messages come inside and outside transactions; origins and types are skipped', () => {
   const content = Buffer.from('beat')
-  const origin = Buffer.concat([bytes.letter('O'), bytes.int64(5n), bytes.name('node')])
-  const type = Buffer.concat([bytes.letter('Y'), bytes.int32(9), bytes.name('s'), bytes.name('mood')])
+  const origin = Buffer.concat([bytes.ascii('O'), bytes.int64(5n), bytes.name('node')])
+  const type = Buffer.concat([bytes.ascii('Y'), bytes.int32(9), bytes.name('s'), bytes.name('mood')])
   assert.equal(decode(bytes.logicalMessage(0, 16n, 'millrace', content)), [
     { kind: 'message', lsn: 16, transactional: false, prefix: 'millrace', content: 'beat' },
   ])
@@ -154,7 +154,7 @@ test('messages come inside and outside transactions; origins and types are skipp
 const refused: Record<string, readonly Buffer[]> = {
   'an empty message': [Buffer.alloc(0)],
   'an unknown kind': [Buffer.from('Z')],
-  'a streamed transaction of protocol 2': [Buffer.concat([bytes.letter('S'), bytes.int32(1), bytes.int8(1)])],
+  'a streamed transaction of protocol 2': [Buffer.concat([bytes.ascii('S'), bytes.int32(1), bytes.int8(1)])],
   'an LSN beyond 2^53': [bytes.begin(1n << 53n, 0n, 1)],
   'a truncated begin': [start.subarray(0, 12)],
   'bytes after a begin': [Buffer.concat([start, bytes.int8(0)])],
@@ -168,28 +168,28 @@ const refused: Record<string, readonly Buffer[]> = {
   'a binary value': [
     start,
     orders,
-    Buffer.concat([bytes.letter('I'), bytes.int32(16400), bytes.letter('N'), bytes.int16(3), bytes.letter('bbb')]),
+    Buffer.concat([bytes.ascii('I'), bytes.int32(16400), bytes.ascii('N'), bytes.int16(3), bytes.ascii('bbb')]),
   ],
   'a negative length': [
     start,
     orders,
     Buffer.concat([
-      ...[bytes.letter('I'), bytes.int32(16400), bytes.letter('N'), bytes.int16(3)],
-      ...[bytes.letter('t'), bytes.int32(-5), bytes.letter('nn')],
+      ...[bytes.ascii('I'), bytes.int32(16400), bytes.ascii('N'), bytes.int16(3)],
+      ...[bytes.ascii('t'), bytes.int32(-5), bytes.ascii('nn')],
     ]),
   ],
   'a length beyond the message': [
     start,
     orders,
     Buffer.concat([
-      ...[bytes.letter('I'), bytes.int32(16400), bytes.letter('N'), bytes.int16(3)],
-      ...[bytes.letter('t'), bytes.int32(0x7fff_ffff), bytes.letter('nn')],
+      ...[bytes.ascii('I'), bytes.int32(16400), bytes.ascii('N'), bytes.int16(3)],
+      ...[bytes.ascii('t'), bytes.int32(0x7fff_ffff), bytes.ascii('nn')],
     ]),
   ],
   'a truncate of an unknown table': [start, orders, bytes.truncate(0, [16400, 1])],
   'a truncate that announces four billion tables': [
     start,
-    Buffer.concat([bytes.letter('T'), bytes.int32(-1), bytes.int8(0)]),
+    Buffer.concat([bytes.ascii('T'), bytes.int32(-1), bytes.int8(0)]),
   ],
   'a transactional message outside a transaction': [bytes.logicalMessage(1, 1n, 'p', Buffer.alloc(0))],
 }

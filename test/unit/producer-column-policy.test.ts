@@ -61,7 +61,7 @@ test('columns are selected by place, masked, hashed or dropped; the two images d
 })
 
 test('the router sees only sent values, also in refused rows', async () => {
-  const { router, records, letters } = openPipe({ onError: 'dead-letter', guard: guarded })
+  const { router, records, deadLetters } = openPipe({ onError: 'dead-letter', guard: guarded })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', '1.00', 'Secret Name'))
   router.update(relation, tuple('1', '9', '1.00', 'Secret Name'), false, tuple('1', '9', 'NaN', 'Secret Other'))
@@ -73,9 +73,9 @@ test('the router sees only sent values, also in refused rows', async () => {
       ['d', row('1.00'), null],
     ],
   )
-  const [letter] = letters()
-  assert.equal(letter!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'S*** O***' })
-  assert.not.match(JSON.stringify(letter), /Secret/)
+  const [deadLetter] = deadLetters()
+  assert.equal(deadLetter!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'S*** O***' })
+  assert.not.match(JSON.stringify(deadLetter), /Secret/)
   const stopping = openPipe({ guard: guarded })
   stopping.router.begin(100, 5_000, 77)
   const error = await assert.refuses(

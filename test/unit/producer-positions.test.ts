@@ -143,14 +143,14 @@ test('the router compares each transaction with the records of its topics', asyn
 })
 
 test('a dead letter that a watermark covers is not written again, even if its topic has lost it', () => {
-  const { router, letters } = openPipe({ onError: 'dead-letter', durable: 200 })
+  const { router, deadLetters } = openPipe({ onError: 'dead-letter', durable: 200 })
   router.begin(150, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
   router.commit(150, 158, 5_000)
   router.begin(200, 5_000, 78)
   router.insert(relation, tuple('2', '9', 'NaN', null))
   assert.equal(
-    letters().map(({ change }) => change!.lsn),
+    deadLetters().map(({ change }) => change!.lsn),
     [200],
   )
 })
@@ -184,9 +184,9 @@ function send({ router, replay }: Pipe, transactions: readonly Committed[]): voi
 }
 
 /** The records of each partition, as positions in order. */
-function headsOf({ sink }: Pipe): LastRecordHead[][] {
+function headsOf({ appender }: Pipe): LastRecordHead[][] {
   const heads: LastRecordHead[][] = Array.from({ length: partitions }, () => [])
-  for (const { partition, value } of sink.records)
+  for (const { partition, value } of appender.records)
     heads[partition]!.push({ ...readHead(value, 0, value.length), topic: 't', partition })
   return heads
 }

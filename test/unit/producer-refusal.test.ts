@@ -23,7 +23,7 @@ test('a refused row stops the producer by name, and no part of it is sent', asyn
 })
 
 test('with onError: dead-letter, a refused image becomes a dead letter and the other image is still applied', () => {
-  const { router, records, letters } = openPipe({ onError: 'dead-letter' })
+  const { router, records, deadLetters } = openPipe({ onError: 'dead-letter' })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', 'whole'))
   router.update(relation, tuple('1', '9', 'NaN', 'whole'), false, tuple('1', '9', '1.00', null))
@@ -35,7 +35,7 @@ test('with onError: dead-letter, a refused image becomes a dead letter and the o
     ['d', p, 100, 4, ['1', '9', '1.00', null], null],
   ])
   assert.equal(
-    letters().map(({ code, change }) => [code, change!.op, change!.image, change!.ordinal]),
+    deadLetters().map(({ code, change }) => [code, change!.op, change!.image, change!.ordinal]),
     [
       ['VALUE_REFUSED', 'c', 'after', 0],
       ['VALUE_REFUSED', 'd', 'before', 2],
@@ -43,12 +43,12 @@ test('with onError: dead-letter, a refused image becomes a dead letter and the o
       ['VALUE_REFUSED', 'd', 'before', 6],
     ],
   )
-  assert.equal(letters()[0]!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'whole' })
+  assert.equal(deadLetters()[0]!.change!.row, { id: '1', order: '9', price: 'NaN', note: 'whole' })
 })
 
 test('an error names neither the value nor the key of a row', async () => {
   for (const onError of ['stop', 'dead-letter'] as const) {
-    const { router, letters } = openPipe({ onError, maxRecordBytes: 4096 })
+    const { router, deadLetters } = openPipe({ onError, maxRecordBytes: 4096 })
     router.begin(100, 5_000, 77)
     for (const row of [tuple('4242', '9', 'NaN', 'private'), tuple('4242', '9', '1', 'private'.repeat(1000))]) {
       let error: unknown
@@ -57,7 +57,7 @@ test('an error names neither the value nor the key of a row', async () => {
       } catch (thrown) {
         error = thrown
       }
-      const text = error instanceof MillraceError ? error.toText() : letters().map(({ what, next }) => what + next)
+      const text = error instanceof MillraceError ? error.toText() : deadLetters().map(({ what, next }) => what + next)
       assert.is(error === undefined, onError === 'dead-letter')
       assert.not.match(String(text), /4242|NaN"|private/)
     }
@@ -65,25 +65,25 @@ test('an error names neither the value nor the key of a row', async () => {
 })
 
 test('a dead letter above the size limit is cut, the largest value first, with size and digest of each cut value', () => {
-  const { router, letters } = openPipe({ onError: 'dead-letter', maxRecordBytes: 4096 })
+  const { router, deadLetters } = openPipe({ onError: 'dead-letter', maxRecordBytes: 4096 })
   const texts = ['x'.repeat(4000), '\u0001'.repeat(3500), 'y'.repeat(100_000_000)]
   router.begin(100, 5_000, 77)
   for (const text of texts) router.insert(relation, tuple('1', '9', null, text))
   const cut = (text: string) => ({ bytes: text.length, sha256: createHash('sha256').update(text).digest('hex') })
   assert.equal(
-    letters().map(({ change }) => [change!.row, change!.cut]),
+    deadLetters().map(({ change }) => [change!.row, change!.cut]),
     texts.map(text => [{ id: '1', order: '9', price: null }, { note: cut(text) }]),
   )
 })
 
 test('a dead letter that was written before a crash is not written again, whatever the last positions of the table are', () => {
   const tails = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
-  const { router, letters } = openPipe({ onError: 'dead-letter', tails, letterTail: { lsn: 100, ordinal: 0 } })
+  const { router, deadLetters } = openPipe({ onError: 'dead-letter', tails, deadLetterTail: { lsn: 100, ordinal: 0 } })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
   router.insert(relation, tuple('2', '9', 'NaN', null))
   assert.equal(
-    letters().map(({ change }) => change!.ordinal),
+    deadLetters().map(({ change }) => change!.ordinal),
     [2],
   )
 })

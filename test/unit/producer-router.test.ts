@@ -89,14 +89,14 @@ test('a truncate also removes deferred inserts', () => {
 })
 
 test('a truncate goes to every partition, without key and images', () => {
-  const { router, sink, records } = openPipe()
+  const { router, appender, records } = openPipe()
   router.begin(100, 5_000, 77)
   router.truncate([relation])
   assert.equal(
     records(),
     [0, 1, 2, 3].map(partition => ['t', partition, 100, 0, null, null]),
   )
-  assert.ok(sink.records.every(({ key }) => key === null))
+  assert.ok(appender.records.every(({ key }) => key === null))
 })
 
 test('records that a partition already has are skipped, each partition by its own last position', () => {

@@ -135,7 +135,7 @@ export class CaptureRun {
     return records.map(({ value }) => JSON.parse(String(value)) as Watermark)
   }
 
-  async letters(generation = 1): Promise<Buffer[]> {
+  async deadLetters(generation = 1): Promise<Buffer[]> {
     const records = await readTopic(this.#broker, deadLettersTopic(this.name, generation))
     return records.map(({ value }) => value!)
   }
@@ -190,7 +190,7 @@ export function checkOrder(records: readonly TopicRow[]): void {
  * The rows that result from applying every record. Throws for a create of a row that exists, and
  * for a change of a row that does not exist or that differs from the record's old image.
  */
-export function foldRecords(records: readonly TopicRow[]): Map<string, TextValues> {
+export function applyRecords(records: readonly TopicRow[]): Map<string, TextValues> {
   const rows = new Map<string, TextValues>()
   for (const record of [...records].sort((a, b) => a.lsn - b.lsn || a.ordinal - b.ordinal)) {
     if (record.op === 't') {

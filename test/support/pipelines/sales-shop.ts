@@ -73,12 +73,12 @@ export async function salesTables(database: TestDatabase): Promise<Table[]> {
 }
 
 /** Logs every row change of the shop from now on. */
-export async function noteChanges(database: TestDatabase): Promise<void> {
+export async function logChanges(database: TestDatabase): Promise<void> {
   await database.sql(captureSql)
 }
 
 /** Inserts the logged changes into the changelogs, in batches that the pipeline might form. */
-export class Fold {
+export class ChangeLoader {
   readonly #database: TestDatabase
   readonly #clickhouse: Clickhouse
   readonly #tables: readonly Table[]

@@ -17,7 +17,7 @@ import { projectRoot } from '../harness/root.ts'
 import { createWarehouse } from '../servers/clickhouse.ts'
 import { createDatabase, type TestDatabase } from '../servers/postgres.ts'
 import { quietLog, type Services, startServices } from '../servers/services.ts'
-import { Fold, noteChanges, salesTables } from './sales-shop.ts'
+import { ChangeLoader, logChanges, salesTables } from './sales-shop.ts'
 
 const password = 'read-only'
 export const dbtPassword = 'not a secret'
@@ -53,15 +53,15 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   const admin = await createWarehouse(services, generation)
   const database = await createDatabase(services.endpoints.postgres!)
   await applySchema(database.url, quietLog())
-  await noteChanges(database)
-  const fold = new Fold(database, admin, await salesTables(database))
-  await fold.createTables()
+  await logChanges(database)
+  const loader = new ChangeLoader(database, admin, await salesTables(database))
+  await loader.createTables()
   await applyModel(admin, model)
   await backfill({ url: database.url, orders, years: 2, seed: 5, until: new Date(), log: quietLog() })
   await ordersOfToday(database)
-  await fold.drain()
+  await loader.drain()
   await database.sql("UPDATE shop.customers SET city = 'Somewhere Else' WHERE customer_id % 3 = 0")
-  await fold.drain()
+  await loader.drain()
   const publisher = { pipeline: 'sales', kafkaCluster: 'none' }
   await publish(admin, { generation, views: model.publish, publisher })
   const passwords = {

@@ -47,14 +47,14 @@ export async function makeTopic(
 
 /** Appends text to the producer's first topic. */
 export function appendText(
-  sink: IdempotentProducer,
+  producer: IdempotentProducer,
   partition: number,
   value: string | null,
   key: string | null = null,
 ): void {
   const source = Buffer.from(`${key ?? ''}${value ?? ''}`)
   const keyEnd = Buffer.byteLength(key ?? '')
-  sink.append(0, partition, source, key === null ? -1 : 0, keyEnd, value === null ? -1 : keyEnd, source.length)
+  producer.append(0, partition, source, key === null ? -1 : 0, keyEnd, value === null ? -1 : keyEnd, source.length)
 }
 
 export interface ReadRecord {

@@ -1,4 +1,4 @@
-// test/support/oracles/traces: searches Kafka, ClickHouse and millrace's logs for given texts.
+// test/support/oracles/text-search: searches Kafka, ClickHouse and millrace's logs for given texts.
 // It reads files as bytes, and both servers as any other client would.
 
 import { readdirSync, readFileSync } from 'node:fs'
@@ -11,18 +11,18 @@ import { uniqueName } from '../servers/postgres.ts'
 import type { Services } from '../servers/services.ts'
 
 /** Each match as `place: text`, once. */
-export type Traces = string[]
+export type Matches = string[]
 
 /**
  * Searches all files of both servers byte by byte. The files belong to every pipeline of these
  * servers.
  */
-export function searchFiles({ directory }: Services, texts: readonly string[]): Traces {
+export function searchFiles({ directory }: Services, texts: readonly string[]): Matches {
   const state = readState(directory)
   return (['kafka', 'clickhouse'] as const).flatMap(name => searchDirectory(name, state[name]!.data, texts))
 }
 
-function searchDirectory(name: string, directory: string, texts: readonly string[]): Traces {
+function searchDirectory(name: string, directory: string, texts: readonly string[]): Matches {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
   if (files.length === 0) throw new Error(`${directory} holds no file`)
   return files.flatMap(file => {
@@ -45,8 +45,8 @@ function readUnlessGone(path: string): Buffer {
  * Searches all records and rows of one pipeline, as the servers return them, and the logs of its
  * services.
  */
-export async function searchContents(pipeline: Pipeline, texts: readonly string[]): Promise<Traces> {
-  const found: Traces = texts.filter(text => pipeline.fullLogs().includes(text)).map(text => `log: ${text}`)
+export async function searchContents(pipeline: Pipeline, texts: readonly string[]): Promise<Matches> {
+  const found: Matches = texts.filter(text => pipeline.fullLogs().includes(text)).map(text => `log: ${text}`)
   for (const [topic, bytes] of await readTopics(pipeline)) {
     found.push(...texts.filter(text => bytes.includes(text)).map(text => `topic ${topic}: ${text}`))
   }

@@ -1,4 +1,4 @@
-// test/support/pipelines/standing-warehouse: tables of a real Postgres as a generation in a real
+// test/support/pipelines/loaded-warehouse: tables of a real Postgres as a generation in a real
 // ClickHouse, in the state that the pipeline leaves.
 // There is no Kafka: this file inserts the rows into the changelog.
 
@@ -29,7 +29,7 @@ import { createWarehouse } from '../servers/clickhouse.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../servers/postgres.ts'
 import { quietLog, type Servers } from '../servers/services.ts'
 
-export interface Standing {
+export interface LoadedWarehouse {
   /** The source. */
   readonly database: TestDatabase
   /** Schema of the tables, and database of the stable names in ClickHouse. */
@@ -58,7 +58,7 @@ interface VerifyAs {
   readonly user?: string
 }
 
-export interface StandingOptions {
+export interface LoadedWarehouseOptions {
   /** SQL that creates the tables, in the schema `{schema}`. */
   readonly setup: string
   /** Settings besides `tables`, which captures the whole schema. */
@@ -67,7 +67,7 @@ export interface StandingOptions {
 }
 
 /** Loads the rows of the setup. The watermark in ClickHouse covers every future commit. */
-export async function startStanding(services: Servers, options: StandingOptions): Promise<Standing> {
+export async function loadWarehouse(services: Servers, options: LoadedWarehouseOptions): Promise<LoadedWarehouse> {
   const schema = uniqueName('s')
   const fill = (text: string) => text.replaceAll('{schema}', schema)
   const database = await createDatabase(services.endpoints.postgres!)
@@ -142,15 +142,20 @@ async function rowsOf(database: TestDatabase, table: Table): Promise<Record<stri
 FROM ${tableName(table)} ORDER BY ${table.key.join(', ')}`,
   )
   const booleans = new Set(table.columns.filter(({ encoding }) => encoding === 'boolean').map(({ name }) => name))
-  const read = (row: object) =>
+  const resultOf = (row: object) =>
     Object.fromEntries(
       Object.entries(row).map(([name, value]) => [name, booleans.has(name) && value !== null ? value === '1' : value]),
     )
-  return rows.map(({ row, lsn }, index) => ({ ...read(row), _lsn: parseLsn(lsn) - 1, _ordinal: index, _offset: index }))
+  return rows.map(({ row, lsn }, index) => ({
+    ...resultOf(row),
+    _lsn: parseLsn(lsn) - 1,
+    _ordinal: index,
+    _offset: index,
+  }))
 }
 
 /** Version and place are computed from the position. */
-function writer(clickhouse: Clickhouse, table: (name: string) => Table): Standing['write'] {
+function writer(clickhouse: Clickhouse, table: (name: string) => Table): LoadedWarehouse['write'] {
   return async (name, ...rows) => {
     if (rows.length === 0) return
     const images = rows.map(row => {
@@ -191,7 +196,7 @@ export function parts(...names: string[]): string {
 }
 
 /** The verification's result for one table. */
-export function read(result: Verification, { schema }: Standing, name = 'parts') {
+export function read(result: Verification, { schema }: LoadedWarehouse, name = 'parts') {
   const { state, postgres, clickhouse, differing, exact, keys, problems } = result.tables[`${schema}.${name}`]!
   const rows = keys.map(({ key, state, rows }) =>
     [state, key, ...(rows ? [rows.postgres, rows.clickhouse] : [])].join(' '),
@@ -200,7 +205,7 @@ export function read(result: Verification, { schema }: Standing, name = 'parts')
 }
 
 /** A change that arrives now, after the load. */
-export async function lsnOf({ database }: Standing): Promise<number> {
+export async function lsnOf({ database }: LoadedWarehouse): Promise<number> {
   const [row] = await database.sql<{ lsn: string }>("SELECT pg_current_wal_lsn() - '0/0' AS lsn")
   return Number(row!.lsn)
 }
