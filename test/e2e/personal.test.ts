@@ -89,7 +89,7 @@ test('no secret is in the topics, in ClickHouse, in a dead letter, in a log, or 
     ...{ id: '4', name: 'K*** R***', email: hashed('refused@secret.example'), born: hashed('1906-04-28') },
     ...{ city: 'Rome', seen: '-infinity' },
   })
-  assert.match(letters[0]!.what, /^column seen holds a value that cannot be represented/)
+  assert.match(deadLetters[0]!.what, /^column seen holds a value that cannot be represented/)
   assert.match(pipeline.producer.log, /column is withheld.*table=public.people column=nickname.*classify it/)
 
   await pipeline.producer.stop()

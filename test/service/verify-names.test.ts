@@ -81,7 +81,7 @@ test('images of updates, deletes and truncates add up, however many rows one off
   )
   assertEqual(await warehouse.verify())
   await write('parts', { ...two, ...truncated })
-  assert.match(read(await standing.verify(), standing).problems, /^1 images are more than once in the changelog\n/)
+  assert.match(read(await warehouse.verify(), warehouse).problems, /^1 images are more than once in the changelog\n/)
 })
 
 test('a missing version of the history is reported', async () => {
@@ -92,7 +92,7 @@ test('a missing version of the history is reported', async () => {
   await warehouse.clickhouse.command(
     `ALTER TABLE ${quoteName(versionsName(warehouse.table('parts')))} DELETE WHERE id = 1 SETTINGS mutations_sync = 1`,
   )
-  const { problems } = read(await standing.verify(), standing)
+  const { problems } = read(await warehouse.verify(), warehouse)
   assert.is(problems, 'the history holds 1 versions and deletions, and the changelog has 2')
 })
 
@@ -143,7 +143,7 @@ test('a generation without its list of tables, or without one table, is not equa
     [`${generation}.${schema}.other.changelog`]: 'belongs to no captured table of the generation',
   })
   await clickhouse.command('TRUNCATE TABLE captured')
-  await assert.refuses(() => standing.verify(), 'NOTHING_LOADED', /has no list of captured tables/)
+  await assert.refuses(() => warehouse.verify(), 'NOTHING_LOADED', /has no list of captured tables/)
 })
 
 test('equal rows of another database do not count, and a database without an owner mark is no generation', async () => {

@@ -48,7 +48,7 @@ test('columns with the names of computed columns of verify change nothing', asyn
   await database.sql(`TRUNCATE ${schema}.odd`)
   assertEqual(await warehouse.verify())
   await write('odd', { ...row, ...truncated })
-  assert.match(read(await standing.verify(), standing, 'odd').problems, /^1 images are more than once/)
+  assert.match(read(await warehouse.verify(), warehouse, 'odd').problems, /^1 images are more than once/)
 })
 
 test('a moved or duplicate key is reported with counts, keys and name', async () => {

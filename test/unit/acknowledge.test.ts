@@ -162,17 +162,17 @@ test('while changes flow, watermarks are about 50 ms apart; a stop does not wait
 })
 
 test('watermarks of very many partitions are farther apart: together they have at most 1 MB/s', async () => {
-  const { sink, watermarks } = openWatermarks()
+  const { appender, watermarks } = openWatermarks()
   const partitions = Array.from({ length: 30_000 }, () => 1_000_000)
   const publish = (lsn: number) => watermarks.advance(() => ({ ...at(lsn), offsets: [partitions] }))
   publish(1)
   watermarks.settled()
-  const bytes = sink.records[0]!.value.length
+  const bytes = appender.records[0]!.value.length
   assert.ok(bytes > 200_000)
   publish(2)
   await new Promise(resolve => setTimeout(resolve, 150))
-  assert.equal(lsns(sink), [1])
-  await until(() => sink.published.length === 2, { what: 'the second watermark' })
+  assert.equal(lsns(appender), [1])
+  await until(() => appender.published.length === 2, { what: 'the second watermark' })
 })
 
 test('after a restart no watermark is below the last one of the predecessor', async () => {
