@@ -10,7 +10,9 @@ import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 
 const everyMs = 50
-/** 1 MB/s. A watermark has about 10 bytes for each partition: with 40,000 partitions it is 400 KB. */
+/**
+ * 1 MB/s. A watermark has about 10 bytes for each partition: with 40,000 partitions it is 400 KB.
+ */
 const mostBytesPerMs = 1_000
 /** All watermarks have the same key, so that compaction keeps the newest one. */
 const key = Buffer.from('watermark')
