@@ -4,7 +4,7 @@ import type { CustomTypesConfig, FieldDef } from 'pg'
 import type { Clickhouse } from '../clickhouse/client.ts'
 import { quotePath } from '../clickhouse/quote.ts'
 import type { Client } from '../postgres/client/client.ts'
-import { postgresFailure } from '../postgres/client/errors.ts'
+import { postgresError } from '../postgres/client/errors.ts'
 import { quoteString } from '../postgres/client/quote.ts'
 import type { ReportCheck } from './checks.ts'
 import { kindOf, normalize, type ValueKind } from './normalize-value.ts'
@@ -72,7 +72,7 @@ async function selectText(postgres: Client, text: string, view: string): Promise
   try {
     return await postgres.query<Record<string, unknown>>({ text, types: textOnly })
   } catch (error) {
-    throw postgresFailure(error, `the check of ${view}`)
+    throw postgresError(error, `the check of ${view}`)
   }
 }
 

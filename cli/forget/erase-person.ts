@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path'
 import { splitStatements } from '../../modeling/model.ts'
 import { type Client, query, withClient } from '../../postgres/client/client.ts'
-import { postgresFailure } from '../../postgres/client/errors.ts'
+import { postgresError } from '../../postgres/client/errors.ts'
 import { walInsertLsn } from '../../postgres/replication/history.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -79,7 +79,7 @@ async function run(client: Client, text: string, { id }: Person): Promise<Former
     const { rows } = await client.query<FormerRow>({ text, values, types: printed as never })
     return rows
   } catch (error) {
-    throw postgresFailure(error, 'forget a person')
+    throw postgresError(error, 'forget a person')
   }
 }
 

@@ -2,7 +2,7 @@
 
 import pg from 'pg'
 import { type Client, clientConfig, describeUrl } from '../../postgres/client/client.ts'
-import { postgresFailure } from '../../postgres/client/errors.ts'
+import { postgresError } from '../../postgres/client/errors.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
 
 const mostConnections = 4
@@ -20,7 +20,7 @@ export function openPool(url: string): Pool {
   return {
     async transaction(work) {
       const client = await pool.connect().catch((error: unknown) => {
-        throw postgresFailure(error, describeUrl(url))
+        throw postgresError(error, describeUrl(url))
       })
       let broken = true
       const onError = () => {}

@@ -3,7 +3,7 @@
 
 import type { Client } from '../../postgres/client/client.ts'
 import type { Cell } from '../../postgres/client/copy-in.ts'
-import { postgresFailure } from '../../postgres/client/errors.ts'
+import { postgresError } from '../../postgres/client/errors.ts'
 import { itemCells, itemColumns } from '../shop/history.ts'
 import type { Operation } from '../shop/operation.ts'
 import { customerColumns } from '../shop/person.ts'
@@ -183,7 +183,7 @@ export async function execute(client: Client, operations: readonly Operation[]):
       const { rowCount } = await client.query({ name, text, values: [...values] })
       changes += rowCount ?? 0
     } catch (error) {
-      throw postgresFailure(error, `the generator, to ${name}`)
+      throw postgresError(error, `the generator, to ${name}`)
     }
   }
   return changes

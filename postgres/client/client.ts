@@ -6,8 +6,8 @@ import { readTlsFiles } from '../../runtime/config/tls-files.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { statementText } from '../../runtime/printable.ts'
 import { sleep } from '../../runtime/wait.ts'
-import { postgresFailure, sqlState } from './errors.ts'
-import { type Backend, connectFailure, readBackend, startupOptions } from './session.ts'
+import { postgresError, sqlState } from './errors.ts'
+import { type Backend, connectError, readBackend, startupOptions } from './session.ts'
 
 export type Client = pg.Client
 
@@ -96,18 +96,18 @@ export async function connect(url: string, { mode = 'sql', signal }: ConnectOpti
   signal?.throwIfAborted()
   const client = new pg.Client({ ...clientConfig(url), ...(mode === 'replication' && { replication: 'database' }) })
   client.on('error', () => {})
-  const cutNow = () => cut(client)
-  signal?.addEventListener('abort', cutNow, { once: true })
-  client.once('end', () => signal?.removeEventListener('abort', cutNow))
-  const limit = setTimeout(cutNow, connectTimeoutMs)
+  const destroyNow = () => destroy(client)
+  signal?.addEventListener('abort', destroyNow, { once: true })
+  client.once('end', () => signal?.removeEventListener('abort', destroyNow))
+  const limit = setTimeout(destroyNow, connectTimeoutMs)
   try {
     await client.connect()
     sessions.set(client, { url, ...(await readBackend(client, describeUrl(url))) })
     return client
   } catch (error) {
-    cutNow()
+    destroyNow()
     signal?.throwIfAborted()
-    throw connectFailure(error, describeUrl(url))
+    throw connectError(error, describeUrl(url))
   } finally {
     clearTimeout(limit)
   }
@@ -118,13 +118,13 @@ export async function connect(url: string, { mode = 'sql', signal }: ConnectOpti
  * does not answer. Never rejects.
  */
 export async function disconnect(client: Client): Promise<void> {
-  const limit = setTimeout(() => cut(client), goodbyeMs)
+  const limit = setTimeout(() => destroy(client), goodbyeMs)
   await client.end().catch(() => {})
   clearTimeout(limit)
 }
 
 /** Ends the connection at once. Everything that waits on it fails. */
-export function cut(client: Client): void {
+export function destroy(client: Client): void {
   client.connection.stream.destroy()
 }
 
@@ -143,12 +143,12 @@ export async function query<Row extends object>(
   text: string,
   values?: readonly unknown[],
 ): Promise<Row[]> {
-  const attendance = new Attendance(client)
+  const attendance = new StatementMonitor(client)
   try {
     const { rows } = await client.query<Row & pg.QueryResultRow>(text, values && [...values])
     return rows
   } catch (error) {
-    throw postgresFailure(attendance.failure ?? error, statementText(text))
+    throw postgresError(attendance.failure ?? error, statementText(text))
   } finally {
     attendance.end()
   }
@@ -202,8 +202,8 @@ export async function openOn<T>(
  * its network sends nothing, and TCP may wait for it for ever. A backend that works for hours sends
  * nothing either.
  */
-class Attendance {
-  /** Why the connection was cut. */
+class StatementMonitor {
+  /** Why the connection was ended. */
   failure: Error | undefined
   readonly #client: Client
   readonly #over = new AbortController()
@@ -231,7 +231,7 @@ class Attendance {
       await sleep(graceMs, signal).catch(() => {})
       if (!signal.aborted && bytesRead(this.#client) === before) {
         this.failure = new Error('no answer, and its backend is not working on it or cannot be reached')
-        cut(this.#client)
+        destroy(this.#client)
       }
     }
     if (!signal.aborted) this.#lookLater()
@@ -248,7 +248,7 @@ async function isAtWork({ url, pid, startedAt }: Session, signal: AbortSignal): 
   try {
     const client = await connect(url, { signal })
     other = client
-    limit = setTimeout(() => cut(client), lookAfterMs)
+    limit = setTimeout(() => destroy(client), lookAfterMs)
     const { rows } = await client.query<{ idle: boolean | null }>(
       "SELECT state LIKE 'idle%' AS idle FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
       [pid, startedAt],

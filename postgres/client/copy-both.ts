@@ -23,7 +23,7 @@ interface CopyConnection extends Connection {
 }
 
 export interface CopyBoth {
-  /** Sends a message. Does nothing on a connection that was cut. */
+  /** Sends a message. Does nothing on a connection that has ended. */
   send(message: Buffer): void
   /** Tells the server that nothing more will be sent. The server then ends the command. */
   finish(): void

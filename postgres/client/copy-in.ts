@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { from } from 'pg-copy-streams'
 import type { Client } from './client.ts'
-import { postgresFailure } from './errors.ts'
+import { postgresError } from './errors.ts'
 
 export type Cell = string | number | boolean | null
 
@@ -27,7 +27,7 @@ export async function copyRows(
     await pipeline(Readable.from(pieces(rows)), target)
     return target.rowCount
   } catch (error) {
-    throw postgresFailure(error, statement)
+    throw postgresError(error, statement)
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Connection } from 'pg'
 import { statementText } from '../../runtime/printable.ts'
 import type { Client } from './client.ts'
-import { postgresFailure } from './errors.ts'
+import { postgresError } from './errors.ts'
 
 export interface CopyReader {
   /** One row with its newline. It is valid during the call, and may be modified. */
@@ -73,7 +73,7 @@ class CopyOut {
 
   handleError(error: Error): void {
     this.detach()
-    this.settle.reject(postgresFailure(error, statementText(this.statement)))
+    this.settle.reject(postgresError(error, statementText(this.statement)))
   }
 
   private readonly afterPiece = (): void => {

@@ -43,7 +43,7 @@ export function sqlState(error: unknown): string | undefined {
  * Wraps the driver's error and keeps it as the cause. A MillraceError is returned unchanged.
  * @param where the operation that failed
  */
-export function postgresFailure(error: unknown, where: string): MillraceError {
+export function postgresError(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
   const code = classify(error)
   const message = error instanceof Error ? describe(error) : String(error)
@@ -86,9 +86,9 @@ function classify(error: unknown): keyof typeof remedies {
  * it. A retry helps where the decoder of another slot has meanwhile written the missing snapshot to
  * disk.
  */
-export function streamFailure(error: unknown, slot: string): MillraceError {
+export function streamError(error: unknown, slot: string): MillraceError {
   const where = `slot ${slot}`
-  if (sqlState(error) !== internalError) return postgresFailure(error, where)
+  if (sqlState(error) !== internalError) return postgresError(error, where)
   return new MillraceError('DECODING_FAILED', {
     what: `Postgres: ${describe(error as Error)}`,
     where,

@@ -3,7 +3,7 @@
 
 import type pg from 'pg'
 import { MillraceError } from '../../runtime/errors.ts'
-import { postgresFailure } from './errors.ts'
+import { postgresError } from './errors.ts'
 
 /**
  * Set when the session starts, so that the settings apply to COPY and to the replication stream
@@ -82,11 +82,11 @@ export async function readBackend(client: pg.Client, where: string): Promise<Bac
 }
 
 /** Wraps an error of connecting. A pooler names the startup parameters that it does not support. */
-export function connectFailure(error: unknown, where: string): MillraceError {
+export function connectError(error: unknown, where: string): MillraceError {
   const text = error instanceof Error ? error.message : ''
   if (/unsupported startup parameter/i.test(text))
     return poolerError(`the connection was refused: ${text}`, where, error)
-  return postgresFailure(error, where)
+  return postgresError(error, where)
 }
 
 function poolerError(what: string, where: string, cause?: unknown): MillraceError {

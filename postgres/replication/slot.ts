@@ -7,7 +7,7 @@ import {
   backendOf,
   type Client,
   connect,
-  cut,
+  destroy,
   disconnect,
   liftTransactionLimit,
   query,
@@ -135,7 +135,7 @@ async function cancellable<T>(
   const { pid } = backendOf(client)
   const cancel = () => {
     const late = AbortSignal.timeout(cancelLimitMs)
-    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [pid]), late).catch(() => cut(client))
+    withClient(url, other => query(other, 'SELECT pg_cancel_backend($1)', [pid]), late).catch(() => destroy(client))
   }
   signal?.addEventListener('abort', cancel, { once: true })
   try {

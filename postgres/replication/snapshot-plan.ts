@@ -54,7 +54,7 @@ export async function planSnapshot(client: Client, { url, tables, readers, onBlo
   const total = [...blocksOf.values()].reduce((sum, blocks) => sum + blocks, 0)
   const size = Math.max(leastBlocks, Math.ceil(total / (readers * piecesPerReader)))
   return tables.flatMap((table, index) =>
-    cut(blocksOf.get(table.oid) ?? 0, size).map(range => ({ table: index, statement: statement(table, range) })),
+    divide(blocksOf.get(table.oid) ?? 0, size).map(range => ({ table: index, statement: statement(table, range) })),
   )
 }
 
@@ -67,7 +67,7 @@ export function lockStatement(tables: readonly SnapshotTable[]): string {
  * Conditions that together match every row exactly once. Rows beyond the last known block are of
  * later transactions.
  */
-function cut(blocks: number, size: number): string[] {
+function divide(blocks: number, size: number): string[] {
   if (blocks <= size) return ['']
   const starts = Array.from({ length: Math.ceil(blocks / size) }, (_, index) => index * size)
   return starts.map((start, index) => {

@@ -2,7 +2,7 @@
 // parallel.
 
 import { MillraceError } from '../../runtime/errors.ts'
-import { type Client, connect, cut, disconnect, liftTransactionLimit, query } from '../client/client.ts'
+import { type Client, connect, destroy, disconnect, liftTransactionLimit, query } from '../client/client.ts'
 import { copyOut } from '../client/copy-out.ts'
 import { sqlState } from '../client/errors.ts'
 import { quoteString } from '../client/quote.ts'
@@ -45,7 +45,7 @@ export async function copyTables(options: SnapshotOptions): Promise<void> {
   signal.throwIfAborted()
   const clients: Client[] = []
   const onAbort = () => {
-    for (const client of clients) cut(client)
+    for (const client of clients) destroy(client)
   }
   signal.addEventListener('abort', onAbort, { once: true })
   try {

@@ -14,7 +14,7 @@ export interface WatchedStream {
   readonly timeline: number
 }
 
-interface Seen {
+interface ObservedStream {
   readonly standby: boolean
   readonly timeline: number | null
   readonly pid: number | null
@@ -57,8 +57,8 @@ export function watchStream(
  * The name of a WAL file begins with its timeline, as eight hexadecimal digits. A standby does not
  * report it.
  */
-async function look(client: Client, slot: string): Promise<Seen> {
-  const [seen] = await query<Seen>(
+async function look(client: Client, slot: string): Promise<ObservedStream> {
+  const [seen] = await query<ObservedStream>(
     client,
     `SELECT pg_is_in_recovery() AS standby, s.active_pid AS pid, s.wal_status, CASE WHEN NOT pg_is_in_recovery()
        THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
@@ -68,7 +68,7 @@ async function look(client: Client, slot: string): Promise<Seen> {
   return seen!
 }
 
-function whatIsWrong({ pid, timeline }: WatchedStream, seen: Seen): string | undefined {
+function whatIsWrong({ pid, timeline }: WatchedStream, seen: ObservedStream): string | undefined {
   if (seen.standby) return 'that is a standby now'
   if (seen.timeline !== timeline)
     return `that is on timeline ${seen.timeline}, and the stream began on timeline ${timeline}`

@@ -4,9 +4,9 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { endsWithin } from '../../runtime/wait.ts'
 import type { ChangeReceiver, ChangeStream, StreamStart } from '../change-source.ts'
-import { type Client, cut, disconnect, openOn } from '../client/client.ts'
+import { type Client, destroy, disconnect, openOn } from '../client/client.ts'
 import { type CopyBoth, copyBoth } from '../client/copy-both.ts'
-import { sqlState, streamFailure } from '../client/errors.ts'
+import { sqlState, streamError } from '../client/errors.ts'
 import { Liveness } from '../client/liveness.ts'
 import { PgoutputDecoder } from '../protocol/pgoutput.ts'
 import { standbyStatus } from '../protocol/standby-status.ts'
@@ -188,7 +188,7 @@ class SlotStream implements ChangeStream {
     this.live = false
     this.liveness?.stop()
     clearTimeout(this.reporting)
-    if (this.client) cut(this.client)
+    if (this.client) destroy(this.client)
     this.settle.reject(error)
   }
 
@@ -211,7 +211,7 @@ class SlotStream implements ChangeStream {
     // The slot existed when the stream began, and cannot be dropped while it is read. So the
     // publication is missing.
     if (sqlState(error) === undefinedObject) return publicationMissing(publication, error)
-    return streamFailure(error, slot)
+    return streamError(error, slot)
   }
 }
 

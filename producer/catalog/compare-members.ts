@@ -4,11 +4,11 @@
 import { tableName } from '../../contract/table.ts'
 import type { MemberFacts, TableFacts } from '../../postgres/catalog/facts.ts'
 import { quoteTable } from '../../postgres/client/quote.ts'
-import { ahead, type Difference, type Doubt, over, wrong } from './difference.ts'
+import { ahead, type Difference, over, type UnclearChange, wrong } from './difference.ts'
 
 export interface MemberComparison {
   readonly differences: Difference[]
-  readonly doubts: Doubt[]
+  readonly unclear: UnclearChange[]
 }
 
 /**
@@ -16,7 +16,7 @@ export interface MemberComparison {
  *   them other values
  */
 export function compareMembers(was: TableFacts, is: TableFacts, altered: readonly string[]): MemberComparison {
-  const found: MemberComparison = { differences: [], doubts: [] }
+  const found: MemberComparison = { differences: [], unclear: [] }
   for (const member of was.members) {
     const now = is.members.find(({ oid }) => oid === member.oid)
     if (now === undefined) {
@@ -54,14 +54,14 @@ function compareFiles(was: MemberFacts, is: MemberFacts, { found, altered, isPar
       `its rows were rewritten while its columns ${altered.join(', ')} were altered, as by ALTER COLUMN … TYPE … USING. The stream has no row changes for that: ClickHouse keeps the earlier values, and old rows in the stream have the new ones.`,
     )
     if (isExact) found.differences.push(otherwise)
-    else found.doubts.push({ kind: 'rewritten', member: is, otherwise })
+    else found.unclear.push({ kind: 'rewritten', member: is, otherwise })
   } else if (isPartition && was.file !== is.file && !(isExact && was.toast !== is.toast)) {
     const what = `its partition ${tableName(is)} was truncated alone, for which the stream has no row changes. Its rows stay in ClickHouse.`
-    found.doubts.push({ kind: 'emptied', member: is, otherwise: over(what) })
+    found.unclear.push({ kind: 'emptied', member: is, otherwise: over(what) })
   }
 }
 
-function lookAtNew(member: MemberFacts, is: TableFacts, { differences, doubts }: MemberComparison): void {
+function lookAtNew(member: MemberFacts, is: TableFacts, { differences, unclear }: MemberComparison): void {
   const name = tableName(member)
   if (is.kind === 'r') {
     differences.push(over(`the table ${name} inherits from it now. Rows of that one are not captured.`))
@@ -71,7 +71,7 @@ function lookAtNew(member: MemberFacts, is: TableFacts, { differences, doubts }:
     differences.push(over(`its new partition ${name} is unlogged, so that its changes are not in the WAL.`))
   } else if (member.kind === 'r') {
     const what = `the partition ${name} was attached with rows in it. ClickHouse does not have them.`
-    doubts.push({ kind: 'attached', member, otherwise: over(what) })
+    unclear.push({ kind: 'attached', member, otherwise: over(what) })
   }
 }
 

@@ -6,11 +6,11 @@ import type { ColumnFacts, KeyFacts, TableFacts, TypeFacts } from '../../postgre
 import { publicationFaults } from '../../postgres/catalog/published.ts'
 import { isWidened } from '../../postgres/catalog/widened.ts'
 import { compareMembers } from './compare-members.ts'
-import { ahead, type Difference, type Doubt, over, wrong } from './difference.ts'
+import { ahead, type Difference, over, type UnclearChange, wrong } from './difference.ts'
 
 export interface Comparison {
   readonly differences: readonly Difference[]
-  readonly doubts: readonly Doubt[]
+  readonly unclear: readonly UnclearChange[]
   /** Names of columns that were added and would be sent. */
   readonly added: readonly string[]
 }
@@ -27,7 +27,7 @@ export interface Outlook {
 /** @param is undefined for a dropped table */
 export function compareFacts(was: TableFacts, is: TableFacts | undefined, outlook: Outlook): Comparison {
   if (is === undefined) {
-    return { differences: [over('it was dropped. ClickHouse keeps its last rows.')], doubts: [], added: [] }
+    return { differences: [over('it was dropped. ClickHouse keeps its last rows.')], unclear: [], added: [] }
   }
   const differences: Difference[] = []
   if (tableName(is) !== tableName(was)) differences.push(over(`it is now called ${tableName(is)}.`))
@@ -40,7 +40,7 @@ export function compareFacts(was: TableFacts, is: TableFacts | undefined, outloo
     ...comparePublished(was, is),
     ...members.differences,
   )
-  return { differences, doubts: members.doubts, added: columns.added }
+  return { differences, unclear: members.unclear, added: columns.added }
 }
 
 interface ColumnComparison {

@@ -25,7 +25,7 @@ export interface Difference {
  * either ALTER TABLE gave the rows other values, or VACUUM FULL only moved them. `emptied`: perhaps
  * this partition alone was truncated. `attached`: perhaps the new partition already had rows.
  */
-export interface Doubt {
+export interface UnclearChange {
   readonly kind: 'rewritten' | 'emptied' | 'attached'
   readonly member: MemberFacts
   /** The difference, unless the rows disprove it. */

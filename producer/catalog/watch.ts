@@ -22,8 +22,8 @@ import type { TableWriter } from '../write/table-writer.ts'
 import { type Catalog, type CatalogRecord, updateCatalog } from './catalog.ts'
 import { compareFacts } from './compare.ts'
 import { type Difference, type Found, mismatch, over, requireSamePublication } from './difference.ts'
-import { isDispelled, unreadable } from './doubts.ts'
 import { acceptFacts, isWorthRecording } from './recording.ts'
+import { isHarmless, unreadable } from './unclear-changes.ts'
 
 const lookEveryMs = 5_000
 /**
@@ -82,7 +82,7 @@ interface ChangedTable {
  * GRANT too, and it would have to wait in the middle of a transaction. The catalog shows the
  * present, while the announcement may be hours old.
  */
-export class Watch {
+export class CatalogWatch {
   readonly #context: ProducerContext
   readonly #generation: Generation
   readonly #publication: Catalog['publication']
@@ -106,7 +106,7 @@ export class Watch {
   }
 
   /** Looks every few seconds, and ends the stream with the error that it finds. */
-  beside(stream: WatchedStream): PeriodicTask {
+  task(stream: WatchedStream): PeriodicTask {
     this.#stream = stream
     const reached = () => this.#over(stream.durable())
     return {
@@ -196,14 +196,14 @@ export class Watch {
     const { guard } = table.captured
     const dropped = new Set([...(guard?.dropped ?? []), ...(guard?.unclassified ?? [])])
     const outlook = { dropped, personal: guard?.personal ?? false, version }
-    const { differences, doubts, added } = compareFacts(table.record.facts, now, outlook)
+    const { differences, unclear, added } = compareFacts(table.record.facts, now, outlook)
     const found = [...differences]
-    for (const doubt of doubts) {
-      if (doubt.kind === 'emptied' && this.#truncatedAt(table) > table.record.truncatedAt) continue
-      const answer = await isDispelled(client, doubt, table.record.seen)
+    for (const change of unclear) {
+      if (change.kind === 'emptied' && this.#truncatedAt(table) > table.record.truncatedAt) continue
+      const answer = await isHarmless(client, change, table.record.seen)
       if (answer === undefined) return undefined
-      if (answer === 'unreadable') found.push(await unreadable(client, doubt))
-      else if (!answer) found.push(doubt.otherwise)
+      if (answer === 'unreadable') found.push(await unreadable(client, change))
+      else if (!answer) found.push(change.otherwise)
     }
     table.digest = digest
     if (outlook.personal) reportWithheld(this.#context, table.name, added)

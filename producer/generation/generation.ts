@@ -29,7 +29,7 @@ import { type RegisteredTable, registerTables } from '../capture/schemas.ts'
 import { generationChanged, inspectSource, type Source } from '../capture/source.ts'
 import { writeCatalog } from '../catalog/catalog.ts'
 import { recordCatalog } from '../catalog/recording.ts'
-import { Watch } from '../catalog/watch.ts'
+import { CatalogWatch } from '../catalog/watch.ts'
 import type { ProducerContext } from '../context.ts'
 import { reportBlocked } from '../waits.ts'
 import { ensureGenerationsTopic, ensureGenerationTopics } from '../write/topics.ts'
@@ -47,7 +47,7 @@ const undoLimitMs = 1_500
 export interface Prepared {
   readonly generation: Generation
   readonly tables: readonly RegisteredTable[]
-  readonly watch: Watch
+  readonly watch: CatalogWatch
   /** The watermark of the initial load, when it has just been done. */
   readonly loaded?: Watermark
 }
@@ -65,13 +65,13 @@ export async function withGeneration(
 ): Promise<void> {
   const { config, kafka, url, progress, signal } = context
   await ensureGenerationsTopic(kafka, config, signal)
-  const { plan, cutOff } = planGeneration(await knownGenerations(context), fresh)
-  for (const generation of cutOff) await giveUp(context, generation, plan.kind === 'resume')
+  const { plan, interrupted } = planGeneration(await knownGenerations(context), fresh)
+  for (const generation of interrupted) await giveUp(context, generation, plan.kind === 'resume')
   const number = plan.kind === 'begin' ? plan.number : plan.generation.number
   progress.generation = number
   const lock = await takeLock(url, lockName(config.name, number), signal)
   try {
-    refuseOvertaken(plan, planGeneration(await knownGenerations(context), fresh).plan)
+    requireSamePlan(plan, planGeneration(await knownGenerations(context), fresh).plan)
     const prepared = plan.kind === 'begin' ? await begin(context, number, lock) : await resume(context, plan.generation)
     await work(prepared, lock.lost)
   } finally {
@@ -87,7 +87,7 @@ function knownGenerations({ fetcher, config, signal }: ProducerContext): Promise
  * Another producer may have had the lock after the plan was made, and may have begun, loaded or
  * dropped the same generation.
  */
-function refuseOvertaken(plan: Plan, now: Plan): void {
+function requireSamePlan(plan: Plan, now: Plan): void {
   const numberOf = (each: Plan) => (each.kind === 'begin' ? each.number : each.generation.number)
   if (plan.kind === now.kind && numberOf(plan) === numberOf(now)) return
   throw new MillraceError('PRODUCER_RUNNING', {
@@ -210,7 +210,7 @@ async function load(context: ProducerContext, { announced, captured, sources, lo
     const loading: Generation = { ...announced, state: 'loading' }
     await writeGeneration(kafka, config.name, loading, signal)
     const loaded = await loadTables(context, { generation: loading, tables, lost: lock.lost })
-    const watch = new Watch(context, loading, { catalog, captured })
+    const watch = new CatalogWatch(context, loading, { catalog, captured })
     await withClient(url, client => watch.requireUnchanged(client), signal)
     return { generation: { ...loading, state: 'live', consistentPoint: loaded.lsn }, tables, watch, loaded }
   } catch (error) {

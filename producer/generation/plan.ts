@@ -10,7 +10,7 @@ export type Plan =
 export interface PlannedWork {
   readonly plan: Plan
   /** Loads that were interrupted. Their slots and topics are to be removed. */
-  readonly cutOff: readonly Generation[]
+  readonly interrupted: readonly Generation[]
 }
 
 /**
@@ -21,7 +21,7 @@ export interface PlannedWork {
 export function planGeneration(generations: readonly Generation[], fresh: boolean): PlannedWork {
   const byNumber = generations.toSorted((a, b) => b.number - a.number)
   const live = byNumber.find(({ state }) => state === 'live')
-  const cutOff = byNumber.filter(({ state }) => state === 'announced' || state === 'loading')
-  if (live && !fresh) return { plan: { kind: 'resume', generation: live }, cutOff }
-  return { plan: { kind: 'begin', number: (byNumber[0]?.number ?? 0) + 1 }, cutOff }
+  const interrupted = byNumber.filter(({ state }) => state === 'announced' || state === 'loading')
+  if (live && !fresh) return { plan: { kind: 'resume', generation: live }, interrupted }
+  return { plan: { kind: 'begin', number: (byNumber[0]?.number ?? 0) + 1 }, interrupted }
 }

@@ -15,12 +15,12 @@ import { findRegistered, type RegisteredTable } from '../capture/schemas.ts'
 import { checkToResume, generationChanged } from '../capture/source.ts'
 import { captureTables } from '../capture/tables.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
-import { Watch } from '../catalog/watch.ts'
+import { CatalogWatch } from '../catalog/watch.ts'
 import type { ProducerContext } from '../context.ts'
 
 export interface Resumed {
   readonly tables: readonly RegisteredTable[]
-  readonly watch: Watch
+  readonly watch: CatalogWatch
 }
 
 /**
@@ -39,7 +39,7 @@ export async function resumeTables(context: ProducerContext, generation: Generat
       const captured = await recapture(context, { client, generation, catalog })
       const tables = await orAborted(findRegistered(schemas, generation.tables, captured), signal)
       for (const { table, guard } of captured) reportWithheld(context, tableName(table), guard?.unclassified ?? [])
-      const watch = new Watch(context, generation, { catalog, captured })
+      const watch = new CatalogWatch(context, generation, { catalog, captured })
       await watch.look(client)
       return { tables, watch }
     },
@@ -65,14 +65,14 @@ async function recapture(
   const options = generation.tables.map(({ schema, table }) =>
     optionsOf(tableOptions(config, schema, table), schema, table),
   )
-  const choosy = catalog.tables.filter((_, index) => {
+  const withPolicies = catalog.tables.filter((_, index) => {
     const { personal, columns } = options[index]!
     return personal || Object.keys(columns).length > 0
   })
   const scope = { version, publication: catalog.publication.oid }
   const facts = await readFacts(
     client,
-    choosy.map(({ source }) => source.oid),
+    withPolicies.map(({ source }) => source.oid),
     scope,
   )
   const sources = catalog.tables.map(({ source }, index) =>

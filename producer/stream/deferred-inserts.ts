@@ -17,7 +17,7 @@ const mostBytes = 128 * 1024 * 1024
 const rowBytes = 100
 
 /** Bytes of the deferred rows of all tables that share this object. */
-export interface HeldBytes {
+export interface DeferredBytes {
   bytes: number
 }
 
@@ -31,17 +31,17 @@ export class DeferredInserts {
   readonly #table: Table
   /** Whole rows as Latin-1 text, which keeps every byte, with the number of equal rows. */
   readonly #rows = new Map<string, number>()
-  readonly #shared: HeldBytes
+  readonly #shared: DeferredBytes
   #bytes = 0
 
   /** @param shared by all tables of one stream */
-  constructor(table: Table, shared: HeldBytes) {
+  constructor(table: Table, shared: DeferredBytes) {
     this.#table = table
     this.#shared = shared
   }
 
   /** @throws {MillraceError} TRANSACTION_TOO_LARGE */
-  hold(row: TextRow): void {
+  defer(row: TextRow): void {
     const text = pack(row)
     this.#rows.set(text, (this.#rows.get(text) ?? 0) + 1)
     this.#count(text.length + rowBytes)
@@ -49,7 +49,7 @@ export class DeferredInserts {
   }
 
   /** Removes one row equal to this one. @returns false when none is deferred */
-  take(row: TextRow): boolean {
+  remove(row: TextRow): boolean {
     if (this.#rows.size === 0) return false
     const text = pack(row)
     const count = this.#rows.get(text)

@@ -148,8 +148,8 @@ export class Router implements ChangeReceiver {
     const before = masker ? masker.before(old) : old
     const after = masker ? masker.after(fresh) : fresh
     const deferred = this.#deferred.get(writer)
-    if (deferred?.take(before)) {
-      deferred.hold(after)
+    if (deferred?.remove(before)) {
+      deferred.defer(after)
       return
     }
     if (masker?.hidesUpdate()) return
@@ -167,7 +167,7 @@ export class Router implements ChangeReceiver {
     if (oldIsKeyOnly) throw identityMissing(relation)
     if (this.#keyOnly.size > 0) this.#requireWhole(writer)
     const before = masker ? masker.before(old) : old
-    if (!this.#deferred.get(writer)?.take(before)) this.#half(writer, 'd', before, undefined)
+    if (!this.#deferred.get(writer)?.remove(before)) this.#half(writer, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position. Each has its own topic. */
@@ -202,7 +202,7 @@ export class Router implements ChangeReceiver {
 
   #create(writer: TableWriter, after: TextRow): void {
     const deferred = this.#deferred.get(writer)
-    if (deferred) deferred.hold(after)
+    if (deferred) deferred.defer(after)
     else this.#half(writer, 'c', undefined, after)
   }
 

@@ -88,7 +88,7 @@ export async function openSession(
   const tasks = [
     heartbeat({ prefix: heartbeats.prefix, everyMs, onWritten: us => heartbeats.written(us) }),
     watchStream({ slot: generation.slot, ...stream.start }, { log, fail }),
-    prepared.watch.beside({ ...topics, durable: () => tracker.durable, fail }),
+    prepared.watch.task({ ...topics, durable: () => tracker.durable, fail }),
     watchLateTables(context, generation, tables),
   ]
   const running = runPeriodically({ url, tasks, onTurn: () => progress.pulse.beat(), log, signal })

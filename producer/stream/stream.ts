@@ -37,9 +37,9 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
     const succeeded = untilSuperseded(context, prepared.generation, signal)
     succeeded.catch(error => signal.aborted || fail(error))
     const stopped = signal.aborted ? undefined : once(signal, 'abort').then(() => undefined)
-    const successor = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
+    const newer = await Promise.race([session.stream.ended, stopped, succeeded.catch(() => undefined)])
     failure.signal.throwIfAborted()
-    if (successor) reportNewerGeneration(context, prepared.generation, successor)
+    if (newer) reportNewerGeneration(context, prepared.generation, newer)
     await drain(session)
   } catch (error) {
     // Changes read before the failure are valid. The drain saves reading them again after the
@@ -53,9 +53,9 @@ export async function streamChanges(context: ProducerContext, prepared: Prepared
   }
 }
 
-function reportNewerGeneration({ log }: ProducerContext, { number, slot }: Generation, successor: Generation): void {
+function reportNewerGeneration({ log }: ProducerContext, { number, slot }: Generation, newer: Generation): void {
   log.warn('a newer generation is live and replaces this one', {
-    generation: successor.number,
+    generation: newer.number,
     next: `slot ${slot} keeps WAL until it is dropped: millrace generations drop ${number}`,
   })
 }

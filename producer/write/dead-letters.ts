@@ -53,8 +53,8 @@ export class DeadLetters {
    */
   refuse(refused: RefusedImage): void {
     const { appender, topicIndex, maxRecordBytes, lastPosition, durable } = this.#options
-    const key = Buffer.from(letterKey(refused.captured.table, refused.change, refused.image))
-    const value = writeLetter(refused, explain(refused, true), maxRecordBytes - key.length)
+    const key = Buffer.from(deadLetterKey(refused.captured.table, refused.change, refused.image))
+    const value = writeDeadLetter(refused, explain(refused, true), maxRecordBytes - key.length)
     if (value === undefined) throw explain(refused, false)
     if (refused.captured.onError === 'stop') throw explain(refused, true)
     if (
@@ -76,14 +76,14 @@ export class DeadLetters {
 }
 
 /** Position of the change of a producer's dead letter; undefined for any other record. */
-export function letterPosition(record: {
+export function deadLetterPosition(record: {
   readonly key: Buffer | null
   readonly value: Buffer | null
 }): Position | undefined {
   try {
     const { schema, table, change } = JSON.parse(String(record.value)) as DeadLetter
     const { lsn, ordinal, image } = change!
-    const key = letterKey({ schema: schema!, name: table! }, change!, image)
+    const key = deadLetterKey({ schema: schema!, name: table! }, change!, image)
     return String(record.key) === key ? { lsn, ordinal } : undefined
   } catch {
     return undefined
@@ -91,12 +91,12 @@ export function letterPosition(record: {
 }
 
 /** The same dead letter has the same key at every attempt. */
-function letterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Position, image: string): string {
+function deadLetterKey(table: Pick<Table, 'schema' | 'name'>, { lsn, ordinal }: Position, image: string): string {
   return `${tableName(table)}/${formatLsn(lsn)}/${ordinal}/${image}`
 }
 
 /** The dead letter as JSON; undefined when it is too large even without the values of the row. */
-function writeLetter(refused: RefusedImage, error: MillraceError, mostBytes: number): Buffer | undefined {
+function writeDeadLetter(refused: RefusedImage, error: MillraceError, mostBytes: number): Buffer | undefined {
   const { captured, change, image, row } = refused
   const { lsn, ordinal, op } = change
   const { schema, name, columns } = captured.table
@@ -150,9 +150,9 @@ function digestOf({ buffer, starts, ends }: TextRow, column: number): { bytes: n
 /**
  * The message contains neither the value nor the row's key: errors are logged, and shown to every
  * reader of the status.
- * @param fitsLetter whether the row could become a dead letter
+ * @param fitsDeadLetter whether the row could become a dead letter
  */
-function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter: boolean): MillraceError {
+function explain({ captured, change, image, refusal }: RefusedImage, fitsDeadLetter: boolean): MillraceError {
   const { table } = captured
   const name = entryName(table)
   const isWhole = refusal.column === ''
@@ -162,7 +162,7 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsLetter:
   const mend = isWhole
     ? 'raise kafka.maxRecordBytes'
     : `send the column as text (tables.${name}.text: [${refusal.column}])`
-  const deadLetter = fitsLetter ? `, or keep such rows as dead letters (tables.${name}.onError: dead-letter)` : ''
+  const deadLetter = fitsDeadLetter ? `, or keep such rows as dead letters (tables.${name}.onError: dead-letter)` : ''
   const place = change.snapshot ? 'a row of the initial load' : `${image} image of a change`
   const show = `SELECT * FROM ${quoteTable(table)} WHERE xmin::text = '${change.txId}'`
   const look = change.snapshot || image === 'before' ? '' : `; ${show} shows the row, unless it has changed since`

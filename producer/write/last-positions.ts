@@ -12,7 +12,7 @@ import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka
 import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
-import { letterPosition } from './dead-letters.ts'
+import { deadLetterPosition } from './dead-letters.ts'
 import type { LastRecordHead } from './replay.ts'
 
 interface LastRecordOptions {
@@ -69,7 +69,7 @@ function headReader({ captured, schemaIds }: RegisteredTable): (record: TailReco
 /** Position of the change of the producer's last dead letter. */
 export function lastDeadLetter(options: LastRecordOptions): Promise<Position | undefined> {
   const topic = deadLettersTopic(options.config.name, options.generation.number)
-  return lastOwnRecord(options, { topic, partition: deadLetterPartitions.producer, headOf: letterPosition })
+  return lastOwnRecord(options, { topic, partition: deadLetterPartitions.producer, headOf: deadLetterPosition })
 }
 
 interface LastRecordQuery<T> {

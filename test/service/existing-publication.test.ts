@@ -8,8 +8,8 @@ import type { Check } from '../../postgres/preflight/check.ts'
 import { applyFixes, preflight } from '../../postgres/preflight/preflight.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
 import { compareFacts } from '../../producer/catalog/compare.ts'
-import { isDispelled, unreadable } from '../../producer/catalog/doubts.ts'
 import { recordCatalog } from '../../producer/catalog/recording.ts'
+import { isHarmless, unreadable } from '../../producer/catalog/unclear-changes.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 import { createDatabase, type TestDatabase, uniqueName } from '../support/servers/postgres.ts'
@@ -153,13 +153,13 @@ test('a partition that the role may not read is named with the GRANT that allows
   const { version, publication } = await readMoment(reader, 'everything')
   const oid = sources[0]!.oid
   const is = (await readFacts(reader, [oid], { version, publication: publication!.oid })).get(oid)
-  const { differences, doubts } = compareFacts(was, is, { dropped: new Set(), personal: false, version })
+  const { differences, unclear: doubts } = compareFacts(was, is, { dropped: new Set(), personal: false, version })
   assert.equal([differences, doubts.map(({ kind }) => kind)], [[], ['attached']])
-  assert.is(await isDispelled(reader, doubts[0]!, seen), 'unreadable')
+  assert.is(await isHarmless(reader, doubts[0]!, seen), 'unreadable')
   const { what } = await unreadable(reader, doubts[0]!)
   assert.match(what, /the partition public\.r2 was attached with rows .* may not read public\.r2/)
   await db.sql(/start again: (.*)$/.exec(what)![1]!)
-  assert.is(await isDispelled(reader, doubts[0]!, seen), true)
+  assert.is(await isHarmless(reader, doubts[0]!, seen), true)
 })
 
 test.run()

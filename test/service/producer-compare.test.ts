@@ -6,8 +6,8 @@ import { chooseTables } from '../../producer/capture/table-choice.ts'
 import type { Catalog } from '../../producer/catalog/catalog.ts'
 import { compareFacts } from '../../producer/catalog/compare.ts'
 import type { Difference } from '../../producer/catalog/difference.ts'
-import { isDispelled } from '../../producer/catalog/doubts.ts'
 import { acceptFacts, recordCatalog } from '../../producer/catalog/recording.ts'
+import { isHarmless } from '../../producer/catalog/unclear-changes.ts'
 import { configSchema } from '../../runtime/config/schema.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 import { createDatabase, type TestDatabase } from '../support/servers/postgres.ts'
@@ -68,8 +68,8 @@ async function judge({ publication, tables }: Catalog): Promise<Judged> {
     const now = facts.get(source.oid)
     const comparison = compareFacts(was, now, { dropped: new Set(), personal: false, version })
     const differences: Difference[] = [...comparison.differences]
-    for (const doubt of comparison.doubts) {
-      if ((await isDispelled(db.client, doubt, record.seen)) !== true) differences.push(doubt.otherwise)
+    for (const doubt of comparison.unclear) {
+      if ((await isHarmless(db.client, doubt, record.seen)) !== true) differences.push(doubt.otherwise)
     }
     found.push(...new Set(differences.map(({ effect, what }) => `${source.name}: ${effect}: ${what}`)))
     accepted.push(differences.length === 0 ? { ...record, facts: acceptFacts(was, now!), seen } : record)
@@ -260,11 +260,11 @@ test('the catalog is read while another session alters a table; locked tables ar
     dropped: new Set(),
     personal: false,
     version,
-  }).doubts
+  }).unclear
   assert.is(doubt!.kind, 'emptied')
-  assert.is(await isDispelled(db.client, doubt!, record.seen), undefined)
+  assert.is(await isHarmless(db.client, doubt!, record.seen), undefined)
   await other.query('ROLLBACK')
-  assert.is(await isDispelled(db.client, doubt!, record.seen), false)
+  assert.is(await isHarmless(db.client, doubt!, record.seen), false)
 })
 
 test.run()

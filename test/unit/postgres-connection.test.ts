@@ -3,7 +3,7 @@
 
 import pg from 'pg'
 import { clientConfig, connect, describeUrl } from '../../postgres/client/client.ts'
-import { postgresFailure, streamFailure } from '../../postgres/client/errors.ts'
+import { postgresError, streamError } from '../../postgres/client/errors.ts'
 import { standbyStatus } from '../../postgres/protocol/standby-status.ts'
 import { startCommand } from '../../postgres/replication/stream-start.ts'
 import { postgresEndpoint } from '../../runtime/config/insecure.ts'
@@ -117,7 +117,7 @@ const meanings: readonly (readonly [Error, string, boolean])[] = [
 
 for (const [cause, code, retriable] of meanings) {
   test(`${'code' in cause ? cause.code : cause.message} is ${code}`, () => {
-    const error = postgresFailure(cause, 'a statement')
+    const error = postgresError(cause, 'a statement')
     assert.is(error.code, code)
     assert.is(error.retriable, retriable)
     assert.is(error.cause, cause)
@@ -125,15 +125,15 @@ for (const [cause, code, retriable] of meanings) {
 }
 
 test('errors during the decoding of a slot are retried; other errors mean the same as elsewhere', () => {
-  const inside = streamFailure(serverError('XX000'), 's')
+  const inside = streamError(serverError('XX000'), 's')
   assert.equal([inside.code, inside.retriable, inside.where], ['DECODING_FAILED', true, 'slot s'])
-  assert.is(streamFailure(serverError('XX001'), 's').code, 'POSTGRES_FAILED')
-  assert.is(streamFailure(serverError('57P01'), 's').code, 'POSTGRES_UNREACHABLE')
+  assert.is(streamError(serverError('XX001'), 's').code, 'POSTGRES_FAILED')
+  assert.is(streamError(serverError('57P01'), 's').code, 'POSTGRES_UNREACHABLE')
 })
 
 test('no error message contains a value of a row', () => {
   const of = (code: string, message: string, detail: string) =>
-    postgresFailure(Object.assign(new Error(message), { code, severity: 'ERROR', detail }), 'COPY').toText()
+    postgresError(Object.assign(new Error(message), { code, severity: 'ERROR', detail }), 'COPY').toText()
   assert.not.match(
     of('23505', 'duplicate key value violates unique constraint "t_pkey"', 'Key (id)=(4242) already exists.'),
     /4242/,
@@ -151,9 +151,9 @@ test('no error message contains a value of a row', () => {
 
 test('errors of millrace pass through, and all addresses are named when all of them failed', () => {
   const ours = new MillraceError('SLOT_LOST', { what: 'x', next: 'y' })
-  assert.is(postgresFailure(ours, ''), ours)
+  assert.is(postgresError(ours, ''), ours)
   const failed = new AggregateError([new Error('first'), new Error('second')])
-  assert.match(postgresFailure(failed, '').message, /first.*second/)
+  assert.match(postgresError(failed, '').message, /first.*second/)
 })
 
 test.run()

@@ -265,13 +265,13 @@ test('deferred inserts count by their memory, over all tables together', async (
   const shared = { bytes: 0 }
   const table = { schema: 'public', name: 't', columns: [], key: [], partitionKey: [] }
   const [a, b] = [new DeferredInserts(table, shared), new DeferredInserts(table, shared)]
-  a.hold(textRow(['gone']))
-  assert.ok(a.take(textRow(['gone'])))
+  a.defer(textRow(['gone']))
+  assert.ok(a.remove(textRow(['gone'])))
   assert.is(shared.bytes, 0)
   let held = 0
   const fill = () => {
     for (;;) {
-      ;(held % 2 === 0 ? a : b).hold(textRow([String(held)]))
+      ;(held % 2 === 0 ? a : b).defer(textRow([String(held)]))
       held++
     }
   }

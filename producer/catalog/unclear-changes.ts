@@ -1,4 +1,4 @@
-// producer/catalog/doubts: reads the rows of a table where its catalog is ambiguous.
+// producer/catalog/unclear-changes: reads the rows of a table where its catalog is ambiguous.
 
 import { tableName } from '../../contract/table.ts'
 import type { Xid } from '../../postgres/catalog/facts.ts'
@@ -6,7 +6,7 @@ import { hadRows, hasOlderRow, isUnused } from '../../postgres/catalog/row-ages.
 import type { Client } from '../../postgres/client/client.ts'
 import { currentRole, grantsToRead } from '../../postgres/preflight/rights.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Difference, Doubt } from './difference.ts'
+import type { Difference, UnclearChange } from './difference.ts'
 
 /**
  * Whether the rows show that nothing was lost. `unreadable` where this role may not read them.
@@ -15,9 +15,9 @@ import type { Difference, Doubt } from './difference.ts'
  *   right
  * @throws {MillraceError} POSTGRES_*
  */
-export async function isDispelled(
+export async function isHarmless(
   client: Client,
-  { kind, member }: Doubt,
+  { kind, member }: UnclearChange,
   seen: Xid,
 ): Promise<boolean | 'unreadable' | undefined> {
   try {
@@ -35,7 +35,7 @@ export async function isDispelled(
 /**
  * The difference that is assumed while the rows may not be read. @throws {MillraceError} POSTGRES_*
  */
-export async function unreadable(client: Client, { member, otherwise }: Doubt): Promise<Difference> {
+export async function unreadable(client: Client, { member, otherwise }: UnclearChange): Promise<Difference> {
   const sql = grantsToRead(member, await currentRole(client)).join('; ')
   const name = tableName(member)
   const what = `${otherwise.what} That is assumed, because this role may not read ${name}. To find out, have an owner run the following, and start again: ${sql}`
