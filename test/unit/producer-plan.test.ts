@@ -37,7 +37,7 @@ function generation(number: number, state: GenerationState): Generation {
 }
 
 test('the first generation is number 1', () => {
-  assert.equal(planGeneration([], false), { plan: { kind: 'begin', number: 1 }, cutOff: [] })
+  assert.equal(planGeneration([], false), { plan: { kind: 'begin', number: 1 }, interrupted: [] })
 })
 
 test('the newest live generation is resumed', () => {
@@ -50,13 +50,13 @@ test('an interrupted load is abandoned and its number is not used again', () => 
   const loading = generation(2, 'loading')
   assert.equal(planGeneration([generation(1, 'abandoned'), loading], false), {
     plan: { kind: 'begin', number: 3 },
-    cutOff: [loading],
+    interrupted: [loading],
   })
 })
 
 test('a load that was only announced is abandoned too', () => {
   const announced = generation(1, 'announced')
-  assert.equal(planGeneration([announced], false), { plan: { kind: 'begin', number: 2 }, cutOff: [announced] })
+  assert.equal(planGeneration([announced], false), { plan: { kind: 'begin', number: 2 }, interrupted: [announced] })
 })
 
 test("a slot has the name of its generation's publication, or the generation's id in its name", () => {
@@ -93,7 +93,7 @@ test('an owner mark is read as it was written, and any other comment is no owner
 })
 
 test('a generation on demand is created beside the live one', () => {
-  assert.equal(planGeneration([generation(1, 'live')], true), { plan: { kind: 'begin', number: 2 }, cutOff: [] })
+  assert.equal(planGeneration([generation(1, 'live')], true), { plan: { kind: 'begin', number: 2 }, interrupted: [] })
 })
 
 test('a record of another version is an error, and the record of a dropped generation only reserves its number', async () => {
