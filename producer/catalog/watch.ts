@@ -237,8 +237,8 @@ export class CatalogWatch {
    * sent again, before the watch looked.
    */
   #truncatedAt(table: WatchedTable): number {
-    const told = this.#stream?.writers[this.#tables.indexOf(table)]?.truncatedAt ?? 0
-    return Math.max(told, table.record.truncatedAt)
+    const sent = this.#stream?.writers[this.#tables.indexOf(table)]?.truncatedAt ?? 0
+    return Math.max(sent, table.record.truncatedAt)
   }
 
   /** The differences that end a stream that is durable up to this LSN. */

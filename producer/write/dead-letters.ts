@@ -159,7 +159,7 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsDeadLet
   const what = isWhole
     ? refusal.message
     : `column ${refusal.column} holds a value that cannot be represented: ${refusal.message}`
-  const mend = isWhole
+  const remedy = isWhole
     ? 'raise kafka.maxRecordBytes'
     : `send the column as text (tables.${name}.text: [${refusal.column}])`
   const deadLetter = fitsDeadLetter ? `, or keep such rows as dead letters (tables.${name}.onError: dead-letter)` : ''
@@ -169,7 +169,7 @@ function explain({ captured, change, image, refusal }: RefusedImage, fitsDeadLet
   return new MillraceError('VALUE_REFUSED', {
     what,
     where: `table ${tableName(table)}, ${place}, number ${change.ordinal} in transaction ${change.txId} at LSN ${formatLsn(change.lsn)}`,
-    next: `${mend} and start a new generation (millrace producer --new-generation)${deadLetter}${look}`,
+    next: `${remedy} and start a new generation (millrace producer --new-generation)${deadLetter}${look}`,
     cause: refusal,
   })
 }
