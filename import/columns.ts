@@ -100,7 +100,7 @@ function readTime(text: string): { ok: true; text: string } | { ok: false; fault
   }
   const moment = time - offset
   if (moment < bounds.least || moment >= bounds.end)
-    return { ok: false, fault: `"${text}" lies outside 2000-01-01 to 2099-12-31` }
+    return { ok: false, fault: `"${text}" is outside 2000-01-01 to 2099-12-31` }
   return { ok: true, text: zone === undefined ? `${text}Z` : text }
 }
 

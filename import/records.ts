@@ -140,9 +140,9 @@ function fieldsOf(bytes: string): CsvRecord['fields'] {
   if (!text.includes('"')) return text.split(',')
   try {
     const records = parse(text, { relax_column_count: true, record_delimiter: ['\r\n', '\n', '\r'] })
-    return records.length === 1 ? records[0]! : { fault: 'a quote stands where none may be' }
+    return records.length === 1 ? records[0]! : { fault: 'a quote is at a place where none is allowed' }
   } catch {
-    return { fault: 'a quote stands where none may be; a quote inside a value is written twice' }
+    return { fault: 'a quote is at a place where none is allowed; a quote inside a value is written twice' }
   }
 }
 

@@ -96,23 +96,23 @@ async function findingOf(
   now: { url: string; identity: string; kafkaCluster: string; publication: string | undefined },
 ): Promise<Finding> {
   const { number, slot, source, kafkaCluster } = generation
-  const anew = 'or load everything anew: millrace producer --new-generation'
+  const reload = 'or load everything again: millrace producer --new-generation'
   if (source !== now.identity) {
     const found = `generation ${number} was loaded from ${source}, and this database is ${now.identity}`
-    return { state: 'fail', found, fix: `correct source.url, ${anew}` }
+    return { state: 'fail', found, fix: `correct source.url, ${reload}` }
   }
   if (kafkaCluster !== now.kafkaCluster) {
     const found = `generation ${number} has its topics in the Kafka cluster ${kafkaCluster}, and this one is ${now.kafkaCluster}`
-    return { state: 'fail', found, fix: `correct kafka.brokers, ${anew}` }
+    return { state: 'fail', found, fix: `correct kafka.brokers, ${reload}` }
   }
   const other = otherPublication(generation, now.publication)
   if (other !== undefined) {
-    return { state: 'fail', found: `generation ${number}: ${other}`, fix: `change it back, ${anew}` }
+    return { state: 'fail', found: `generation ${number}: ${other}`, fix: `change it back, ${reload}` }
   }
   const state = await withClient(now.url, client => slotState(client, slot))
   if (state === undefined) {
     const found = `generation ${number} is live, but its slot ${slot} is gone, and with it the changes since`
-    return { state: 'fail', found, fix: `load everything anew: millrace producer --new-generation` }
+    return { state: 'fail', found, fix: 'load everything again: millrace producer --new-generation' }
   }
-  return { state: 'pass', found: `generation ${number} is live and would be gone on with` }
+  return { state: 'pass', found: `generation ${number} is live, and a producer would continue it` }
 }

@@ -191,6 +191,6 @@ function nextSteps(services: Services): string[] {
     `psql ${services.postgres} -c "DELETE FROM shop.orders WHERE order_id = 1"`,
     `curl ${services.clickhouse.url} -d 'SELECT * FROM analytics.daily_sales_stats ORDER BY date DESC LIMIT 7 FORMAT Pretty'`,
     'npm run -s millrace -- verify --config model/sales/millrace.yaml --data .millrace',
-    'Ctrl-C stops everything; the data stays, and the next demo goes on with it',
+    'Ctrl-C stops everything; the data stays, and the next demo continues with it',
   ]
 }

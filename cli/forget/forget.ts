@@ -106,7 +106,7 @@ async function liveTables(connections: PipelineConnections): Promise<Table[]> {
   const live = newestGeneration(await knownGenerations(connections))
   if (live?.state !== 'live') {
     throw new MillraceError('NOTHING_LOADED', {
-      what: 'there is no live generation, so nobody can be forgotten downstream',
+      what: 'there is no live generation, so Kafka and ClickHouse have nothing to erase',
       next: 'erase the person in Postgres, then load the tables: millrace start',
     })
   }
@@ -134,7 +134,7 @@ function describe({ ok, subject, id, generation, dropped, sought, tooShort, topi
   return [
     `${subject} ${id} is erased in Postgres; generation ${generation} was loaded without them, ${dropped.length === 0 ? 'nothing older was left' : `dropped: ${dropped.join(', ')}`}`,
     `looked for ${sought.join('; ')}`,
-    ...(tooShort.length > 0 ? [`too short to be told from chance: ${tooShort.join('; ')}`] : []),
+    ...(tooShort.length > 0 ? [`too short to search for, a match would prove nothing: ${tooShort.join('; ')}`] : []),
     `in ${topics.places} topics with ${topics.looked} records, and in ${tables.places} tables with ${tables.looked} rows: ${ok ? 'nothing found' : 'FOUND'}`,
     ...finds.map(({ place, label, count }) => `  ${label} in ${place}, ${count} times`),
     '',

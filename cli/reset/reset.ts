@@ -153,7 +153,7 @@ async function resetPart(context: CommandContext, name: string, confirm: string 
   const wanted = part.name(config)
   await refuseWhileRunning(config)
   const remedy = { where: `reset ${name}`, next: `add --confirm ${wanted} if that may be destroyed` }
-  const question = `This destroys ${part.what(config)}.\nType ${wanted} to go on: `
+  const question = `This destroys ${part.what(config)}.\nType ${wanted} to continue: `
   const typed = confirm ?? (await ask(question, lifecycle.signal, remedy))
   if (typed !== wanted) throw nothingDone(remedy)
   await carryOut(part.destroy(await openConnections(context)), log)

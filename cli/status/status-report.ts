@@ -84,7 +84,7 @@ export function describeStatus(status: PipelineStatus): string[] {
     ...optional(
       consumer?.uncertain,
       ({ since, reason }) =>
-        `uncertain aggregates may differ from the tables since ${since}: ${reason}; they are computed anew when only one consumer runs, or by millrace reset star`,
+        `uncertain aggregates may differ from the tables since ${since}: ${reason}; they are computed again when only one consumer runs, or by millrace reset star`,
     ),
     ...describeLetters(status),
     ...each(

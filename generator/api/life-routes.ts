@@ -48,7 +48,7 @@ export function lifeRoutes(api: Api, { control }: ApiParts): void {
   )
 
   for (const [path, paused] of [['/pause', true] as const, ['/resume', false] as const]) {
-    const summary = paused ? 'Let nothing happen by itself' : 'Let life go on'
+    const summary = paused ? 'Pause the simulation' : 'Continue the simulation'
     api.post(path, { schema: { tags, summary, response: answersStatus } }, async () => {
       control.pace.paused = paused
       return control.status()

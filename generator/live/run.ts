@@ -137,12 +137,12 @@ function count(
 
 /** Reports the rate about once per second. */
 function ticker({ control, onTick }: GenerateOptions): () => void {
-  let told = { at: performance.now(), changes: control.totals.changes }
+  let last = { at: performance.now(), changes: control.totals.changes }
   return () => {
     const now = performance.now()
-    if (now - told.at < 1000) return
-    control.perSecond = ((control.totals.changes - told.changes) * 1000) / (now - told.at)
-    told = { at: now, changes: control.totals.changes }
+    if (now - last.at < 1000) return
+    control.perSecond = ((control.totals.changes - last.changes) * 1000) / (now - last.at)
+    last = { at: now, changes: control.totals.changes }
     onTick?.({ ...control.totals, perSecond: control.perSecond })
   }
 }

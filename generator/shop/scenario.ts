@@ -48,7 +48,8 @@ export const scenarioSchema = z.discriminatedUnion('kind', [
         .meta({ description: 'Shops, and as many employees, that change territory.' }),
     })
     .meta({
-      description: 'A territory is renamed; shops and employees change territory, and people go on changing it.',
+      description:
+        'A territory is renamed; shops and employees change territory, and more employees change it while the scenario runs.',
     }),
 ])
 

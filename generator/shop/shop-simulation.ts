@@ -215,12 +215,12 @@ export class ShopSimulation {
   }
 
   #visit(at: Date): Operation {
-    const somebody = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
+    const customer = () => this.#customers.at(this.#random.skewed(this.#customers.size)).id
     const source = this.effects?.source
     const time = at.getTime()
     if (source === undefined || !this.#random.chance(campaignShare))
-      return { kind: 'visit', visit: this.#traffic.idle(time, somebody) }
-    return { kind: 'visit', visit: this.#traffic.from(source, time, somebody) }
+      return { kind: 'visit', visit: this.#traffic.idle(time, customer) }
+    return { kind: 'visit', visit: this.#traffic.from(source, time, customer) }
   }
 
   #step(at: Date): Operation | undefined {
