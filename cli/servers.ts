@@ -82,7 +82,10 @@ const describe: { [Name in Component]: (config: Config, started: Endpoints) => S
   }),
 }
 
-/** Address of Postgres. Starts the embedded one if necessary. @throws {MillraceError} as `resolveServers` */
+/**
+ * Address of Postgres. Starts the embedded one if necessary.
+ * @throws {MillraceError} as `resolveServers`
+ */
 export async function sourceUrl({ config, log, lifecycle }: CommandContext): Promise<string> {
   return (await resolveServers(config, log, lifecycle.signal, ['postgres'])).postgres
 }

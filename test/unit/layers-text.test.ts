@@ -12,21 +12,6 @@ const pageWidth = 120
 /** The command line generates this page. */
 const generated = ['docs/reference/model.md']
 
-/** Folders and pages that still have wider lines. */
-const pending = [
-  'bench/',
-  'cli/',
-  'contract/',
-  'generator/',
-  'import/',
-  'kafka/',
-  'model/',
-  'postgres/',
-  'runtime/',
-  'stack/',
-  'verify/',
-]
-
 const isComment = (line: string) => /^\s*(\/\/|\/?\*|--)/.test(line)
 /** Rows of tables and targets of links cannot be broken. */
 const isBreakable = (line: string) => !line.startsWith('|') && line.replace(/\]\([^)]*\)/g, ']').length > pageWidth
@@ -44,13 +29,11 @@ function filesOf(pattern: RegExp): string[] {
 
 /** Asserts that no line of the files is too wide. */
 function narrow(files: readonly string[], isWide: (line: string) => boolean): void {
-  const wide = files
-    .filter(path => !pending.some(start => path.startsWith(start)))
-    .flatMap(path =>
-      readFileSync(join(projectRoot, path), 'utf8')
-        .split('\n')
-        .flatMap((line, index) => (isWide(line) ? [`${path}:${index + 1}`] : [])),
-    )
+  const wide = files.flatMap(path =>
+    readFileSync(join(projectRoot, path), 'utf8')
+      .split('\n')
+      .flatMap((line, index) => (isWide(line) ? [`${path}:${index + 1}`] : [])),
+  )
   assert.equal(wide, [])
 }
 
