@@ -152,7 +152,10 @@ test('after reset topics the next start loads a new generation, and analysts see
   await assert.refuses(() => millrace(pipeline, 'generations', 'drop', '1'), 'USAGE', /the one that serves/)
   assert.match(await printed(pipeline, 'check'), 'ok    generation: generation 2 would be loaded')
   await goOn()
-  assert.match(await printed(pipeline, 'check'), 'ok    generation: generation 2 is live, and a producer would continue it')
+  assert.match(
+    await printed(pipeline, 'check'),
+    'ok    generation: generation 2 is live, and a producer would continue it',
+  )
   assert.equal(await generations(), ['1 dropped database', '2 serving slot topics database'])
   assert.is(await millrace(pipeline, 'generations', 'drop', '1'), 0)
   assert.equal(await generations(), ['2 serving slot topics database'])
