@@ -33,8 +33,8 @@ export interface ChangeReceiver extends PgoutputHandler {
 export interface ChangeStream {
   readonly start: StreamStart
   /**
-   * Everything before `lsn` is durable and need never be sent again. A lower LSN than before
-   * changes nothing. After the end of the stream, the call does nothing.
+   * Everything before `lsn` is durable and need never be sent again. A lower LSN than before has
+   * no effect. After the end of the stream, the call does nothing.
    * @throws {MillraceError} INTERNAL for an LSN beyond what was received
    */
   acknowledge(lsn: number): void
