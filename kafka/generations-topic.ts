@@ -42,9 +42,9 @@ export function readGeneration(json: string, pipeline: string): Generation {
   if (isGone || generation.format === generationFormat) return generation
   const version = (generation.format ?? 0) > generationFormat ? 'a later' : 'an earlier'
   throw new MillraceError('GENERATION_CHANGED', {
-    what: `generation ${generation.number} was recorded by ${version} version of millrace, which this one cannot go on from`,
+    what: `generation ${generation.number} was recorded by ${version} version of millrace, whose format this one cannot use`,
     where: `topic ${generationsTopic(pipeline)}`,
-    next: 'use the version that recorded it; or let that version run `millrace reset topics`, and everything is loaded anew by this one',
+    next: 'use the version that recorded it; or let that version run `millrace reset topics`, and this version will load everything again',
   })
 }
 
@@ -80,13 +80,13 @@ export async function writeGeneration(
     onError: ignore,
     ...(signal && { signal }),
   } as const
-  const sink = await openProducer(kafka, options)
+  const producer = await openProducer(kafka, options)
   try {
     const key = Buffer.from(String(generation.number))
     const record = Buffer.concat([key, Buffer.from(JSON.stringify(generation))])
-    sink.append(0, 0, record, 0, key.length, key.length, record.length)
-    await orAborted(sink.flush(), signal)
+    producer.append(0, 0, record, 0, key.length, key.length, record.length)
+    await orAborted(producer.flush(), signal)
   } finally {
-    await sink.close()
+    await producer.close()
   }
 }

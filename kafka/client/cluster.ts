@@ -94,7 +94,7 @@ export class KafkaConnection {
   get clusterId(): string {
     if (this.#clusterId !== null) return this.#clusterId
     throw new MillraceError('KAFKA_REFUSED', {
-      what: 'the brokers do not say which cluster they are, so it cannot be told from another one',
+      what: 'the brokers send no cluster id, so this cluster cannot be distinguished from another one',
       where: this.#options.brokers.join(', '),
       next: 'use Kafka 3.5 or later, or a broker that gives a cluster id in its metadata',
     })

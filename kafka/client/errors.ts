@@ -47,7 +47,7 @@ export function retrying<T>(request: () => Promise<T>, options: RetryingOptions)
   const limit = timeoutMs === undefined ? {} : { limitMs: timeoutMs }
   return retry(attempt, {
     what: doing,
-    log: patient(connection.log),
+    log: logQuietlyAtFirst(connection.log),
     signal,
     ...requestBackoff,
     ...limit,
@@ -63,7 +63,7 @@ export function quietAtFirst(attempt: number): 'debug' | 'warn' {
   return attempt > usual ? 'warn' : 'debug'
 }
 
-function patient(log: Log): Log {
+function logQuietlyAtFirst(log: Log): Log {
   return { ...log, warn: (message, fields) => log[quietAtFirst(Number(fields?.count))](message, fields) }
 }
 

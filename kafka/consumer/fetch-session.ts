@@ -10,7 +10,7 @@ export interface HeldPartition {
   offset: number
   maxBytes: number
   /** Whether the leader knows `offset` and `maxBytes`. */
-  isTold: boolean
+  isSent: boolean
   /** Offset after the last readable record; −1 until the leader has sent it. */
   end: number
   /** Number of the last request that contained the partition. */
@@ -22,7 +22,7 @@ export interface HeldPartition {
 }
 
 /** The part of a response about one partition. A leader leaves out partitions without news. */
-export type Told = ReadonlyMap<HeldPartition, PartitionResponse>
+export type PartitionResponses = ReadonlyMap<HeldPartition, PartitionResponse>
 
 /** Epoch of a request that creates no session, or ends the named one. */
 const finalEpoch = -1
@@ -73,32 +73,32 @@ export class FetchSession {
     if (this.#first !== undefined) this.restart()
     const session = { id: this.#id, epoch: this.#epoch }
     if (this.isNew) {
-      for (const each of held) Object.assign(each, { isTold: true, end: -1 })
+      for (const each of held) Object.assign(each, { isSent: true, end: -1 })
       return { session, positions: inTurn(held, this.#first), forgotten: [] }
     }
-    const changed = held.filter(({ isTold }) => !isTold)
-    for (const each of changed) each.isTold = true
+    const changed = held.filter(({ isSent }) => !isSent)
+    for (const each of changed) each.isSent = true
     return { session, positions: changed, forgotten }
   }
 
   /** @returns undefined for a response without any information */
-  take({ sessionId, throttleMs, partitions }: FetchResponse): Told | undefined {
+  take({ sessionId, throttleMs, partitions }: FetchResponse): PartitionResponses | undefined {
     this.#id = sessionId
     this.#epoch = sessionId === noSession ? this.#whole : (this.#epoch % lastEpoch) + 1
     // A broker that throttles the client sends no records. @see KIP-219
     if (throttleMs > 0 && partitions.length === 0) return undefined
     if (this.#first !== undefined) this.#first.firstAt = this.#first.offset
-    const told = new Map<HeldPartition, PartitionResponse>()
+    const responses = new Map<HeldPartition, PartitionResponse>()
     for (const response of partitions) {
       const held = this.find(response)
       if (held === undefined) continue
-      told.set(held, response)
+      responses.set(held, response)
       held.end = response.errorCode === 0 ? response.highWatermark : -1
       this.#room -= response.records.length
       if (response.records.length > 0) held.gave = this.#request
     }
     this.#first = this.#tooLarge()
-    return told
+    return responses
   }
 
   /** The next request lists all partitions and ends an existing session. */
@@ -119,13 +119,13 @@ export class FetchSession {
   #hold(position: FetchPosition, limits: FetchLimits): HeldPartition {
     const { topic, partition, offset, maxBytes = limits.maxBytes } = position
     const held = this.find(position) ?? this.#add(topic, partition)
-    if (held.offset !== offset || held.maxBytes !== maxBytes) Object.assign(held, { offset, maxBytes, isTold: false })
+    if (held.offset !== offset || held.maxBytes !== maxBytes) Object.assign(held, { offset, maxBytes, isSent: false })
     held.request = this.#request
     return held
   }
 
   #add(topic: string, partition: number): HeldPartition {
-    const unknown = { offset: -1, maxBytes: -1, isTold: false, end: -1, request: 0, gave: 0, firstAt: -1 }
+    const unknown = { offset: -1, maxBytes: -1, isSent: false, end: -1, request: 0, gave: 0, firstAt: -1 }
     const held = { topic, partition, ...unknown }
     const ofTopic = this.#held.get(topic)
     if (ofTopic === undefined) this.#held.set(topic, new Map([[partition, held]]))

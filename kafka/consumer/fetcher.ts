@@ -10,7 +10,7 @@ import { describe, kafkaError, quietAtFirst, requestBackoff } from '../client/er
 import { earliest, latest, listOffsets, listOffsetsOf } from '../client/offsets.ts'
 import { decodeBatches, type RecordSet } from '../protocol/record-batch.ts'
 import { type FetchLimits, type FetchPosition, fetchRequest, parseFetchResponse } from './fetch-request.ts'
-import { FetchSession, type Told } from './fetch-session.ts'
+import { FetchSession, type PartitionResponses } from './fetch-session.ts'
 
 export type { FetchLimits, FetchPosition } from './fetch-request.ts'
 
@@ -29,7 +29,7 @@ export interface FetchedPartition {
 
 /** A leader's response, or why there is none. */
 interface Answer {
-  readonly told?: Told | undefined
+  readonly responses?: PartitionResponses | undefined
   readonly failure?: string
 }
 
@@ -179,7 +179,7 @@ export class Fetcher {
       const link = await this.#connections.to(leader)
       for (let isNew = session.isNew; ; isNew = true) {
         const response = parseFetchResponse(await link.send(next()))
-        if (response.errorCode === 0) return { told: session.take(response) }
+        if (response.errorCode === 0) return { responses: session.take(response) }
         // The broker has evicted the session, or was restarted. No data is lost with a session.
         session.restart()
         if (isNew) throw errorFromCode(response.errorCode)
@@ -200,13 +200,13 @@ export class Fetcher {
     for (const [leader, { session, answer, isDone }] of this.#polls) {
       if (!isDone) continue
       this.#polls.delete(leader)
-      const { told, failure: whyNot } = await answer
+      const { responses, failure: whyNot } = await answer
       failure ??= whyNot
-      if (told === undefined) continue
+      if (responses === undefined) continue
       for (const position of byLeader.get(leader) ?? []) {
         const held = session.find(position)
         if (held?.offset !== position.offset) continue
-        const response = told.get(held)
+        const response = responses.get(held)
         if (response !== undefined && response.errorCode !== 0)
           failure ??= await this.#transient(errorFromCode(response.errorCode), position)
         else if (held.end !== -1) fetched.push(fetchedAt(position, held.end, response?.records))
@@ -243,7 +243,7 @@ export class Fetcher {
     return new MillraceError('OFFSETS_MISSING', {
       what: `offset ${offset} is needed next, but the topic holds ${starts[partition]} to ${ends[partition]} (exclusive)`,
       where: placeOf(position),
-      next: 'the records were deleted or the topic was made anew; start a new generation: millrace producer --new-generation',
+      next: 'the records were deleted or the topic was created again; start a new generation: millrace producer --new-generation',
     })
   }
 }

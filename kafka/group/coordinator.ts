@@ -169,7 +169,7 @@ export function fenced(groupId: string, { generation }: { generation: number }, 
   return new MillraceError('FENCED', {
     what: `generation ${generation} of consumer group ${groupId} is over`,
     where: groupId,
-    next: 'none: whoever owns the partitions now completes what was left open',
+    next: 'none: the new owner of the partitions completes the open batches',
     ...(cause === undefined ? {} : { cause }),
   })
 }

@@ -23,7 +23,7 @@ interface ProducerTopic {
   readonly shared?: boolean
 }
 
-export interface SinkOptions {
+export interface ProducerOptions {
   readonly topics: readonly ProducerTopic[]
   readonly compression: Compression
   /** Default 512 KiB, or the topic's limit if that is lower. A single record may exceed it. */
@@ -61,10 +61,10 @@ const batchMargin = 1024
  * @throws {MillraceError} TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED, KAFKA_DENIED; the signal's
  *   reason
  */
-export async function openProducer(connection: KafkaConnection, options: SinkOptions): Promise<IdempotentProducer> {
+export async function openProducer(connection: KafkaConnection, options: ProducerOptions): Promise<IdempotentProducer> {
   const { topics, signal } = options
   const [first] = topics
-  if (first === undefined) throw new RangeError('a sink must be opened with a topic')
+  if (first === undefined) throw new RangeError('a producer must be opened with a topic')
   const connections = connection.openConnections()
   try {
     const pending: PendingBytes = { bytes: 0 }
@@ -96,13 +96,13 @@ export async function openProducer(connection: KafkaConnection, options: SinkOpt
   }
 }
 
-interface SinkParts {
+interface ProducerParts {
   readonly connection: KafkaConnection
   readonly connections: BrokerConnections
   readonly queues: readonly (readonly PartitionQueue[])[]
   readonly pending: PendingBytes
   readonly maxRequestBytes: number
-  readonly options: SinkOptions
+  readonly options: ProducerOptions
 }
 
 interface Waiter {
@@ -116,7 +116,7 @@ interface Waiter {
  * batches grow with the load.
  */
 export class IdempotentProducer {
-  readonly #options: SinkOptions
+  readonly #options: ProducerOptions
   readonly #queues: readonly (readonly PartitionQueue[])[]
   readonly #pending: PendingBytes
   readonly #sender: Sender
@@ -130,7 +130,7 @@ export class IdempotentProducer {
   #isScheduled = false
   #failure: MillraceError | undefined
 
-  constructor({ connection, connections, queues, pending, maxRequestBytes, options }: SinkParts) {
+  constructor({ connection, connections, queues, pending, maxRequestBytes, options }: ProducerParts) {
     this.#options = options
     this.#queues = queues
     this.#pending = pending
@@ -151,7 +151,7 @@ export class IdempotentProducer {
    */
   topic(name: string): number {
     const index = this.#topics.get(name)
-    if (index === undefined) throw new RangeError(`the sink was not opened with topic ${name}`)
+    if (index === undefined) throw new RangeError(`the producer was not opened with topic ${name}`)
     return index
   }
 
@@ -222,7 +222,7 @@ export class IdempotentProducer {
   /** Ends at once and drops unacknowledged records. Call `flush` before to keep them. */
   async close(): Promise<void> {
     this.#sender.stop()
-    this.#end(new MillraceError('PRODUCE_REJECTED', { what: 'the sink is closed', next: 'open a new sink' }))
+    this.#end(new MillraceError('PRODUCE_REJECTED', { what: 'the producer is closed', next: 'open a new producer' }))
   }
 
   /**

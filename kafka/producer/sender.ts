@@ -195,15 +195,15 @@ function rejected(queue: PartitionQueue, error: unknown): MillraceError {
 
 function truncated(queue: PartitionQueue, baseOffset: number): MillraceError {
   return new MillraceError('OFFSETS_MISSING', {
-    what: `the log goes on at offset ${baseOffset} although everything below ${queue.endOffset} was acknowledged`,
+    what: `the log continues at offset ${baseOffset}, although every record below offset ${queue.endOffset} was acknowledged`,
     where: placeOf(queue),
-    next: 'acknowledged records are lost (topic made anew, or unclean leader election); start a new generation: millrace producer --new-generation',
+    next: 'acknowledged records are lost (the topic was created again, or an unclean leader was elected); start a new generation: millrace producer --new-generation',
   })
 }
 
 function foreign(queue: PartitionQueue, baseOffset: number): MillraceError {
   return new MillraceError('PRODUCE_CONFLICT', {
-    what: `${baseOffset - queue.endOffset} records of another writer stand from offset ${queue.endOffset}`,
+    what: `${baseOffset - queue.endOffset} records of another writer begin at offset ${queue.endOffset}`,
     where: placeOf(queue),
     next: 'make sure that only one producer of this pipeline runs; it continues from the last record in the topics',
   })

@@ -128,7 +128,7 @@ function openSection(source: Buffer, at: number, end: number, options: DecodeOpt
     throw new MillraceError('BATCH_UNREADABLE', {
       what: `the records are compressed with ${name}; only gzip and none can be read`,
       where: placeOf(options, header),
-      next: `nobody but millrace is to write to topic ${options.topic}, and its compression.type must be producer; records that are there stay as they are, so mend that, then load everything anew into topics of their own: millrace producer --new-generation`,
+      next: `make sure that only millrace writes to topic ${options.topic}, and set its compression.type to producer; the stored records do not change, so then load everything again into new topics: millrace producer --new-generation`,
     })
   }
   try {

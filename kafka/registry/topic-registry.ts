@@ -38,7 +38,7 @@ export class TopicRegistry implements SchemaStore {
   readonly #catalog = new SchemaCatalog()
   readonly #stop = new AbortController()
   #nextOffset = 0
-  #sink: Promise<IdempotentProducer> | undefined
+  #producer: Promise<IdempotentProducer> | undefined
   /** Registrations run one at a time, in the order of the calls. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -92,7 +92,7 @@ export class TopicRegistry implements SchemaStore {
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#last.catch(() => undefined)
-    await this.#sink?.then(sink => sink.close()).catch(() => undefined)
+    await this.#producer?.then(producer => producer.close()).catch(() => undefined)
     this.#fetcher.close()
   }
 
@@ -139,50 +139,50 @@ export class TopicRegistry implements SchemaStore {
    * between.
    */
   async #add(subject: string, schema: string): Promise<void> {
-    const write = async (sink: IdempotentProducer) => {
+    const write = async (producer: IdempotentProducer) => {
       const [hidden] = this.#catalog.hidden()
-      if (hidden) return append(sink, this.#catalog.nextVersion(hidden.subject, hidden.schema, hidden.id))
-      const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(sink))
-      append(sink, this.#catalog.nextVersion(subject, schema, id))
+      if (hidden) return append(producer, this.#catalog.nextVersion(hidden.subject, hidden.schema, hidden.id))
+      const id = this.#catalog.idOf(schema) ?? this.#catalog.newId(await claimOffset(producer))
+      append(producer, this.#catalog.nextVersion(subject, schema, id))
     }
     await this.#write(write)
     await this.#catchUp()
   }
 
   /** A load registers two schemas per table, so the producer is kept open until it fails. */
-  async #write(work: (sink: IdempotentProducer) => Promise<void>): Promise<void> {
+  async #write(work: (producer: IdempotentProducer) => Promise<void>): Promise<void> {
     const { signal } = this.#stop
-    this.#sink ??= openSchemasSink(this.#connection, signal)
-    const opened = this.#sink
+    this.#producer ??= openSchemasProducer(this.#connection, signal)
+    const opened = this.#producer
     try {
-      const sink = await opened
+      const producer = await opened
       await orAborted(
-        work(sink).then(() => sink.flush()),
+        work(producer).then(() => producer.flush()),
         signal,
       )
     } catch (error) {
-      this.#sink = undefined
-      await opened.then(sink => sink.close()).catch(() => undefined)
+      this.#producer = undefined
+      await opened.then(producer => producer.close()).catch(() => undefined)
       throw error
     }
   }
 }
 
-function openSchemasSink(connection: KafkaConnection, signal: AbortSignal): Promise<IdempotentProducer> {
+function openSchemasProducer(connection: KafkaConnection, signal: AbortSignal): Promise<IdempotentProducer> {
   const topics = [{ name: topic, partitions: 1, shared: true }]
   const nothing = () => undefined
   return openProducer(connection, { topics, compression: 'none', onDurable: nothing, onError: nothing, signal })
 }
 
-async function claimOffset(sink: IdempotentProducer): Promise<number> {
+async function claimOffset(producer: IdempotentProducer): Promise<number> {
   const key = Buffer.from(noopKey)
-  sink.append(0, 0, key, 0, key.length, -1, -1)
-  await sink.flush()
-  return sink.durable().endOffsets[0]![0]! - 1
+  producer.append(0, 0, key, 0, key.length, -1, -1)
+  await producer.flush()
+  return producer.durable().endOffsets[0]![0]! - 1
 }
 
-function append(sink: IdempotentProducer, record: SchemaRecord): void {
+function append(producer: IdempotentProducer, record: SchemaRecord): void {
   const key = Buffer.from(recordKey(record))
   const source = Buffer.concat([key, Buffer.from(recordValue(record))])
-  sink.append(0, 0, source, 0, key.length, key.length, source.length)
+  producer.append(0, 0, source, 0, key.length, key.length, source.length)
 }

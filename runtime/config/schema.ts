@@ -220,7 +220,7 @@ const hash = z.strictObject({
     .regex(/^[a-z0-9]{1,16}$/, 'must be 1 to 16 of a-z and 0-9')
     .default('k1')
     .meta(
-      about('Name of the key; it stands before every hashed value, so that values of two keys are told apart.', 'k2'),
+      about('Name of the key. It is the prefix of every hashed value, so that values of different keys differ.', 'k2'),
     ),
 })
 

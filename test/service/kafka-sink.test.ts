@@ -2,7 +2,11 @@
 // responses, broken connections and kills.
 
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
-import { type IdempotentProducer, openProducer, type SinkOptions } from '../../kafka/producer/idempotent-producer.ts'
+import {
+  type IdempotentProducer,
+  openProducer,
+  type ProducerOptions,
+} from '../../kafka/producer/idempotent-producer.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
 import { type KafkaProxy, startKafkaProxy } from '../support/faults/kafka-proxy.ts'
 import { assert, suite, until } from '../support/harness/suite.ts'
@@ -47,7 +51,7 @@ interface Opened {
 async function open(
   connection: KafkaConnection,
   topic: string,
-  options: Partial<SinkOptions> & { partitions?: number; shared?: boolean } = {},
+  options: Partial<ProducerOptions> & { partitions?: number; shared?: boolean } = {},
 ): Promise<Opened> {
   const durable: number[] = []
   const errors: MillraceError[] = []
