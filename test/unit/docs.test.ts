@@ -40,6 +40,18 @@ test('a link that names a file leads to a file of that name', () => {
   assert.equal(wrong, [])
 })
 
+test('every test file that a workflow names exists', () => {
+  const directory = join(projectRoot, '.github/workflows')
+  const named = readdirSync(directory).flatMap(file =>
+    [...readFileSync(join(directory, file), 'utf8').matchAll(/\b(?:unit|service|e2e|long)\/[\w-]+/g)].map(String),
+  )
+  assert.ok(named.length > 0)
+  assert.equal(
+    named.filter(name => !existsSync(join(projectRoot, 'test', `${name}.test.ts`))),
+    [],
+  )
+})
+
 test('every page of docs is on the map', () => {
   const map = readFileSync(join(projectRoot, 'docs/README.md'), 'utf8')
   const missing = below

@@ -47,13 +47,13 @@ test('the runner adds up the files of every layer and prints the output of faile
   assert.match(text, /wrong sum/)
 })
 
-test('the runner runs only the chosen layers and files, and reports when there are none', async () => {
+test('the runner runs only the chosen layers and files; a name without a file counts as a failure', async () => {
   const files = { 'unit/a.test.ts': passing, 'service/b.test.ts': failing }
   assert.is((await run(files, { wanted: ['unit'] })).closing, '2 passed, 0 failed')
   assert.is((await run(files, { wanted: ['b.te'] })).closing, '0 passed, 1 failed')
-  const none = await run(files, { wanted: ['nothing'] })
-  assert.is(none.closing, '0 passed, 0 failed')
-  assert.match(none.text, /no test file matches "nothing"/)
+  const unknown = await run(files, { wanted: ['unit', 'nothing'] })
+  assert.is(unknown.closing, '2 passed, 1 failed')
+  assert.match(unknown.text, /no test file matches "nothing"; the layers are unit,service/)
 })
 
 test('a file that reports nothing is a failure', async () => {
@@ -110,7 +110,7 @@ test('an interrupt ends the running file and starts no other', async () => {
 
 test('npm test closes with the totals and exits with 1 when nothing ran', async () => {
   const { code, stdout } = await startProgram(['test/support/runner/run.ts', 'no such file']).ended
-  assert.match(stdout, /\n0 passed, 0 failed\n$/)
+  assert.match(stdout, /\n0 passed, 1 failed\n$/)
   assert.is(code, 1)
 })
 

@@ -49,12 +49,16 @@ interface Job {
  * ended and their temporary files are gone.
  */
 export async function runTests({ root, layers, wanted, signal, print, ...run }: Run): Promise<Totals> {
-  const jobs: Job[] = layers.flatMap(layer => filesOf(root, layer, wanted).map(file => ({ layer, file })))
+  const chosen = (names: readonly string[]): Job[] =>
+    layers.flatMap(layer => filesOf(root, layer, names).map(file => ({ layer, file })))
+  const jobs = chosen(wanted)
   const count = jobs.length
-  if (count === 0) print(`no test file matches "${wanted.join(' ')}"; the layers are ${layers.map(({ name }) => name)}`)
+  // A name without a file is a test that is believed to run, and counts as failed.
+  const unknown = wanted.filter(name => chosen([name]).length === 0)
+  for (const name of unknown) print(`no test file matches "${name}"; the layers are ${layers.map(({ name }) => name)}`)
   const directory = temporaryDirectory(join(temporaryRoot(), 'millrace-test-'))
   const live = run.live && count === 1
-  let totals = noTests
+  let totals = { ...noTests, failed: unknown.length }
   const build = join(directory, 'build')
   const compiled = jobs.some(({ layer }) => layer.isReal) ? compile(build) : undefined
   compiled?.catch(() => {})
