@@ -153,7 +153,7 @@ test('a compression we cannot read names the setting to change', async () => {
       'BATCH_UNREADABLE',
       new RegExp(name),
     )
-    assert.match(error.next, /topic t, and its compression\.type must be producer.*--new-generation/)
+    assert.match(error.next, /topic t, and set its compression\.type to producer.*--new-generation/)
   }
 })
 
