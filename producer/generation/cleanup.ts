@@ -68,7 +68,7 @@ async function whoseInstead(
 }
 
 /** Postgres may take this long to notice that a reader is gone. */
-const farewellMs = 10_000
+const idleTimeoutMs = 10_000
 
 /**
  * Prevents producers from using the generation until the lock is released. Nothing was removed when
@@ -86,7 +86,7 @@ export async function lockGeneration(context: CleanupContext, generation: Genera
       const state = await withClient(url, client => slotState(client, slot), signal)
       if (state?.active) throw slotRead(slot)
     }
-    await retry(requireIdle, { what: `see slot ${slot} idle`, signal, log, limitMs: farewellMs })
+    await retry(requireIdle, { what: `see slot ${slot} idle`, signal, log, limitMs: idleTimeoutMs })
     return lock
   } catch (error) {
     await lock.release()

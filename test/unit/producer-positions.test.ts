@@ -125,8 +125,8 @@ test('another transaction at a known position, or none, means that the source ha
 })
 
 test('a change that a watermark covers and its partition lacks is not appended', async () => {
-  const tails = Array.from({ length: partitions }, () => ({ lsn: 100, ordinal: 0 }))
-  const { router, records } = openPipe({ tails, durable: 200 })
+  const lastPositions = Array.from({ length: partitions }, () => ({ lsn: 100, ordinal: 0 }))
+  const { router, records } = openPipe({ lastPositions, durable: 200 })
   router.begin(150, 5_000, 77)
   const error = await assert.refuses(
     () => router.insert(relation, tuple('1', '9', null, null)),
@@ -193,8 +193,12 @@ function headsOf({ appender }: Pipe): LastRecordHead[][] {
 
 /** A producer that starts after a crash with the durable records and watermark. */
 function restart(durable: readonly LastRecordHead[][], { watermark, slot }: { watermark: number; slot: number }): Pipe {
-  const tails = durable.map(heads => heads.at(-1))
-  const pipe = openPipe({ tails, durable: watermark, replayed: tails.filter(head => head !== undefined) })
+  const lastPositions = durable.map(heads => heads.at(-1))
+  const pipe = openPipe({
+    lastPositions,
+    durable: watermark,
+    replayed: lastPositions.filter(head => head !== undefined),
+  })
   pipe.replay.startAt(slot)
   return pipe
 }

@@ -77,8 +77,12 @@ test('a dead letter above the size limit is cut, the largest value first, with s
 })
 
 test('a dead letter that was written before a crash is not written again, whatever the last positions of the table are', () => {
-  const tails = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
-  const { router, deadLetters } = openPipe({ onError: 'dead-letter', tails, deadLetterTail: { lsn: 100, ordinal: 0 } })
+  const lastPositions = Array.from({ length: partitions }, () => ({ lsn: 300, ordinal: 0 }))
+  const { router, deadLetters } = openPipe({
+    onError: 'dead-letter',
+    lastPositions,
+    deadLetterTail: { lsn: 100, ordinal: 0 },
+  })
   router.begin(100, 5_000, 77)
   router.insert(relation, tuple('1', '9', 'NaN', null))
   router.insert(relation, tuple('2', '9', 'NaN', null))

@@ -101,8 +101,8 @@ test('a truncate goes to every partition, without key and images', () => {
 
 test('records that a partition already has are skipped, each partition by its own last position', () => {
   const orders = Array.from({ length: 40 }, (_, order) => String(order))
-  const tails = [{ lsn: 100, ordinal: 20 }, undefined, { lsn: 99, ordinal: 70 }, { lsn: 200, ordinal: 0 }]
-  const { router, records } = openPipe({ tails })
+  const lastPositions = [{ lsn: 100, ordinal: 20 }, undefined, { lsn: 99, ordinal: 70 }, { lsn: 200, ordinal: 0 }]
+  const { router, records } = openPipe({ lastPositions })
   router.begin(100, 5_000, 77)
   for (const order of orders) router.insert(relation, tuple('1', order, null, null))
   const expected = orders
