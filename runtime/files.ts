@@ -1,6 +1,7 @@
 // runtime/files: paths within this package, and files and directories that are replaced in one
 // step.
 
+import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   createWriteStream,
@@ -62,9 +63,9 @@ export function replaceFile(path: string, text: string, temporary = `${path}.new
  * @throws what the stream or the file system throws, after the unfinished file is removed
  */
 export async function replaceFileFrom(path: string, body: Readable, signal?: AbortSignal): Promise<void> {
-  const temporary = `${path}.${process.pid}.part`
+  const temporary = `${path}.${randomUUID()}.part`
   try {
-    await pipeline(body, createWriteStream(temporary, { flush: true }), { ...(signal && { signal }) })
+    await pipeline(body, createWriteStream(temporary, { flags: 'wx', flush: true }), { ...(signal && { signal }) })
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true })
