@@ -40,7 +40,7 @@ export async function runProducer(options: ProducerOptions): Promise<void> {
   })
   lifecycle.opened('status server', () => http.close())
   announce(config.directory, config.name, 'producer', http.url)
-  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'producer'))
+  lifecycle.opened('service address', () => withdraw(config.directory, config.name, 'producer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-producer`, log }, signal)
   const kafka = await progress.pulse.during(retry(connect, { what: 'connect to Kafka', signal, log }))
   lifecycle.opened('kafka', () => kafka.close())

@@ -7,7 +7,7 @@ import { replaceFile } from './files.ts'
 
 export type Service = 'producer' | 'consumer' | 'generator'
 
-export interface Presence {
+export interface ServiceAddress {
   readonly pid: number
   /** `http://host:port` of the service's status server. */
   readonly url: string
@@ -21,18 +21,18 @@ export function announce(directory: string, pipeline: string, service: Service, 
   const path = pathOf(directory, pipeline, service)
   mkdirSync(join(directory, 'run'), { recursive: true })
   // Several consumers of one pipeline may start at the same time.
-  replaceFile(path, JSON.stringify({ pid: process.pid, url } satisfies Presence), `${path}.${process.pid}`)
+  replaceFile(path, JSON.stringify({ pid: process.pid, url } satisfies ServiceAddress), `${path}.${process.pid}`)
 }
 
 export function withdraw(directory: string, pipeline: string, service: Service): void {
-  if (findPresence(directory, pipeline, service)?.pid === process.pid)
+  if (findService(directory, pipeline, service)?.pid === process.pid)
     rmSync(pathOf(directory, pipeline, service), { force: true })
 }
 
 /** The service announced last. It may have crashed since; its /livez shows whether it runs. */
-export function findPresence(directory: string, pipeline: string, service: Service): Presence | undefined {
+export function findService(directory: string, pipeline: string, service: Service): ServiceAddress | undefined {
   try {
-    return JSON.parse(readFileSync(pathOf(directory, pipeline, service), 'utf8')) as Presence
+    return JSON.parse(readFileSync(pathOf(directory, pipeline, service), 'utf8')) as ServiceAddress
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
@@ -40,16 +40,15 @@ export function findPresence(directory: string, pipeline: string, service: Servi
 }
 
 /** The service's /status; undefined when it does not answer. */
-
 export async function askStatus<Status>(
   directory: string,
   pipeline: string,
   service: Service,
 ): Promise<Status | undefined> {
-  const presence = findPresence(directory, pipeline, service)
-  if (presence === undefined) return undefined
+  const found = findService(directory, pipeline, service)
+  if (found === undefined) return undefined
   try {
-    const response = await fetch(`${presence.url}/status`, { signal: AbortSignal.timeout(2000) })
+    const response = await fetch(`${found.url}/status`, { signal: AbortSignal.timeout(2000) })
     return response.ok ? ((await response.json()) as Status) : undefined
   } catch {
     return undefined

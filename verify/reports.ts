@@ -76,14 +76,14 @@ async function selectText(postgres: Client, text: string, view: string): Promise
   }
 }
 
-interface Spelling {
+interface RowFormat {
   readonly key: readonly string[]
   readonly kinds: ReadonlyMap<string, ValueKind>
 }
 
-function differingRows(expected: Side, actual: Side, spelling: Spelling): Map<string, DifferingRow> {
+function differingRows(expected: Side, actual: Side, format: RowFormat): Map<string, DifferingRow> {
   const columns = [...new Set([...expected.columns, ...actual.columns])]
-  const [left, right] = [expected, actual].map(({ rows }) => byKey(rows, columns, spelling)) as [ByKey, ByKey]
+  const [left, right] = [expected, actual].map(({ rows }) => byKey(rows, columns, format)) as [ByKey, ByKey]
   const differing = new Map<string, DifferingRow>()
   for (const key of new Set([...left.keys(), ...right.keys()])) {
     const state = stateOf(left.get(key) ?? [], right.get(key) ?? [])
@@ -95,22 +95,22 @@ function differingRows(expected: Side, actual: Side, spelling: Spelling): Map<st
 }
 
 /** The values of a row, column by column. */
-type Spelled = readonly string[]
-type ByKey = ReadonlyMap<string, readonly Spelled[]>
+type NormalizedRow = readonly string[]
+type ByKey = ReadonlyMap<string, readonly NormalizedRow[]>
 
-function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }: Spelling): ByKey {
-  const spelled = new Map<string, Spelled[]>()
-  const spellOf = (row: Row, name: string) => normalize(kinds.get(name) ?? 'text', row[name])
+function byKey(rows: readonly Row[], columns: readonly string[], { key, kinds }: RowFormat): ByKey {
+  const rowsByKey = new Map<string, NormalizedRow[]>()
+  const normalized = (row: Row, name: string) => normalize(kinds.get(name) ?? 'text', row[name])
   for (const row of rows) {
-    const own = key.map(name => spellOf(row, name)).join(', ')
-    const values = columns.map(name => (name in row ? spellOf(row, name) : 'no such column'))
-    spelled.set(own, [...(spelled.get(own) ?? []), values])
+    const own = key.map(name => normalized(row, name)).join(', ')
+    const values = columns.map(name => (name in row ? normalized(row, name) : 'no such column'))
+    rowsByKey.set(own, [...(rowsByKey.get(own) ?? []), values])
   }
-  return spelled
+  return rowsByKey
 }
 
 /** Compares the rows of one key. A report must have at most one. */
-function stateOf(left: readonly Spelled[], right: readonly Spelled[]): DifferingRow['state'] | undefined {
+function stateOf(left: readonly NormalizedRow[], right: readonly NormalizedRow[]): DifferingRow['state'] | undefined {
   if (left.length > 1 || right.length > 1) return 'repeated'
   const [ours, theirs] = [left[0], right[0]]
   if (theirs === undefined) return 'missing'
@@ -118,7 +118,11 @@ function stateOf(left: readonly Spelled[], right: readonly Spelled[]): Differing
   return ours.every((value, index) => value === theirs[index]) ? undefined : 'different'
 }
 
-function differingColumns(left: Spelled, right: Spelled, columns: readonly string[]): Record<string, [string, string]> {
+function differingColumns(
+  left: NormalizedRow,
+  right: NormalizedRow,
+  columns: readonly string[],
+): Record<string, [string, string]> {
   const pairs = columns.map((name, index) => [name, [left[index]!, right[index]!]] as [string, [string, string]])
   return Object.fromEntries(pairs.filter(([, [postgres, clickhouse]]) => postgres !== clickhouse))
 }

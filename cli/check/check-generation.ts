@@ -17,7 +17,7 @@ import type { CommandContext } from '../command.ts'
 import { knownGenerations } from '../connections.ts'
 import type { Services } from '../servers.ts'
 
-interface Place {
+interface Addresses {
   readonly url: string
   /** Undefined when no Kafka is configured. */
   readonly kafka: Services['kafka'] | undefined
@@ -29,7 +29,7 @@ interface Place {
  */
 export async function checkGeneration(
   context: CommandContext,
-  { url, kafka }: Place,
+  { url, kafka }: Addresses,
 ): Promise<{ slot: string; checks: readonly Check[] }> {
   const about = { name: 'generation', why: 'its records in Kafka say what is gone on with, and whose everything is' }
   if (kafka === undefined) {

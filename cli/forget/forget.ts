@@ -17,7 +17,7 @@ import { knownGenerations, openConnections, type PipelineConnections } from '../
 import { dropOne, reportGenerations } from '../generations.ts'
 import { closeJournal, erase, forgetFile, type Person } from './erase-person.ts'
 import { type Forms, formsOf } from './former-values.ts'
-import { renew } from './reload.ts'
+import { reload } from './reload.ts'
 
 interface ForgetOptions {
   readonly json?: true
@@ -89,7 +89,7 @@ async function forget(context: CommandContext, person: Person, sameConfig: reado
   const { rows, lsn } = await erase(connections.url, config, person)
   log.info('erased in Postgres', { subject: person.subject })
   const forms = formsOf(rows, tables, () => loadHashKey(config, { make: false }))
-  const generation = await renew(context, connections, { after: lsn, sameConfig })
+  const generation = await reload(context, connections, { after: lsn, sameConfig })
   const dropped: number[] = []
   for (const { number } of await reportGenerations(connections)) {
     if (number >= generation.number) continue

@@ -21,7 +21,7 @@ const askEveryMs = 500
  * @param sameConfig global options that make another process read this configuration
  * @throws {MillraceError} as the producer; CHILD_ENDED when the consumer fails
  */
-export async function renew(
+export async function reload(
   { config, lifecycle, log }: CommandContext,
   connections: PipelineConnections,
   { after, sameConfig }: { after: number; sameConfig: readonly string[] },

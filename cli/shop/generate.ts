@@ -3,7 +3,7 @@
 import { randomInt } from 'node:crypto'
 import { type Command, Option } from 'commander'
 import { generateOnce } from '../../generator/live/generate-batch.ts'
-import { Pace } from '../../generator/live/rate-limiter.ts'
+import { RateLimiter } from '../../generator/live/rate-limiter.ts'
 import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { scenarioKinds, scenarioSchema } from '../../generator/shop/scenario.ts'
@@ -81,7 +81,7 @@ async function runScenario(context: CommandContext, options: ScenarioOptions, ar
       next: 'see millrace generate scenario --help',
     })
   }
-  const control = new Control(new Pace(rate))
+  const control = new Control(new RateLimiter(rate))
   const over = new AbortController()
   const timer = setTimeout(() => over.abort(), seconds * 1000)
   lifecycle.opened('timer', () => clearTimeout(timer))

@@ -7,7 +7,7 @@ import { backfill } from '../../generator/database/backfill.ts'
 import { openPool } from '../../generator/database/pool.ts'
 import { applySchema, countOrders, ensureTable } from '../../generator/database/schema.ts'
 import { generateOnce } from '../../generator/live/generate-batch.ts'
-import { Pace } from '../../generator/live/rate-limiter.ts'
+import { RateLimiter } from '../../generator/live/rate-limiter.ts'
 import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { follow, parseSchedule } from '../../generator/live/schedule.ts'
@@ -91,8 +91,8 @@ async function runLife(context: CommandContext, options: RunOptions): Promise<vo
   const { rate, burstFactor: factor, burstSeconds, burstEvery, every, orders, seed, http, json } = options
   const schedule = every === undefined ? undefined : parseSchedule(every)
   const bursts = factor === undefined ? undefined : { factor, seconds: burstSeconds, every: burstEvery }
-  const control = new Control(new Pace(rate ?? usualRate, bursts))
-  control.pace.paused = schedule !== undefined && rate === undefined
+  const control = new Control(new RateLimiter(rate ?? usualRate, bursts))
+  control.limiter.paused = schedule !== undefined && rate === undefined
   const url = await sourceUrl(context)
   if (http !== undefined) await openApi(context, { url, control, seed, port: http })
   const scheduled =
@@ -133,7 +133,7 @@ async function openApi(
   const server = await serveApi({ host: config.http.host, port, orders, imports, control, log })
   lifecycle.opened('HTTP API', () => server.close())
   announce(config.directory, config.name, 'generator', server.url)
-  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'generator'))
+  lifecycle.opened('service address', () => withdraw(config.directory, config.name, 'generator'))
   log.info('HTTP API', { url: server.url, try: `${server.url}/docs` })
 }
 

@@ -90,7 +90,7 @@ export function describeStatus(status: PipelineStatus): string[] {
     ...each(
       producer?.heldBack,
       (name, columns) =>
-        `held back ${name}: ${columns.join(', ')}; classify under tables.${name}.columns, since the table is personal`,
+        `withheld  ${name}: ${columns.join(', ')}; classify under tables.${name}.columns, since the table is personal`,
     ),
     ...each(status.not_captured, (name, reason) => `not captured ${name}: ${reason}`),
     ...each(producer?.warnings, (name, warnings) => `warning ${name}: ${warnings.join('; ')}`),

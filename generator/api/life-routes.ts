@@ -42,7 +42,7 @@ export function lifeRoutes(api: Api, { control }: ApiParts): void {
     '/rate',
     { schema: { tags, summary: 'Change the rate', body: rate, response: answersStatus } },
     async ({ body }) => {
-      control.pace.perSecond = body.rate
+      control.limiter.perSecond = body.rate
       return control.status()
     },
   )
@@ -50,7 +50,7 @@ export function lifeRoutes(api: Api, { control }: ApiParts): void {
   for (const [path, paused] of [['/pause', true] as const, ['/resume', false] as const]) {
     const summary = paused ? 'Pause the simulation' : 'Continue the simulation'
     api.post(path, { schema: { tags, summary, response: answersStatus } }, async () => {
-      control.pace.paused = paused
+      control.limiter.paused = paused
       return control.status()
     })
   }

@@ -5,7 +5,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Identity, IdSource } from '../shop/operation.ts'
 import { loadReference, type Product, type Reference } from '../shop/reference.ts'
 import { territories } from '../shop/shop-constants.ts'
-import type { KnownCustomer, KnownOrder, Situation } from '../shop/shop-simulation.ts'
+import type { KnownCustomer, KnownOrder, ShopState } from '../shop/shop-simulation.ts'
 
 /** Maximum of rows of each kind that are read at the start. */
 const limits = { open: 20_000, settled: 5_000, customers: 20_000 }
@@ -31,7 +31,7 @@ export async function needReference(client: Client): Promise<Reference> {
  * @param wanted `orders: false` omits the existing orders
  * @throws {MillraceError} SOURCE_EMPTY without reference data, POSTGRES_*
  */
-export async function loadSituation(client: Client, wanted = { orders: true }): Promise<Situation> {
+export async function loadShopState(client: Client, wanted = { orders: true }): Promise<ShopState> {
   const reference = await needReference(client)
   const customers = await query<{ id: string; city: string }>(
     client,

@@ -3,7 +3,7 @@
 import { type Client, withClient } from '../../postgres/client/client.ts'
 import { inTransaction } from '../../postgres/client/transaction.ts'
 import type { Log } from '../../runtime/log.ts'
-import { loadSituation, ReservedIds } from '../database/shop-state.ts'
+import { loadShopState, ReservedIds } from '../database/shop-state.ts'
 import { execute } from '../database/statements.ts'
 import { ShopSimulation } from '../shop/shop-simulation.ts'
 
@@ -36,7 +36,7 @@ export async function generateOnce({ url, kind, count, seed, from, log, signal }
   const made = { orders: 0, visits: 0, changes: 0 }
   await withClient(url, async client => {
     const ids = new ReservedIds()
-    const simulation = new ShopSimulation(seed, await loadSituation(client, { orders: false }), ids)
+    const simulation = new ShopSimulation(seed, await loadShopState(client, { orders: false }), ids)
     for (let left = count; left > 0 && !signal.aborted; left -= perTransaction) {
       const { changes, orders, visits } = await make(client, {
         simulation,

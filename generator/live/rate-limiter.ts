@@ -15,7 +15,7 @@ export interface Bursts {
 const mostBehind = 0.5
 export const mostPerSecond = 1_000_000
 
-export class Pace {
+export class RateLimiter {
   readonly #bursts: Bursts | undefined
   readonly #started = performance.now()
   #perSecond: number

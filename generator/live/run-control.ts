@@ -4,7 +4,7 @@ import { MillraceError } from '../../runtime/errors.ts'
 import type { Scenario, ScenarioKind } from '../shop/scenario.ts'
 import type { ScenarioEffects } from '../shop/scenario-effects.ts'
 import type { ShopSimulation } from '../shop/shop-simulation.ts'
-import type { Pace } from './rate-limiter.ts'
+import type { RateLimiter } from './rate-limiter.ts'
 
 export interface Totals {
   /** Row changes committed since the start. */
@@ -28,15 +28,15 @@ export interface RunningScenario {
 }
 
 export class Control {
-  readonly pace: Pace
+  readonly limiter: RateLimiter
   totals: Totals = { changes: 0, orders: 0 }
   perSecond = 0
   /** The scenario that the next simulation continues if the connection to Postgres is lost now. */
   unfinished: ScenarioEffects | undefined
   #simulation: ShopSimulation | undefined
 
-  constructor(pace: Pace) {
-    this.pace = pace
+  constructor(limiter: RateLimiter) {
+    this.limiter = limiter
   }
 
   /** The running simulation; undefined while Postgres is unreachable. */
@@ -69,9 +69,9 @@ export class Control {
   status(): ControlStatus {
     const effects = this.#simulation === undefined ? this.unfinished : this.#simulation.effects
     return {
-      state: this.pace.paused ? 'paused' : this.#simulation === undefined ? 'waiting for Postgres' : 'running',
-      rate: this.pace.perSecond,
-      per_second: this.pace.paused ? 0 : Math.round(this.perSecond),
+      state: this.limiter.paused ? 'paused' : this.#simulation === undefined ? 'waiting for Postgres' : 'running',
+      rate: this.limiter.perSecond,
+      per_second: this.limiter.paused ? 0 : Math.round(this.perSecond),
       open_orders: this.#simulation?.openOrders ?? null,
       scenario: effects === undefined ? null : describe(effects),
       ...this.totals,

@@ -5,7 +5,7 @@ import { inTransaction } from '../../postgres/client/transaction.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { retry } from '../../runtime/retry.ts'
-import { loadSituation, ReservedIds } from '../database/shop-state.ts'
+import { loadShopState, ReservedIds } from '../database/shop-state.ts'
 import { execute } from '../database/statements.ts'
 import type { Operation } from '../shop/operation.ts'
 import type { Scenario } from '../shop/scenario.ts'
@@ -50,7 +50,11 @@ export async function generate(options: GenerateOptions): Promise<Totals> {
   const { url, control, log, signal } = options
   const kept: Kept = { unsettled: [] }
   try {
-    await retry(() => withClient(url, client => live(client, options, kept)), { what: 'change the shop', signal, log })
+    await retry(() => withClient(url, client => simulate(client, options, kept)), {
+      what: 'change the shop',
+      signal,
+      log,
+    })
   } catch (error) {
     if (!signal.aborted || error instanceof MillraceError) throw error
   } finally {
@@ -65,21 +69,21 @@ interface Kept {
   unsettled: readonly number[]
 }
 
-async function live(client: Client, options: GenerateOptions, kept: Kept): Promise<void> {
+async function simulate(client: Client, options: GenerateOptions, kept: Kept): Promise<void> {
   const { seed, control, scenario, log, signal } = options
-  const { pace } = control
+  const { limiter } = control
   await settle(client, options, kept)
   const ids = new ReservedIds()
-  const simulation = new ShopSimulation(seed, await loadSituation(client), ids)
+  const simulation = new ShopSimulation(seed, await loadShopState(client), ids)
   if (control.unfinished !== undefined) simulation.resume(control.unfinished)
   else if (scenario !== undefined) simulation.begin(scenario, new Date())
   control.attach(simulation)
-  log.info('the shop is simulated', { rate: pace.perSecond, openOrders: simulation.openOrders })
+  log.info('the shop is simulated', { rate: limiter.perSecond, openOrders: simulation.openOrders })
   const tick = ticker(options)
   const turn = async (rows: number) => {
     const done: { changes: number; orders: number[] } = { changes: 0, orders: [] }
     await inTransaction(client, async () => {
-      for (let batches = 0; batches === 0 || (pace.behind && batches < mostBatchesPerTransaction); batches++) {
+      for (let batches = 0; batches === 0 || (limiter.behind && batches < mostBatchesPerTransaction); batches++) {
         await ids.reserve(client, rows + largestOperation)
         const operations = simulation.batch(rows, new Date())
         done.orders.push(...ordersOf(operations))
@@ -87,7 +91,7 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
         // If the commit fails, a scenario that has ended must end again.
         control.unfinished = simulation.unfinished ?? control.unfinished
         const changes = await execute(client, operations)
-        pace.done(changes, simulation.effects?.pace)
+        limiter.done(changes, simulation.effects?.rateFactor)
         done.changes += changes
       }
     })
@@ -97,7 +101,8 @@ async function live(client: Client, options: GenerateOptions, kept: Kept): Promi
     return done.changes
   }
   try {
-    while (await pace.turn(signal)) await turn(rowsPerBatch(pace.perSecond * (simulation.effects?.pace ?? 1)))
+    while (await limiter.turn(signal))
+      await turn(rowsPerBatch(limiter.perSecond * (simulation.effects?.rateFactor ?? 1)))
     simulation.end(new Date())
     while ((await turn(0)) > 0);
   } finally {

@@ -3,7 +3,7 @@
 
 import type { Random } from './random.ts'
 
-export class Bounded<Item> {
+export class BoundedPool<Item> {
   readonly #items: Item[]
   readonly #limit: number
 

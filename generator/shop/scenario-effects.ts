@@ -15,7 +15,7 @@ export interface ScenarioEffects {
   /** Factor on the weight of each kind of event; 1 if missing. */
   readonly weights: Readonly<Record<string, number>>
   /** Factor on the rate of row changes. */
-  readonly pace: number
+  readonly rateFactor: number
   /** The products that are ordered; all if undefined. */
   readonly products: readonly Product[] | undefined
   /** Traffic source of most visits and online orders. */
@@ -27,7 +27,7 @@ export interface ScenarioEffects {
 }
 
 interface Effects
-  extends Partial<Pick<ScenarioEffects, 'weights' | 'pace' | 'products' | 'source' | 'first' | 'last'>> {}
+  extends Partial<Pick<ScenarioEffects, 'weights' | 'rateFactor' | 'products' | 'source' | 'first' | 'last'>> {}
 
 /**
  * @throws {MillraceError} NOT_FOUND for a category or traffic source that the shop does not have
@@ -37,7 +37,7 @@ export function scenarioEffects(
   { random, catalog, at }: { random: Random; catalog: CatalogState; at: Date },
 ): ScenarioEffects {
   const until = at.getTime() + scenario.seconds * 1000
-  const usual = { weights: {}, pace: 1, products: undefined, source: undefined, first: [], last: () => [] }
+  const usual = { weights: {}, rateFactor: 1, products: undefined, source: undefined, first: [], last: () => [] }
   return { kind: scenario.kind, until, ...usual, ...effectsOf(scenario, random, catalog, at) }
 }
 
@@ -51,7 +51,7 @@ function effectsOf(scenario: Scenario, random: Random, catalog: CatalogState, at
       return { weights: { price: 20 } }
     case 'campaign': {
       const source = named(catalog.trafficSources, scenario.traffic_source, ['traffic source', random])
-      return { weights: { visit: 8, order: 1.5 }, pace: 2, source: source.id }
+      return { weights: { visit: 8, order: 1.5 }, rateFactor: 2, source: source.id }
     }
     case 'territory_reorganisation':
       return {
@@ -76,7 +76,7 @@ function flashSale(
     return { ...price, kind: 'price' as const, cents, at }
   })
   const last = (end: Date) => before.map(price => ({ ...price, kind: 'price' as const, at: end }))
-  return { weights: { order: 3, visit: 3, price: 0 }, pace: 3, products, first, last }
+  return { weights: { order: 3, visit: 3, price: 0 }, rateFactor: 3, products, first, last }
 }
 
 function reorganise(moves: number, random: Random, catalog: CatalogState, at: Date): ReferenceChange[] {

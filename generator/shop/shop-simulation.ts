@@ -3,7 +3,7 @@
 
 import { ActiveScenario } from './active-scenario.ts'
 import { makeLines, makeSale, returnChance, type Sale } from './basket.ts'
-import { Bounded } from './bounded-pool.ts'
+import { BoundedPool } from './bounded-pool.ts'
 import { CatalogState } from './catalog-state.ts'
 import { changesOf, type IdSource, nextStatus, type Operation, type Status } from './operation.ts'
 import { makeCustomer, randomHome } from './person.ts'
@@ -11,7 +11,7 @@ import { cumulate, Random } from './random.ts'
 import type { Reference } from './reference.ts'
 import type { Scenario } from './scenario.ts'
 import { type ScenarioEffects, scenarioEffects } from './scenario-effects.ts'
-import { BackOffice } from './staff-and-prices.ts'
+import { StaffAndPrices } from './staff-and-prices.ts'
 import { Traffic } from './visits.ts'
 
 export interface KnownOrder {
@@ -29,7 +29,7 @@ export interface KnownCustomer {
 }
 
 /** The state of the shop at the start of the simulation. */
-export interface Situation {
+export interface ShopState {
   readonly reference: Reference
   readonly customers: readonly KnownCustomer[]
   /** Orders that may still be paid, shipped or delivered. */
@@ -75,11 +75,11 @@ export class ShopSimulation {
   readonly #random: Random
   readonly #catalog: CatalogState
   readonly #traffic: Traffic
-  readonly #office: BackOffice
+  readonly #staff: StaffAndPrices
   readonly #ids: IdSource
-  readonly #customers: Bounded<KnownCustomer>
-  readonly #open: Bounded<KnownOrder>
-  readonly #settled: Bounded<KnownOrder>
+  readonly #customers: BoundedPool<KnownCustomer>
+  readonly #open: BoundedPool<KnownOrder>
+  readonly #settled: BoundedPool<KnownOrder>
   /**
    * Rows that the batch has changed. It changes each row once, so the order of statements is free.
    */
@@ -87,17 +87,17 @@ export class ShopSimulation {
   readonly #scenario: ActiveScenario
   #weightTotals = usualTotals
 
-  constructor(seed: number, { reference, customers, open, settled }: Situation, ids: IdSource) {
+  constructor(seed: number, { reference, customers, open, settled }: ShopState, ids: IdSource) {
     this.#random = new Random(seed, 'life')
     this.#catalog = new CatalogState(reference)
     this.#scenario = new ActiveScenario(this.#catalog)
     this.#traffic = new Traffic(this.#random, this.#catalog, visitsPerOrder)
     this.#ids = ids
     const touch = (row: string) => this.#touch(row)
-    this.#office = new BackOffice({ random: this.#random, catalog: this.#catalog, ids, touch })
-    this.#customers = new Bounded(customers, memory.customers)
-    this.#open = new Bounded(open, memory.open)
-    this.#settled = new Bounded(settled, memory.settled)
+    this.#staff = new StaffAndPrices({ random: this.#random, catalog: this.#catalog, ids, touch })
+    this.#customers = new BoundedPool(customers, memory.customers)
+    this.#open = new BoundedPool(open, memory.open)
+    this.#settled = new BoundedPool(settled, memory.settled)
   }
 
   get openOrders(): number {
@@ -180,17 +180,17 @@ export class ShopSimulation {
       case 'correction':
         return this.#correction(at)
       case 'price':
-        return this.#office.price(at)
+        return this.#staff.price(at)
       case 'registration':
         return this.#register(at)
       case 'move':
         return this.#move(at)
       case 'transfer':
-        return this.#office.transfer(at)
+        return this.#staff.transfer(at)
       case 'hiring':
-        return this.#office.hire(at)
+        return this.#staff.hire(at)
       case 'departure':
-        return this.#office.leave(at)
+        return this.#staff.leave(at)
     }
   }
 
@@ -279,7 +279,7 @@ export class ShopSimulation {
   }
 
   /** Takes a random order out; undefined if it is unsuitable or was changed by this batch. */
-  #take(orders: Bounded<KnownOrder>, suits: (order: KnownOrder) => boolean = () => true): KnownOrder | undefined {
+  #take(orders: BoundedPool<KnownOrder>, suits: (order: KnownOrder) => boolean = () => true): KnownOrder | undefined {
     if (orders.size === 0) return undefined
     const index = this.#random.integer(0, orders.size - 1)
     if (!suits(orders.at(index))) return undefined

@@ -18,7 +18,7 @@ interface ChangeContext {
 }
 
 /** Each returns its operation, applied to the catalog, or undefined if it is not possible. */
-export class BackOffice {
+export class StaffAndPrices {
   readonly #context: ChangeContext
 
   constructor(context: ChangeContext) {

@@ -71,7 +71,10 @@ export class BrokerLink {
    * @throws kafkajs' errors, see errors.ts
    */
   static async open(options: LinkOptions): Promise<BrokerLink> {
-    const logger = kafkajs.createLogger({ level: kafkajs.warnLevel, logCreator: () => line => chat(options.log, line) })
+    const logger = kafkajs.createLogger({
+      level: kafkajs.warnLevel,
+      logCreator: () => line => forwardLog(options.log, line),
+    })
     const pool = new kafkajs.ConnectionPool({
       host: options.host,
       port: options.port,
@@ -220,6 +223,6 @@ function openSocket({ host, port, ssl, onConnect }: SocketRequest): Socket {
 /**
  * Every failure that kafkajs logs also rejects a promise, so its log lines are debug output only.
  */
-function chat(log: Log, { namespace, log: line }: KafkajsLine): void {
+function forwardLog(log: Log, { namespace, log: line }: KafkajsLine): void {
   log.debug(`kafkajs ${namespace}: ${line.message}`, { broker: line.broker })
 }

@@ -16,7 +16,7 @@ import type { Replay } from '../write/replay.ts'
 import type { TableWriter } from '../write/table-writer.ts'
 import { DeferredInserts } from './deferred-inserts.ts'
 import type { Heartbeats } from './heartbeats.ts'
-import { checkRelation, keyOnlyPartition, newColumns } from './relation.ts'
+import { checkRelation, keyOnlyPartition, newColumns } from './relation-check.ts'
 
 export interface RouterOptions {
   readonly writers: readonly TableWriter[]
@@ -130,8 +130,8 @@ export class Router implements ChangeReceiver {
     }
     const masker = writer.masker(relation.columns.map(({ name }) => name))
     this.#routes.set(relation.oid, { writer, masker })
-    const heldBack = masker ? newColumns(relation, writer.captured) : []
-    if (heldBack.length > 0) this.#options.onWithheld?.(tableName(relation), heldBack)
+    const withheld = masker ? newColumns(relation, writer.captured) : []
+    if (withheld.length > 0) this.#options.onWithheld?.(tableName(relation), withheld)
   }
 
   insert(relation: Relation, after: Tuple): void {

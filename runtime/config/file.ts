@@ -67,7 +67,7 @@ function nameTaken(where: string): MillraceError {
   return new MillraceError('CONFIG_INVALID', {
     what: '__proto__ cannot be a key',
     where,
-    next: 'cover a table or column of this name by a pattern or by personal: true, which holds back what is not classified',
+    next: 'cover a table or column of this name by a pattern or by personal: true, which withholds unclassified columns',
   })
 }
 

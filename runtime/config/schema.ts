@@ -162,7 +162,7 @@ const table = z.strictObject({
   group: z
     .string()
     .optional()
-    .meta(about('Tables of one group are folded together, because reports join them.', 'sales')),
+    .meta(about('Tables of one group are inserted together, because reports join them.', 'sales')),
   onError: z
     .enum(['stop', 'dead-letter'])
     .default('stop')
@@ -186,7 +186,7 @@ const table = z.strictObject({
     .optional()
     .meta(
       about(
-        'The table holds personal data: every column must be classified under columns, new ones are held back.',
+        'The table holds personal data: every column must be classified under columns, and a new column is withheld.',
         true,
       ),
     ),

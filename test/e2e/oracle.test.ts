@@ -4,7 +4,7 @@
 
 import { connectClickhouse } from '../../clickhouse/client.ts'
 import { backfill } from '../../generator/database/backfill.ts'
-import { loadSituation, ReservedIds } from '../../generator/database/shop-state.ts'
+import { loadShopState, ReservedIds } from '../../generator/database/shop-state.ts'
 import { execute } from '../../generator/database/statements.ts'
 import type { Operation } from '../../generator/shop/operation.ts'
 import { Random } from '../../generator/shop/random.ts'
@@ -88,7 +88,7 @@ test('reports are equal after an hour of simulation with every rare event', asyn
   const happened = new Set<string>()
   await withClient(pipeline.psqlUrl, async client => {
     const ids = new ReservedIds()
-    const simulation = new ShopSimulation(seed, await loadSituation(client), ids)
+    const simulation = new ShopSimulation(seed, await loadShopState(client), ids)
     const live = (at: Date) =>
       inTransaction(client, async () => {
         await ids.reserve(client, 2 * rowsPerMinute)

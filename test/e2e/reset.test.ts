@@ -109,7 +109,7 @@ test('reset star is refused while a consumer runs elsewhere', async () => {
   const [file, directory] = [join(pipeline.directory, 'millrace.yaml'), join(pipeline.directory, 'elsewhere')]
   await using elsewhere = new Worker('consumer', ['consumer', '--config', file, '--data', directory])
   elsewhere.start()
-  const what = 'the consumer elsewhere folds'
+  const what = 'the consumer elsewhere inserts'
   await until(() => /partitions assigned/.test(elsewhere.log), { what, timeoutMs: 30_000 })
   await assert.refuses(() => reset('star'), 'SERVICES_RUNNING', /a consumer works on this generation/)
 })

@@ -8,7 +8,7 @@ import { type ApiServer, serveApi } from '../../generator/api/server.ts'
 import { backfill } from '../../generator/database/backfill.ts'
 import { openPool, type Pool } from '../../generator/database/pool.ts'
 import { applySchema } from '../../generator/database/schema.ts'
-import { Pace } from '../../generator/live/rate-limiter.ts'
+import { RateLimiter } from '../../generator/live/rate-limiter.ts'
 import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { Imports } from '../../import/queue.ts'
@@ -77,7 +77,7 @@ test.before(async () => {
   await backfill({ url: database.url, orders: 300, years: 1, seed: 5, log: quietLog() })
   await logChanges(database)
   pool = openPool(database.url)
-  const control = new Control(new Pace(50))
+  const control = new Control(new RateLimiter(50))
   const orders = new Orders(pool, 1, log)
   const controller = new AbortController()
   const imports = new Imports({ url: database.url, directory: uploads, log, signal: controller.signal })

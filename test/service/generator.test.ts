@@ -3,7 +3,7 @@
 import { backfill } from '../../generator/database/backfill.ts'
 import { applySchema, countOrders } from '../../generator/database/schema.ts'
 import { generateOnce } from '../../generator/live/generate-batch.ts'
-import { Pace } from '../../generator/live/rate-limiter.ts'
+import { RateLimiter } from '../../generator/live/rate-limiter.ts'
 import { generate } from '../../generator/live/run.ts'
 import { Control } from '../../generator/live/run-control.ts'
 import { scenarioSchema } from '../../generator/shop/scenario.ts'
@@ -37,7 +37,7 @@ async function liveFor(database: TestDatabase, changes: number, rate: number): P
   const controller = new AbortController()
   const simulation = generate({
     url: database.url,
-    control: new Control(new Pace(rate)),
+    control: new Control(new RateLimiter(rate)),
     seed: 3,
     log,
     signal: controller.signal,
@@ -196,7 +196,7 @@ test('the simulation and its scenario survive an outage of Postgres, and every o
   await logChanges(database)
   const logged = orderLog()
   const controller = new AbortController()
-  const control = new Control(new Pace(500))
+  const control = new Control(new RateLimiter(500))
   const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 600 })
   const prices = () => database.sql(`SELECT product_id, price FROM shop.products WHERE category_id = 12 ORDER BY 1`)
   const before = await prices()
@@ -244,7 +244,7 @@ test('a scenario ends again when the connection was lost during its end', async 
   const scenario = scenarioSchema.parse({ kind: 'flash_sale', category: 'Garden', discount: 50, seconds: 1 })
   const simulation = generate({
     url: database.url,
-    control: new Control(new Pace(100)),
+    control: new Control(new RateLimiter(100)),
     scenario,
     seed: 3,
     log,
@@ -279,9 +279,10 @@ test('the requested number of orders and visits is created once, and logged', as
 test('a shop without a seed set, and an invalid rate, are refused', async () => {
   const database = await emptyShop()
   const { signal } = new AbortController()
-  const control = new Control(new Pace(10))
+  const control = new Control(new RateLimiter(10))
   await assert.refuses(() => generate({ url: database.url, control, seed: 1, log, signal }), 'SOURCE_EMPTY')
-  for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) await assert.refuses(() => new Pace(rate), 'USAGE')
+  for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    await assert.refuses(() => new RateLimiter(rate), 'USAGE')
 })
 
 test.run()

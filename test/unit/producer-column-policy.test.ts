@@ -99,13 +99,13 @@ test('an update of dropped columns only gives no record; an update of any other 
 })
 
 test('a new column of a personal table is not sent, at any place; a sent column may be neither dropped nor changed', async () => {
-  const heldBack: unknown[] = []
-  const { router, records } = openPipe({ guard: guarded, onWithheld: (...news) => void heldBack.push(news) })
+  const withheld: unknown[] = []
+  const { router, records } = openPipe({ guard: guarded, onWithheld: (...news) => void withheld.push(news) })
   const [id, order, price, note] = relation.columns
   const secret = { name: 'secret', typeOid: 25, typeModifier: -1, inKey: true }
   const wider = { ...relation, columns: [secret, note!, id!, order!, price!, { ...secret, name: 'other' }] }
   router.relation(wider)
-  assert.equal(heldBack, [['public.items', ['secret', 'other']]])
+  assert.equal(withheld, [['public.items', ['secret', 'other']]])
   router.begin(100, 5_000, 77)
   router.insert(wider, tuple('hidden', 'Ada', '1', '9', '2.00', 'hidden'))
   assert.equal(records()[0]!.at(-1), ['1', '9', '2.00', 'A***'])

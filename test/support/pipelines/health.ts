@@ -1,6 +1,6 @@
 // test/support/pipelines/health: the responses of a running service at /livez and /readyz.
 
-import { findPresence, type Service } from '../../../runtime/service-discovery.ts'
+import { findService, type Service } from '../../../runtime/service-discovery.ts'
 
 export interface HealthAnswer {
   /** The status; 0 while nothing listens. */
@@ -13,8 +13,8 @@ export async function askHealth(
   service: Service,
   path: 'livez' | 'readyz',
 ): Promise<HealthAnswer> {
-  const presence = findPresence(directory, name, service)
-  const response = presence && (await fetch(`${presence.url}/${path}`).catch(() => undefined))
+  const found = findService(directory, name, service)
+  const response = found && (await fetch(`${found.url}/${path}`).catch(() => undefined))
   if (response === undefined) return { status: 0, why: '' }
   const { why = '' } = (await response.json()) as { why?: string }
   return { status: response.status, why }

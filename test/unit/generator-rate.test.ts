@@ -1,6 +1,6 @@
-// test/unit/generator-pace.test: rates that change and pause, bursts, and schedules.
+// test/unit/generator-rate.test: rates that change and pause, bursts, and schedules.
 
-import { type Bursts, Pace } from '../../generator/live/rate-limiter.ts'
+import { type Bursts, RateLimiter } from '../../generator/live/rate-limiter.ts'
 import { follow, parseSchedule } from '../../generator/live/schedule.ts'
 import { createLog } from '../../runtime/log.ts'
 import { assert, suite } from '../support/harness/suite.ts'
@@ -9,17 +9,17 @@ const log = createLog('test', 'error')
 
 /** Work done in half a second, ten units at a time. */
 async function doneInHalfASecond(perSecond: number, bursts?: Bursts): Promise<number> {
-  const pace = new Pace(perSecond, bursts)
+  const limiter = new RateLimiter(perSecond, bursts)
   const signal = AbortSignal.timeout(500)
   let done = 0
-  while (await pace.turn(signal)) {
+  while (await limiter.turn(signal)) {
     done += 10
-    pace.done(10)
+    limiter.done(10)
   }
   return done
 }
 
-const test = suite('pace')
+const test = suite('generator rate')
 
 test('the work done equals the rate, and a burst adds its size', async () => {
   const [even, burst] = await Promise.all([
@@ -31,26 +31,26 @@ test('the work done equals the rate, and a burst adds its size', async () => {
 })
 
 test('a pause delays the next turn until it ends, and a new rate applies at once', async () => {
-  const pace = new Pace(0.001)
+  const limiter = new RateLimiter(0.001)
   const { signal } = new AbortController()
-  pace.done(1)
-  const turn = pace.turn(signal)
-  pace.perSecond = 1000
+  limiter.done(1)
+  const turn = limiter.turn(signal)
+  limiter.perSecond = 1000
   assert.is(await turn, true)
-  pace.paused = true
-  assert.not.ok(pace.behind)
-  const paused = pace.turn(signal)
-  pace.paused = false
+  limiter.paused = true
+  assert.not.ok(limiter.behind)
+  const paused = limiter.turn(signal)
+  limiter.paused = false
   assert.is(await paused, true)
 })
 
 test('a signal ends the wait, paused or not', async () => {
   for (const paused of [true, false]) {
-    const pace = new Pace(0.001)
+    const limiter = new RateLimiter(0.001)
     const controller = new AbortController()
-    pace.paused = paused
-    pace.done(1)
-    const turn = pace.turn(controller.signal)
+    limiter.paused = paused
+    limiter.done(1)
+    const turn = limiter.turn(controller.signal)
     controller.abort()
     assert.is(await turn, false)
   }

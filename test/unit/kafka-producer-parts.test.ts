@@ -1,5 +1,5 @@
-// test/unit/kafka-sink-parts: durability of checkpoints, and the order, size and sequence numbers
-// of batches.
+// test/unit/kafka-producer-parts: durability of checkpoints, and the order, size and sequence
+// numbers of batches.
 
 import fc from 'fast-check'
 import { Checkpoints } from '../../kafka/producer/checkpoints.ts'
@@ -7,7 +7,7 @@ import { BuilderPool, nextSequence, PartitionQueue, type PendingBytes } from '..
 import { batchLayout, decodeBatches } from '../../kafka/protocol/record-batch.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
-const test = suite('kafka sink parts')
+const test = suite('kafka producer parts')
 
 function openQueue(maxBatchBytes = 1000): { queue: PartitionQueue; pending: PendingBytes } {
   const pending = { bytes: 0 }

@@ -1,4 +1,4 @@
-// test/service/kafka-sink: the producer appends every record once and in order, through lost
+// test/service/kafka-producer: the producer appends every record once and in order, through lost
 // responses, broken connections and kills.
 
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
@@ -13,7 +13,7 @@ import { assert, suite, until } from '../support/harness/suite.ts'
 import { appendText, connectTo, makeTopic, readTopic } from '../support/servers/kafka.ts'
 import { type Services, startServices } from '../support/servers/services.ts'
 
-const test = suite('kafka sink', { timeoutMs: 120_000 })
+const test = suite('kafka producer', { timeoutMs: 120_000 })
 const produce = 0
 
 let services: Services

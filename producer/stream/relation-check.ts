@@ -1,4 +1,5 @@
-// producer/stream/relation: compares the stream's announcement of a table with what was captured.
+// producer/stream/relation-check: compares the columns that the stream announces with the captured
+// ones.
 
 import { tableName } from '../../contract/table.ts'
 import { type DeclaredType, isWidened } from '../../postgres/catalog/widened.ts'
