@@ -130,7 +130,7 @@ export async function findWarehouses({ config, kafka, clickhouse, log }: Pipelin
  * @throws {MillraceError} OFFSETS_MISSING when they do not; GROUP_ACTIVE while a consumer reads
  *   them
  */
-export async function findRefolded(connections: PipelineConnections): Promise<Generation | undefined> {
+export async function findReplayed(connections: PipelineConnections): Promise<Generation | undefined> {
   const live = newestGeneration(await knownGenerations(connections))
   if (live === undefined) return undefined
   await requireWholeTopics(connections, live)
@@ -146,15 +146,15 @@ export async function findRefolded(connections: PipelineConnections): Promise<Ge
 export async function* dropWarehouses(
   { config, kafka, clickhouse }: PipelineConnections,
   { databases, views }: Warehouses,
-  refolded: Generation | undefined,
+  replayed: Generation | undefined,
 ): Steps {
   for (const database of databases) {
     await markDatabase(clickhouse, database, 'dropped')
     yield `database ${database.name} is marked as being dropped`
   }
-  if (refolded !== undefined) {
-    await deleteGroup(kafka, consumerGroup(config.name, refolded.number))
-    yield `the consumer group of generation ${refolded.number} is gone`
+  if (replayed !== undefined) {
+    await deleteGroup(kafka, consumerGroup(config.name, replayed.number))
+    yield `the consumer group of generation ${replayed.number} is gone`
   }
   await dropStableViews(clickhouse, views)
   yield 'the stable views are gone'

@@ -14,7 +14,7 @@ import { openConnections, type PipelineConnections } from '../connections.ts'
 import { refuseIfKept } from '../obstacles.ts'
 import {
   dropWarehouses,
-  findRefolded,
+  findReplayed,
   findRetired,
   findWarehouses,
   refuseOtherReaders,
@@ -54,11 +54,11 @@ const parts: Readonly<Record<string, Part>> = {
     what: ({ name }) => `all databases of ${name} in ClickHouse; the next start builds them again from the topics`,
     name: pipelineName,
     async *destroy(connections) {
-      const refolded = await findRefolded(connections)
+      const replayed = await findReplayed(connections)
       const warehouses = await findWarehouses(connections)
-      const groups = refolded === undefined ? [] : [consumerGroup(connections.config.name, refolded.number)]
+      const groups = replayed === undefined ? [] : [consumerGroup(connections.config.name, replayed.number)]
       await refuseIfKept(connections, { ...named(warehouses), groups })
-      yield* dropWarehouses(connections, warehouses, refolded)
+      yield* dropWarehouses(connections, warehouses, replayed)
     },
   },
   star: {

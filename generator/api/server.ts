@@ -17,10 +17,10 @@ import { MillraceError } from '../../runtime/errors.ts'
 import { packageManifest } from '../../runtime/files.ts'
 import type { Log } from '../../runtime/log.ts'
 import { importRoutes } from './import-routes.ts'
-import { lifeRoutes } from './life-routes.ts'
 import { orderRoutes } from './order-routes.ts'
 import type { Api, ApiParts } from './parts.ts'
 import { problemOf, problemType } from './problem.ts'
+import { simulationRoutes } from './simulation-routes.ts'
 
 export interface ApiOptions extends ApiParts {
   readonly host: string
@@ -113,7 +113,7 @@ async function makeApi(parts: ApiParts, onLoopback: boolean): Promise<FastifyIns
   })
   await api.register((scope, _options, done) => {
     orderRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)
-    lifeRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)
+    simulationRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => api.swagger())
     done()
   })

@@ -171,8 +171,8 @@ export class KafkaConnection {
    * The same for a topic that was created with this number of partitions.
    * @throws {MillraceError} also TOPIC_PARTITIONS_CHANGED
    */
-  async requirePartitions(topic: string, partitions: number, patience: WaitOptions = {}): Promise<void> {
-    const found = await this.partitionCount(topic, patience)
+  async requirePartitions(topic: string, partitions: number, wait: WaitOptions = {}): Promise<void> {
+    const found = await this.partitionCount(topic, wait)
     if (found !== partitions) throw partitionsChanged(topic, partitions, found)
   }
 

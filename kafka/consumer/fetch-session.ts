@@ -4,7 +4,7 @@
 import type { FetchAsk, FetchLimits, FetchPosition, FetchResponse, PartitionResponse } from './fetch-request.ts'
 
 /** A partition as it was last requested. */
-export interface HeldPartition {
+export interface SessionPartition {
   readonly topic: string
   readonly partition: number
   offset: number
@@ -22,7 +22,7 @@ export interface HeldPartition {
 }
 
 /** The part of a response about one partition. A leader leaves out partitions without news. */
-export type PartitionResponses = ReadonlyMap<HeldPartition, PartitionResponse>
+export type PartitionResponses = ReadonlyMap<SessionPartition, PartitionResponse>
 
 /** Epoch of a request that creates no session, or ends the named one. */
 const finalEpoch = -1
@@ -36,7 +36,7 @@ const lastEpoch = 2 ** 31 - 1
  * @see https://cwiki.apache.org/confluence/display/KAFKA/Kafka+Improvement+Proposals (KIP-227)
  */
 export class FetchSession {
-  readonly #held = new Map<string, Map<number, HeldPartition>>()
+  readonly #held = new Map<string, Map<number, SessionPartition>>()
   readonly #whole: number
   #id = noSession
   /**
@@ -47,7 +47,7 @@ export class FetchSession {
   #request = 0
   #count = 0
   #room = 0
-  #first: HeldPartition | undefined
+  #first: SessionPartition | undefined
 
   /**
    * @param lasts false: no session is created. A session is worthwhile only if most partitions are
@@ -88,7 +88,7 @@ export class FetchSession {
     // A broker that throttles the client sends no records. @see KIP-219
     if (throttleMs > 0 && partitions.length === 0) return undefined
     if (this.#first !== undefined) this.#first.firstAt = this.#first.offset
-    const responses = new Map<HeldPartition, PartitionResponse>()
+    const responses = new Map<SessionPartition, PartitionResponse>()
     for (const response of partitions) {
       const held = this.find(response)
       if (held === undefined) continue
@@ -112,11 +112,11 @@ export class FetchSession {
     return { session: { id: this.#id, epoch: finalEpoch }, positions: [], forgotten: [] }
   }
 
-  find({ topic, partition }: Pick<HeldPartition, 'topic' | 'partition'>): HeldPartition | undefined {
+  find({ topic, partition }: Pick<SessionPartition, 'topic' | 'partition'>): SessionPartition | undefined {
     return this.#held.get(topic)?.get(partition)
   }
 
-  #hold(position: FetchPosition, limits: FetchLimits): HeldPartition {
+  #hold(position: FetchPosition, limits: FetchLimits): SessionPartition {
     const { topic, partition, offset, maxBytes = limits.maxBytes } = position
     const held = this.find(position) ?? this.#add(topic, partition)
     if (held.offset !== offset || held.maxBytes !== maxBytes) Object.assign(held, { offset, maxBytes, isSent: false })
@@ -124,7 +124,7 @@ export class FetchSession {
     return held
   }
 
-  #add(topic: string, partition: number): HeldPartition {
+  #add(topic: string, partition: number): SessionPartition {
     const unknown = { offset: -1, maxBytes: -1, isSent: false, end: -1, request: 0, gave: 0, firstAt: -1 }
     const held = { topic, partition, ...unknown }
     const ofTopic = this.#held.get(topic)
@@ -135,7 +135,7 @@ export class FetchSession {
   }
 
   /** The partitions of the session that are not part of this request. */
-  #forget(): HeldPartition[] {
+  #forget(): SessionPartition[] {
     const forgotten = [...this.#all()].filter(({ request }) => request !== this.#request)
     for (const { topic, partition } of forgotten) {
       const ofTopic = this.#held.get(topic)!
@@ -152,7 +152,7 @@ export class FetchSession {
    * first partition with records in the request. If a partition was the first and gave nothing,
    * compaction has removed its records.
    */
-  #tooLarge(): HeldPartition | undefined {
+  #tooLarge(): SessionPartition | undefined {
     for (const held of this.#all()) {
       const { offset, end, gave, maxBytes, firstAt } = held
       if (end > offset && gave !== this.#request && maxBytes <= this.#room && firstAt !== offset) return held
@@ -160,7 +160,7 @@ export class FetchSession {
     return undefined
   }
 
-  *#all(): Generator<HeldPartition> {
+  *#all(): Generator<SessionPartition> {
     for (const ofTopic of this.#held.values()) yield* ofTopic.values()
   }
 }
@@ -169,7 +169,7 @@ export class FetchSession {
  * The first partitions may fill the whole response, so the order begins with the partitions that
  * have given nothing for longest. A leader with a session orders them in the same way.
  */
-function inTurn(held: readonly HeldPartition[], first: HeldPartition | undefined): HeldPartition[] {
-  const order = (each: HeldPartition) => (each === first ? -1 : each.gave)
+function inTurn(held: readonly SessionPartition[], first: SessionPartition | undefined): SessionPartition[] {
+  const order = (each: SessionPartition) => (each === first ? -1 : each.gave)
   return held.toSorted((a, b) => order(a) - order(b))
 }

@@ -5,26 +5,26 @@ import type { RecordSet } from '../protocol/record-batch.ts'
 import type { Fetcher } from './fetcher.ts'
 import { readRange } from './read-range.ts'
 
-export interface TailRecord {
+export interface RecordContent {
   readonly offset: number
   readonly key: Buffer | null
   readonly value: Buffer | null
 }
 
-export interface Tail {
+export interface LastRecord {
   /** Undefined when the partition contains no record of the writer. */
-  readonly last: TailRecord | undefined
+  readonly last: RecordContent | undefined
   /** The offset of the first record behind it, and the number of these foreign records. */
   readonly foreign: { readonly offset: number; readonly count: number } | undefined
 }
 
 /** Partitions without a response in this time are left out. */
-const patienceMs = 30_000
+const waitMs = 30_000
 /** Limit of one response with the last records of many partitions. */
-const tailLimits = { maxWaitMs: 500, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
+const responseLimits = { maxWaitMs: 500, minBytes: 1, maxBytes: 16 * 1024 * 1024 }
 
 /** A partition, and the offset before its end offset. */
-export interface TailPlace {
+export interface PartitionEnd {
   readonly topic: string
   readonly partition: number
   readonly offset: number
@@ -32,21 +32,25 @@ export interface TailPlace {
 
 /**
  * Reads the record at the end of each partition, in as few requests as the sizes allow. A partition
- * whose response has no record is left out; `readTail` finds its last record by reading further
- * back.
+ * whose response has no record is left out. `findLastRecord` finds the last record of such a
+ * partition by reading further back.
  * @param onRecord the last record of a partition, valid during the call
  * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
  */
-export async function readEnds(
+export async function readEndRecords(
   fetcher: Fetcher,
-  places: readonly TailPlace[],
-  onRecord: (place: TailPlace, record: TailRecord) => void,
+  places: readonly PartitionEnd[],
+  onRecord: (place: PartitionEnd, record: RecordContent) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const waiting = new Map(places.map(place => [`${place.topic}/${place.partition}`, place]))
   const started = performance.now()
-  while (waiting.size > 0 && performance.now() - started < patienceMs) {
-    for (const { topic, partition, records, end } of await fetcher.fetch([...waiting.values()], tailLimits, signal)) {
+  while (waiting.size > 0 && performance.now() - started < waitMs) {
+    for (const { topic, partition, records, end } of await fetcher.fetch(
+      [...waiting.values()],
+      responseLimits,
+      signal,
+    )) {
       const name = `${topic}/${partition}`
       const place = waiting.get(name)!
       if (records.count > 0) onRecord(place, viewOf(records, records.count - 1))
@@ -66,21 +70,21 @@ const stepGrowth = 64
  * @param isOwn whether the writer wrote the record; by default every record counts
  * @throws {MillraceError} as `Fetcher.fetch`; the signal's reason
  */
-export async function readTail(
+export async function findLastRecord(
   fetcher: Fetcher,
   {
     topic,
     partition,
     isOwn = () => true,
-  }: { topic: string; partition: number; isOwn?: (record: TailRecord) => boolean },
+  }: { topic: string; partition: number; isOwn?: (record: RecordContent) => boolean },
   signal: AbortSignal,
-): Promise<Tail> {
+): Promise<LastRecord> {
   const end = (await fetcher.endOffsets(topic, signal))[partition]!
   const start = (await fetcher.startOffsets(topic, signal))[partition]!
   for (let step = firstStep; ; step *= stepGrowth) {
     const from = Math.max(start, end - step)
-    let last: TailRecord | undefined
-    let foreign: Tail['foreign']
+    let last: RecordContent | undefined
+    let foreign: LastRecord['foreign']
     for await (const records of readRange(fetcher, { topic, partition, start: from, end }, signal)) {
       for (let index = 0; index < records.count; index++) {
         const record = viewOf(records, index)
@@ -94,7 +98,7 @@ export async function readTail(
   }
 }
 
-function viewOf(records: RecordSet, index: number): TailRecord {
+function viewOf(records: RecordSet, index: number): RecordContent {
   const view = (start: number, end: number) => (start < 0 ? null : records.buffer.subarray(start, end))
   return {
     offset: records.offsets[index]!,
@@ -103,6 +107,6 @@ function viewOf(records: RecordSet, index: number): TailRecord {
   }
 }
 
-function copyOf({ offset, key, value }: TailRecord): TailRecord {
+function copyOf({ offset, key, value }: RecordContent): RecordContent {
   return { offset, key: key && Buffer.from(key), value: value && Buffer.from(value) }
 }

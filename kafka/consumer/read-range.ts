@@ -15,10 +15,10 @@ export interface OffsetRange {
 const limits = { maxWaitMs: 500, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
 
 /** For a moment, a new leader may have a lower high watermark than the last one. */
-const patienceMs = 30_000
+const waitMs = 30_000
 
 /**
- * @param patience how long to wait for a partition that ends below `end`, in ms
+ * @param limitMs how long to wait for a partition that ends below `end`, in ms
  * @throws {MillraceError} as `Fetcher.fetch`; OFFSETS_MISSING when the partition still ends below
  *   `end`; the signal's reason
  */
@@ -26,7 +26,7 @@ export async function* readRange(
   fetcher: Fetcher,
   range: OffsetRange,
   signal: AbortSignal,
-  patience = patienceMs,
+  limitMs = waitMs,
 ): AsyncGenerator<RecordSet> {
   const { topic, partition, start, end } = range
   let heard = performance.now()
@@ -36,7 +36,7 @@ export async function* readRange(
     if (fetched.records.nextOffset === offset) {
       // If compaction has removed all records up to the end, the response is empty.
       if (fetched.end >= end) return
-      if (performance.now() - heard > patience) throw endsEarly(range, fetched.end)
+      if (performance.now() - heard > limitMs) throw endsEarly(range, fetched.end)
       continue
     }
     yield fetched.records
@@ -60,7 +60,7 @@ export async function fetchRange(fetcher: Fetcher, range: OffsetRange, signal: A
     if (fetched === undefined) continue
     if (fetched.records.nextOffset >= end) return fetched
     if (fetched.end >= end) maxBytes = Math.min(maxBytes * 2, mostBytes)
-    else if (performance.now() - started > patienceMs) throw endsEarly(range, fetched.end)
+    else if (performance.now() - started > waitMs) throw endsEarly(range, fetched.end)
   }
 }
 

@@ -187,7 +187,7 @@ export class IdempotentProducer {
    * Adds a checkpoint: every record appended so far belongs to a transaction that ends at or before
    * this LSN.
    */
-  mark(lsn: number): void {
+  checkpoint(lsn: number): void {
     this.#checkpoints.push(lsn, this.#appended)
     this.#schedule()
   }

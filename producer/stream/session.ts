@@ -119,7 +119,7 @@ function observers(
   return {
     onRouted(lsn, commitTimeUs) {
       replay.reach(lsn)
-      if (tracker.advance(lsn, commitTimeUs)) kafkaProducer.mark(lsn)
+      if (tracker.advance(lsn, commitTimeUs)) kafkaProducer.checkpoint(lsn)
     },
     onWithheld: (table, columns) => reportWithheld(context, table, columns),
     onUncaptured: table => reportUncaptured(context, publicationOf(context.config.name, generation), table),

@@ -3,7 +3,7 @@
 import { type Generation, parseWatermark, type Watermark, watermarksTopic } from '../../contract/generation.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
-import { readTail, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import { findLastRecord, type RecordContent } from '../../kafka/consumer/last-record.ts'
 import { type IdempotentProducer, openProducer } from '../../kafka/producer/idempotent-producer.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import type { MillraceError } from '../../runtime/errors.ts'
@@ -57,14 +57,14 @@ async function lastWatermark(
   { fetcher, generation, log, signal }: WatermarkOptions,
   topic: string,
 ): Promise<Watermark | undefined> {
-  const parse = (record: TailRecord | undefined) => parseWatermark(record?.value ?? null, generation.tables)
-  const isOwn = (record: TailRecord) => parse(record) !== undefined
-  const { last, foreign } = await readTail(fetcher, { topic, partition: 0, isOwn }, signal)
+  const parse = (record: RecordContent | undefined) => parseWatermark(record?.value ?? null, generation.tables)
+  const isOwn = (record: RecordContent) => parse(record) !== undefined
+  const { last, foreign } = await findLastRecord(fetcher, { topic, partition: 0, isOwn }, signal)
   if (foreign) log.warn('records that are no watermarks are ignored', { topic, firstOffset: foreign.offset })
   return parse(last)
 }
 
-type WatermarkProducer = Pick<IdempotentProducer, 'append' | 'mark' | 'flush' | 'close'>
+type WatermarkProducer = Pick<IdempotentProducer, 'append' | 'checkpoint' | 'flush' | 'close'>
 
 export class Watermarks {
   /** The last watermark that this producer or its predecessor wrote. */
@@ -128,7 +128,7 @@ export class Watermarks {
       // The Kafka producer has failed, and has reported that to onError.
       return
     }
-    this.#kafkaProducer.mark(watermark.lsn)
+    this.#kafkaProducer.checkpoint(watermark.lsn)
     this.last = watermark
     this.#isUnderWay = true
     this.#nextAt = performance.now() + Math.max(everyMs, value.length / mostBytesPerMs)

@@ -8,7 +8,12 @@ import { type Head, readHead } from '../../contract/head.ts'
 import { formatLsn, type Position } from '../../contract/position.ts'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
-import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import {
+  findLastRecord,
+  type PartitionEnd,
+  type RecordContent,
+  readEndRecords,
+} from '../../kafka/consumer/last-record.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import type { RegisteredTable } from '../capture/schemas.ts'
@@ -39,11 +44,11 @@ export async function lastTableRecords(
     ranges[index]!.flatMap(({ start, end }, partition) => (start < end ? [{ topic, partition, offset: end - 1 }] : [])),
   )
   const heads = new Map<string, Head>()
-  const keep = ({ topic, partition }: TailPlace, record: TailRecord) => {
+  const keep = ({ topic, partition }: PartitionEnd, record: RecordContent) => {
     const head = readers.get(topic)!(record)
     if (head) heads.set(`${topic}/${partition}`, head)
   }
-  await readEnds(fetcher, places, keep, signal)
+  await readEndRecords(fetcher, places, keep, signal)
   const found: (LastRecordHead | undefined)[][] = topics.map(() => [])
   for (const [index, topic] of topics.entries()) {
     for (const [partition, { start, end }] of ranges[index]!.entries()) {
@@ -56,7 +61,7 @@ export async function lastTableRecords(
 }
 
 /** Reads the head of an own record; undefined for any other record. */
-function headReader({ captured, schemaIds }: RegisteredTable): (record: TailRecord) => Head | undefined {
+function headReader({ captured, schemaIds }: RegisteredTable): (record: RecordContent) => Head | undefined {
   const envelope = new Envelope(captured.table, id => id === schemaIds.value)
   return ({ key, value }) => {
     const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)])
@@ -76,7 +81,7 @@ interface LastRecordQuery<T> {
   readonly topic: string
   readonly partition: number
   /** Undefined for a record of another writer. */
-  headOf(record: TailRecord): T | undefined
+  headOf(record: RecordContent): T | undefined
 }
 
 /**
@@ -87,8 +92,8 @@ async function lastOwnRecord<T>(
   { kafka, fetcher, signal }: LastRecordOptions,
   { topic, partition, headOf }: LastRecordQuery<T>,
 ): Promise<T | undefined> {
-  const isOwn = (record: TailRecord) => headOf(record) !== undefined
-  const { last, foreign } = await readTail(fetcher, { topic, partition, isOwn }, signal)
+  const isOwn = (record: RecordContent) => headOf(record) !== undefined
+  const { last, foreign } = await findLastRecord(fetcher, { topic, partition, isOwn }, signal)
   if (foreign !== undefined) {
     kafka.log.warn('another program writes to a topic of this pipeline', {
       topic,

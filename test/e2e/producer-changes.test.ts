@@ -48,7 +48,7 @@ INSERT INTO items SELECT i, i / 3, i, 'n' || i FROM generate_series(1, 1000) i`
 const byOrder = { 'public.items': { partitionKey: ['order_id'] } }
 
 /** Asserts that the topic's records result in the table's rows, and that no position decreases. */
-async function assertFolds(run: CaptureRun, generation = 1): Promise<void> {
+async function assertYieldsRows(run: CaptureRun, generation = 1): Promise<void> {
   const records = await run.records(items, generation)
   checkOrder(records)
   const rows = await run.sql('SELECT id::text, order_id::text, price::text, note FROM items ORDER BY items.id')
@@ -60,7 +60,7 @@ test('the records of a topic equal the table after the initial load, every kind 
   await using run = await prepareCapture(services, { setup: createItems, tables: byOrder })
   run.worker.start()
   await run.settle()
-  await assertFolds(run)
+  await assertYieldsRows(run)
   const loaded = await run.records(items)
   assert.is(loaded.length, 1000)
   assert.ok(loaded.every(({ op, snapshot }) => op === 'r' && snapshot))
@@ -76,7 +76,7 @@ test('the records of a topic equal the table after the initial load, every kind 
     'BEGIN; UPDATE items SET note = note || 1 WHERE id = 9; SAVEPOINT s; DELETE FROM items; ROLLBACK TO s; COMMIT',
   )
   await run.settle()
-  await assertFolds(run)
+  await assertYieldsRows(run)
 
   await run.worker.stop()
   await run.sql('UPDATE items SET price = price + 1 WHERE id % 2 = 0')
@@ -84,7 +84,7 @@ test('the records of a topic equal the table after the initial load, every kind 
   await run.sql("INSERT INTO items VALUES (5, 5, 5, 'after')")
   run.worker.start()
   await run.settle()
-  await assertFolds(run)
+  await assertYieldsRows(run)
   const truncates = (await run.records(items)).filter(({ op }) => op === 't')
   assert.equal(
     truncates.map(({ partition, key }) => [partition, key]).sort(),
@@ -188,7 +188,7 @@ test('a generation that no longer fits the source is not streamed; a new generat
   })
   await run.sql("INSERT INTO items VALUES (7001, 1, 1, 'streamed')")
   await until(async () => (await run.records(items, 2)).some(({ after }) => after?.id === '7001'), { what: 'row 7001' })
-  await assertFolds(run, 2)
+  await assertYieldsRows(run, 2)
   assert.equal(
     (await run.generations()).map(({ number, state }) => [number, state]),
     [

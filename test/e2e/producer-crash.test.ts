@@ -53,7 +53,7 @@ async function load(client: pg.Client, random: Random, signal: AbortSignal): Pro
   }
 }
 
-async function assertFolds(run: CaptureRun, generation: number): Promise<void> {
+async function assertYieldsRows(run: CaptureRun, generation: number): Promise<void> {
   const records = await run.records(await run.table('accounts', generation), generation)
   checkOrder(records)
   const rows = await run.printed('SELECT * FROM public.accounts ORDER BY id')
@@ -83,7 +83,7 @@ test(`the topics hold every change once after ${kills} kills while four sessions
   stop.abort()
   await writing
   await run.settle(120_000)
-  await assertFolds(run, 1)
+  await assertYieldsRows(run, 1)
 })
 
 test('a killed load is removed as a whole and done again', async () => {
@@ -106,7 +106,7 @@ test('a killed load is removed as a whole and done again', async () => {
       [2, 'live'],
     ],
   )
-  await assertFolds(run, 2)
+  await assertYieldsRows(run, 2)
   const slots = await run.sql(
     `SELECT slot_name::text AS name FROM pg_replication_slots WHERE slot_name LIKE '${run.name}%'`,
   )

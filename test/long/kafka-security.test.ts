@@ -5,7 +5,7 @@ import kafkajs, { type AclOperationTypes as Operation } from 'kafkajs'
 import { deleteTopics, ensureTopic } from '../../kafka/client/admin.ts'
 import { connectKafka, type KafkaConnection, type KafkaOptions } from '../../kafka/client/cluster.ts'
 import { openFetcher } from '../../kafka/consumer/fetcher.ts'
-import { readTail } from '../../kafka/consumer/last-record.ts'
+import { findLastRecord } from '../../kafka/consumer/last-record.ts'
 import { deleteGroup } from '../../kafka/group/coordinator.ts'
 import { joinGroup } from '../../kafka/group/group.ts'
 import { mayTopicsBeDeleted, whatKeepsInKafka } from '../../kafka/group/permissions.ts'
@@ -62,7 +62,7 @@ test('records are written, read and committed over TLS and a login', async () =>
   await producer.flush()
   await producer.close()
   const fetcher = openFetcher(connection)
-  const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
+  const { last } = await findLastRecord(fetcher, { topic, partition: 0 }, signal)
   assert.is(last?.value?.toString(), 'confidential')
   fetcher.close()
   const member = joinGroup(connection, { groupId: topic, groups: [{ topics: [topic], partitions: 1 }] })

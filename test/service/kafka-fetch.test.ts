@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Kafka, logLevel, type Producer } from 'kafkajs'
 import type { KafkaConnection } from '../../kafka/client/cluster.ts'
 import { type Fetcher, type FetchPosition, openFetcher } from '../../kafka/consumer/fetcher.ts'
-import { readEnds, readTail, type TailPlace, type TailRecord } from '../../kafka/consumer/last-record.ts'
+import { findLastRecord, type RecordContent, readEndRecords } from '../../kafka/consumer/last-record.ts'
 import { fetchRange, readRange } from '../../kafka/consumer/read-range.ts'
 import { BatchBuilder } from '../../kafka/producer/batch-builder.ts'
 import { openProducer } from '../../kafka/producer/idempotent-producer.ts'
@@ -118,7 +118,7 @@ test('records of transactions are fetched like any others, also while one is ope
     }
     await send(topic, ['plain'])
     assert.equal(await readValues({ topic, partition: 0, offset: 0 }), ['abort', 'commit', 'open', 'plain'])
-    const { last } = await readTail(fetcher, { topic, partition: 0 }, signal)
+    const { last } = await findLastRecord(fetcher, { topic, partition: 0 }, signal)
     assert.is(last?.value?.toString(), 'plain')
     await transaction.abort()
   }
@@ -134,8 +134,8 @@ test('the last record is found in empty, plain and long partitions', async () =>
   await producer.send({ topic, messages: [{ key: 'k', value: 'only', partition: 1 }] })
   const many = Array.from({ length: 5_000 }, (_, i) => ({ value: `v${i}`, partition: 2 }))
   await producer.send({ topic, messages: many })
-  const lastRecord = (partition: number, isOwn?: (record: TailRecord) => boolean) =>
-    readTail(fetcher, { topic, partition, ...(isOwn && { isOwn }) }, signal)
+  const lastRecord = (partition: number, isOwn?: (record: RecordContent) => boolean) =>
+    findLastRecord(fetcher, { topic, partition, ...(isOwn && { isOwn }) }, signal)
   assert.equal(await lastRecord(0), { last: undefined, foreign: undefined })
   const { last: only } = await lastRecord(1)
   assert.equal([only?.offset, only?.key?.toString(), only?.value?.toString()], [0, 'k', 'only'])
@@ -165,10 +165,9 @@ test('the last records of many partitions are read together; partitions that end
     ranges[index]!.flatMap(({ end }, partition) => (end > 0 ? [{ topic, partition, offset: end - 1 }] : [])),
   )
   const found: string[] = []
-  const onRecord = ({ topic, partition }: TailPlace, { value }: TailRecord) => {
+  const note = (topic: string, partition: number, value: unknown) =>
     found.push(`${topics.indexOf(topic)}/${partition}: ${String(value).split(' ')[0]}`)
-  }
-  await readEnds(fetcher, places, onRecord, signal)
+  await readEndRecords(fetcher, places, (at, { value }) => void note(at.topic, at.partition, value), signal)
   assert.equal(found.sort(), ['0/0: 598', '1/0: 598', '1/1: 599'])
 })
 
@@ -197,9 +196,9 @@ test('a read to an end that the leader lacks waits for it, and names it after th
     if (apiKey === fetchKey) answers += 1
     return 'pass'
   }
-  const read = async (end: number, patience?: number) => {
+  const read = async (end: number, limitMs?: number) => {
     let count = 0
-    for await (const records of readRange(fetcher, { topic, partition: 0, start: 0, end }, signal, patience))
+    for await (const records of readRange(fetcher, { topic, partition: 0, start: 0, end }, signal, limitMs))
       count += records.count
     return count
   }

@@ -72,7 +72,7 @@ async function open(
 async function appendNumbered(producer: IdempotentProducer, count: number, partitions: number): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     appendText(producer, i % partitions, `record ${i}`)
-    producer.mark(i + 1)
+    producer.checkpoint(i + 1)
     if (producer.pendingBytes > 256 * 1024) await producer.drained(128 * 1024)
   }
 }
@@ -114,7 +114,7 @@ test('another client reads keys, values, nulls and both compressions', async () 
 test('checkpoints become durable in order, and durable records are below the end offsets', async () => {
   const topic = await makeTopic(direct, 3)
   const { producer, durable } = await open(direct, topic, { partitions: 3 })
-  producer.mark(5)
+  producer.checkpoint(5)
   await until(() => durable.length === 1, { what: 'a mark without records' })
   await appendNumbered(producer, 30_000, 3)
   await producer.flush()
@@ -134,7 +134,7 @@ test('a response lost after the append leaves one copy', async () => {
   const before = proxy.lost()
   proxy.decide = apiKey => (apiKey === produce && proxy.lost() === before ? 'lose' : 'pass')
   appendText(producer, 0, 'once')
-  producer.mark(1)
+  producer.checkpoint(1)
   await producer.flush()
   assert.is(proxy.lost() - before, 1)
   assert.equal(producer.durable(), { lsn: 1, endOffsets: [[1]] })
@@ -205,7 +205,7 @@ test('a foreign record stops the producer for good, unless the topic is shared',
   appendText(shared.producer, 0, 'foreign')
   await shared.producer.flush()
   appendText(first.producer, 0, 'ours')
-  first.producer.mark(1)
+  first.producer.checkpoint(1)
   await assert.refuses(() => first.producer.flush(), 'PRODUCE_CONFLICT')
   assert.is(first.errors.length, 1)
   assert.equal(first.durable, [])
@@ -234,7 +234,7 @@ test('a record above the limit of the topic is an error and never acknowledged',
   for (let i = 0; i < 100; i += 1) appendText(producer, 0, 'x'.repeat(1000))
   await producer.flush()
   appendText(producer, 0, 'x'.repeat(20_000))
-  producer.mark(1)
+  producer.checkpoint(1)
   const error = await assert.refuses(() => producer.flush(), 'RECORD_TOO_LARGE')
   assert.match(error.next, /max\.message\.bytes/)
   assert.is(errors.length, 1)

@@ -74,7 +74,7 @@ test('a table that cannot be merged is reported and skipped; the others are merg
 })
 
 test('tables that have grown by a quarter are merged in the background once rows are visible; others are not', async () => {
-  const database = uniqueName('upkeep')
+  const database = uniqueName('merges')
   const own = await createWarehouse(services, database)
   for (const sql of watermarkStatements) await own.command(sql)
   await own.command(`CREATE TABLE sums (id Int64, month UInt8, n Int64) ENGINE = SummingMergeTree PARTITION BY month ORDER BY id

@@ -97,9 +97,9 @@ test('in any order of events, only LSNs that are in the topics and under a durab
 
 /** Keeps published watermarks. None is durable before the test decides so. */
 class PublishedWatermarks extends MemoryAppender {
-  readonly marks: number[] = []
-  mark(lsn: number): void {
-    this.marks.push(lsn)
+  readonly checkpoints: number[] = []
+  checkpoint(lsn: number): void {
+    this.checkpoints.push(lsn)
   }
   async flush(): Promise<void> {}
   async close(): Promise<void> {}
@@ -129,7 +129,7 @@ test('a watermark is published at once, with a checkpoint of its LSN, and never 
   assert.equal(appender.published, [])
   reach(100)
   assert.equal(appender.published, [at(100)])
-  assert.equal(appender.marks, [100])
+  assert.equal(appender.checkpoints, [100])
   assert.equal(watermarks.last, at(100))
 })
 

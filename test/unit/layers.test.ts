@@ -237,7 +237,7 @@ test('no file has a to-do mark or hides code from the compiler', () => {
 
 test('no identifier has a name that the glossary has replaced', () => {
   const retired =
-    /\b(?:Outbox|Courier|Sink|Marks|Lanes?|Gate|Passage|HeldRows|Ledger|TableOutput|Workspace|Tenure|Folder|FoldLoop|FoldTable|Mood|Course|Floor|Habit|Life|Openings)\b/
+    /\b(?:Outbox|Courier|Sink|Marks|Lanes?|Gate|Passage|HeldRows|Ledger|TableOutput|Workspace|Tenure|Folder|FoldLoop|FoldTable|Mood|Course|Floor|Habit|Life|Openings|Pace|Situation|Presence|BackOffice|TailRecord|TailPlace)\b/
   const used = sources.flatMap(source =>
     descendants(source.program)
       .filter(node => node.type === 'Identifier')

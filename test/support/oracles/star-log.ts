@@ -35,12 +35,12 @@ UNION ALL SELECT 'product ' || product_id, concat_ws(', ', p.name, coalesce(abov
   FROM shop.products p JOIN shop.categories c USING (category_id) LEFT JOIN shop.categories above ON above.category_id = c.parent_id`
 
 /** From a row, such as `shop 3`, to its text. */
-type Looks = ReadonlyMap<string, string>
+type DimensionTexts = ReadonlyMap<string, string>
 
 export interface Moment {
   /** Time by Postgres' clock, after one change and before the next. */
   readonly at: string
-  readonly looks: Looks
+  readonly looks: DimensionTexts
 }
 
 export async function look(database: TestDatabase): Promise<Moment> {

@@ -1,4 +1,4 @@
-// test/unit/generator-life.test: events in the shop are a function of its seed and state, and
+// test/unit/generator-simulation.test: events in the shop are a function of its seed and state, and
 // scenarios change them for a while.
 // The tests of Postgres are in test/service.
 
@@ -6,18 +6,18 @@ import { statementsOf } from '../../generator/database/statements.ts'
 import { changesOf, type Operation } from '../../generator/shop/operation.ts'
 import { type Scenario, scenarioSchema } from '../../generator/shop/scenario.ts'
 import { ShopSimulation } from '../../generator/shop/shop-simulation.ts'
-import { counter, live, reference, situation, until } from '../support/fixtures/invented-shop.ts'
+import { counter, reference, shopState, simulate, until } from '../support/fixtures/invented-shop.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
-const test = suite('daily life')
+const test = suite('generator simulation')
 
 test('the simulation is the same for the same seed and shop', () => {
-  assert.equal(live(1, 50), live(1, 50))
-  assert.is.not(JSON.stringify(live(1, 5)), JSON.stringify(live(2, 5)))
+  assert.equal(simulate(1, 50), simulate(1, 50))
+  assert.is.not(JSON.stringify(simulate(1, 5)), JSON.stringify(simulate(2, 5)))
 })
 
 test('a batch changes the requested number of rows, and none of them twice', () => {
-  for (const operations of live(1, 200)) {
+  for (const operations of simulate(1, 200)) {
     const rows = operations.flatMap(rowsOf)
     assert.is(new Set(rows).size, rows.length, rows.join(' '))
     const changes = operations.reduce((sum, operation) => sum + changesOf(operation), 0)
@@ -26,12 +26,12 @@ test('a batch changes the requested number of rows, and none of them twice', () 
 })
 
 test('every kind of event happens, and orders neither pile up nor run out', () => {
-  const operations = live(1, 2000).flat()
+  const operations = simulate(1, 2000).flat()
   const kinds = new Set(operations.map(({ kind }) => kind))
   assert.is(kinds.size, 12, [...kinds].join(' '))
   const steps = operations.flatMap(operation => (operation.kind === 'step' ? [operation.to] : []))
   assert.equal([...new Set(steps)].sort(), ['cancelled', 'delivered', 'paid', 'returned', 'shipped'])
-  const simulation = new ShopSimulation(1, situation(), counter())
+  const simulation = new ShopSimulation(1, shopState(), counter())
   const open = Array.from({ length: 3000 }, () => {
     simulation.batch(40, new Date(until))
     return simulation.openOrders
@@ -41,7 +41,7 @@ test('every kind of event happens, and orders neither pile up nor run out', () =
 })
 
 test('a shop without customers begins with a registration', () => {
-  const simulation = new ShopSimulation(1, { ...situation(), customers: [] }, counter())
+  const simulation = new ShopSimulation(1, { ...shopState(), customers: [] }, counter())
   assert.ok(simulation.batch(20, new Date(until)).some(({ kind }) => kind === 'registration'))
 })
 
@@ -50,7 +50,7 @@ function scenario(given: object): Scenario {
 }
 
 test('a flash sale lowers prices of its category, sells it, and ends with the prices from before', () => {
-  const simulation = new ShopSimulation(1, situation(), counter())
+  const simulation = new ShopSimulation(1, shopState(), counter())
   simulation.begin(scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 }), new Date(until))
   const during = Array.from({ length: 20 }, (_, index) => simulation.batch(40, new Date(until + index))).flat()
   const kitchen = new Set(reference.products.filter(({ category }) => category === 'Kitchen').map(({ id }) => id))
@@ -67,7 +67,7 @@ test('a flash sale lowers prices of its category, sells it, and ends with the pr
 })
 
 test('a sale that begins right after another, or after a lost connection, ends with the prices from before both', () => {
-  const simulation = new ShopSimulation(1, situation(), counter())
+  const simulation = new ShopSimulation(1, shopState(), counter())
   const sale = scenario({ kind: 'flash_sale', category: 'Kitchen', discount: 50, seconds: 10 })
   const changed = new Map<number, number>()
   const happen = (one: ShopSimulation, at: number) => {
@@ -80,14 +80,14 @@ test('a sale that begins right after another, or after a lost connection, ends w
   const effects = simulation.begin(sale, new Date(until))
   for (let batch = 0; batch < 4; batch++) happen(simulation, until)
   assert.ok([...changed].every(([product, cents]) => cents === Math.round((999 + product) / 2)))
-  const next = new ShopSimulation(1, situation(), counter())
+  const next = new ShopSimulation(1, shopState(), counter())
   next.resume(effects)
   for (let batch = 0; batch < 3; batch++) happen(next, until + 10_000 * batch)
   assert.ok(changed.size === 40 && [...changed].every(([product, cents]) => cents === 999 + product))
 })
 
 test('a reorganisation renames a territory and moves shops and people, none of them twice in a batch', () => {
-  const simulation = new ShopSimulation(4, situation(), counter())
+  const simulation = new ShopSimulation(4, shopState(), counter())
   const taken = new Set(reference.territories.map(({ name }) => name))
   for (let round = 0; round < 5; round++) {
     simulation.begin(scenario({ kind: 'territory_reorganisation', moves: 4, seconds: 1 }), new Date(until))
@@ -104,7 +104,7 @@ test('a reorganisation renames a territory and moves shops and people, none of t
 
 test('a wave of returns and a campaign change the events; unknown names are refused', () => {
   const share = (given: object | undefined, of: (operation: Operation) => boolean) => {
-    const simulation = new ShopSimulation(1, situation(), counter())
+    const simulation = new ShopSimulation(1, shopState(), counter())
     for (let batch = 0; batch < 200; batch++) simulation.batch(40, new Date(until))
     if (given) simulation.begin(scenario(given), new Date(until))
     const operations = Array.from({ length: 50 }, () => simulation.batch(40, new Date(until))).flat()
@@ -115,7 +115,7 @@ test('a wave of returns and a campaign change the events; unknown names are refu
   const social = (operation: Operation) => operation.kind === 'visit' && operation.visit.source === 5
   const campaign = { kind: 'campaign', traffic_source: 'Photo network' }
   assert.ok(share(campaign, social) > 5 * share(undefined, social))
-  const simulation = new ShopSimulation(1, situation(), counter())
+  const simulation = new ShopSimulation(1, shopState(), counter())
   assert.throws(
     () => simulation.begin(scenario({ kind: 'flash_sale', category: 'Moon' }), new Date(until)),
     /no category "Moon"/,
@@ -124,7 +124,7 @@ test('a wave of returns and a campaign change the events; unknown names are refu
 })
 
 test('statements carry every operation, one array per column', () => {
-  const operations = live(9, 20).flat()
+  const operations = simulate(9, 20).flat()
   const statements = statementsOf(operations)
   const rows = statements.reduce((sum, { values }) => sum + values[0]!.length, 0)
   const expected = operations.reduce((sum, operation) => sum + parameterRows(operation), 0)

@@ -1,4 +1,5 @@
-// generator/api/life-routes: routes for the simulation: its rate, pauses, scenarios and state.
+// generator/api/simulation-routes: routes for the rate, pauses, scenarios and state of the
+// simulation.
 
 import { z } from 'zod'
 import { mostPerSecond } from '../live/rate-limiter.ts'
@@ -23,7 +24,7 @@ const rate = z.strictObject({
 })
 const tags = ['daily life']
 
-export function lifeRoutes(api: Api, { control }: ApiParts): void {
+export function simulationRoutes(api: Api, { control }: ApiParts): void {
   const answersStatus = { 200: status.meta({ description: 'The state afterwards.' }), ...problems() }
 
   api.get(

@@ -1,4 +1,4 @@
-// test/service/model-fold.test: the sales reports equal what Postgres computes, after any row
+// test/service/model-sums.test: the sales reports equal what Postgres computes, after any row
 // changes.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
