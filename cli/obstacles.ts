@@ -36,7 +36,7 @@ export async function refuseIfKept(connections: PipelineConnections, doomed: Doo
   const reasons = [...inPostgres, ...inKafka, ...(await whatKeepsInClickhouse(clickhouse, doomed))]
   if (reasons.length > 0) {
     throw new MillraceError('DROP_REFUSED', {
-      what: `nothing was destroyed, since not all of it could be:\n    ${reasons.join('\n    ')}`,
+      what: `nothing was destroyed, because a part cannot be destroyed:\n    ${reasons.join('\n    ')}`,
       where: `pipeline ${config.name}`,
       next: 'do what each line says, then run the command again',
     })

@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Waits for so many milliseconds.
- * @throws the signal's reason once it aborts, and never Node's AbortError: callers read from the
- *   reason why their work is over
+ * @throws the signal's reason once it aborts, and never Node's AbortError, because the reason tells
+ *   callers why their work is over
  */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   await delay(ms, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
@@ -56,7 +56,7 @@ export async function endsWithin(work: Promise<unknown>, ms: number): Promise<bo
 
 /**
  * The result of the work, or the signal's reason as soon as it aborts. The work itself continues
- * unobserved, so it must not hold anything that only its caller closes.
+ * unobserved, so it must close everything that it opens.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work

@@ -87,8 +87,8 @@ export function clickhouseSide(clickhouse: Clickhouse, table: Table, lsn: number
 
 /**
  * A SELECT of all captured columns as of the LSN. For keys without a later change, it reads the
- * current state, which is checked by this. For the other keys, it reads the last image before the
- * LSN in the changelog.
+ * current state, because the comparison must check that table. For the other keys, it reads the
+ * last image before the LSN in the changelog.
  */
 function asOfSelect(table: Table, lsn: number): string {
   const own = table.columns.map(column => quoteName(column.name)).join(', ')

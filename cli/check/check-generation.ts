@@ -24,16 +24,19 @@ interface Addresses {
 }
 
 /**
- * The slot of that generation, or of generation 1 when it is unknown; and whether the generation
- * can be continued or begun, and whether it could be dropped.
+ * The slot of that generation, or of generation 1 when it is unknown. The checks say whether the
+ * generation can be continued or begun, and whether it could be dropped.
  */
 export async function checkGeneration(
   context: CommandContext,
   { url, kafka }: Addresses,
 ): Promise<{ slot: string; checks: readonly Check[] }> {
-  const about = { name: 'generation', why: 'its records in Kafka say what is gone on with, and whose everything is' }
+  const about = {
+    name: 'generation',
+    why: 'its record in Kafka says whether the producer continues it, and which objects belong to it',
+  }
   if (kafka === undefined) {
-    const found = 'kafka.brokers is not set, so this is taken for the first one'
+    const found = 'kafka.brokers is not set, so this is checked as the first generation'
     return {
       slot: newSlot(context, 1),
       checks: [{ ...about, state: 'warn', found, fix: 'set kafka.brokers and check again' }],

@@ -66,7 +66,7 @@ async function exportView(context: CommandContext, options: ExportOptions, [view
     log.info('exported', { view, format, rows, ...(output === standardOutput ? {} : { file: output }) })
     return exitCodes.ok
   } catch (error) {
-    // Asked to stop: unlike a service, an export has not done its work then.
+    // A stopped service has done its work. A stopped export has not.
     if (lifecycle.signal.aborted) return exitCodes.interrupted
     throw error
   }

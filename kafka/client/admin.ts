@@ -137,7 +137,7 @@ async function untilGone(
     const listed = new Set(await listTopics(connection, ''))
     if (topics.some(topic => listed.has(topic))) throw errorFromCode(requestTimedOut)
   }
-  await retrying(look, { doing: `see topics gone: ${topics.join(', ')}`, connection, signal, timeoutMs })
+  await retrying(look, { doing: `confirm the deletion of topics: ${topics.join(', ')}`, connection, signal, timeoutMs })
 }
 
 /** @returns false when the topic existed already */

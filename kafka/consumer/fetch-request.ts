@@ -45,8 +45,8 @@ export interface PartitionResponse {
 const fetchApi = { apiKey: 1, apiVersion: 11, apiName: 'Fetch' } as const
 const consumer = -1
 /**
- * Read uncommitted: otherwise an open transaction of another writer would delay our records behind
- * it, which use no transaction.
+ * Read uncommitted. Our records are in no transaction. With read committed, an open transaction of
+ * another writer would delay our records behind it.
  */
 const readUncommitted = 0
 const unknown = -1

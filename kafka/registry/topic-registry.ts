@@ -111,7 +111,7 @@ export class TopicRegistry implements SchemaStore {
       throw new MillraceError(error.code, {
         what: error.message,
         where: error.where ?? topic,
-        next: 'name the schema registry that writes this topic in kafka.registry: it reads the topic, and millrace asks it instead',
+        next: 'set kafka.registry to the address of the schema registry that writes this topic; millrace then asks the registry, and does not read the topic',
         cause: error,
       })
     }

@@ -28,8 +28,8 @@ const renewEveryMs = 60_000
 
 /**
  * Runs each task at once and then every `everyMs`, one after the other, until the signal fires and
- * ends the connection. A failure is logged, and the task has its next turn on a new connection. A
- * task whose failure must end more than its own turn has to report that itself.
+ * ends the connection. A failure is logged, and ends only this turn of the task. The next turn is
+ * on a new connection. A task reports a failure that must end more than that.
  */
 export async function runPeriodically({ url, tasks, onTurn, log, signal }: PeriodicOptions): Promise<void> {
   const due = tasks.map(() => performance.now())

@@ -43,7 +43,7 @@ export const serverChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'wal_level',
-    why: 'row changes can be decoded only from a WAL that is written with logical',
+    why: 'row changes can be decoded only from a WAL that is written with wal_level = logical',
     async run({ client }) {
       const found = await setting(client, 'wal_level')
       if (found === 'logical') return { state: 'pass', found }
@@ -135,7 +135,7 @@ async function enough(client: Client, countUsed: string, limitName: string, need
 export async function checkReplication(url: string, signal: AbortSignal): Promise<Check> {
   const about = {
     name: 'replication connection',
-    why: 'changes arrive over such a connection, which has rules of its own',
+    why: 'changes arrive over such a connection, for which pg_hba.conf and poolers have rules of their own',
   }
   try {
     return { ...about, state: 'pass', found: `opened to system/database ${(await identify(url, signal)).source}` }

@@ -21,7 +21,7 @@ export const tableChecks: readonly CheckDefinition[] = [
     why: 'only ordinary and partitioned tables have row changes in the WAL',
     async run({ tables }) {
       const faults = tables.flatMap(table => (table.unsupported ? [`${tableName(table)}: ${table.unsupported}`] : []))
-      return verdict(tables, faults, { fix: `${leaveOut}, or change them as it says` })
+      return verdict(tables, faults, { fix: `${leaveOut}, or change what each reason names` })
     },
   },
   {
@@ -30,7 +30,11 @@ export const tableChecks: readonly CheckDefinition[] = [
     async run({ leftOut }) {
       const faults = leftOut.map(table => `${tableName(table)}: ${table.reason}`)
       if (faults.length === 0) return { state: 'pass', found: 'none' }
-      return { state: 'warn', found: faults.join(', '), fix: `change them as it says, or ${leaveOut} if that is meant` }
+      return {
+        state: 'warn',
+        found: faults.join(', '),
+        fix: `change what each reason names, or ${leaveOut} if it shall not be captured`,
+      }
     },
   },
   {
@@ -43,7 +47,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'replica identity',
-    why: 'aggregates subtract the old row, and it has the values that an update did not change',
+    why: 'aggregates subtract the whole old row, and Postgres sends it only with this setting',
     async run({ tables, client }) {
       const identified = capturable(tables).flatMap(table => [table, ...table.partitions])
       const without = identified.filter(({ replicaIdentity }) => replicaIdentity !== 'f')
@@ -101,7 +105,7 @@ export const tableChecks: readonly CheckDefinition[] = [
   },
   {
     name: 'right to read partitions',
-    why: 'after VACUUM FULL of a partition, or ATTACH of a new one, its rows are asked whether any of them were lost',
+    why: 'after VACUUM FULL of a partition, or ATTACH of a new one, the producer reads its rows to see whether any were lost',
     async run({ tables, client }) {
       const partitions = capturable(tables).flatMap(table => table.partitions)
       const unreadable = await among(client, partitions, isUnreadable)

@@ -99,5 +99,5 @@ function describeDifference(then: Table, now: Table): string | undefined {
 
 function describe(column: Omit<Table['columns'][number], 'comment'>): string {
   const policy = column.policy === undefined ? '' : ` (${column.policy})`
-  return `${column.pgType}${column.nullable ? '' : ' not null'}, carried as ${column.encoding}${policy}`
+  return `${column.pgType}${column.nullable ? '' : ' not null'}, sent as ${column.encoding}${policy}`
 }

@@ -38,7 +38,7 @@ export async function inspectSource(context: ProducerContext, slot: string): Pro
       const choice = await chooseTables(client, config)
       const { tables: sources, leftOut, noTables } = choice
       judge(await preflight({ client, tables: sources, leftOut, slot, publication }), log)
-      if (noTables.length > 0) log.info('no tables, so not captured', { views: noTables.join(', ') })
+      if (noTables.length > 0) log.info('views are not captured', { views: noTables.join(', ') })
       progress.notCaptured = Object.fromEntries(leftOut.map(table => [tableName(table), table.reason]))
       const deferrable = await findDeferrableKeys(
         client,

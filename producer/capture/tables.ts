@@ -65,7 +65,7 @@ export function reportText(sources: readonly SourceTable[], log: Log): void {
     for (const { name, pgType, type } of source.columns) {
       const { fidelity, reason } = mapType(type)
       if (fidelity !== 'text') continue
-      log.info('a column travels as text', { table: tableName(source), column: name, type: pgType, reason })
+      log.info('a column is sent as text', { table: tableName(source), column: name, type: pgType, reason })
     }
   }
 }

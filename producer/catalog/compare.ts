@@ -142,7 +142,7 @@ function keyOf({ columns }: TableFacts, key: KeyFacts): string {
 
 function compareTypes(was: TypeFacts, types: readonly TypeFacts[]): Difference[] {
   const is = types.find(({ oid }) => oid === was.oid)
-  // The column then has another type, or was dropped.
+  // The type is gone, so its column has another type, or was dropped. Both are compared elsewhere.
   if (is === undefined) return []
   const harm = 'Unchanged rows print differently now than in ClickHouse.'
   if (was.labels === undefined || is.labels === undefined) {

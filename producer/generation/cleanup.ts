@@ -86,7 +86,7 @@ export async function lockGeneration(context: CleanupContext, generation: Genera
       const state = await withClient(url, client => slotState(client, slot), signal)
       if (state?.active) throw slotRead(slot)
     }
-    await retry(requireIdle, { what: `see slot ${slot} idle`, signal, log, limitMs: idleTimeoutMs })
+    await retry(requireIdle, { what: `find slot ${slot} without a reader`, signal, log, limitMs: idleTimeoutMs })
     return lock
   } catch (error) {
     await lock.release()

@@ -4,8 +4,8 @@ import { type Client, disconnect, openOn, query } from '../../postgres/client/cl
 import { MillraceError } from '../../runtime/errors.ts'
 
 /**
- * TCP would take a silent connection for alive for a very long time, so the lock's connection is
- * queried.
+ * TCP may notice the end of a silent connection only after hours. So the producer queries the
+ * connection of the lock.
  */
 const askEveryMs = 10_000
 

@@ -24,8 +24,8 @@ export interface Resumed {
 }
 
 /**
- * The generation's tables as they were captured, because the stream announces them so first,
- * whatever the present catalog. No other table of the source is checked.
+ * The generation's tables as they were captured. The stream announces them in this form first, even
+ * if the catalog has changed since. No other table of the source is checked.
  * @throws {MillraceError} GENERATION_CHANGED, SCHEMA_CHANGED, PUBLICATION_MISSING,
  *   PREFLIGHT_FAILED, TABLE_NOT_CAPTURABLE, POSTGRES_*
  */

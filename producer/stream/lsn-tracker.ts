@@ -56,7 +56,7 @@ export class LsnTracker {
    * Every change committed before the LSN has been appended to the topics.
    * @param commitTimeUs left out when nothing was committed on the way; a time that no watermark
    *   can contain is ignored
-   * @returns whether the LSN is higher than before, and so is a new checkpoint of the topics
+   * @returns whether the LSN is higher than before. Then it is the next checkpoint of the topics.
    */
   advance(lsn: number, commitTimeUs?: number): boolean {
     if (commitTimeUs !== undefined && isCommitTime(commitTimeUs)) this.#times.add(lsn, commitTimeUs)

@@ -98,9 +98,8 @@ function keysOf(ancestors: readonly unknown[]): string[] {
 }
 
 /**
- * A section whose lines are all commented out is null in YAML; under `tables` it means a table with
- * every default, and under `columns` a column that somebody forgot to classify, which must not pass
- * for one that was never named.
+ * A section whose lines are all commented out is null in YAML. Under `tables`, null is a table with
+ * every default. Under `columns`, null stays, and is a fault: the column has no policy.
  */
 function withoutNulls(values: Record<string, unknown>, section = ''): Record<string, unknown> {
   const kept: Record<string, unknown> = {}

@@ -24,9 +24,7 @@ const insecure = (server: string) =>
   z
     .boolean()
     .default(false)
-    .meta(
-      about(`Allow a connection to another machine that is not encrypted, or where nobody verifies ${server}.`, true),
-    )
+    .meta(about(`Allow connections to other machines that are not encrypted, or that do not verify ${server}.`, true))
 
 const source = z.strictObject({
   url: address('postgres:', 'postgresql:')
@@ -44,7 +42,7 @@ const source = z.strictObject({
     .optional()
     .meta(
       about(
-        'Publication that somebody else has made and keeps; without it each generation makes its own, as an owner of the tables may.',
+        'Existing publication, which millrace does not change; without it each generation makes its own, which needs an owner of the tables.',
         'shop_changes',
       ),
     ),
@@ -124,7 +122,7 @@ const kafka = z.strictObject({
     .optional()
     .meta({
       format: 'uri',
-      description: 'Confluent-compatible schema registry; without it schemas live in a topic of their own.',
+      description: 'Confluent-compatible schema registry; without it schemas are in the topic _schemas.',
       examples: ['https://registry.example.com'],
     }),
 })
@@ -168,7 +166,7 @@ const table = z.strictObject({
     .default('stop')
     .meta(
       about(
-        'What happens to a row that cannot be sent or inserted: stop its table, or write the whole row to the dead-letter topic.',
+        'What happens at a row that cannot be sent or inserted: stop the service, or write the row to the dead-letter topic and continue.',
         'dead-letter',
       ),
     ),
@@ -179,7 +177,7 @@ const table = z.strictObject({
   text: z
     .array(z.string())
     .default([])
-    .meta(about('Columns that are carried as exact text instead of their own type.', ['payload'])),
+    .meta(about('Columns that are sent as exact text instead of their own type.', ['payload'])),
   partitions: count(1, 1024).optional().meta(about('Partitions of the topic; without it kafka.partitions.', 12)),
   personal: z
     .boolean()
@@ -195,7 +193,7 @@ const table = z.strictObject({
     .optional()
     .meta(
       about(
-        'What leaves of a column: keep all, drop it, mask all but the first letter of each word, or hash it with a key.',
+        'What is sent of a column: all (keep), nothing (drop), the first character of each word (mask), or its hash with a key (hash).',
         { id: 'keep', name: 'mask', email: 'hash', notes: 'drop' },
       ),
     ),
