@@ -78,7 +78,7 @@ export class ProducerProgress {
   /** Counts of earlier attempts, by table. */
   readonly #earlier = new Map<string, Counts>()
   #earlierLetters = 0
-  readonly #heldBack = new Map<string, readonly string[]>()
+  readonly #withheld = new Map<string, readonly string[]>()
   readonly #foreign = new Map<string, number>()
   readonly #warnings = new Map<string, readonly string[]>()
   #sample = { at: performance.now(), records: 0, perSecond: 0 }
@@ -105,8 +105,8 @@ export class ProducerProgress {
 
   /** @returns the columns that were not reported before */
   withheld(table: string, columns: readonly string[]): string[] {
-    const known = this.#heldBack.get(table) ?? []
-    if (columns.length > 0) this.#heldBack.set(table, [...new Set([...known, ...columns])])
+    const known = this.#withheld.get(table) ?? []
+    if (columns.length > 0) this.#withheld.set(table, [...new Set([...known, ...columns])])
     return columns.filter(column => !known.includes(column))
   }
 
@@ -164,7 +164,7 @@ export class ProducerProgress {
       recordsPerSecond: this.#rate(records),
       deadLetters: this.#earlierLetters + (work?.deadLetters.records ?? 0),
       tables,
-      heldBack: Object.fromEntries(this.#heldBack),
+      heldBack: Object.fromEntries(this.#withheld),
       notCaptured: this.notCaptured,
       foreignChanges: Object.fromEntries(this.#foreign),
       warnings: Object.fromEntries(this.#warnings),

@@ -49,7 +49,7 @@ export interface PipelineStatus {
   readonly not_captured: Readonly<Record<string, string>>
   /** Dead letters of the generation: rows and records that are not in ClickHouse. */
   readonly set_aside: number
-  /** How many of the newest letters were read, and their tables. */
+  /** How many of the newest dead letters were read, and their tables. */
   readonly set_aside_looked: number
   readonly set_aside_tables: Readonly<Record<string, number>>
 }
@@ -86,7 +86,7 @@ export function describeStatus(status: PipelineStatus): string[] {
       ({ since, reason }) =>
         `uncertain aggregates may differ from the tables since ${since}: ${reason}; they are computed again when only one consumer runs, or by millrace reset star`,
     ),
-    ...describeLetters(status),
+    ...describeDeadLetters(status),
     ...each(
       producer?.heldBack,
       (name, columns) =>
@@ -101,11 +101,9 @@ export function describeStatus(status: PipelineStatus): string[] {
   ]
 }
 
-function describeLetters({ set_aside, set_aside_looked, set_aside_tables }: PipelineStatus): string[] {
+function describeDeadLetters({ set_aside, set_aside_looked, set_aside_tables }: PipelineStatus): string[] {
   if (set_aside === 0) return []
   const counts = Object.entries(set_aside_tables).map(([table, count]) => `${count} of ${table}`)
   const of = set_aside_looked < set_aside ? `; of the newest ${set_aside_looked}: ` : ': '
-  return [
-    `set aside ${set_aside} rows or records, which are in the topic of dead letters instead${of}${counts.join(', ')}`,
-  ]
+  return [`dead letters of ${set_aside} rows or records, which are not in ClickHouse${of}${counts.join(', ')}`]
 }

@@ -19,7 +19,7 @@ import { exitCodes } from '../../runtime/lifecycle.ts'
 import { askStatus } from '../../runtime/service-discovery.ts'
 import { type CommandContext, printJson, runs } from '../command.ts'
 import { resolveServers } from '../servers.ts'
-import { countLetters, type LetterCounts } from './letters.ts'
+import { countDeadLetters, type DeadLetterCounts } from './dead-letters.ts'
 import { describeStatus, type PipelineState, type PipelineStatus, type TableStatus } from './status-report.ts'
 
 /** Age in seconds up to which changes that are not in ClickHouse yet are normal. */
@@ -73,8 +73,8 @@ async function readStatus({ config, log, lifecycle }: CommandContext): Promise<P
   }
   const letters =
     generation === undefined
-      ? noLetters
-      : await countLetters(fetcher, deadLettersTopic(config.name, generation.number), lifecycle.signal)
+      ? noDeadLetters
+      : await countDeadLetters(fetcher, deadLettersTopic(config.name, generation.number), lifecycle.signal)
   const watermark = consumer?.watermark && describeWatermark(consumer.watermark)
   return {
     state: stateOf({ generation, producer, consumer, watermark, tables, notCaptured }),
@@ -104,7 +104,7 @@ function findNotCaptured({ tables, leftOut, misnamed }: Choice, generation: Gene
   return Object.fromEntries(all.filter(([name]) => !captured.has(name)))
 }
 
-const noLetters: LetterCounts = { all: 0, looked: 0, tables: {} }
+const noDeadLetters: DeadLetterCounts = { all: 0, looked: 0, tables: {} }
 
 interface TableParts {
   readonly table: GenerationTable

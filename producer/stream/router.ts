@@ -92,6 +92,7 @@ export class Router implements ChangeReceiver {
 
   keepalive(walEnd: number): void {
     this.#receive(walEnd)
+    // Inside a transaction, this LSN is not yet safe: the rest of the transaction is still to come.
     if (!this.#inTransaction) this.#options.onRouted(walEnd)
   }
 
@@ -111,8 +112,8 @@ export class Router implements ChangeReceiver {
   commit(_commitLsn: number, endLsn: number, commitTimeUs: number): void {
     for (const [writer, deferred] of this.#deferred) {
       deferred.drain(row => {
-        this.#step()
-        this.#half(writer, 'c', undefined, row)
+        this.#nextOrdinal()
+        this.#writeImage(writer, 'c', undefined, row)
       })
     }
     this.#inTransaction = false
@@ -144,7 +145,7 @@ export class Router implements ChangeReceiver {
     if (!route) return
     const { writer, masker } = route
     if (old === undefined || oldIsKeyOnly || hasUnchanged(fresh)) throw identityMissing(relation)
-    if (this.#keyOnly.size > 0) this.#requireWhole(writer)
+    if (this.#keyOnly.size > 0) this.#requireOldRows(writer)
     const before = masker ? masker.before(old) : old
     const after = masker ? masker.after(fresh) : fresh
     const deferred = this.#deferred.get(writer)
@@ -154,8 +155,8 @@ export class Router implements ChangeReceiver {
     }
     if (masker?.hidesUpdate()) return
     const sameIdentity = sameText(before, after, writer.captured.identityColumns)
-    if (sameIdentity && this.#whole(writer, before, after)) return
-    this.#half(writer, 'd', before, undefined)
+    if (sameIdentity && this.#writeUpdate(writer, before, after)) return
+    this.#writeImage(writer, 'd', before, undefined)
     this.#change.ordinal++
     this.#create(writer, after)
   }
@@ -165,9 +166,9 @@ export class Router implements ChangeReceiver {
     if (!route) return
     const { writer, masker } = route
     if (oldIsKeyOnly) throw identityMissing(relation)
-    if (this.#keyOnly.size > 0) this.#requireWhole(writer)
+    if (this.#keyOnly.size > 0) this.#requireOldRows(writer)
     const before = masker ? masker.before(old) : old
-    if (!this.#deferred.get(writer)?.remove(before)) this.#half(writer, 'd', before, undefined)
+    if (!this.#deferred.get(writer)?.remove(before)) this.#writeImage(writer, 'd', before, undefined)
   }
 
   /** The tables of one TRUNCATE share its position. Each has its own topic. */
@@ -175,7 +176,7 @@ export class Router implements ChangeReceiver {
     this.#root = undefined
     const writers = relations.flatMap(relation => this.#routeOf(relation)?.writer ?? [])
     if (writers.length === 0) return
-    this.#step()
+    this.#nextOrdinal()
     this.#change.op = 't'
     for (const writer of writers) {
       this.#deferred.get(writer)?.clear()
@@ -203,16 +204,16 @@ export class Router implements ChangeReceiver {
   #create(writer: TableWriter, after: TextRow): void {
     const deferred = this.#deferred.get(writer)
     if (deferred) deferred.defer(after)
-    else this.#half(writer, 'c', undefined, after)
+    else this.#writeImage(writer, 'c', undefined, after)
   }
 
   #next(relation: Relation): Route | undefined {
     const route = this.#routeOf(relation)
-    if (route) this.#step()
+    if (route) this.#nextOrdinal()
     return route
   }
 
-  #step(): void {
+  #nextOrdinal(): void {
     this.#change.ordinal = 2 * this.#number++
     this.#change.madeAtMs = Date.now()
     this.changes++
@@ -234,12 +235,12 @@ export class Router implements ChangeReceiver {
     else this.#keyOnly.set(relation.oid, { root, name: tableName(relation) })
   }
 
-  #requireWhole(writer: TableWriter): void {
+  #requireOldRows(writer: TableWriter): void {
     for (const { root, name } of this.#keyOnly.values()) if (root === writer) throw keyOnlyPartition(name)
   }
 
   /** Writes an update as one record. @returns false when it needs two */
-  #whole(writer: TableWriter, before: TextRow, after: TextRow): boolean {
+  #writeUpdate(writer: TableWriter, before: TextRow, after: TextRow): boolean {
     this.#change.op = 'u'
     try {
       return writer.write(this.#change, before, after)
@@ -250,7 +251,7 @@ export class Router implements ChangeReceiver {
   }
 
   /** Writes one image as a record. An image that cannot be represented becomes a dead letter. */
-  #half(writer: TableWriter, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
+  #writeImage(writer: TableWriter, op: 'c' | 'd', before: TextRow | undefined, after: TextRow | undefined): void {
     this.#change.op = op
     try {
       writer.write(this.#change, before, after)

@@ -114,8 +114,8 @@ test('a row too large for a record is refused by its size, and onError: dead-let
     return assert.refuses(() => router.insert(relation, row), 'VALUE_REFUSED', /bytes/)
   }
   const raise = 'raise kafka.maxRecordBytes and start a new generation (millrace producer --new-generation)'
-  const setAside = `${raise}, or keep such rows as dead letters (tables.public.items.onError: dead-letter); SELECT`
-  assert.ok((await refuse('stop', 4_096)).next.startsWith(setAside))
+  const advice = `${raise}, or keep such rows as dead letters (tables.public.items.onError: dead-letter); SELECT`
+  assert.ok((await refuse('stop', 4_096)).next.startsWith(advice))
   for (const onError of ['stop', 'dead-letter'] as const)
     assert.ok((await refuse(onError, 500)).next.startsWith(`${raise}; SELECT`))
 })

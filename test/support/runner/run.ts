@@ -10,7 +10,7 @@ import { type Layer, runTests } from './runner.ts'
 const regular: readonly Layer[] = [
   { name: 'unit', limitMs: 180_000 },
   { name: 'service', limitMs: 300_000, isReal: true },
-  { name: 'e2e', limitMs: 900_000, isReal: true, longest: ['crash', 'property', 'changes', 'set-aside', 'reset'] },
+  { name: 'e2e', limitMs: 900_000, isReal: true, longest: ['crash', 'property', 'changes', 'dead-letters', 'reset'] },
 ]
 
 /**

@@ -1,4 +1,4 @@
-// test/e2e/set-aside.test: foreign records, and rows that only ClickHouse refuses, become dead
+// test/e2e/dead-letters.test: foreign records, and rows that only ClickHouse refuses, become dead
 // letters once; no other row is affected.
 // kafkajs writes the foreign records. A constraint on the changelog refuses rows.
 
@@ -14,8 +14,8 @@ import { type Pipeline, startPipeline } from '../support/pipelines/pipeline.ts'
 import { type Servers, shareServers } from '../support/servers/services.ts'
 import { appendInTransaction, appendRecords, readTopic } from '../support/servers/topic.ts'
 
-const test = suite('set aside', { timeoutMs: 180_000 })
-const random = new Random(testSeed(), 'set aside')
+const test = suite('dead letters', { timeoutMs: 180_000 })
+const random = new Random(testSeed(), 'dead letters')
 let services: Servers
 
 test.before(async () => {
@@ -117,7 +117,7 @@ test('each foreign record becomes one dead letter, whatever its bytes, and the p
   const status = await printed(pipeline, 'status')
   assert.match(
     status,
-    `set aside ${all.length} rows or records, which are in the topic of dead letters instead: ${all.length} of public.sales`,
+    `dead letters of ${all.length} rows or records, which are not in ClickHouse: ${all.length} of public.sales`,
   )
   const [deadLetter] = await pipeline.deadLetters()
   assert.equal([deadLetter!.code, deadLetter!.record!.topic], ['RECORD_UNREADABLE', topic])
@@ -280,7 +280,7 @@ test('a view that cannot read a row stops the consumer by name under any policy;
   await pipeline.sql("UPDATE events SET n = n + 1; UPDATE events SET code = '4' WHERE id = 5000")
   await pipeline.assertEqual()
   await assertOnce(pipeline)
-  assert.equal(await pipeline.deadLetters(), [], 'no record was set aside')
+  assert.equal(await pipeline.deadLetters(), [], 'no record became a dead letter')
 })
 
 test.run()

@@ -1,24 +1,28 @@
-// cli/status/letters: counts the dead letters of each table.
+// cli/status/dead-letters: counts the dead letters of each table.
 
 import type { DeadLetter } from '../../contract/dead-letter.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
 import { readRange } from '../../kafka/consumer/read-range.ts'
 import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 
-/** Limits of the letters that are read: their number and their bytes per writer. */
+/** Limits of the dead letters that are read: their number and their bytes per writer. */
 const mostLetters = 1_000
 const mostBytes = 16 * 1024 * 1024
 
-export interface LetterCounts {
+export interface DeadLetterCounts {
   readonly all: number
-  /** Number of newest letters that were read. */
+  /** Number of newest dead letters that were read. */
   readonly looked: number
-  /** The letters that were read, by table. */
+  /** The dead letters that were read, by table. */
   readonly tables: Readonly<Record<string, number>>
 }
 
 /** @throws {MillraceError} as `Fetcher.fetch`; the signal's reason */
-export async function countLetters(fetcher: Fetcher, topic: string, signal: AbortSignal): Promise<LetterCounts> {
+export async function countDeadLetters(
+  fetcher: Fetcher,
+  topic: string,
+  signal: AbortSignal,
+): Promise<DeadLetterCounts> {
   const [ranges] = await fetcher.ranges([topic], signal)
   const tables = new Map<string, number>()
   let looked = 0
