@@ -48,15 +48,15 @@ export function modelPage(parts: ModelParts): string {
       ),
     ),
     '## Between the layers',
-    'Aggregates and helpers in the database of each generation, under no stable name: for reading along, not for reports.',
+    'Aggregates and helpers in the database of each generation. They have no stable name, and reports should not read them.',
     ...inner.flatMap(object => [`### ${object.name}`, ...objectLines(object)]),
   ].join('\n\n')}\n`
 }
 
-const intro = `Made by \`npm run docs\` from the source's catalog and from what ClickHouse has understood of the model's SQL
-(\`EXPLAIN QUERY TREE\`), so it says what is, not what was meant; a test compares. **From** names the columns of the source that a value is computed
-from, through every step between; filters, joins and groups decide which rows count and are not listed. An empty cell is a constant,
-a count of rows, or something that millrace adds.`
+const intro = `\`npm run docs\` makes this page from the source's catalog and from ClickHouse's own analysis of the model's SQL
+(\`EXPLAIN QUERY TREE\`). A test compares them. **From** names the source columns that a value is computed from, through
+all steps between. Columns that only filter, join or group rows are not listed. An empty cell is a constant, a count of
+rows, or a column that millrace adds.`
 
 function isInner(object: DescribedObject, shown: readonly Shown[]): boolean {
   return object.kind !== 'captured' && !shown.some(view => view.object === object)
