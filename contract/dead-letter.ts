@@ -2,20 +2,20 @@
 // everything needed to repair it.
 
 /**
- * The dead-letter topic has one partition per writer. So each writer finds its own last letter at
- * the end of its partition, and writes no letter twice.
+ * The dead-letter topic has one partition per writer. So each writer finds its own last dead letter
+ * at the end of its partition, and writes none twice.
  */
 export const deadLetterPartitions = { producer: 0, consumer: 1 } as const
 
 /**
- * Value of a record in `<name>.<generation>.dead-letters`, as JSON. Letters with the same key are
- * about the same image or record.
+ * Value of a record in `<name>.<generation>.dead-letters`, as JSON. Dead letters with the same key
+ * are about the same image or record.
  */
 export interface DeadLetter {
   readonly code: string
   readonly what: string
   readonly next: string
-  /** ISO 8601, by the clock of the process that wrote the letter. */
+  /** ISO 8601, by the clock of the process that wrote the dead letter. */
   readonly at: string
   readonly schema?: string
   readonly table?: string
@@ -30,8 +30,8 @@ export interface DeadLetter {
     readonly image: 'before' | 'after'
     readonly row: Readonly<Record<string, string | null>>
     /**
-     * Columns left out of `row`, because the letter would exceed the limit of a record: bytes of
-     * the text, and its SHA-256 in hex.
+     * Columns left out of `row`, because the dead letter would exceed the limit of a record: bytes
+     * of the text, and its SHA-256 in hex.
      */
     readonly cut?: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
   }
@@ -48,14 +48,14 @@ export interface DeadLetter {
      */
     readonly image?: 'before' | 'after'
     /**
-     * Set when key and value exceed the limit of a letter: each was cut after so many bytes. The
-     * topic has the whole record.
+     * Set when key and value exceed the limit of a dead letter: each was cut after so many bytes.
+     * The topic has the whole record.
      */
     readonly cutAfter?: number
   }
 }
 
-/** The key of a letter that the consumer writes. */
+/** The key of a dead letter that the consumer writes. */
 export function recordLetterKey({ topic, partition, offset, image }: NonNullable<DeadLetter['record']>): string {
   return [topic, partition, offset, ...(image ? [image] : [])].join('/')
 }
