@@ -1,10 +1,11 @@
 // bench/freshness: time from a commit in Postgres until the change is visible, at a given rate.
-// Measures from outside, with a writer and a reader, in a table and in an aggregate.
+// Measures from outside, with a writer and three readers: of a table, of an aggregate that is
+// folded often, and of another aggregate.
 
 import { applySchema } from '../generator/database/schema.ts'
 import { type Client, connect, query } from '../postgres/client/client.ts'
 import { sleep } from '../runtime/wait.ts'
-import { type BenchStack, openBenchStack, Pipeline, salesSettings } from './pipeline.ts'
+import { type BenchStack, mapValues, openBenchStack, Pipeline, salesSettings, useOfAll } from './pipeline.ts'
 import { insertOrders, itemsPerOrder, seedReferences } from './sales-rows.ts'
 
 export interface Latency {
@@ -18,9 +19,10 @@ export interface FreshnessResult {
   readonly rate: number
   /** Reached row changes per second. */
   readonly written_per_s: number
-  /** Milliseconds from the commit of a delivered order until it was read. */
-  readonly table: Latency
-  readonly aggregate: Latency
+  /** Milliseconds from the commit of a delivered order until it was read, by what was read. */
+  readonly latency: Readonly<Record<string, Latency>>
+  /** CPU milliseconds per 1,000 changes, by process. Those of ClickHouse contain the readers. */
+  readonly cpu_ms_per_1000: Readonly<Record<string, number>>
 }
 
 const seconds = 20
@@ -36,7 +38,7 @@ export async function measureFreshness(rate: number): Promise<FreshnessResult> {
     try {
       pipeline.start()
       await pipeline.untilLoaded()
-      return await measure(stack, rate)
+      return await measure(stack, pipeline, rate)
     } finally {
       await pipeline.stop()
     }
@@ -45,15 +47,24 @@ export async function measureFreshness(rate: number): Promise<FreshnessResult> {
   }
 }
 
-async function measure(stack: BenchStack, rate: number): Promise<FreshnessResult> {
+async function measure(stack: BenchStack, pipeline: Pipeline, rate: number): Promise<FreshnessResult> {
   /** commits[n]: time at which the commit of the n-th order returned. */
   const commits: number[] = []
   const writer = await connect(stack.postgresUrl)
+  const before = useOfAll(stack, pipeline)
   const writing = write(writer, rate, commits, performance.now())
-  const [latencies] = await Promise.all([watch(stack, commits, writing.ended), writing.done])
+  const watched = Object.entries(readings).map(async ([name, reading]) => {
+    const latencies = await watch(stack, reading, { commits, ended: writing.ended })
+    return [name, summarize(latencies)] as const
+  })
+  const [latency] = await Promise.all([Promise.all(watched), writing.done])
   await writer.end()
-  const written = Math.round((commits.length * changesPerOrder) / seconds)
-  return { rate, written_per_s: written, table: summarize(latencies.table), aggregate: summarize(latencies.aggregate) }
+  const changes = commits.length * changesPerOrder
+  const cpu_ms_per_1000 = mapValues(useOfAll(stack, pipeline), ({ cpuSeconds }, name) =>
+    Math.round(((cpuSeconds - before[name]!.cpuSeconds) * 1e6) / changes),
+  )
+  const written_per_s = Math.round(changes / seconds)
+  return { rate, written_per_s, latency: Object.fromEntries(latency), cpu_ms_per_1000 }
 }
 
 function write(writer: Client, rate: number, commits: number[], started: number) {
@@ -76,25 +87,44 @@ function write(writer: Client, rate: number, commits: number[], started: number)
   return { done, ended: () => isOver }
 }
 
-/** One query reads both, because reading uses CPU time of the measured machine. */
-const reading =
-  "SELECT (SELECT count() FROM fresh_1.`shop.orders.current`) AS rows, (SELECT sum(orders) FROM fresh_1.sales_cube WHERE grain = 'day') AS counted"
-const readEveryMs = 10
+interface Reading {
+  /** The number of orders that can be read. */
+  readonly sql: string
+  /** Pause between two readings. Each one costs CPU time of the measured machine. */
+  readonly everyMs: number
+}
 
-/** Latency of every order: from its commit to the first reading that counts it. */
-async function watch({ clickhouse }: BenchStack, commits: readonly number[], ended: () => boolean) {
-  const latencies = { table: [] as number[], aggregate: [] as number[] }
-  const isOver = (of: readonly number[]) => ended() && of.length === commits.length
-  while (!(isOver(latencies.table) && isOver(latencies.aggregate))) {
-    const [row] = await clickhouse.rows<{ rows: string; counted: string }>(reading)
+const unitsPerOrder = 9
+const readings: Readonly<Record<string, Reading>> = {
+  table: { sql: 'SELECT count() AS n FROM fresh_1.`shop.orders.current`', everyMs: 30 },
+  fresh: { sql: "SELECT sum(orders) AS n FROM fresh_1.sales_fresh WHERE grain = 'day'", everyMs: 60 },
+  other: {
+    sql: `SELECT intDiv(sum(units), ${unitsPerOrder}) AS n FROM fresh_1.sales_cube WHERE grain = 'product_month'`,
+    everyMs: 150,
+  },
+}
+
+/**
+ * Latency of every order: from its commit to the middle between the first reading that counts it
+ * and the one before.
+ */
+async function watch(
+  { clickhouse }: BenchStack,
+  { sql, everyMs }: Reading,
+  { commits, ended }: { commits: readonly number[]; ended: () => boolean },
+): Promise<number[]> {
+  const latencies: number[] = []
+  let before = performance.now()
+  while (!(ended() && latencies.length === commits.length)) {
+    const [row] = await clickhouse.rows<{ n: string }>(sql)
     const now = performance.now()
-    take(latencies.table, Number(row!.rows))
-    take(latencies.aggregate, Number(row!.counted))
-    await sleep(readEveryMs)
-
-    function take(of: number[], visible: number) {
-      while (of.length < Math.min(visible, commits.length)) of.push(now - commits[of.length]!)
+    const visible = Math.min(Number(row!.n), commits.length)
+    while (latencies.length < visible) {
+      const commit = commits[latencies.length]!
+      latencies.push((now + Math.max(before, commit)) / 2 - commit)
     }
+    before = now
+    await sleep(everyMs)
   }
   return latencies
 }

@@ -1,7 +1,6 @@
 // bench/shop: a shop of a million orders through the pipeline, copied in ClickHouse to a larger
 // one.
 
-import { randomUUID } from 'node:crypto'
 import { type Clickhouse, connectClickhouse } from '../clickhouse/client.ts'
 import { insertSettings } from '../clickhouse/insert.ts'
 import { mergeParts } from '../clickhouse/merge.ts'
@@ -63,7 +62,7 @@ export async function insertImages(
 ): Promise<void> {
   await clickhouse.command(
     `INSERT INTO \`${table}.changelog\` (* EXCEPT (_op, _lsn, _ordinal, _offset, _commit_time, _sign), _sign) ${source}`,
-    insertSettings(randomUUID(), rows),
+    insertSettings(rows),
   )
 }
 

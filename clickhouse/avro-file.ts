@@ -10,7 +10,7 @@ const keptBytes = 256 * 1024
 
 /**
  * Builds the body of an `INSERT … FORMAT Avro`: header, one data block, sync marker. All records
- * must have the given schema. The buffer grows as needed. The next batch reuses it after `reset`.
+ * must have the given schema. The buffer grows as needed. The next file reuses it after `reset`.
  * @see https://avro.apache.org/docs/1.12.0/specification/#object-container-files
  */
 export class AvroContainer {

@@ -32,7 +32,11 @@ export interface Clickhouse {
    * `{name:Type}`.
    */
   rows<Row>(sql: string, parameters?: Record<string, unknown>, settings?: ClickHouseSettings): Promise<Row[]>
-  command(sql: string, settings?: ClickHouseSettings): Promise<void>
+  /**
+   * Of all statements with one `queryId`, the server runs one at a time, and refuses the others
+   * with exception 216.
+   */
+  command(sql: string, settings?: ClickHouseSettings, queryId?: string): Promise<void>
   /**
    * The result of a SELECT with a FORMAT, as the server writes it. The first byte arrives only
    * after the whole SELECT has succeeded.
@@ -53,7 +57,7 @@ export interface ResultStream {
 }
 
 /**
- * Longer than any insert of a batch. After this time the outcome of a statement is unknown, and the
+ * Longer than any insert takes. After this time the outcome of a statement is unknown, and the
  * consumer looks for its rows before it sends them again.
  */
 const requestTimeoutMs = 120_000
@@ -97,7 +101,7 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
       throw clickhouseError(error, options.url, sql, carriesRecords)
     }
   }
-  const newQueryId = () => ({ query_id: `${options.queryPrefix ?? ''}${randomUUID()}` })
+  const newQueryId = () => `${options.queryPrefix ?? ''}${randomUUID()}`
   return {
     url: options.url,
     rows: (sql, parameters = {}, settings = {}) =>
@@ -115,14 +119,14 @@ export function connectClickhouse(options: ClickhouseOptions): Clickhouse {
         })
         return result.json()
       }),
-    command: (sql, settings = {}) =>
+    command: (sql, settings = {}, queryId = newQueryId()) =>
       withErrors(sql, async () => {
         const clickhouse_settings = { wait_end_of_query: 1, ...limitsFor(sql), ...settings } as const
-        await client.command({ query: sql, clickhouse_settings, ...newQueryId() })
+        await client.command({ query: sql, clickhouse_settings, query_id: queryId })
       }),
     stream: (sql, settings, signal) => withErrors(sql, () => openStream(client, sql, settings, signal)),
     insert: (sql, chunks, settings) =>
-      withErrors(sql, () => insertRecords(client, { sql, chunks, settings, ...newQueryId() }), true),
+      withErrors(sql, () => insertRecords(client, { sql, chunks, settings, query_id: newQueryId() }), true),
     close: () => client.close(),
   }
 }
@@ -155,13 +159,22 @@ async function insertRecords(
   }: { sql: string; chunks: readonly Buffer[]; settings: ClickHouseSettings; query_id: string },
 ): Promise<void> {
   const start = beforeColumns.exec(sql)?.[0] ?? ''
+  const body = joined([Buffer.from(`${sql.slice(start.length)}\n`), ...chunks])
   const { stream } = await client.exec({
     query: start,
-    values: Readable.from([Buffer.from(`${sql.slice(start.length)}\n`), ...chunks], { objectMode: false }),
+    values: Readable.from(body, { objectMode: false }),
     clickhouse_settings: { wait_end_of_query: 1, ...limitsFor(sql), ...settings },
     query_id,
   })
   await drain(stream)
+}
+
+const mostJoinedBytes = 1024 * 1024
+
+/** Each chunk costs this process a write of its own, so the chunks of a small body become one. */
+function joined(chunks: readonly Buffer[]): readonly Buffer[] {
+  const bytes = chunks.reduce((sum, { length }) => sum + length, 0)
+  return bytes > mostJoinedBytes ? chunks : [Buffer.concat(chunks, bytes)]
 }
 
 /**

@@ -92,6 +92,9 @@ const codes = {
 
 export type Trouble = keyof typeof codes
 
+/** Message of `throwIf` in a statement whose consumer may no longer write. */
+export const fencedText = 'millrace: another epoch'
+
 /** Name and trouble of each code. */
 export const knownCodes: ReadonlyMap<number, { readonly name: string; readonly trouble: Trouble }> = new Map(
   Object.entries(codes).flatMap(([trouble, text]) =>

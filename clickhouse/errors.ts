@@ -3,7 +3,7 @@
 import { ClickHouseError } from '@clickhouse/client'
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts'
 import { statementText } from '../runtime/printable.ts'
-import { type Trouble, troubleOf } from './error-codes.ts'
+import { fencedText, type Trouble, troubleOf } from './error-codes.ts'
 
 interface Advice {
   readonly code: ErrorCode
@@ -43,6 +43,9 @@ const advices: Record<Trouble, Advice> = {
 }
 const unknown = failed("look for the message in ClickHouse's own log, correct what it names, and start again")
 
+/** FUNCTION_THROW_IF_VALUE_IS_NON_ZERO. */
+const thrownByFunction = 395
+
 /** Values must not get into a log, because a log has other readers than the warehouse. */
 const quoted = /'(?:\\.|[^'\\])*'/g
 const valuesOfRow = /Column values: .*/s
@@ -66,6 +69,13 @@ export function clickhouseError(error: unknown, url: string, sql: string, carrie
     })
   }
   const { message } = error as Error
+  if (code === thrownByFunction && message.startsWith(fencedText)) {
+    return new MillraceError('FENCED', {
+      what: 'another consumer has taken over, or ClickHouse was restarted',
+      next: 'none: the consumer compares ClickHouse with the topics first',
+      cause: error,
+    })
+  }
   const type = error instanceof ClickHouseError ? (error.type ?? code) : code
   const shown = carriesRecords ? message.replace(valuesOfRow, '').replace(quoted, "'…'") : message
   const summary = shown.split('\n')[0]!.slice(0, 500).trimEnd()
@@ -85,6 +95,11 @@ export function clickhouseError(error: unknown, url: string, sql: string, carrie
     next: advice.next,
     cause: error,
   })
+}
+
+/** Exception code of the server behind an error of this adapter; undefined without one. */
+export function exceptionCode(error: unknown): number | undefined {
+  return error instanceof MillraceError ? codeOf(error.cause) : undefined
 }
 
 /**

@@ -4,7 +4,7 @@
 import type { historyColumnNames } from '../contract/names.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import type { Clickhouse } from './client.ts'
-import { changelogColumns, changelogName, columnDefinition, storageName, tokenSettings } from './ddl.ts'
+import { changelogColumns, changelogName, columnDefinition, storageName } from './ddl.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /** Start of rows of the initial load: their real start is unknown. */
@@ -24,7 +24,7 @@ const moment = "DateTime64(6, 'UTC')"
 const historyColumns: Record<(typeof historyColumnNames)[number], readonly [type: string, comment: string]> = {
   version_key: ['String', 'Key of this version alone: the primary key, @, start_date in microseconds since 1970'],
   start_date: [moment, 'When this version became valid: its commit; 1970-01-01 for a row of the initial load'],
-  end_date: [moment, 'When it ceased to be valid, this moment excluded; 2199-12-31 for a version that is valid now'],
+  end_date: [moment, 'When it stopped being valid, this moment excluded; 2199-12-31 for a version that is valid now'],
   is_current: ['Bool', 'Whether it is valid now'],
   source_id_audit: ['String', 'Where the row came from: snapshot (the initial load) or database (a change after it)'],
   insert_id: ['String', 'Transaction that opened this version: the LSN of its commit, as pg_lsn'],
@@ -86,7 +86,6 @@ function createVersions(table: Table): string {
   return `CREATE TABLE IF NOT EXISTS ${quoteName(versionsName(table))} (
   ${[...table.columns.map(columnDefinition), ...position, deleted].join(',\n  ')}
 ) ENGINE = ReplacingMergeTree ORDER BY (${keyColumns(table)}, _version)
-SETTINGS ${tokenSettings}
 COMMENT ${quoteString(`Every image of each key of ${tableName(table)}, in order of position; read with FINAL`)}`
 }
 

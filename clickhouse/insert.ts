@@ -5,6 +5,7 @@ import { avroName } from '../contract/names.ts'
 import type { Table } from '../contract/table.ts'
 import { clickhouseType } from '../contract/types.ts'
 import { changelogColumns, changelogName, versionAt } from './ddl.ts'
+import { nativeColumns } from './native-block.ts'
 import { quoteName, quoteString } from './quote.ts'
 
 /**
@@ -20,17 +21,13 @@ const oneBlock = { rows: 4_000_000, bytes: 4_000_000_000 }
 const severalThreads = 10_000
 
 /**
- * With these settings, the result of an insert depends on its bytes and its token alone. Defaults
- * differ by version, so all settings are given. A token protects a retry only if ClickHouse cuts
- * the data into the same blocks.
- * @see https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries
+ * With these settings, the result of an insert depends on its bytes alone, and an insert writes one
+ * part. Defaults differ by version, so all settings are given.
  */
-export function insertSettings(token: string, records: number): ClickHouseSettings {
+export function insertSettings(records: number): ClickHouseSettings {
   return {
     async_insert: 0,
-    insert_deduplicate: 1,
-    insert_deduplication_token: token,
-    deduplicate_blocks_in_dependent_materialized_views: 1,
+    insert_deduplicate: 0,
     max_insert_threads: '1',
     input_format_parallel_parsing: 0,
     input_format_null_as_default: 1,
@@ -39,18 +36,25 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
     min_insert_block_size_rows: String(oneBlock.rows),
     min_insert_block_size_bytes: String(oneBlock.bytes),
     parallel_view_processing: 1,
-    // ClickHouse adds up the rows of one key and drops sums of zero, so a view of sums need not do
-    // it.
+    // A part of the current state then has one row of each key.
     optimize_on_insert: 1,
     max_threads: records < severalThreads ? 1 : 0,
-    // Views read single keys of other tables. Handing each small read to a pool of threads costs
-    // more than the read.
-    local_filesystem_read_method: 'pread',
-    // Divides ranges of the primary index by 2 instead of 8: fewer comparisons for keys that are
-    // far apart.
-    merge_tree_coarse_index_granularity: '2',
-    throw_on_max_partitions_per_insert_block: 0,
   }
+}
+
+/**
+ * The statement that sends a `NativeBlock` of the table. ClickHouse decodes nothing.
+ * @param target a table with a changelog's columns
+ * @param guard SQL condition that throws when the rows must not be inserted. ClickHouse evaluates
+ *   it only if the block has rows
+ */
+export function nativeStatement(table: Table, target = changelogName(table), guard?: string): string {
+  const columns = nativeColumns(table)
+  const names = columns.map(([name]) => quoteName(name)).join(', ')
+  const into = `INSERT INTO ${quoteName(target)} (${names})`
+  if (guard === undefined) return `${into} FORMAT Native`
+  const structure = columns.map(([name, type]) => `${quoteName(name)} ${type}`).join(', ')
+  return `${into} SELECT ${names} FROM input(${quoteString(structure)}) WHERE ${guard} FORMAT Native`
 }
 
 /**
@@ -58,8 +62,9 @@ export function insertSettings(token: string, records: number): ClickHouseSettin
  * two rows (−1 before, +1 after), a delete one row (−1), any other operation one row (+1).
  * ClickHouse decodes the records; this process does not.
  * @param target a table with a changelog's columns
+ * @param guard as for `nativeStatement`
  */
-export function insertStatement(table: Table, target = changelogName(table)): string {
+export function insertStatement(table: Table, target = changelogName(table), guard?: string): string {
   const row = `Tuple(${table.columns.map(column => `${quoteName(avroName(column.name))} ${clickhouseType(column)}`).join(', ')})`
   const source =
     'Tuple(lsn UInt64, ordinal UInt64, txId Int64, ts_us Int64, snapshot Bool, schema String, `table` String)'
@@ -76,7 +81,7 @@ FROM (
     record.op = 'u', [(toInt8(-1), record.before), (toInt8(1), record.after)],
     record.op = 'd', [(toInt8(-1), record.before)],
     [(toInt8(1), record.after)])) AS _image
-  FROM input(${quoteString(structure)})
+  FROM input(${quoteString(structure)})${guard === undefined ? '' : ` WHERE ${guard}`}
 )
 FORMAT Avro`
 }

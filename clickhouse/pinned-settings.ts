@@ -9,12 +9,12 @@ import type { Clickhouse } from './client.ts'
  * ClickHouse's own defaults, except where a comment gives a reason. A user's profile may differ.
  */
 const wanted: Readonly<Record<string, string>> = {
-  // An insert is synchronous and whole, and its token alone identifies it.
+  // An insert is synchronous and whole. ClickHouse never drops it for being equal to an earlier
+  // one.
   async_insert: '0',
-  insert_deduplicate: '1',
-  deduplicate_insert: 'enable',
-  deduplicate_insert_select: 'enable_when_possible',
-  deduplicate_blocks_in_dependent_materialized_views: '1',
+  insert_deduplicate: '0',
+  deduplicate_insert: 'disable',
+  deduplicate_insert_select: 'disable',
   materialized_views_ignore_errors: '0',
   insert_null_as_default: '1',
   min_insert_block_size_rows_for_materialized_views: '0',

@@ -36,7 +36,7 @@ export interface QuotaOptions {
 }
 
 /**
- * Each statement waits for the next interval of a quota that refused it. Recovering a batch takes
+ * Each statement waits for the next interval of a quota that refused it. Completing an insert takes
  * more statements than a quota may allow in one interval, so starting over after each refused
  * statement would never end.
  */

@@ -15,25 +15,26 @@ import type { Config } from '../runtime/config/config.ts'
 import { Disposables } from '../runtime/disposables.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import { flowLimitMs, healthRoutes, Pulse } from '../runtime/health.ts'
-import { serve } from '../runtime/http.ts'
+import { Answer, type Route, serve } from '../runtime/http.ts'
 import type { Lifecycle } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { Failures, retry } from '../runtime/retry.ts'
 import { announce, withdraw } from '../runtime/service-discovery.ts'
 import type { ConsumerContext } from './assignment/assignment.ts'
 import { GroupProgress } from './assignment/group-progress.ts'
-import { reassigned } from './assignment/open-batches.ts'
+import { reassigned } from './assignment/takeover.ts'
+import { Aggregates } from './fold/aggregates.ts'
 import { type GenerationSource, listGenerations, untilReplaced, waitForGeneration, wasAbandoned } from './generation.ts'
 import { openDeadLetters, toDeadLetters } from './insert/dead-letter.ts'
 import { Freshness } from './insert/freshness.ts'
-import type { Inserter } from './insert/insert.ts'
+import { guard, type Inserter } from './insert/inserter.ts'
 import { consume } from './run.ts'
-import { checkStableNames, openWarehouse, publishWarehouse } from './setup.ts'
+import { checkStableNames, openWarehouse, publishWarehouse, type Warehouse } from './setup.ts'
 import { type ConsumerStatus, emptyStatus, statusOf, whyNothingFlows } from './status.ts'
+import { answerVisible } from './visible.ts'
 import { scheduleMerges } from './warehouse/merge-schedule.ts'
 import { otherClusterHint, requireOwnDatabases } from './warehouse/own-databases.ts'
 import { requireAllRows } from './warehouse/probe.ts'
-import { restarted, serverRunId } from './warehouse/server-run.ts'
 import { hasWatermark, WatermarkFollower } from './warehouse/watermark.ts'
 
 export interface ConsumerOptions {
@@ -53,18 +54,23 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const model = config.model === undefined ? undefined : loadModel(config.model, config.reportTimeZone)
   const failures = new Failures()
   let status: () => ConsumerStatus = () => ({ ...emptyStatus, lastError: failures.last })
+  let visible: Route = () => new Answer(503, { error: 'the consumer reads no generation yet' })
   let stopsFlow: () => string | undefined = () => 'the consumer reads no generation yet'
   const limitMs = flowLimitMs(config.source.heartbeatSeconds)
   const pulse = new Pulse()
   const http = await serve({
     host: config.http.host,
     port: config.http.consumerPort,
-    routes: { ...healthRoutes(pulse, () => stopsFlow()), '/status': () => status() },
+    routes: {
+      ...healthRoutes(pulse, () => stopsFlow()),
+      '/status': () => status(),
+      '/visible': request => visible(request),
+    },
     log,
   })
   lifecycle.opened('status server', () => http.close())
   announce(config.directory, config.name, 'consumer', http.url)
-  lifecycle.opened('presence', () => withdraw(config.directory, config.name, 'consumer'))
+  lifecycle.opened('service address', () => withdraw(config.directory, config.name, 'consumer'))
   const connect = () => connectKafka({ ...options.kafka, clientId: `${config.name}-consumer`, log })
   const connection = await pulse.during(retry(connect, { what: 'connect to Kafka', signal: lifecycle.signal, log }))
   lifecycle.opened('kafka', () => connection.close())
@@ -78,6 +84,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     const generation = await pulse.during(waitForGeneration(source, lifecycle.signal))
     const started = (context: ConsumerContext) => {
       status = () => statusOf(context)
+      visible = ({ url }) => answerVisible(context.writer.inserter.clickhouse, url, lifecycle.signal)
       stopsFlow = () => whyNothingFlows(context, limitMs)
     }
     try {
@@ -176,49 +183,57 @@ async function openContext(
   const groupId = consumerGroup(config.name, generation.number)
   const membership = joinGroup(connection, { groupId, groups: groupsOf(generation) })
   disposables.opened('group', () => membership.leave())
-  const { database, tables } = warehouse
-  disposables.opened('merges', startMerging(parts, database, membership))
+  const isLeader = () => leads(membership, generation)
+  const merges = connectClickhouse({ ...parts.clickhouse, database: warehouse.database })
+  disposables.opened('merges', scheduleMerges(merges, { log, isOurs: isLeader }))
   const requireOwnership = () => {
     if (!membership.ownsPartitions()) throw reassigned()
   }
-  const stillHolds = async (bare: Clickhouse) => {
+  const stillHolds = async () => {
     parts.pulse.beat()
     requireOwnership()
-    if (inserter.server !== undefined && (await serverRunId(bare)) !== inserter.server) throw restarted()
   }
   const clickhouse = withinQuota(warehouse.clickhouse, { signal, log, failures, stillHolds })
-  const inserter: Inserter = {
-    clickhouse,
-    database,
-    onRefused: toDeadLetters(letters, log),
-    requireOwnership,
-    server: undefined,
-  }
-  const publishViews = async () => {
-    await requireAllRows(clickhouse)
-    if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
-    await publishWarehouse(warehouse, model)
-    const names = [...tables.values()].map(({ table }) => tableName(table)).join(' ')
-    log.info('published', { generation: generation.number, tables: names })
-  }
+  const { database, tables } = warehouse
+  const onRefused = toDeadLetters(letters, log)
+  const inserter: Inserter = { clickhouse, database, onRefused, requireOwnership, epoch: undefined }
+  const { aggregates } = warehouse
   return {
     generation,
     pulse: parts.pulse,
     membership,
     fetcher,
     reader,
-    writer: { inserter, tables, model, freshness: new Freshness(), log, failures, uncertainty: undefined },
-    watermarks: new WatermarkFollower(clickhouse, generation, publishViews),
+    writer: { inserter, tables, freshness: new Freshness(), log, failures },
+    aggregates: new Aggregates({ clickhouse, generation, aggregates, guard: () => guard(inserter), log, failures }),
+    watermarks: new WatermarkFollower(generation),
     watermarksTopic: watermarksTopic(config.name, generation.number),
     groupProgress: new GroupProgress({ generation, membership }),
+    isLeader,
+    publish: publishOnce(clickhouse, { ...parts, warehouse }),
   }
 }
 
-/** Merges run in the member that owns the first partition. */
-function startMerging({ clickhouse, log, generation }: GenerationParts, database: string, membership: Membership) {
-  const first = generation.tables[0]?.topic
-  const isOurs = () => membership.partitions.some(({ topic, partition }) => topic === first && partition === 0)
-  return scheduleMerges(connectClickhouse({ ...clickhouse, database }), { log, isOurs })
+/** The member that owns the first partition. */
+function leads({ partitions }: Membership, { tables: [first] }: Generation): boolean {
+  return partitions.some(({ topic, partition }) => topic === first?.topic && partition === 0)
+}
+
+/** Publishes the views at the first call. A call after a failure tries again. */
+function publishOnce(
+  clickhouse: Clickhouse,
+  { warehouse, model, generation, log }: GenerationParts & { readonly warehouse: Warehouse },
+): () => Promise<void> {
+  let isPublished = false
+  return async () => {
+    if (isPublished) return
+    await requireAllRows(clickhouse)
+    if (!(await hasWatermark(clickhouse))) await mergeParts(clickhouse, log)
+    await publishWarehouse(warehouse, model)
+    const names = [...warehouse.tables.values()].map(({ table }) => tableName(table)).join(' ')
+    log.info('published', { generation: generation.number, tables: names })
+    isPublished = true
+  }
 }
 
 function groupsOf({ tables }: Generation): TopicGroup[] {

@@ -1,28 +1,18 @@
 // consumer/run: the loop from topics to ClickHouse.
-// Each turn commits the progress and the next batches before it inserts them.
+// It fetches while inserts run. Progress is committed after the inserts.
 
 import { MillraceError } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
-import { announce } from './assignment/announce.ts'
 import type { AssignmentState, ConsumerContext } from './assignment/assignment.ts'
 import { BackgroundWork } from './assignment/background.ts'
 import { collect, fetchNext } from './assignment/collect.ts'
-import { GroupInserts } from './assignment/group-inserts.ts'
-import { resumeAssignment } from './assignment/resume.ts'
-import { applyBatch, type LastRecords, learnSchemas, recoverBatch } from './insert/apply.ts'
-import { type Batch, cutBatches } from './records/batch.ts'
-import { countRecords, partitionKey } from './records/slice.ts'
-import { restarted, serverRunId } from './warehouse/server-run.ts'
-import { markUncertain } from './warehouse/uncertain.ts'
+import { commitProgress } from './assignment/commit.ts'
+import { isUnanswered, takeOver } from './assignment/takeover.ts'
+import { applySlices, type LastRecords, learnSchemas } from './insert/apply.ts'
+import { TableInserts } from './insert/table-inserts.ts'
+import { countRecords, partitionKey, type Slice } from './records/slice.ts'
 
-/** A turn with this many records means that there is a backlog. */
-const backlogRecords = 10_000
-/** How long a turn waits for its inserts, without a backlog and with one. */
-const insertWaitMs = 1_000
-const backlogWaitMs = 10_000
-/**
- * Time limit of the last commit. If it fails, the next owner finds open batches and completes them.
- */
+/** Time limit of the last commit. If it fails, the next owner finds the rows in the changelogs. */
 const lastCommitMs = 3_000
 
 /**
@@ -35,27 +25,16 @@ export async function consume(context: ConsumerContext, signal: AbortSignal): Pr
     const assignment = await context.pulse.during(context.membership.awaitAssignment(signal))
     if (signal.aborted) return
     try {
-      const assigned = await context.pulse.during(resumeAssignment(context, assignment, signal))
+      const assigned = await context.pulse.during(takeOver(context, assignment, signal))
       await consumeAssignment(context, assigned, signal)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof MillraceError) || error.code !== 'FENCED') throw error
-      context.writer.log.info('waiting for a new assignment', { reason: error.message })
+      context.writer.log.info('taking the partitions over again', { reason: error.message })
     }
   }
 }
 
-/**
- * Two turns with a backlog, and what overlaps:
- *
- *     fetch 1 · commit 1 · insert 1 ────┐
- *                          fetch 2 ─────┴ commit 2 · insert 2 ────┐
- *                                                    fetch 3 ─────┴ …
- *
- * The commit of a turn contains the progress of the inserts before it and the intents of the next
- * ones. An insert that takes longer than the wait stays in progress, and only its group waits for
- * it.
- */
 async function consumeAssignment(
   context: ConsumerContext,
   assigned: AssignmentState,
@@ -63,31 +42,22 @@ async function consumeAssignment(
 ): Promise<void> {
   const over = new AbortController()
   const ended = AbortSignal.any([signal, over.signal])
-  const inserts = new GroupInserts((batch, fallBehind) =>
-    applyUntilKnown(context, assigned, { batch, fallBehind }, ended),
-  )
-  const background = new BackgroundWork(context, assigned, { inserts, signal: ended })
+  const background = new BackgroundWork(context, assigned, ended)
+  const inserts = new TableInserts(async (slices, onFailure) => {
+    await insertUntilKnown(context, assigned, { slices, onFailure, signal: ended })
+    background.start()
+  }, ended)
   try {
-    let next: ReturnType<typeof fetchNext> | undefined
     while (!signal.aborted && context.membership.generationId === assigned.assignment) {
       context.pulse.beat()
       await inserts.room()
-      const fetched = await (next ?? fetchNext(context, assigned, inserts, signal))
+      const fetched = await fetchNext(context, assigned, inserts, signal)
       await background.confirm()
       await learnSchemas(context.writer, fetched, signal)
-      const slices = collect(context, assigned, inserts, fetched)
-      const batches = cutBatches(slices, context.writer.tables)
-      await announce(context, assigned, batches)
-      advanceFetch(assigned, batches)
-      // With a backlog, the next records are fetched during the insert. Without one, they are
-      // fetched after it, so that a batch has the newest records.
-      next = countRecords(slices) < backlogRecords ? undefined : fetchNext(context, assigned, inserts, signal)
-      // The next turn awaits it. Until then a failure must not count as unhandled.
-      next?.catch(() => {})
-      inserts.start(batches)
-      await inserts.settle(next === undefined ? insertWaitMs : backlogWaitMs)
-      inserts.check()
+      inserts.add(collect(context, assigned, fetched))
       background.start()
+      await inserts.settle()
+      inserts.check()
     }
   } finally {
     over.abort()
@@ -97,59 +67,54 @@ async function consumeAssignment(
   }
 }
 
-/** Also after a revocation or a failure, so that the next owner finds no open batch. */
+/** Also after a revocation or a failure, so that the next owner has less to compare. */
 async function commitLast(context: ConsumerContext, assigned: AssignmentState): Promise<void> {
-  await announce(context, assigned, [], AbortSignal.timeout(lastCommitMs)).catch(error => {
+  await commitProgress(context, assigned, AbortSignal.timeout(lastCommitMs)).catch(error => {
     context.writer.log.debug('the last progress is not committed', { reason: String(error) })
   })
 }
 
-function advanceFetch(assigned: AssignmentState, batches: readonly Batch[]): void {
-  for (const { topic, partition, end, lastPosition } of batches.flatMap(({ slices }) => slices)) {
-    const owned = assigned.owned.get(partitionKey(topic, partition))!
-    owned.fetchFrom = end
-    owned.lastPosition = lastPosition
-  }
-}
-
-interface BatchAttempt {
-  readonly batch: Batch
-  fallBehind(): void
-}
-
 /**
- * Inserts a batch. The outcome of a failed insert is unknown, so each further attempt first looks
- * at what ClickHouse holds. Ends without success only when the assignment is over.
+ * Inserts slices of one table. ClickHouse may have stored a part of an insert that it answered with
+ * an error, so each further attempt first looks for the rows. Ends without success only when the
+ * assignment is over. An insert without an answer ends it.
  */
-async function applyUntilKnown(
-  context: ConsumerContext,
+async function insertUntilKnown(
+  { writer, pulse }: ConsumerContext,
   assigned: AssignmentState,
-  { batch, fallBehind }: BatchAttempt,
-  signal: AbortSignal,
+  { slices, onFailure, signal }: { slices: readonly Slice[]; onFailure: () => void; signal: AbortSignal },
 ): Promise<void> {
-  const { writer, pulse } = context
+  const table = writer.tables.get(slices[0]!.topic)!
+  const { log, failures } = writer
   const attempt = async (count: number) => {
     pulse.beat()
-    writer.inserter.requireOwnership()
-    if (count === 1) return applyBatch(writer, batch)
-    fallBehind()
-    const server = await serverRunId(writer.inserter.clickhouse)
-    if (server !== assigned.server) throw restarted()
-    const { certain, lasts } = await recoverBatch(writer, batch, { server, sameServer: true, isPast: false })
-    if (!certain) await markUncertain(writer, 'an insert had failed in part')
-    return lasts
+    try {
+      const started = performance.now()
+      const lasts = await applySlices(writer, table, { slices, isRepeated: count > 1 })
+      log.debug('inserted', {
+        topic: table.topic,
+        records: countRecords(slices),
+        ms: Math.round(performance.now() - started),
+      })
+      return lasts
+    } catch (error) {
+      onFailure()
+      throw isUnanswered(error) ? unanswered(error) : error
+    }
   }
-  markInserted(
-    assigned,
-    batch,
-    await retry(attempt, {
-      ...{ what: 'insert a batch', signal, log: writer.log, failures: writer.failures },
-      ...{ firstMs: 50, longestMs: 5000 },
-    }),
-  )
+  const options = { what: 'insert records', signal, log, failures, firstMs: 50, longestMs: 5000 }
+  markInserted(assigned, slices, await retry(attempt, options))
 }
 
-function markInserted(assigned: AssignmentState, { slices }: Batch, lasts: LastRecords): void {
+function unanswered(cause: MillraceError): MillraceError {
+  return new MillraceError('FENCED', {
+    what: `the outcome of an insert is unknown: ${cause.message}`,
+    next: 'none: the consumer begins a new epoch and looks at what ClickHouse holds',
+    cause,
+  })
+}
+
+function markInserted(assigned: AssignmentState, slices: readonly Slice[], lasts: LastRecords): void {
   for (const { topic, partition, end: offset, lastPosition } of slices) {
     const key = partitionKey(topic, partition)
     const owned = assigned.owned.get(key)!

@@ -14,17 +14,18 @@ import type { Being } from '../contract/owner.ts'
 import { valueSchema } from '../contract/schema.ts'
 import { tableName } from '../contract/table.ts'
 import type { SchemaStore } from '../kafka/registry/registry.ts'
-import { type Model, modelStatements, unrebuildable } from '../modeling/model.ts'
+import { type Aggregate, readAggregates } from '../modeling/aggregate.ts'
+import { contributionsSuffix, type Model, modelStatements, unrebuildable } from '../modeling/model.ts'
 import { type Config, tableOptions } from '../runtime/config/config.ts'
 import { MillraceError } from '../runtime/errors.ts'
 import type { RetryOptions } from '../runtime/retry.ts'
 import { sideBySide } from '../runtime/side-by-side.ts'
-import { insertQueryPrefix } from './insert/insert.ts'
+import { insertQueryPrefix } from './insert/inserter.ts'
 import { loadTargetTables, type TargetTable, type TargetTableOptions } from './records/tables.ts'
+import { epochStatement } from './warehouse/epoch.ts'
+import { createFreshnessView, freshnessViews } from './warehouse/freshness-view.ts'
 import { Objects, rebuildAdvice } from './warehouse/objects.ts'
 import { probe, probeStatements, requireOneServer } from './warehouse/probe.ts'
-import { serverRunStatement } from './warehouse/server-run.ts'
-import { uncertainStatement } from './warehouse/uncertain.ts'
 import { watermarkStatements } from './warehouse/watermark.ts'
 
 export interface Warehouse {
@@ -33,6 +34,8 @@ export interface Warehouse {
   readonly database: string
   /** By topic. */
   readonly tables: ReadonlyMap<string, TargetTable>
+  /** Of the model. */
+  readonly aggregates: readonly Aggregate[]
 }
 
 const starAdvice = 'rebuild the aggregates: stop the consumers, run millrace reset star, and start them again'
@@ -78,20 +81,36 @@ export async function openWarehouse(parts: {
   const loaded = await loadTargetTables(generation.tables, schemas, optionsOf)
   const tables = new Map(loaded.map(table => [table.topic, table]))
   const objects = await Objects.read(clickhouse)
-  const engine = [...watermarkStatements, serverRunStatement, uncertainStatement, capturedStatement, ...probeStatements]
+  const engine = [...watermarkStatements, epochStatement, capturedStatement, ...probeStatements]
   const ofTables = [...tables.values()].map(({ table }) => tableStatements(table))
-  await objects.make([engine, ...ofTables], rebuildAdvice)
+  await objects.make([engine, ...ofTables], { gone: rebuildAdvice })
   await probe(clickhouse)
   await sideBySide(tables.values(), ({ table, history }) =>
     prepareHistory(clickhouse, table, { wanted: history, exists: objects.has(historyName(table)) }),
   )
   await rememberTables(clickhouse, tables)
-  if (model !== undefined) {
-    checkRequirements(model, [...tables.values()])
-    await objects.make([modelStatements(model)], unrebuildable(model).length === 0 ? starAdvice : rebuildAdvice)
-  }
+  const aggregates = model === undefined ? [] : await prepareModel(clickhouse, { model, objects, tables })
   const publisher = { pipeline: config.name, kafkaCluster: generation.kafkaCluster }
-  return { clickhouse: connected, publisher, database, tables }
+  return { clickhouse: connected, publisher, database, tables, aggregates }
+}
+
+interface ModelParts {
+  readonly model: Model
+  readonly objects: Objects
+  readonly tables: ReadonlyMap<string, TargetTable>
+}
+
+async function prepareModel(clickhouse: Clickhouse, { model, objects, tables }: ModelParts): Promise<Aggregate[]> {
+  const targets = [...tables.values()]
+  checkRequirements(model, targets)
+  const advice = unrebuildable(model).length === 0 ? starAdvice : rebuildAdvice
+  const decides = (view: string) => view.endsWith(contributionsSuffix)
+  await objects.make([modelStatements(model)], { gone: advice, changed: advice, decides })
+  return readAggregates(
+    clickhouse,
+    model,
+    targets.map(({ table }) => table),
+  )
 }
 
 /** Checks that one server answers. @returns settings for all further connections */
@@ -120,14 +139,16 @@ export async function checkStableNames(warehouse: Warehouse, model: Model | unde
  * @throws {MillraceError} CONFIG_INVALID, NAME_TAKEN
  */
 export async function publishWarehouse(warehouse: Warehouse, model: Model | undefined): Promise<void> {
-  const { clickhouse, database: generation, publisher } = warehouse
+  const { clickhouse, database: generation, publisher, aggregates } = warehouse
+  const names = aggregates.map(({ name }) => name)
+  await createFreshnessView(clickhouse, stableViews(warehouse, model), names)
   await publish(clickhouse, { generation, views: stableViews(warehouse, model), publisher })
 }
 
 function stableViews(warehouse: Warehouse, model: Model | undefined): PublishedView[] {
   const views = [...[...warehouse.tables.values()].flatMap(tableViews), ...(model?.publish ?? [])]
   const twice = views.find((view, index) => views.slice(0, index).some(other => isSameName(view, other)))
-  if (twice === undefined) return views
+  if (twice === undefined) return [...views, ...freshnessViews(model?.publish ?? [])]
   throw new MillraceError('CONFIG_INVALID', {
     what: `${twice.database}.${twice.name} is to show ${twice.source}, but something else has that name already`,
     where: model?.directory ?? 'tables in the configuration',

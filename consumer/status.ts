@@ -5,7 +5,6 @@ import { tableName } from '../contract/table.ts'
 import type { Failure } from '../runtime/retry.ts'
 import type { ConsumerContext } from './assignment/assignment.ts'
 import type { FreshnessSummary } from './insert/freshness.ts'
-import type { Uncertainty } from './warehouse/uncertain.ts'
 
 export interface ConsumerStatus {
   /** Number; 0 until the producer has begun the first generation. */
@@ -23,8 +22,6 @@ export interface ConsumerStatus {
    */
   readonly changes: number
   readonly tables: Readonly<Record<string, { readonly folded: number; readonly setAside: number }>>
-  /** Set while aggregates may differ from the tables. */
-  readonly uncertain: Uncertainty | undefined
   /** Why millrace retries something at the moment; undefined when nothing fails. */
   readonly lastError: Failure | undefined
 }
@@ -37,7 +34,6 @@ export const emptyStatus: ConsumerStatus = {
   freshness: undefined,
   changes: 0,
   tables: {},
-  uncertain: undefined,
   lastError: undefined,
 }
 
@@ -46,24 +42,23 @@ export function statusOf({ generation, writer, watermarks }: ConsumerContext): C
   return {
     generation: generation.number,
     database: writer.inserter.database,
-    watermark: watermarks.visible,
+    watermark: watermarks.written,
     newest: watermarks.newest,
     freshness: writer.freshness.summary(),
     changes: tables.reduce((sum, { inserted }) => sum + inserted, 0),
     tables: Object.fromEntries(
       tables.map(({ table, inserted, deadLetters }) => [tableName(table), { folded: inserted, setAside: deadLetters }]),
     ),
-    uncertain: writer.uncertainty,
     lastError: writer.failures.last,
   }
 }
 
 /**
- * Why no change becomes visible at the moment; undefined when changes do. A heartbeat of the source
- * counts as a change.
+ * Why no change becomes visible in the tables at the moment; undefined when changes do. A heartbeat
+ * of the source counts as a change.
  */
 export function whyNothingFlows({ watermarks }: ConsumerContext, limitMs: number): string | undefined {
-  if (watermarks.visible === undefined) return 'nothing of this generation has become visible in ClickHouse yet'
-  const idleMs = performance.now() - watermarks.writtenAt
+  if (watermarks.written === undefined) return 'nothing of this generation has become visible in ClickHouse yet'
+  const idleMs = performance.now() - watermarks.coveredAt
   return idleMs <= limitMs ? undefined : `nothing has become visible in ClickHouse for ${Math.round(idleMs / 1000)} s`
 }

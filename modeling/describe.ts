@@ -7,6 +7,7 @@ import { changelogName, currentName, storageName } from '../clickhouse/ddl.ts'
 import { historyName, versionsName } from '../clickhouse/history.ts'
 import { type Table, tableName } from '../contract/table.ts'
 import { type Lineage, readLineage } from './lineage.ts'
+import { contributionsSuffix, rowsSuffix } from './model.ts'
 
 export interface DescribedColumn {
   readonly name: string
@@ -52,7 +53,7 @@ interface ColumnRow {
 
 /**
  * All objects of the session's database, by name. A materialized view is part of the table that it
- * fills.
+ * fills, as is the view of the contributions to an aggregate.
  */
 export async function describeModel(
   clickhouse: Clickhouse,
@@ -68,13 +69,14 @@ export async function describeModel(
   const steps = new Map<string, Lineage[]>()
   for (const { name, engine, as_select, create_table_query } of objects) {
     if (as_select === '' || captured.has(name)) continue
-    const target = engine === 'MaterializedView' ? targetOf(create_table_query) : name
+    const target = engine === 'MaterializedView' ? targetOf(create_table_query) : aggregateOf(name)
     if (!captured.has(target))
       steps.set(target, [...(steps.get(target) ?? []), await readLineage(clickhouse, as_select)])
   }
   const sources = new ColumnSources(captured, steps)
   const described = objects
     .filter(({ name, engine }) => engine !== 'MaterializedView' && (captured.has(name) || steps.has(name)))
+    .filter(({ name }) => captured.has(name) || aggregateOf(name) === name)
     .map(({ name, engine, comment }): DescribedObject => {
       const own = columns.filter(({ table }) => table === name)
       return {
@@ -91,7 +93,13 @@ export async function describeModel(
 /** Names of all objects that millrace makes for a table. */
 function objectNames(table: Table): string[] {
   const made = [changelogName, currentName, versionsName, historyName].map(name => name(table))
-  return [storageName(table.schema, table.name), ...made]
+  const own = storageName(table.schema, table.name)
+  return [own, own + rowsSuffix, ...made]
+}
+
+/** The aggregate that a view fills, or the name itself. */
+function aggregateOf(name: string): string {
+  return name.endsWith(contributionsSuffix) ? name.slice(0, -contributionsSuffix.length) : name
 }
 
 /** The table that a materialized view fills, without its database. */

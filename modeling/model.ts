@@ -6,10 +6,12 @@ import { join } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Clickhouse } from '../clickhouse/client.ts'
-import { tokenSettings } from '../clickhouse/ddl.ts'
+import { storageName } from '../clickhouse/ddl.ts'
 import type { PublishedView } from '../clickhouse/publish.ts'
 import { quoteName } from '../clickhouse/quote.ts'
 import { MillraceError } from '../runtime/errors.ts'
+import { withEngineColumns } from './aggregate-table.ts'
+import { closingParenthesis } from './sql-text.ts'
 
 const manifestSchema = z.strictObject({
   /** Captured tables (`schema.table`) that the SQL refers to. */
@@ -24,11 +26,32 @@ const manifestSchema = z.strictObject({
    */
   publish: z.record(z.string(), z.union([z.array(z.string()), z.record(z.string(), z.string())])),
   /**
-   * Aggregate table → the materialized view that computes the whole table when every live row is
-   * inserted.
+   * Aggregate table → the columns `by` which rows belong together, and the captured tables that it
+   * is `of`. The view `{table}.contributions` says what the rows add to it. A `fresh` one is folded
+   * more often.
    */
-  recompute: z.record(z.string(), z.string()).default({}),
+  aggregates: z
+    .record(
+      z.string(),
+      z.strictObject({
+        by: z.array(z.string()).min(1),
+        of: z.array(z.string()).min(1),
+        fresh: z.boolean().default(false),
+      }),
+    )
+    .default({}),
 })
+
+/** What a model says of an aggregate, before anything is known of its tables. */
+export interface AggregateSource {
+  /** Columns that all tables of the aggregate have. Rows with the same values make one key. */
+  readonly by: readonly string[]
+  /** Captured tables, as in `requires`. */
+  readonly of: readonly string[]
+  readonly fresh: boolean
+  /** SELECT of the view `{table}.contributions`. */
+  readonly contributions: string
+}
 
 export interface Model {
   readonly directory: string
@@ -37,8 +60,7 @@ export interface Model {
   readonly layers: Readonly<Record<string, string>>
   readonly publish: readonly PublishedView[]
   readonly statements: readonly string[]
-  /** Aggregate table → SELECT that computes the whole table from the changelog's rows. */
-  readonly recompute: ReadonlyMap<string, string>
+  readonly aggregates: ReadonlyMap<string, AggregateSource>
 }
 
 /**
@@ -49,10 +71,19 @@ export interface Model {
 export function loadModel(directory: string, timeZone: string): Model {
   const fill = (sql: string) => sql.replaceAll('{time_zone}', timeZone)
   try {
-    const manifest = manifestSchema.parse(parse(readFileSync(join(directory, 'model.yaml'), 'utf8')))
+    const manifest = manifestSchema.parse(withoutRecompute(parse(readFileSync(join(directory, 'model.yaml'), 'utf8'))))
     const files = readdirSync(join(directory, 'clickhouse')).filter(file => file.endsWith('.sql'))
     const read = (file: string) => fill(readFileSync(join(directory, 'clickhouse', file), 'utf8'))
-    const statements = files.sort().flatMap(file => splitStatements(read(file)).map(withIfNotExists))
+    const written = files.sort().flatMap(file => splitStatements(read(file)).map(withIfNotExists))
+    refuseMaterializedViews(written)
+    const aggregates = Object.entries(manifest.aggregates).map(([table, { by, of, fresh }]) => {
+      const foreign = of.filter(name => !manifest.requires.includes(name))
+      if (foreign.length > 0)
+        throw new Error(`the aggregate ${table} is of ${foreign.join(', ')}, which is not in requires`)
+      return [table, { by, of, fresh, contributions: contributionsOf(table, written) }] as const
+    })
+    const isAggregate = (statement: string) => manifest.aggregates[createdTable(statement) ?? ''] !== undefined
+    const statements = written.map(sql => (isAggregate(sql) ? withEngineColumns(sql) : sql))
     return {
       directory,
       requires: manifest.requires,
@@ -60,9 +91,7 @@ export function loadModel(directory: string, timeZone: string): Model {
       layers: manifest.layers,
       publish: Object.entries(manifest.publish).flatMap(([database, views]) => publishedViews(database, views)),
       statements,
-      recompute: new Map(
-        Object.entries(manifest.recompute).map(([table, view]) => [table, selectOf(view, statements)]),
-      ),
+      aggregates: new Map(aggregates),
     }
   } catch (error) {
     throw new MillraceError('CONFIG_INVALID', {
@@ -74,6 +103,12 @@ export function loadModel(directory: string, timeZone: string): Model {
   }
 }
 
+/** Models of earlier versions named a materialized view for each aggregate. */
+function withoutRecompute(manifest: unknown): unknown {
+  if (manifest === null || typeof manifest !== 'object' || !('recompute' in manifest)) return manifest
+  throw new Error('recompute is replaced by aggregates (docs/how-to/write-a-model.md)')
+}
+
 function publishedViews(
   database: string,
   views: readonly string[] | Readonly<Record<string, string>>,
@@ -82,32 +117,84 @@ function publishedViews(
   return pairs.map(([name, source]) => ({ database, name, source }))
 }
 
+/** The statements that create the model's objects: views of rows, and the model's own. */
+export function modelStatements({ statements, aggregates }: Model): string[] {
+  const tables = new Set([...aggregates.values()].flatMap(({ of }) => of))
+  return [...[...tables].map(rowsView), ...statements, ...[...aggregates.keys()].map(durable)]
+}
+
 /**
- * The model's statements, and the statements that make its aggregates remember the tokens of
- * inserts.
+ * A fold after a power loss continues at the markers. They are sums of steps, so none of the parts
+ * before the last one may be missing.
  */
-export function modelStatements({ statements, recompute }: Model): string[] {
-  const remember = (table: string) => `ALTER TABLE ${quoteName(table)} MODIFY SETTING ${tokenSettings}`
-  return [...statements, ...[...recompute.keys()].map(remember)]
+function durable(aggregate: string): string {
+  return `ALTER TABLE ${quoteName(aggregate)} MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1`
 }
 
 export async function applyModel(clickhouse: Clickhouse, model: Model): Promise<void> {
   for (const statement of modelStatements(model)) await clickhouse.command(statement)
 }
 
-/** Tables that the model creates without an entry in `recompute`. */
-export function unrebuildable({ statements, recompute }: Model): string[] {
-  const tables = statements.flatMap(sql => /^CREATE TABLE IF NOT EXISTS (\S+)/m.exec(sql)?.[1] ?? [])
-  return tables.filter(table => !recompute.has(table))
+/** Tables that the model creates without an entry in `aggregates`. */
+export function unrebuildable({ statements, aggregates }: Model): string[] {
+  const tables = statements.flatMap(sql => createdTable(sql) ?? [])
+  return tables.filter(table => !aggregates.has(table))
 }
 
-/** The SELECT of a materialized view. */
-function selectOf(view: string, statements: readonly string[]): string {
+/** Suffix of the view of a table's live rows, which the SELECT of contributions reads. */
+export const rowsSuffix = '.rows'
+
+/** Suffix of the view that says what rows add to an aggregate. */
+export const contributionsSuffix = '.contributions'
+
+/**
+ * With this view, the SELECT of an aggregate's contributions runs as it stands, and yields the
+ * whole aggregate.
+ */
+function rowsView(table: string): string {
+  const name = storageNameOf(table)
+  return `CREATE VIEW IF NOT EXISTS ${quoteName(name + rowsSuffix)} AS
+SELECT * EXCEPT (_partition, _version, _deleted), toInt8(1) AS _sign FROM ${quoteName(`${name}.current`)} FINAL`
+}
+
+/** `schema.table` as `tableName` of the contract writes it. */
+function storageNameOf(table: string): string {
+  const part = '("(?:[^"\\\\]|\\\\.)*"|[^."]+)'
+  const [, ...parts] = new RegExp(`^${part}\\.${part}$`).exec(table) ?? []
+  const [schema, name] = parts.map(text => (text.startsWith('"') ? (JSON.parse(text) as string) : text))
+  if (schema === undefined || name === undefined) throw new Error(`${table} is not schema.table`)
+  return storageName(schema, name)
+}
+
+function createdTable(statement: string): string | undefined {
+  return /^CREATE TABLE IF NOT EXISTS `?([^\s`(]+)/m.exec(statement)?.[1]
+}
+
+/** The SELECT of the view `{table}.contributions`, without the comment on the view. */
+function contributionsOf(table: string, statements: readonly string[]): string {
+  if (!statements.some(sql => createdTable(sql) === table))
+    throw new Error(`aggregates names the table ${table}, which no file creates`)
+  const view = `${table}${contributionsSuffix}`
   for (const statement of statements) {
-    const [, name, select] = /^CREATE MATERIALIZED VIEW IF NOT EXISTS (\S+) TO \S+ AS\s(.*)$/ms.exec(statement) ?? []
-    if (name === view && select !== undefined) return select
+    const [created, name] = /^CREATE VIEW IF NOT EXISTS `([^`]+)`\s*/m.exec(statement) ?? []
+    if (name !== view) continue
+    const start = statement.indexOf(created!) + created!.length
+    const body = statement[start] === '(' ? closingParenthesis(statement, start) + 1 : start
+    const [, select] = /^\s*AS\s+(.*)$/s.exec(statement.slice(body)) ?? []
+    if (select !== undefined) return select.replace(/\sCOMMENT\s+'(?:[^'\\]|\\.|'')*'\s*$/, '')
   }
-  throw new Error(`recompute names the materialized view ${view}, which no file creates`)
+  throw new Error(`no file has CREATE VIEW \`${view}\` AS SELECT …, which says what rows add to ${table}`)
+}
+
+const materializedView = /^CREATE MATERIALIZED VIEW (?:IF NOT EXISTS )?(\S+)/m
+
+/** An interrupted insert leaves the target of a materialized view incomplete, without an error. */
+function refuseMaterializedViews(statements: readonly string[]): void {
+  const names = statements.flatMap(sql => materializedView.exec(sql)?.[1] ?? [])
+  if (names.length === 0) return
+  throw new Error(
+    `${names.join(', ')}: a model cannot have materialized views; describe the table as an aggregate, and write its SELECT as the view \`TABLE.contributions\` (docs/how-to/write-a-model.md)`,
+  )
 }
 
 /**
@@ -115,7 +202,7 @@ function selectOf(view: string, statements: readonly string[]): string {
  * again.
  */
 function withIfNotExists(statement: string): string {
-  return statement.replace(/^CREATE (TABLE|MATERIALIZED VIEW|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
+  return statement.replace(/^CREATE (TABLE|VIEW) (?!IF NOT EXISTS)/m, 'CREATE $1 IF NOT EXISTS ')
 }
 
 /** The statements of a file. A statement ends with `;` at the end of a line. */

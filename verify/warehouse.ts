@@ -120,7 +120,7 @@ export function strayChangelogs({ database, tables, objects }: OpenedWarehouse):
 
 /** The newest LSN below which everything is visible; 0 while nothing is. */
 async function visibleLsn(clickhouse: Clickhouse): Promise<number> {
-  const [row] = await clickhouse.rows<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
+  const [row] = await clickhouse.rows<{ lsn: string }>("SELECT max(lsn) AS lsn FROM watermark WHERE scope = ''")
   return Number(row?.lsn ?? 0)
 }
 

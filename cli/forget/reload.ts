@@ -67,7 +67,7 @@ async function isVisible(
   if (table === undefined) return false
   const own = connectClickhouse({ ...services.clickhouse, database })
   try {
-    return (await own.rows('SELECT 1 FROM watermark LIMIT 1')).length > 0
+    return (await own.rows("SELECT 1 FROM watermark WHERE scope = '' LIMIT 1")).length > 0
   } finally {
     await own.close()
   }

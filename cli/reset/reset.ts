@@ -62,7 +62,8 @@ const parts: Readonly<Record<string, Part>> = {
     },
   },
   star: {
-    what: ({ name }) => `the aggregates and views of ${name}'s model in ClickHouse; they are built again at once`,
+    what: ({ name }) =>
+      `the aggregates and views of ${name}'s model in ClickHouse; the next start of the consumer builds them again`,
     name: pipelineName,
     destroy: rebuildStar,
   },
@@ -118,7 +119,7 @@ Parts:
   source     all rows in Postgres, and all topics and replication slots
   topics     all topics and replication slots; the next start loads everything again
   warehouse  all databases in ClickHouse; the next start builds them again from the topics
-  star       the aggregates and views of the model; they are built again at once
+  star       the aggregates and views of the model; the consumer builds them again when it starts
   all        source, topics and warehouse`
 
 export function resetCommand(program: Command): void {

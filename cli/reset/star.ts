@@ -1,18 +1,18 @@
-// cli/reset/star: drops the model's objects in ClickHouse and builds them again from the tables.
+// cli/reset/star: drops the model's objects in ClickHouse. The next start of the consumer computes
+// them again from the tables.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { storageName } from '../../clickhouse/ddl.ts'
 import { findDatabases, markDatabase } from '../../clickhouse/generation-databases.ts'
-import { quoteName } from '../../clickhouse/quote.ts'
-import { openWarehouse, publishWarehouse } from '../../consumer/setup.ts'
+import { quoteName, quotePath } from '../../clickhouse/quote.ts'
+import { dropStableViews, findStableViews } from '../../clickhouse/stable-views.ts'
+import { openWarehouse } from '../../consumer/setup.ts'
 import { forgetObjects } from '../../consumer/warehouse/objects.ts'
-import { forgetServerRun } from '../../consumer/warehouse/server-run.ts'
 import { engineTables } from '../../consumer/warehouse/watermark.ts'
 import { consumerGroup, type Generation } from '../../contract/generation.ts'
 import { newestGeneration } from '../../kafka/generations-topic.ts'
 import { joinGroup, type Membership } from '../../kafka/group/group.ts'
 import { loadModel, type Model, unrebuildable } from '../../modeling/model.ts'
-import { reconcile } from '../../modeling/reconcile.ts'
 import type { Config } from '../../runtime/config/config.ts'
 import { Disposables } from '../../runtime/disposables.ts'
 import { MillraceError } from '../../runtime/errors.ts'
@@ -21,10 +21,11 @@ import { knownGenerations, type PipelineConnections } from '../connections.ts'
 import { refuseIfKept } from '../obstacles.ts'
 
 /**
- * Until everything is built again, the comment of the database makes consumers refuse it. Otherwise
- * they would insert into aggregates that lack all earlier changes.
- * @throws {MillraceError} USAGE without a model, or when a table of the model cannot be recomputed;
- *   NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
+ * Until all objects are gone, the comment of the database makes consumers refuse it. The published
+ * views of the model are dropped too, so that nobody reads an aggregate that is not computed yet.
+ * The consumer publishes them when they are right.
+ * @throws {MillraceError} USAGE without a model, or when a table of the model cannot be computed
+ *   again; NOTHING_LOADED; SERVICES_RUNNING; DROP_REFUSED
  */
 export async function* rebuildStar(connections: PipelineConnections): Steps {
   const { config, services, schemas, clickhouse } = connections
@@ -49,22 +50,21 @@ export async function* rebuildStar(connections: PipelineConnections): Steps {
     const database = { name, owner: { pipeline: config.name, ...generation } }
     await markDatabase(clickhouse, database, 'rebuilt')
     yield `database ${name} is marked as being rebuilt`
-    await forgetServerRun(bare.clickhouse)
+    const published = new Set(model.publish.map(view => quotePath(view.database, view.name)))
+    const views = await findStableViews(bare.clickhouse, bare.publisher)
+    await dropStableViews(
+      bare.clickhouse,
+      views.filter(view => published.has(quotePath(view.database, view.name))),
+    )
+    await bare.clickhouse.command('TRUNCATE TABLE watermark')
     await forgetObjects(bare.clickhouse, name => isOfTable(name, own))
     for (const { name, engine } of objects) {
       const kind = engine === 'Dictionary' ? 'DICTIONARY' : 'TABLE'
       await bare.clickhouse.command(`DROP ${kind} IF EXISTS ${quoteName(name)} SYNC`)
       yield `${name} is gone`
     }
-    const warehouse = await openWarehouse({ ...parts, model })
-    disposables.opened('model', () => warehouse.clickhouse.close())
-    yield 'the objects of the model are created'
-    for (const [table, rows] of await reconcile(warehouse.clickhouse, model))
-      yield `${table} is built again: ${rows} rows`
-    await warehouse.clickhouse.command('TRUNCATE TABLE uncertain')
-    await publishWarehouse(warehouse, model)
-    yield 'the views of the model are published'
     await markDatabase(clickhouse, database)
+    yield 'the consumer computes the aggregates and publishes the reports when it starts: millrace start'
   } finally {
     await disposables.close()
   }
@@ -79,9 +79,9 @@ function rebuildableModel({ model: directory, reportTimeZone }: Config): Model {
   const lost = unrebuildable(model)
   if (lost.length === 0) return model
   throw new MillraceError('USAGE', {
-    what: `the model does not say how to recompute ${lost.join(', ')}`,
+    what: `millrace cannot compute these tables of the model again: ${lost.join(', ')}`,
     where: directory,
-    next: 'name them under recompute in model.yaml, or build everything again: millrace reset warehouse',
+    next: 'describe them under aggregates in model.yaml, or build everything again: millrace reset warehouse',
   })
 }
 

@@ -24,8 +24,6 @@ export type PipelineState =
   | 'healthy'
   /** A table that the configuration names is not captured. */
   | 'incomplete'
-  /** Aggregates may differ from the tables. */
-  | 'uncertain'
   | 'catching up'
   | 'loading'
   /** The last attempt of the producer or of the consumer failed and is repeated. */
@@ -81,11 +79,6 @@ export function describeStatus(status: PipelineStatus): string[] {
     ),
     ...optional(consumer?.lastError, ({ code, what, at }) => `error     ${code}: ${what} (consumer, ${at})`),
     ...optional(producer?.waitingFor, what => `waiting   ${what} (producer)`),
-    ...optional(
-      consumer?.uncertain,
-      ({ since, reason }) =>
-        `uncertain aggregates may differ from the tables since ${since}: ${reason}; they are computed again when only one consumer runs, or by millrace reset star`,
-    ),
     ...describeDeadLetters(status),
     ...each(
       producer?.heldBack,

@@ -185,7 +185,6 @@ function stateOf(parts: {
     return 'loading'
   const isBehind = Object.values(tables).some(({ lag_seconds }) => lag_seconds > healthyLagSeconds)
   if (isBehind || watermark.behind_ms > healthySilenceMs) return 'catching up'
-  if (consumer.uncertain !== undefined) return 'uncertain'
   return Object.keys(notCaptured).length > 0 ? 'incomplete' : 'healthy'
 }
 

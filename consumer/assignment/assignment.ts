@@ -1,15 +1,15 @@
 // consumer/assignment/assignment: the state of one assignment: the partitions that this member
 // owns, and their progress.
-// Types, and the commit of a progress.
+// Types only.
 
 import type { Generation } from '../../contract/generation.ts'
 import type { Fetcher } from '../../kafka/consumer/fetcher.ts'
-import type { OffsetCommit } from '../../kafka/group/coordinator.ts'
 import type { Membership } from '../../kafka/group/group.ts'
 import type { Pulse } from '../../runtime/health.ts'
+import type { Aggregates } from '../fold/aggregates.ts'
 import type { BatchWriter } from '../insert/apply.ts'
 import type { LastRow } from '../insert/changelog.ts'
-import { type Intent, type PartitionState, writeMetadata } from '../records/insert-intent.ts'
+import type { PartitionState } from '../records/progress.ts'
 import type { WatermarkFollower } from '../warehouse/watermark.ts'
 import type { GroupProgress } from './group-progress.ts'
 
@@ -22,15 +22,18 @@ export interface ConsumerContext {
   /** Reads single ranges of the topics. */
   readonly reader: Fetcher
   readonly writer: BatchWriter
+  readonly aggregates: Aggregates
   readonly watermarks: WatermarkFollower
   readonly watermarksTopic: string
   readonly groupProgress: GroupProgress
+  /** Whether this member folds, merges and writes watermarks. One member of the group does. */
+  isLeader(): boolean
+  /** Publishes the generation's views, once. Called before a watermark is written. */
+  publish(): Promise<void>
 }
 
 /** The progress of a partition: records below `offset` are in ClickHouse. */
 export interface PartitionProgress extends PartitionState {
-  readonly topic: string
-  readonly partition: number
   /** Next offset to insert. */
   readonly offset: number
 }
@@ -63,15 +66,6 @@ export interface AssignmentState {
   /** By topic and partition. */
   readonly owned: ReadonlyMap<string, OwnedPartition>
   watermarkOffset: number
-  /** The run of the ClickHouse server that its batches are announced to. */
-  readonly server: string
-}
-
-/** The commit of a partition's progress and, before an insert, of its intent. */
-export function commitOf(
-  { topic, partition, offset, ...state }: PartitionProgress,
-  assignment: number,
-  intent?: Intent,
-): OffsetCommit {
-  return { topic, partition, offset, metadata: writeMetadata({ ...state, assignment }, intent) }
+  /** The epoch that its statements require. */
+  readonly epoch: string
 }

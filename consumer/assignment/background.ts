@@ -1,14 +1,17 @@
-// consumer/assignment/background: work beside the inserts: writes watermarks, and checks for a
-// restart of ClickHouse.
+// consumer/assignment/background: work beside the inserts: commits, folds, watermarks, and checks
+// for a restart of ClickHouse.
 
 import { retry } from '../../runtime/retry.ts'
+import { guard } from '../insert/inserter.ts'
 import { partitionKey } from '../records/slice.ts'
-import { restarted, serverRunId } from '../warehouse/server-run.ts'
-import { readUncertainty } from '../warehouse/uncertain.ts'
+import { sameTable } from '../warehouse/epoch.ts'
+import { everything, type ScopePoint, tablesScope, writeWatermark } from '../warehouse/watermark.ts'
 import type { AssignmentState, ConsumerContext } from './assignment.ts'
+import { commitProgress } from './commit.ts'
 import { confirmRecords } from './confirm.ts'
-import type { GroupInserts } from './group-inserts.ts'
 
+/** Pause between two commits. Other members wait for them before they write a watermark. */
+const commitEveryMs = 200
 const checkEveryMs = 5_000
 /** Linux writes changed pages of files to the disk within about 35 seconds. */
 const onDiskMs = 60_000
@@ -16,39 +19,38 @@ const onDiskMs = 60_000
  * Kafka deletes offsets that are not committed again, by default after seven days without a member
  * in the group.
  */
-const commitEveryMs = 3_600_000
+const renewEveryMs = 3_600_000
 
 export class BackgroundWork {
   readonly #context: ConsumerContext
   readonly #assigned: AssignmentState
-  readonly #inserts: GroupInserts
   readonly #signal: AbortSignal
   #checkedAt = performance.now()
   #floorsAt = performance.now()
   #committedAt = performance.now()
+  #renewedAt = performance.now()
   #interruptions: number
   readonly #running = new Map<string, Promise<void>>()
   #failure: { readonly error: unknown } | undefined
 
-  constructor(
-    context: ConsumerContext,
-    assigned: AssignmentState,
-    { inserts, signal }: { inserts: GroupInserts; signal: AbortSignal },
-  ) {
+  constructor(context: ConsumerContext, assigned: AssignmentState, signal: AbortSignal) {
     this.#context = context
     this.#assigned = assigned
-    this.#inserts = inserts
     this.#signal = signal
     this.#interruptions = context.fetcher.interruptions
   }
 
   /**
-   * Called after each turn of the loop. Does not wait for the work.
+   * Called after each fetch and each insert. Does not wait for the work.
    * @throws the error of earlier work
    */
   start(): void {
     if (this.#failure !== undefined) throw this.#failure.error
     this.#inBackground('watermark', () => this.#advanceWatermark())
+    if (performance.now() - this.#committedAt > commitEveryMs) {
+      this.#committedAt = performance.now()
+      this.#inBackground('commit', () => commitProgress(this.#context, this.#assigned, this.#signal))
+    }
     if (performance.now() - this.#checkedAt < checkEveryMs) return
     this.#checkedAt = performance.now()
     this.#inBackground('server', () => this.#checkServer())
@@ -70,6 +72,7 @@ export class BackgroundWork {
 
   async end(): Promise<void> {
     await Promise.all(this.#running.values())
+    await this.#context.aggregates.end()
   }
 
   #inBackground(name: string, work: () => Promise<void>): void {
@@ -84,34 +87,44 @@ export class BackgroundWork {
 
   /**
    * Rows that are being inserted are not visible yet. The progress of other members is known from
-   * their commits.
+   * their commits. One member moves the aggregates and writes watermarks.
    */
   async #advanceWatermark(): Promise<void> {
-    const { groupProgress, watermarks, writer } = this.#context
+    const { groupProgress, watermarks, writer, isLeader, publish, aggregates } = this.#context
     const { owned } = this.#assigned
+    const { log, failures } = writer
+    const signal = this.#signal
     const ours = new Map([...owned].map(([key, each]) => [key, each.progress.offset]))
     const theirs = await groupProgress.offsets(this.#assigned)
-    const visible = (topic: string, partition: number) => {
+    const covered = watermarks.cover((topic, partition) => {
       const key = partitionKey(topic, partition)
       return ours.get(key) ?? theirs.get(key) ?? -1
+    })
+    if (covered === undefined) return
+    if (!isLeader()) return watermarks.wrote(covered)
+    const point = await aggregates.advance(covered, signal)
+    if (point === undefined) return
+    const { lsn, commitTimeUs } = covered
+    const points: ScopePoint[] = [[everything, point], [tablesScope, { lsn, commitTimeUs }], ...aggregates.points]
+    if (!watermarks.isDue(points)) return
+    const write = async () => {
+      await publish()
+      await writeWatermark(writer.inserter.clickhouse, points, guard(writer.inserter))
     }
-    const { log, failures } = writer
-    await retry(() => watermarks.advance(visible), { what: 'write a watermark', signal: this.#signal, log, failures })
+    await retry(write, { what: 'write a watermark', signal, log, failures })
+    watermarks.wrote(point, points)
   }
 
   /** @throws {MillraceError} FENCED after a restart of ClickHouse */
   async #checkServer(): Promise<void> {
-    const { writer } = this.#context
-    const { inserter, log, failures } = writer
-    const { clickhouse } = inserter
+    const { inserter, log, failures } = this.#context.writer
     const check = async () => {
-      if ((await serverRunId(clickhouse)) !== this.#assigned.server) throw restarted()
-      writer.uncertainty = await readUncertainty(clickhouse)
+      await inserter.clickhouse.rows(`SELECT ${guard(inserter)}, ${sameTable(this.#assigned.epoch)}`)
     }
     await retry(check, { what: 'look at ClickHouse', signal: this.#signal, log, failures })
     const now = performance.now()
     if (now - this.#floorsAt > onDiskMs) this.#raiseFloors(now)
-    if (now - this.#committedAt > commitEveryMs) this.#renewCommits(now)
+    if (now - this.#renewedAt > renewEveryMs) this.#renewCommits(now)
   }
 
   #raiseFloors(now: number): void {
@@ -122,11 +135,8 @@ export class BackgroundWork {
     }
   }
 
-  /** Not for partitions with a running insert: the commit would remove the intent. */
   #renewCommits(now: number): void {
-    this.#committedAt = now
-    for (const each of this.#assigned.owned.values()) {
-      if (!this.#inserts.isBusy(this.#context.writer.tables.get(each.topic)!.group)) each.isUncommitted = true
-    }
+    this.#renewedAt = now
+    for (const each of this.#assigned.owned.values()) each.isUncommitted = true
   }
 }

@@ -2,11 +2,11 @@
 // slices.
 
 import type { FetchedPartition } from '../../kafka/consumer/fetcher.ts'
-import { firstSlice, partitionKey, type Slice } from '../records/slice.ts'
+import type { TableInserts } from '../insert/table-inserts.ts'
+import { emptySlice, firstSlice, partitionKey, type Slice } from '../records/slice.ts'
 import type { AssignmentState, ConsumerContext } from './assignment.ts'
-import type { GroupInserts } from './group-inserts.ts'
 
-/** Bytes per fetch. They bound memory: one batch is inserted while the next one is fetched. */
+/** Bytes per fetch. With the limit of `TableInserts`, they bound the memory. */
 const limits = { minBytes: 1, maxBytes: 12 * 1024 * 1024 }
 const busyWaitMs = 100
 /**
@@ -17,19 +17,19 @@ const idleWaitMs = 500
 const partitionBytes = 3 * 1024 * 1024
 const watermarkBytes = 64 * 1024
 
-/** Fetches the next records of the partitions whose groups are not late. */
+/** Fetches the next records of the partitions whose tables have room in their queues. */
 export async function fetchNext(
   context: ConsumerContext,
   assigned: AssignmentState,
-  inserts: GroupInserts,
+  inserts: TableInserts,
   signal: AbortSignal,
 ): Promise<FetchedPartition[]> {
-  const { fetcher, writer, watermarksTopic } = context
+  const { fetcher, watermarksTopic } = context
   const positions = [
     { topic: watermarksTopic, partition: 0, offset: assigned.watermarkOffset, maxBytes: watermarkBytes },
   ]
   for (const { topic, partition, fetchFrom: offset } of assigned.owned.values()) {
-    if (inserts.isLate(writer.tables.get(topic)!.group)) continue
+    if (inserts.isFull(topic)) continue
     positions.push({ topic, partition, offset, maxBytes: partitionBytes })
   }
   const maxWaitMs = isIdle(context, assigned, inserts) ? idleWaitMs : busyWaitMs
@@ -38,24 +38,15 @@ export async function fetchNext(
   return fetched.filter(({ records, fromOffset }) => records.nextOffset > fromOffset)
 }
 
-/**
- * Whether a turn without records would do nothing: no commit, no watermark, and no batch of a group
- * in progress.
- */
-function isIdle({ watermarks }: ConsumerContext, { owned }: AssignmentState, inserts: GroupInserts): boolean {
-  return (
-    watermarks.pending === 0 && !inserts.isAnyBusy && ![...owned.values()].some(({ isUncommitted }) => isUncommitted)
-  )
+/** Whether nothing waits for the next turn: no commit, no watermark, and no insert in progress. */
+function isIdle({ watermarks }: ConsumerContext, { owned }: AssignmentState, inserts: TableInserts): boolean {
+  return watermarks.isIdle && inserts.isIdle && ![...owned.values()].some(({ isUncommitted }) => isUncommitted)
 }
 
-/**
- * The slices of this turn. Watermarks go to their follower. Records of a group that is still busy
- * are dropped here, and fetched again later.
- */
+/** The slices of this turn, in order of partition. Watermarks go to their follower. */
 export function collect(
   context: ConsumerContext,
   assigned: AssignmentState,
-  inserts: GroupInserts,
   fetched: readonly FetchedPartition[],
 ): Slice[] {
   const slices: Slice[] = []
@@ -65,17 +56,14 @@ export function collect(
       assigned.watermarkOffset = Math.max(assigned.watermarkOffset, part.records.nextOffset)
       continue
     }
-    const table = context.writer.tables.get(part.topic)!
-    if (inserts.isBusy(table.group)) continue
     const owned = assigned.owned.get(partitionKey(part.topic, part.partition))!
-    const slice = firstSlice(part, table, owned.lastPosition)
+    const slice = firstSlice(part, context.writer.tables.get(part.topic)!, owned.lastPosition)
     reportRepeated(context, part, slice?.from ?? part.records.count)
-    if (slice !== undefined) slices.push(slice)
-    else {
-      // Some offsets have no record, such as the markers of another program's transaction.
-      owned.fetchFrom = Math.max(owned.fetchFrom, part.records.nextOffset)
-      owned.progress = { ...owned.progress, offset: owned.fetchFrom }
-    }
+    // Some offsets have no record, such as the markers of another program's transaction.
+    const next = slice ?? emptySlice(part, { end: part.records.nextOffset, before: owned.lastPosition })
+    slices.push(next)
+    owned.fetchFrom = next.end
+    owned.lastPosition = next.lastPosition
   }
   return slices
 }

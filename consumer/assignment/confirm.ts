@@ -1,4 +1,4 @@
-// consumer/assignment/confirm: checks that the topics still hold the last records that are in
+// consumer/assignment/confirm: checks that the topics still have the last records that are in
 // ClickHouse.
 
 import { readPosition } from '../../contract/head.ts'

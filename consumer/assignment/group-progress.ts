@@ -2,7 +2,7 @@
 
 import type { Generation } from '../../contract/generation.ts'
 import type { Membership } from '../../kafka/group/group.ts'
-import { type Progress, readMetadata } from '../records/insert-intent.ts'
+import { type Progress, readMetadata } from '../records/progress.ts'
 import { partitionKey } from '../records/slice.ts'
 
 /** Pause between two requests for commits. Only the watermark waits for them, not the rows. */
@@ -35,7 +35,7 @@ export class GroupProgress {
   readonly #partitions: number
   #known: ReadonlyMap<string, number> = new Map()
   #askedAt = Number.NEGATIVE_INFINITY
-  #assignment = -1
+  #epoch = ''
 
   constructor(group: Group) {
     this.#group = group
@@ -44,18 +44,18 @@ export class GroupProgress {
 
   /**
    * By partition key, the first offset that is not in ClickHouse yet. A partition without a commit
-   * in this assignment is left out, because its owner may still find that ClickHouse holds less.
+   * in this epoch is left out, because its owner may still find that ClickHouse has less.
    */
-  async offsets(assigned: { assignment: number; owned: { size: number } }): Promise<ReadonlyMap<string, number>> {
-    const { assignment, owned } = assigned
+  async offsets(assigned: { epoch: string; owned: { size: number } }): Promise<ReadonlyMap<string, number>> {
+    const { epoch, owned } = assigned
     if (owned.size === this.#partitions) return new Map()
     const isDue = performance.now() - this.#askedAt > Math.max(askEveryMs, this.#partitions / partitionsPerMs)
-    if (this.#assignment === assignment && !isDue) return this.#known
+    if (this.#epoch === epoch && !isDue) return this.#known
     const progress = await readProgress(this.#group)
-    const known = progress.filter(each => each.assignment === assignment)
+    const known = progress.filter(each => each.epoch === epoch)
     this.#known = new Map(known.map(({ topic, partition, offset }) => [partitionKey(topic, partition), offset]))
     this.#askedAt = performance.now()
-    this.#assignment = assignment
+    this.#epoch = epoch
     return this.#known
   }
 }

@@ -1,4 +1,4 @@
-// consumer/insert/changelog: which offsets the changelogs in ClickHouse hold.
+// consumer/insert/changelog: which offsets the changelogs in ClickHouse contain.
 // Only reads. Every query uses the primary key.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -9,15 +9,15 @@ import type { Table } from '../../contract/table.ts'
 import { partitionKey, type Slice } from '../records/slice.ts'
 import type { TargetTable } from '../records/tables.ts'
 
-/** The last record that a changelog holds of a partition. */
+/** The last record of a partition in a changelog. */
 export interface LastRow {
   readonly offset: number
   readonly position: Position
   readonly isTruncate: boolean
 }
 
-/** The records of a partition that a changelog holds from an offset on. */
-export interface HeldRecords {
+/** The records of a partition in a changelog, from an offset on. */
+export interface StoredRecords {
   /** Number of offsets. */
   readonly count: number
   readonly last: LastRow
@@ -39,10 +39,10 @@ interface ReadFrom {
 /** Characters per statement, well below `max_query_size`, which is 256 KB by default. */
 const mostText = 100_000
 
-interface HeldRow {
+interface StoredRow {
   readonly topic: string
   readonly partition: number
-  readonly held: string
+  readonly stored: string
   readonly offset: string
   readonly lsn: string
   readonly ordinal: string
@@ -50,10 +50,10 @@ interface HeldRow {
 }
 
 /** By partition key. A partition without records from its offset on has no entry. */
-export async function readHeldRecords(
+export async function readStoredRecords(
   clickhouse: Clickhouse,
   places: readonly ReadFrom[],
-): Promise<Map<string, HeldRecords>> {
+): Promise<Map<string, StoredRecords>> {
   const byTable = new Map<TargetTable, string[]>()
   for (const { table, partition, from } of places) {
     byTable.set(table, [...(byTable.get(table) ?? []), `(_partition = ${partition} AND _offset >= ${from})`])
@@ -62,17 +62,17 @@ export async function readHeldRecords(
     ([
       { topic, table },
       ranges,
-    ]) => `SELECT ${quoteString(topic)} AS topic, _partition AS partition, uniqExact(_offset) AS held,
+    ]) => `SELECT ${quoteString(topic)} AS topic, _partition AS partition, uniqExact(_offset) AS stored,
   max(_offset) AS offset, argMax(_lsn, _offset) AS lsn, argMax(_ordinal, _offset) AS ordinal, argMax(_op, _offset) AS op
 FROM ${quoteName(changelogName(table))} WHERE ${ranges.join(' OR ')} GROUP BY _partition`,
   )
-  const held = new Map<string, HeldRecords>()
+  const stored = new Map<string, StoredRecords>()
   for (const sql of joined(selects)) {
-    for (const row of await clickhouse.rows<HeldRow>(sql)) {
-      held.set(partitionKey(row.topic, row.partition), { count: Number(row.held), last: lastRow(row) })
+    for (const row of await clickhouse.rows<StoredRow>(sql)) {
+      stored.set(partitionKey(row.topic, row.partition), { count: Number(row.stored), last: lastRow(row) })
     }
   }
-  return held
+  return stored
 }
 
 function joined(selects: readonly string[]): string[] {
@@ -85,7 +85,7 @@ function joined(selects: readonly string[]): string[] {
   return statements
 }
 
-function lastRow({ offset, lsn, ordinal, op }: Omit<HeldRow, 'topic' | 'partition' | 'held'>): LastRow {
+function lastRow({ offset, lsn, ordinal, op }: Omit<StoredRow, 'topic' | 'partition' | 'stored'>): LastRow {
   return { offset: Number(offset), position: { lsn: Number(lsn), ordinal: Number(ordinal) }, isTruncate: op === 't' }
 }
 
@@ -95,7 +95,7 @@ export async function readLast(
   table: Table,
   { partition, below = Number.MAX_SAFE_INTEGER }: { partition: number; below?: number },
 ): Promise<LastRow | undefined> {
-  const [row] = await clickhouse.rows<Omit<HeldRow, 'topic' | 'partition' | 'held'>>(
+  const [row] = await clickhouse.rows<Omit<StoredRow, 'topic' | 'partition' | 'stored'>>(
     `SELECT _offset AS offset, _lsn AS lsn, _ordinal AS ordinal, _op AS op FROM ${quoteName(changelogName(table))}
 WHERE _partition = ${partition} AND _offset < ${below} ORDER BY _partition DESC, _offset DESC LIMIT 1`,
   )
@@ -128,42 +128,23 @@ export async function readGaps(
 }
 
 /**
- * By partition number, the offsets of the slices that the changelog holds. TRUNCATE records are not
- * included.
+ * By partition number, the offsets of the slices that the changelog contains. TRUNCATE records are
+ * not included.
  */
-export async function readHeldOffsets(
+export async function readStoredOffsets(
   clickhouse: Clickhouse,
   table: Table,
   slices: readonly Slice[],
 ): Promise<Map<number, Set<number>>> {
-  const held = new Map<number, Set<number>>()
-  if (slices.length === 0) return held
+  const stored = new Map<number, Set<number>>()
+  if (slices.length === 0) return stored
   const rows = await clickhouse.rows<{ partition: number; offset: string }>(
     `SELECT DISTINCT _partition AS partition, _offset AS offset FROM ${quoteName(changelogName(table))} WHERE ${rangesOf(slices)}`,
   )
   for (const { partition, offset } of rows) {
-    held.set(partition, (held.get(partition) ?? new Set()).add(Number(offset)))
+    stored.set(partition, (stored.get(partition) ?? new Set()).add(Number(offset)))
   }
-  return held
-}
-
-/**
- * Whether the changelog holds any row of `slices`, or any row after the end of a slice of `behind`.
- */
-export async function holdsAny(
-  clickhouse: Clickhouse,
-  table: Table,
-  { slices, behind = [] }: { slices: readonly Slice[]; behind?: readonly Slice[] },
-): Promise<boolean> {
-  const ranges = [
-    ...slices.map(({ partition, start, end }) => ({ partition, start, end })),
-    ...behind.map(({ partition, end }) => ({ partition, start: end, end: Number.MAX_SAFE_INTEGER })),
-  ]
-  if (ranges.length === 0) return false
-  const rows = await clickhouse.rows(
-    `SELECT 1 FROM ${quoteName(changelogName(table))} WHERE ${rangesOf(ranges)} LIMIT 1`,
-  )
-  return rows.length > 0
+  return stored
 }
 
 /** SQL condition for the changelog's rows of the slices. */

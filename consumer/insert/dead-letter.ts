@@ -10,7 +10,7 @@ import { type IdempotentProducer, openProducer } from '../../kafka/producer/idem
 import type { MillraceError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { TargetTable } from '../records/tables.ts'
-import type { Refused, RefusedHandler } from './insert.ts'
+import type { Refused, RefusedHandler } from './inserter.ts'
 
 type RecordLetter = DeadLetter & Required<Pick<DeadLetter, 'record'>>
 

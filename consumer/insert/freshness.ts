@@ -11,7 +11,7 @@ export interface FreshnessSummary {
   readonly changes: number
 }
 
-/** Records sampled per batch. More samples would slow down the inserts that are measured. */
+/** Records sampled per insert. More samples would slow down the inserts that are measured. */
 const samplesPerBatch = 256
 const seconds = 60
 /**

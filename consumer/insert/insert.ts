@@ -1,57 +1,14 @@
-// consumer/insert/insert: inserts the records of one table's slices into its changelog, each
-// exactly once.
+// consumer/insert/insert: inserts the records of one table's slices into its changelog.
 
-import { createHash } from 'node:crypto'
-import type { Clickhouse } from '../../clickhouse/client.ts'
-import { insertSettings } from '../../clickhouse/insert.ts'
 import { readHead, readSchemaId } from '../../contract/head.ts'
 import { tableName } from '../../contract/table.ts'
 import { MillraceError } from '../../runtime/errors.ts'
-import type { Image } from '../records/images.ts'
-import { sendRecords } from '../records/send.ts'
-import { countRecords, type Slice } from '../records/slice.ts'
+import { insertRecords } from '../records/send.ts'
+import type { Slice } from '../records/slice.ts'
 import type { RecordFormat, TargetTable } from '../records/tables.ts'
+import { guard, type Inserter } from './inserter.ts'
 import { isolate, mostRefused, tooManyRefused } from './isolate.ts'
 import { requireUnpassed, retractAll } from './truncate.ts'
-import { viewFailure } from './view-failure.ts'
-
-/** A slice of one record, and why the record, or one image of it, cannot be inserted. */
-export interface Refused {
-  readonly record: Slice
-  readonly image?: Image
-  readonly error: MillraceError
-}
-
-/**
- * Writes records of a table to the dead-letter topic. Resolves when they are durable, each once.
- * Throws when the table's `onError` is `stop`.
- */
-export type RefusedHandler = (table: TargetTable, refused: readonly Refused[]) => Promise<void>
-
-export interface Inserter {
-  /** The query ids of its statements begin with `insertQueryPrefix(database)`. */
-  readonly clickhouse: Clickhouse
-  /**
-   * The generation's database. It is part of every token, so tokens of a rebuilt database are
-   * different.
-   */
-  readonly database: string
-  readonly onRefused: RefusedHandler
-  /**
-   * Called right before each insert.
-   * @throws {MillraceError} FENCED when another member may own the partitions
-   */
-  requireOwnership(): void
-  /**
-   * The run of the ClickHouse server that the current work requires; undefined before it is known.
-   */
-  server: string | undefined
-}
-
-/** Prefix of the query ids of all inserts into a generation's database. */
-export function insertQueryPrefix(database: string): string {
-  return `fold-${database}-`
-}
 
 /** Handles the records of the slices that millrace did not write for the table. */
 export async function refuseForeign(
@@ -89,18 +46,13 @@ export async function refuseUnstorable(
 
 /**
  * Inserts slices of one table, TRUNCATE records included. The slices contain no foreign records.
- * Their order is part of the token: see `inOrder`.
  * @returns the inserted slices
+ * @throws {MillraceError} FENCED when another member may have taken over
  */
-export async function insertSlices(
-  inserter: Inserter,
-  table: TargetTable,
-  slices: readonly Slice[],
-  attempt = '',
-): Promise<Slice[]> {
+export async function insertSlices(inserter: Inserter, table: TargetTable, slices: readonly Slice[]): Promise<Slice[]> {
   const inserted: Slice[] = []
   for (const [format, part] of byFormat(table, slices)) {
-    inserted.push(...(await insertOrIsolate(inserter, { table, format, attempt }, part)))
+    inserted.push(...(await insertOrIsolate(inserter, { table, format }, part)))
   }
   for (const slice of slices) {
     if (!slice.truncate) continue
@@ -135,8 +87,6 @@ function schemaIdAt({ records }: Slice, index: number): number {
 interface Target {
   readonly table: TargetTable
   readonly format: RecordFormat
-  /** Distinguishes the tokens of a repetition; empty for the first attempt. */
-  readonly attempt: string
 }
 
 /**
@@ -159,7 +109,7 @@ async function insertOrIsolate(
     if (!(error instanceof MillraceError) || error.code !== 'CLICKHOUSE_REFUSED') throw error
     const insert = { clickhouse, table, format, slices }
     const isolated = await isolate(insert)
-    if (isolated === undefined) throw await viewFailure(insert, error)
+    if (isolated === undefined) throw behindTable(error)
     const { refused, rest } = isolated
     table.refusedInARow += refused.length
     if (table.refusedInARow > mostRefused) throw tooManyRefused(error)
@@ -168,35 +118,28 @@ async function insertOrIsolate(
   }
 }
 
-async function insertWhole(
-  inserter: Inserter,
-  { table, format, attempt }: Target,
-  slices: readonly Slice[],
-): Promise<void> {
-  const token = `${tokenOf(inserter.database, table.topic, slices)}${attempt}`
-  const settings = insertSettings(token, countRecords(slices))
+async function insertWhole(inserter: Inserter, { format }: Target, slices: readonly Slice[]): Promise<void> {
   inserter.requireOwnership()
-  await sendRecords(inserter.clickhouse, format.container, { statement: format.statement, settings }, slices)
+  await insertRecords(inserter.clickhouse, format, { slices, guard: guard(inserter) })
 }
 
 async function truncate(inserter: Inserter, { table }: TargetTable, slice: Slice): Promise<void> {
   const { partition, records, from } = slice
   const head = readHead(records.buffer, records.valueStarts[from]!, records.valueEnds[from]!)
   const record = { partition, offset: records.offsets[from]!, head }
-  await requireUnpassed(inserter.clickhouse, table, record)
+  await requireUnpassed(inserter, table, record)
   inserter.requireOwnership()
-  await retractAll(inserter.clickhouse, table, record)
+  await retractAll(inserter, table, record)
 }
 
-/** Depends on the records alone, so every repetition of the insert has the same token. */
-function tokenOf(database: string, topic: string, slices: readonly Slice[]): string {
-  const ranges = slices.map(
-    ({ partition, records, from, to, image = '' }) =>
-      `${partition}:${records.offsets[from]}-${records.offsets[to - 1]}#${to - from}${image}`,
-  )
-  return createHash('sha256')
-    .update(`${database}\n${topic}\n${ranges.join('\n')}`)
-    .digest('hex')
+/** The table can store the records, so something that reads its inserts cannot. */
+function behindTable(error: MillraceError): MillraceError {
+  return new MillraceError('CLICKHOUSE_FAILED', {
+    what: `a materialized view behind the changelog fails on records that the changelog can store: ${error.message}`,
+    ...(error.where === undefined ? {} : { where: error.where }),
+    next: 'correct or drop the view that the message names, then start again; a model of millrace needs no materialized view',
+    cause: error,
+  })
 }
 
 function foreignRecord(table: TargetTable, partition: number, { offset, why }: { offset: number; why: string }) {

@@ -76,7 +76,7 @@ export function tooManyRefused(error: MillraceError): MillraceError {
   return new MillraceError('CLICKHOUSE_FAILED', {
     what: `ClickHouse refuses too many records of a table, so the records are not the cause: ${error.message}`,
     ...(error.where === undefined ? {} : { where: error.where }),
-    next: 'look whether the changelog that the statement names was changed by hand, or whether millrace supports this version of ClickHouse; correct that and start again; no dead letter was written',
+    next: 'look whether the changelog that the statement names was changed by hand, or whether millrace supports this version of ClickHouse; correct that and start again; no dead letter was written for these records',
     cause: error,
   })
 }

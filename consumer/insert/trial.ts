@@ -1,6 +1,5 @@
 // consumer/insert/trial: tries an insert on a copy of the changelog with the engine Null, which
 // stores nothing.
-// The copy has no materialized view, or a copy of one.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
@@ -30,16 +29,8 @@ export interface TriedInsert extends Target {
   readonly slices: readonly Slice[]
 }
 
-interface TrialOf extends Target {
-  /**
-   * SELECT of a materialized view over the changelog, as ClickHouse prints it; undefined for the
-   * table alone.
-   */
-  readonly view?: string
-}
-
 export async function withTrial<T>(
-  { clickhouse, table, format, view }: TrialOf,
+  { clickhouse, table, format }: Target,
   work: (trial: Trial) => Promise<T>,
 ): Promise<T> {
   const { schema, name } = table.table
@@ -50,14 +41,10 @@ export async function withTrial<T>(
   const statement = insertStatement(table.table, trial)
   await clickhouse.command(`CREATE TABLE ${quoteName(trial)} AS ${changelog} ENGINE = Null`)
   try {
-    if (view !== undefined) {
-      const select = view.replaceAll(changelog, quoteName(trial))
-      await clickhouse.command(`CREATE MATERIALIZED VIEW ${quoteName(`${trial}.view`)} ENGINE = Null AS ${select}`)
-    }
     return await work({
       async fails(slices) {
         try {
-          await sendRecords(clickhouse, format.container, { statement, settings: insertSettings(trial, 1) }, slices)
+          await sendRecords(clickhouse, format.container, { statement, settings: insertSettings(1) }, slices)
           return undefined
         } catch (error) {
           if (error instanceof MillraceError && error.code === 'CLICKHOUSE_REFUSED') return error
@@ -66,7 +53,6 @@ export async function withTrial<T>(
       },
     })
   } finally {
-    if (view !== undefined) await clickhouse.command(`DROP TABLE IF EXISTS ${quoteName(`${trial}.view`)} SYNC`)
     await clickhouse.command(`DROP TABLE IF EXISTS ${quoteName(trial)} SYNC`)
   }
 }

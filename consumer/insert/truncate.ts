@@ -1,6 +1,5 @@
 // consumer/insert/truncate: applies a TRUNCATE: a −1 image for every live row of its partition.
 
-import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
 import { changelogColumns, changelogName, currentName, versionAt } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
@@ -9,6 +8,7 @@ import type { Head } from '../../contract/head.ts'
 import type { Table } from '../../contract/table.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { rebuildAdvice } from '../warehouse/objects.ts'
+import { guard, type Inserter } from './inserter.ts'
 
 /** A TRUNCATE record. */
 export interface TruncateRecord {
@@ -17,10 +17,7 @@ export interface TruncateRecord {
   readonly head: Head
 }
 
-/**
- * Rows and bytes of one block. Views make many rows of each row, and all of them must fit into a
- * user's memory limit.
- */
+/** Rows and bytes of one block. All of a block must fit into a user's memory limit. */
 const block = { rows: '100000', bytes: '268435456' }
 
 /**
@@ -28,11 +25,13 @@ const block = { rows: '100000', bytes: '268435456' }
  * by block. Running it again adds only missing images: keys that this record has already retracted
  * are left out.
  */
-export async function retractAll(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
-  // A new token for each attempt: the statement itself selects the missing images, and its blocks
-  // must not be taken for blocks of an interrupted attempt.
-  await clickhouse.command(truncateStatement(table, record), {
-    ...insertSettings(randomUUID(), Number.POSITIVE_INFINITY),
+export async function retractAll(
+  inserter: Pick<Inserter, 'clickhouse' | 'epoch'>,
+  table: Table,
+  record: TruncateRecord,
+): Promise<void> {
+  await inserter.clickhouse.command(truncateStatement(table, record, guard(inserter)), {
+    ...insertSettings(Number.POSITIVE_INFINITY),
     max_block_size: block.rows,
     max_insert_block_size: block.rows,
     min_insert_block_size_rows: block.rows,
@@ -40,7 +39,7 @@ export async function retractAll(clickhouse: Clickhouse, table: Table, record: T
   })
 }
 
-function truncateStatement(table: Table, record: TruncateRecord): string {
+function truncateStatement(table: Table, record: TruncateRecord, condition: string): string {
   const { partition, offset, head } = record
   const own = table.columns.map(column => quoteName(column.name)).join(', ')
   const names = `${own}, ${changelogColumns.map(([name]) => name).join(', ')}`
@@ -50,19 +49,23 @@ function truncateStatement(table: Table, record: TruncateRecord): string {
 SELECT ${own}, -1, 't', ${head.lsn}, ${head.ordinal}, ${versionAt(head.lsn, head.ordinal)},
   ${partition}, ${offset}, fromUnixTimestamp64Micro(${head.commitTimeUs}, 'UTC')
 FROM ${quoteName(currentName(table))} FINAL
-WHERE _partition = ${partition} AND _deleted = 0 AND _version < ${versionAt(head.lsn, head.ordinal)} AND ${key} NOT IN (${done})`
+WHERE ${condition} AND _partition = ${partition} AND _deleted = 0 AND _version < ${versionAt(head.lsn, head.ordinal)} AND ${key} NOT IN (${done})`
 }
 
 /**
  * The rows that a TRUNCATE retracts are read from the current state, so it must not contain later
  * changes. It does when the changelog has lost rows that the current state still has, and these are
  * inserted again.
- * @throws {MillraceError} WAREHOUSE_DAMAGED
+ * @throws {MillraceError} WAREHOUSE_DAMAGED; FENCED when the later changes may be of another member
  */
-export async function requireUnpassed(clickhouse: Clickhouse, table: Table, record: TruncateRecord): Promise<void> {
+export async function requireUnpassed(
+  inserter: Pick<Inserter, 'clickhouse' | 'epoch'>,
+  table: Table,
+  record: TruncateRecord,
+): Promise<void> {
   const { partition, offset, head } = record
-  const later = await clickhouse.rows(
-    `SELECT 1 FROM ${quoteName(currentName(table))} WHERE _partition = ${partition} AND _version > ${versionAt(head.lsn, head.ordinal)} LIMIT 1`,
+  const later = await inserter.clickhouse.rows(
+    `SELECT 1 FROM ${quoteName(currentName(table))} WHERE ${guard(inserter)} AND _partition = ${partition} AND _version > ${versionAt(head.lsn, head.ordinal)} LIMIT 1`,
   )
   if (later.length === 0) return
   throw new MillraceError('WAREHOUSE_DAMAGED', {

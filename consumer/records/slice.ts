@@ -1,4 +1,4 @@
-// consumer/records/slice: cuts the fetched records of a partition into the slices of a batch.
+// consumer/records/slice: cuts the fetched records of a partition into slices.
 // Pure.
 
 import type { Envelope } from '../../contract/envelope.ts'
@@ -8,8 +8,7 @@ import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 
 /**
  * Records `from` (inclusive) to `to` (exclusive) of one fetched partition. They are all records of
- * the offset range [start, end), except repetitions at its beginning. So the range and the last
- * position before it identify the records. An intent contains both.
+ * the offset range [start, end), except repetitions at its beginning.
  */
 export interface Slice {
   readonly topic: string
@@ -63,31 +62,12 @@ export function firstSlice(fetched: FetchedPartition, reading: SliceRules, befor
   return cut(fetched, reading, { before, end: Number.POSITIVE_INFINITY })
 }
 
-/**
- * All fetched records below `end` as one slice; undefined when some of them are not fetched yet.
- */
-export function sliceOfRange(
-  fetched: FetchedPartition,
-  { envelope }: SliceRules,
+/** The fetched offsets below `end`, which have no records to insert. */
+export function emptySlice(
+  { topic, partition, records, fromOffset: start }: FetchedPartition,
   { end, before }: Bounds,
-): Slice | undefined {
-  const { topic, partition, records, fromOffset: start } = fetched
-  if (records.count === 0 || records.offsets[records.count - 1]! + 1 < end) return undefined
-  // The table's `onError` may have changed since the intent was committed, so foreign records do
-  // not cut the range.
-  const slice = cut(fetched, { envelope, stopsAtForeign: false }, { end, before })
-  const empty = {
-    topic,
-    partition,
-    start,
-    records,
-    from: 0,
-    to: 0,
-    truncate: false,
-    foreign: none,
-    lastPosition: before,
-  }
-  return { ...(slice ?? empty), end }
+): Slice {
+  return { topic, partition, start, end, records, from: 0, to: 0, truncate: false, foreign: none, lastPosition: before }
 }
 
 /**
@@ -134,14 +114,6 @@ export function* slicesBelow(fetched: FetchedPartition, envelope: Envelope, boun
     before = slice.lastPosition
     at = slice.to
   }
-}
-
-/**
- * A topic's slices in order of their partitions. A fetch begins with another partition each time,
- * but a member that completes a batch must send the same bytes under the same token.
- */
-export function inOrder(slices: readonly Slice[]): Slice[] {
-  return slices.toSorted((a, b) => a.partition - b.partition)
 }
 
 /** Two halves of a list of slices by number of records. The list has at least two records. */

@@ -2,7 +2,7 @@
 // The columns of a table come from the schema of its topic, never from Postgres.
 
 import { AvroContainer } from '../../clickhouse/avro-file.ts'
-import { insertStatement } from '../../clickhouse/insert.ts'
+import { NativeBlock } from '../../clickhouse/native-block.ts'
 import { Envelope } from '../../contract/envelope.ts'
 import type { GenerationTable } from '../../contract/generation.ts'
 import { readSchemaId } from '../../contract/head.ts'
@@ -12,10 +12,11 @@ import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 import type { RegisteredSchema, SchemaStore } from '../../kafka/registry/schema-store.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 
-/** The Avro file and the statement for records of one schema. */
+/** What sends records of one schema, and the table as the schema describes it. */
 export interface RecordFormat {
+  readonly block: NativeBlock
   readonly container: AvroContainer
-  readonly statement: string
+  readonly table: Table
 }
 
 /** Registries assign signed 32-bit ids, and some fail when asked for larger ones. */
@@ -90,7 +91,7 @@ export class TargetTable {
     const json = schemaId > largestSchemaId ? undefined : await this.#schemas.byId(schemaId)
     const table = json === undefined ? undefined : tryParse(json)
     if (json === undefined || table === undefined || shapeOf(table) !== shapeOf(this.table)) return undefined
-    return { container: new AvroContainer(json), statement: insertStatement(table) }
+    return { block: new NativeBlock(table), container: new AvroContainer(json), table }
   }
 }
 

@@ -31,8 +31,8 @@ interface SeenWatermark {
  * its end. `clickhouse` is a connection of its own. The returned function closes it, and a running
  * merge then continues in the server.
  */
-export function scheduleMerges(clickhouse: Clickhouse, upkeep: MergeScheduleOptions): () => Promise<void> {
-  const { log, isOurs, everyMs = minute, tombstoneMs = hour } = upkeep
+export function scheduleMerges(clickhouse: Clickhouse, options: MergeScheduleOptions): () => Promise<void> {
+  const { log, isOurs, everyMs = minute, tombstoneMs = hour } = options
   const stopped = new AbortController()
   const { signal } = stopped
   let running: Promise<void> | undefined

@@ -1,21 +1,23 @@
-// consumer/warehouse/probe: checks, before any insert, that this server and this user count every
-// change once.
+// consumer/warehouse/probe: checks, before any insert, that this server and this user keep every
+// inserted row.
 
 import { randomUUID } from 'node:crypto'
 import type { Clickhouse } from '../../clickhouse/client.ts'
-import { tokenSettings } from '../../clickhouse/ddl.ts'
 import { insertSettings } from '../../clickhouse/insert.ts'
 import { wholeAnswer } from '../../clickhouse/pinned-settings.ts'
 import { quoteName, quoteString } from '../../clickhouse/quote.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { sideBySide } from '../../runtime/side-by-side.ts'
 
-/** A table, and a view that sums its rows. Each start of a consumer inserts a few rows. */
+/**
+ * A table, and a view that sums its rows. Each start of a consumer inserts a few rows. Unlike other
+ * tables, these would drop a repeated insert if the settings of the statement allowed it.
+ */
 export const probeStatements: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS probe (start UUID, id Int32, _sign Int8) ENGINE = MergeTree ORDER BY (start, id)
-SETTINGS ${tokenSettings} COMMENT 'Rows of each start of a consumer, inserted twice under one token'`,
+SETTINGS non_replicated_deduplication_window = 100 COMMENT 'Rows of each start of a consumer, inserted twice'`,
   `CREATE TABLE IF NOT EXISTS probe_sums (start UUID, images Int64) ENGINE = SummingMergeTree ORDER BY start
-SETTINGS ${tokenSettings} COMMENT 'Sums of the rows of probe'`,
+COMMENT 'Sums of the rows of probe'`,
   `CREATE MATERIALIZED VIEW IF NOT EXISTS probe_fold TO probe_sums AS
 SELECT start, toInt64(sum(_sign)) AS images FROM probe GROUP BY start`,
 ]
@@ -51,16 +53,16 @@ export async function requireOneServer(clickhouse: Clickhouse): Promise<void> {
 }
 
 /**
- * @throws {MillraceError} CLICKHOUSE_UNFIT when this server, or this user, would not count each
- *   change once
+ * @throws {MillraceError} CLICKHOUSE_UNFIT when this server, or this user, would not keep each row
+ *   once
  */
 export async function probe(clickhouse: Clickhouse): Promise<void> {
-  await sideBySide([requireOwnEngine, requireAllRows, requireOnce], ask => ask(clickhouse))
+  await sideBySide([requireOwnEngine, requireAllRows, requireAllInserts], ask => ask(clickhouse))
 }
 
 /**
- * A cluster may create tables of another engine than the statement names. Such tables forget
- * tokens, or acknowledge an insert before all replicas know it.
+ * A cluster may create tables of another engine than the statement names. Such tables may
+ * acknowledge an insert before all replicas know it.
  */
 async function requireOwnEngine(clickhouse: Clickhouse): Promise<void> {
   const [found] = await clickhouse.rows<{ engine: string }>(
@@ -74,24 +76,24 @@ async function requireOwnEngine(clickhouse: Clickhouse): Promise<void> {
   })
 }
 
-/** Inserts twice under one token. */
-async function requireOnce(clickhouse: Clickhouse): Promise<void> {
+/** Two inserts of the same rows are two inserts, and views get the rows of both. */
+async function requireAllInserts(clickhouse: Clickhouse): Promise<void> {
   const start = randomUUID()
   const insert = `INSERT INTO probe (start, id, _sign) SELECT ${quoteString(start)}, id, 1 FROM input('id Int32') FORMAT RowBinary`
   const data = Buffer.alloc(4 * rows)
   for (let id = 0; id < rows; id++) data.writeInt32LE(id, 4 * id)
-  for (let times = 0; times < 2; times++) await clickhouse.insert(insert, [data], insertSettings(start, rows))
+  for (let times = 0; times < 2; times++) await clickhouse.insert(insert, [data], insertSettings(rows))
   const [found] = await clickhouse.rows<{ table: string; view: string }>(
     `SELECT (SELECT count() FROM probe WHERE start = {start:UUID}) AS table,
   (SELECT sum(images) FROM probe_sums WHERE start = {start:UUID}) AS view`,
     { start },
   )
   const { table, view } = found!
-  if (Number(table) === rows && Number(view) === rows) return
+  if (Number(table) === 2 * rows && Number(view) === 2 * rows) return
   throw new MillraceError('CLICKHOUSE_UNFIT', {
-    what: `${rows} rows were inserted twice under one token: the table shows ${table}, a view behind it ${view}`,
+    what: `${rows} rows were inserted twice: the table shows ${table}, a view behind it ${view}, instead of ${2 * rows}`,
     where: `${clickhouse.url}, tables probe and probe_sums`,
-    next: 'check whether a proxy between millrace and ClickHouse drops settings of statements; otherwise use a version of ClickHouse that deduplicates inserts by token; then start again; nothing was inserted',
+    next: 'check whether a proxy between millrace and ClickHouse drops settings of statements; otherwise use a version of ClickHouse that obeys deduplicate_insert; then start again; nothing was inserted',
   })
 }
 

@@ -2,6 +2,7 @@
 // visible in ClickHouse.
 
 import type { Clickhouse } from '../../clickhouse/client.ts'
+import { quoteString } from '../../clickhouse/quote.ts'
 import { type Generation, type GenerationTable, parseWatermark, type Watermark } from '../../contract/generation.ts'
 import type { RecordSet } from '../../kafka/protocol/record-batch.ts'
 import { probeTables } from './probe.ts'
@@ -12,26 +13,19 @@ export type VisibleOffset = (topic: string, partition: number) => number
 /** The newest row counts. Analysts read the view `freshness`. */
 export const watermarkStatements = [
   `CREATE TABLE IF NOT EXISTS watermark (
+  scope LowCardinality(String) COMMENT 'what is right: the tables, the aggregate of this name, or if empty everything',
   lsn UInt64 COMMENT 'every change committed before this LSN is visible',
   commit_time DateTime64(6, 'UTC') COMMENT 'commit time of the last of them, by the clock of the source',
   visible_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC') COMMENT 'when they were, by the clock of ClickHouse'
-) ENGINE = ReplacingMergeTree(lsn) ORDER BY tuple()
+) ENGINE = ReplacingMergeTree(lsn) ORDER BY scope
 COMMENT 'Up to which point of the source everything is visible'`,
   `CREATE VIEW IF NOT EXISTS freshness AS
 SELECT lsn, commit_time, visible_at, dateDiff('millisecond', commit_time, now64(6, 'UTC')) AS behind_ms
-FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
+FROM watermark WHERE scope = '' ORDER BY lsn DESC, visible_at DESC LIMIT 1`,
 ]
 
 /** Tables and views of a generation's database that belong to no captured table and to no model. */
-export const engineTables: readonly string[] = [
-  'watermark',
-  'freshness',
-  'captured',
-  'server_lifetime',
-  'uncertain',
-  'made',
-  ...probeTables,
-]
+export const engineTables: readonly string[] = ['watermark', 'freshness', 'captured', 'epochs', 'made', ...probeTables]
 
 /**
  * Pause between two watermarks, because each is an insert that competes with the inserts of
@@ -39,7 +33,7 @@ export const engineTables: readonly string[] = [
  */
 const writeEveryMs = 100
 
-/** A watermark as ClickHouse holds it. */
+/** A watermark in ClickHouse. */
 export interface WrittenWatermark {
   readonly lsn: string
   /** By the clock of ClickHouse, to the second: text of a DateTime in UTC. */
@@ -49,7 +43,7 @@ export interface WrittenWatermark {
 /** The newest watermark; undefined until the initial load has become visible. */
 export async function readWatermark(clickhouse: Clickhouse): Promise<WrittenWatermark | undefined> {
   const [row] = await clickhouse.rows<WrittenWatermark>(
-    'SELECT toString(lsn) AS lsn, toString(toDateTime(visible_at)) AS writtenAt FROM watermark ORDER BY lsn DESC, visible_at DESC LIMIT 1',
+    "SELECT toString(lsn) AS lsn, toString(toDateTime(visible_at)) AS writtenAt FROM watermark WHERE scope = '' ORDER BY lsn DESC, visible_at DESC LIMIT 1",
   )
   return row
 }
@@ -78,44 +72,53 @@ export function isCovered(
  */
 const mostPending = 256
 
-/** Writes a watermark to ClickHouse when every record that it covers is visible there. */
+/** A point of the source: an LSN and the commit time of the last change before it. */
+export type SourcePoint = Pick<Watermark, 'lsn' | 'commitTimeUs'>
+
+/**
+ * Knows the newest watermark whose records are in the tables, and the last point that was written
+ * to ClickHouse.
+ */
 export class WatermarkFollower {
-  readonly #clickhouse: Clickhouse
   readonly #generation: Generation
-  readonly #beforeFirst: () => Promise<void>
   #pending: Watermark[] = []
+  #covered: Watermark | undefined
+  #written: SourcePoint | undefined
+  #writtenPoints = ''
   /** When the last watermark was written, by `performance.now`. */
-  writtenAt = Number.NEGATIVE_INFINITY
-  #visible: Watermark | undefined
+  #writtenAt = Number.NEGATIVE_INFINITY
+  /** When a watermark was last found to be covered, by `performance.now`. */
+  coveredAt = Number.NEGATIVE_INFINITY
 
-  /**
-   * @param beforeFirst publishes the generation's views. Called before the first watermark is
-   *   written
-   */
-  constructor(clickhouse: Clickhouse, generation: Generation, beforeFirst: () => Promise<void>) {
-    this.#clickhouse = clickhouse
+  constructor(generation: Generation) {
     this.#generation = generation
-    this.#beforeFirst = beforeFirst
   }
 
-  /** The last watermark that is visible. */
-  get visible(): Watermark | undefined {
-    return this.#visible
+  /** The newest watermark whose records are in the tables. */
+  get covered(): Watermark | undefined {
+    return this.#covered
   }
 
-  /** Number of watermarks that are known and not visible. */
-  get pending(): number {
-    return this.#pending.length
+  /** Up to where tables and aggregates are right, as this member has written it. */
+  get written(): SourcePoint | undefined {
+    return this.#written
   }
 
-  /** The newest watermark known, visible or not. */
+  /** Whether the newest watermark is covered and written. */
+  get isIdle(): boolean {
+    return this.#pending.length === 0 && (this.#covered?.lsn ?? 0) <= (this.#written?.lsn ?? 0)
+  }
+
+  /** The newest watermark known, covered or not. */
   get newest(): Watermark | undefined {
-    return this.#pending.at(-1) ?? this.#visible
+    return this.#pending.at(-1) ?? this.#covered
   }
 
-  /** ClickHouse has lost rows: no watermark is visible until they are inserted again. */
+  /** Nothing is known to be covered until each partition has been compared again. */
   forget(): void {
-    this.#visible = undefined
+    this.#covered = undefined
+    // Another member may have removed the rows that this one wrote.
+    this.#writtenPoints = ''
   }
 
   /** @returns the number of records that are no watermarks of this generation. They are ignored */
@@ -140,21 +143,53 @@ export class WatermarkFollower {
     this.#pending.push(watermark)
   }
 
-  /**
-   * Writes the newest pending watermark whose records are visible, at most every `writeEveryMs`.
-   */
-  async advance(visible: VisibleOffset): Promise<void> {
-    if (performance.now() - this.writtenAt < writeEveryMs) return
+  /** Finds the newest watermark whose records are visible. @returns it, also when it is not new */
+  cover(visible: VisibleOffset): Watermark | undefined {
     const index = this.#pending.findLastIndex(watermark => isCovered(watermark, this.#generation.tables, visible))
-    if (index === -1) return
-    if (this.#visible === undefined) await this.#beforeFirst()
-    const reached = this.#pending[index]!
-    await this.#clickhouse.command(
-      `INSERT INTO watermark (lsn, commit_time) VALUES (${reached.lsn}, fromUnixTimestamp64Micro(${reached.commitTimeUs}, 'UTC'))`,
-      { async_insert: 0 },
-    )
+    if (index === -1) return this.#covered
+    this.#covered = this.#pending[index]!
+    this.coveredAt = performance.now()
     this.#pending = this.#pending.slice(index + 1)
-    this.#visible = reached
-    this.writtenAt = performance.now()
+    return this.#covered
   }
+
+  /** Whether these points differ from the last ones that were written, long enough ago. */
+  isDue(points: readonly ScopePoint[]): boolean {
+    return JSON.stringify(points) !== this.#writtenPoints && performance.now() - this.#writtenAt >= writeEveryMs
+  }
+
+  /** ClickHouse says now that everything is right up to this point, and the scopes up to theirs. */
+  wrote(point: SourcePoint, points: readonly ScopePoint[] = []): void {
+    this.#written = point
+    this.#writtenPoints = JSON.stringify(points)
+    this.#writtenAt = performance.now()
+  }
+}
+
+/** Up to which point a scope is right. */
+export type ScopePoint = readonly [scope: string, point: SourcePoint]
+
+/** The scope of all tables and histories. */
+export const tablesScope = 'tables'
+
+/** The scope of everything: the tables and all aggregates. */
+export const everything = ''
+
+/**
+ * Writes up to which points everything, the tables, and each aggregate are right.
+ * @throws {MillraceError} FENCED when another member may have taken over
+ */
+export async function writeWatermark(
+  clickhouse: Clickhouse,
+  points: readonly ScopePoint[],
+  guard: string,
+): Promise<void> {
+  const rows = points.map(
+    ([scope, { lsn, commitTimeUs }]) => `(${quoteString(scope)}, toUInt64(${lsn}), toInt64(${commitTimeUs}))`,
+  )
+  await clickhouse.command(
+    `INSERT INTO watermark (scope, lsn, commit_time)
+SELECT row.1, row.2, fromUnixTimestamp64Micro(row.3, 'UTC') FROM (SELECT arrayJoin([${rows.join(', ')}]) AS row) WHERE ${guard}`,
+    { async_insert: 0 },
+  )
 }

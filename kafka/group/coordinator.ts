@@ -32,6 +32,8 @@ const groupNotFound = 69
 /** The partitions of a member from one rebalance to the next. */
 export interface GroupGeneration extends MemberIdentity {
   readonly partitions: readonly TopicPartition[]
+  /** The member that computed the assignment. Its id differs after the group was deleted. */
+  readonly leaderId: string
   readonly members: number
   /**
    * Aborted with the reason FENCED once the coordinator no longer accepts commits of this group
@@ -169,7 +171,7 @@ export function fenced(groupId: string, { generation }: { generation: number }, 
   return new MillraceError('FENCED', {
     what: `generation ${generation} of consumer group ${groupId} is over`,
     where: groupId,
-    next: 'none: the new owner of the partitions completes the open batches',
+    next: 'none: the new owner of the partitions continues',
     ...(cause === undefined ? {} : { cause }),
   })
 }

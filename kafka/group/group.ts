@@ -76,8 +76,7 @@ export class Membership {
   }
 
   /**
-   * Gives up partitions that the member no longer owns, and waits for an assignment, which may be
-   * empty.
+   * Gives up partitions that it no longer owns, and waits for an assignment, which may be empty.
    * @returns the id of the group generation, which `generationId` returns until it is over
    * @throws {MillraceError} KAFKA_DENIED, KAFKA_REFUSED, TOPIC_MISSING, TOPIC_PARTITIONS_CHANGED;
    *   the signal's reason
@@ -100,6 +99,11 @@ export class Membership {
   /** Id of the group generation of the owned partitions; −1 once they must be given up. */
   get generationId(): number {
     return isLive(this.#held) ? this.#held.generation : -1
+  }
+
+  /** The same text for all members of one group generation, and for no other one. */
+  get assignmentId(): string {
+    return `${this.#options.groupId} ${this.#held?.generation} ${this.#held?.leaderId}`
   }
 
   get partitions(): readonly TopicPartition[] {
@@ -215,7 +219,7 @@ export class Membership {
     this.#lastHeartbeatAt = sentAt
     const { partitions, members } = decodeAssignment(memberAssignment)
     this.#connection.log.info('partitions assigned', { groupId, generation, partitions: partitions.length, members })
-    return { generation, memberId, partitions, members, over: new AbortController(), isRevoked: false }
+    return { generation, memberId, leaderId, partitions, members, over: new AbortController(), isRevoked: false }
   }
 
   async #share(joined: readonly JoinedMember[]) {

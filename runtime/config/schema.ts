@@ -160,7 +160,7 @@ const table = z.strictObject({
   group: z
     .string()
     .optional()
-    .meta(about('Tables of one group are inserted together, because reports join them.', 'sales')),
+    .meta(about('One consumer reads the partitions of the same number of all tables of a group.', 'sales')),
   onError: z
     .enum(['stop', 'dead-letter'])
     .default('stop')

@@ -142,7 +142,7 @@ test('verify finds a wrong cent in one aggregate and names its row', async () =>
   const account = { url: services.endpoints.clickhouse!, user: 'default', password: '' }
   const clickhouse = connectClickhouse({ ...account, database: await pipeline.database() })
   await clickhouse.command(
-    `INSERT INTO sales_cube (grain, period, shop_id, revenue) VALUES ('day', '${day!.date}', 1, 0.01)`,
+    `INSERT INTO sales_fresh (grain, period, shop_id, revenue) VALUES ('day', '${day!.date}', 1, 0.01)`,
   )
   await clickhouse.close()
   const { ok, outcome, tables, reports } = await pipeline.verify()

@@ -1,6 +1,7 @@
 // test/e2e/reset.test: each part is reset only by its name and never under a running service;
 // everything is equal afterwards.
 
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'
 import { writeFixture } from '../support/harness/program.ts'
@@ -21,18 +22,18 @@ const model = writeFixture({
   'model.yaml': `requires: [shop.orders, shop.items]
 publish:
   analytics: [orders_by_status, revenue_by_order]
-recompute:
-  statuses: statuses_from_orders
-  revenue: revenue_from_items
+aggregates:
+  statuses: { by: [order_id], of: [shop.orders] }
+  revenue: { by: [item_id], of: [shop.items] }
 `,
   'clickhouse/100_statuses.sql': `CREATE TABLE statuses (status String, orders Int64) ENGINE = SummingMergeTree ORDER BY status;
-CREATE MATERIALIZED VIEW statuses_from_orders TO statuses AS
-SELECT status, sum(_sign) AS orders FROM \`shop.orders.changelog\` GROUP BY status;
+CREATE VIEW \`statuses.contributions\` AS
+SELECT status, sum(_sign) AS orders FROM \`shop.orders.rows\` GROUP BY status;
 CREATE VIEW orders_by_status AS SELECT status, sum(statuses.orders) AS orders FROM statuses GROUP BY status HAVING orders != 0;
 `,
-  'clickhouse/200_revenue.sql': `CREATE TABLE revenue (order_id Int32, items Int64, price Decimal(18, 2)) ENGINE = SummingMergeTree ORDER BY order_id;
-CREATE MATERIALIZED VIEW revenue_from_items TO revenue AS
-SELECT order_id, sum(_sign) AS items, sum(_sign * price) AS price FROM \`shop.items.changelog\` GROUP BY order_id;
+  'clickhouse/200_revenue.sql': `CREATE TABLE revenue (order_id Int32, items Int64, price Decimal(38, 2)) ENGINE = SummingMergeTree ORDER BY order_id;
+CREATE VIEW \`revenue.contributions\` AS
+SELECT order_id, sum(_sign) AS items, sum(_sign * price) AS price FROM \`shop.items.rows\` GROUP BY order_id;
 CREATE VIEW revenue_by_order AS SELECT order_id, sum(revenue.price) AS price FROM revenue GROUP BY order_id HAVING sum(items) != 0;
 `,
   'checks/orders_by_status.sql': `-- key: status
@@ -125,6 +126,34 @@ test('reset star builds aggregates and views again from the tables', async () =>
   })
   await reset('star')
   await goOn()
+})
+
+test('other SQL of an aggregate is refused until reset star, other SQL of a report is taken over', async () => {
+  const edit = (name: string, from: string, to: string) => {
+    const file = join(model, name)
+    const sql = readFileSync(file, 'utf8')
+    assert.ok(sql.includes(from), name)
+    writeFileSync(file, sql.replace(from, to))
+  }
+  await stop()
+  edit('clickhouse/100_statuses.sql', 'SELECT status, sum(_sign)', 'SELECT upper(status) AS status, sum(_sign)')
+  edit('checks/orders_by_status.sql', 'SELECT status,', 'SELECT upper(status) AS status,')
+  pipeline.start()
+  assert.is((await pipeline.consumer.untilEnd()).code, 2)
+  assert.match(pipeline.consumer.tail(), /MODEL_CHANGED: .*statuses\.contributions/)
+  assert.match(pipeline.consumer.tail(), 'millrace reset star')
+  await pipeline.producer.stop()
+  await reset('star')
+  await goOn()
+  await stop()
+  edit(
+    'clickhouse/100_statuses.sql',
+    'AS SELECT status, sum(statuses',
+    "AS SELECT concat(status, '!') AS status, sum(statuses",
+  )
+  edit('checks/orders_by_status.sql', 'SELECT upper(status)', "SELECT upper(status) || '!'")
+  await goOn()
+  await stop()
 })
 
 test('reset warehouse builds everything again from the topics, unless they have lost records', async () => {

@@ -46,7 +46,7 @@ test("another program's commits stop the consumer by name, and deleting the grou
   await connection.close()
   pipeline.consumer.start()
   assert.is((await pipeline.consumer.untilEnd()).code, 2)
-  assert.match(pipeline.consumer.tail(), /INTENT_UNREADABLE.*"theirs".*kafka-consumer-groups\.sh --delete/s)
+  assert.match(pipeline.consumer.tail(), /COMMIT_UNREADABLE.*"theirs".*kafka-consumer-groups\.sh --delete/s)
   await sales.withAdmin(admin => admin.deleteGroups([sales.groupId]))
   await sales.assertExact()
 })

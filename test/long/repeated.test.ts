@@ -5,7 +5,9 @@ import { startProgram } from '../support/harness/program.ts'
 import { assert, suite } from '../support/harness/suite.ts'
 
 const times = 4
-const files = [...['service/model-sums', 'e2e/crash', 'e2e/oracle', 'e2e/producer-crash', 'e2e/property']]
+const files = [
+  ...['service/model-sums', 'service/epoch-random', 'e2e/crash', 'e2e/oracle', 'e2e/producer-crash', 'e2e/property'],
+]
 
 const test = suite('repeated', { timeoutMs: 1_800_000 })
 

@@ -92,14 +92,14 @@ test('commits carry metadata, and are read for any partition', async () => {
   const { orders, other } = joined
   const a = join(first, uniqueName('group'))
   await a.awaitAssignment(signal)
-  await a.commit([commitOf(orders, 1, 5, 'intent 1'), commitOf(other, 2, 2 ** 40, 'intent 2')])
+  await a.commit([commitOf(orders, 1, 5, 'progress 1'), commitOf(other, 2, 2 ** 40, 'progress 2')])
   assert.equal(
     await a.committed([
       { topic: other, partition: 2 },
       { topic: orders, partition: 0 },
       { topic: orders, partition: 1 },
     ]),
-    [commitOf(other, 2, 2 ** 40, 'intent 2'), commitOf(orders, 0, -1), commitOf(orders, 1, 5, 'intent 1')],
+    [commitOf(other, 2, 2 ** 40, 'progress 2'), commitOf(orders, 0, -1), commitOf(orders, 1, 5, 'progress 1')],
   )
 })
 

@@ -131,8 +131,8 @@ interface Images {
 }
 
 /**
- * A database with the tables of `visits`, and a function that inserts images of it under a new
- * token, as the consumer does.
+ * A database with the tables of `visits`, and a function that inserts images of it, as the consumer
+ * does.
  */
 async function visitsWarehouse() {
   const database = uniqueName('tombstones')
@@ -142,7 +142,7 @@ async function visitsWarehouse() {
     own.command(
       `INSERT INTO \`shop.visits.changelog\` SELECT number, ${sign}, if(${sign} > 0, 'c', 'd'), ${lsn}, number,
   bitShiftLeft(toUInt128(${lsn}), 64) + number, ${partition}, ${lsn} * 1000000 + number, now64(6) FROM numbers(${from}, ${to - from})`,
-      insertSettings(`${sign} ${lsn} ${from} ${partition}`, to - from),
+      insertSettings(to - from),
     )
   const merge = () => own.command('OPTIMIZE TABLE `shop.visits.current` FINAL')
   const rowCounts = async () => {
@@ -154,7 +154,7 @@ async function visitsWarehouse() {
   return { database, own, insert, merge, held: rowCounts }
 }
 
-test('old tombstones are removed in the background, and a repeated insert restores no row', async () => {
+test('old tombstones are removed in the background, and their keys can come again', async () => {
   const { database, own, insert, merge, held: rowCounts } = await visitsWarehouse()
   const created: Images = { sign: 1, lsn: 1, from: 0, to: 300_000 }
   const old: Images = { sign: -1, lsn: 2, from: 0, to: 260_000 }
@@ -178,8 +178,6 @@ test('old tombstones are removed in the background, and a repeated insert restor
   await until(async () => (await rowCounts())[0]! < 300_000, { what: 'tombstones are removed' })
   await stop()
   assert.equal(await rowCounts(), [40_001, 101, 39_900])
-  for (const images of [created, old, ...elsewhere]) await insert(images)
-  assert.equal(await rowCounts(), [40_001, 101, 39_900])
   await insert({ sign: 1, lsn: 6, from: 0, to: 10 })
   assert.is((await rowCounts())[2], 39_910)
   await own.close()
@@ -200,7 +198,7 @@ test('tombstones stay while an older image is in another part, while they or the
   await merge()
   assert.is(await remove({ writtenBefore: '2020-01-01 00:00:00' }), 290_000)
   assert.is(await remove({ below: '2' }), 290_000)
-  // The rows that a repetition under a lost token would insert.
+  // An older image of a deleted key, as a repaired insert writes it.
   await own.command('INSERT INTO `shop.visits.current` VALUES (7, 0, bitShiftLeft(toUInt128(1), 64) + 7, 0)')
   assert.is(await remove(), 290_000)
   await insert({ sign: 1, lsn: 3, from: 0, to: 20_000 })

@@ -17,10 +17,8 @@ const user = (profile: string, more = '') =>
 /** Each setting changes what is inserted or read, and nothing would report it. */
 const harmful = {
   silent: '<materialized_views_ignore_errors>1</materialized_views_ignore_errors>',
-  forgetful:
-    '<deduplicate_insert>disable</deduplicate_insert><deduplicate_insert_select>disable</deduplicate_insert_select>',
-  forgetfulViews:
-    '<deduplicate_blocks_in_dependent_materialized_views>0</deduplicate_blocks_in_dependent_materialized_views>',
+  dropping:
+    '<deduplicate_insert>enable</deduplicate_insert><deduplicate_insert_select>enable_even_for_bad_queries</deduplicate_insert_select>',
   short: '<limit>1</limit>',
   late: '<offset>1</offset>',
   elsewhere: '<session_timezone>Asia/Tokyo</session_timezone>',
@@ -102,7 +100,7 @@ test('settings of a user profile are overridden, and would otherwise be detected
     if (error instanceof MillraceError) seen.push(`${name} ${error.code}`)
   }
   console.log(`without pinned settings these are seen: ${seen.join(', ')}`)
-  assert.ok(seen.includes('forgetful CLICKHOUSE_UNFIT'))
+  assert.ok(seen.includes('dropping CLICKHOUSE_UNFIT'))
 })
 
 test('a limit that would truncate results is an error with the name of the limit', async () => {

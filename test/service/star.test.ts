@@ -9,7 +9,7 @@ import { quoteName } from '../../clickhouse/quote.ts'
 import { applySchema } from '../../generator/database/schema.ts'
 import { Random } from '../../generator/shop/random.ts'
 import { describeModel } from '../../modeling/describe.ts'
-import { applyModel, loadModel } from '../../modeling/model.ts'
+import { loadModel } from '../../modeling/model.ts'
 import { readForeignKeys } from '../../postgres/catalog/keys.ts'
 import { chooseTables } from '../../producer/capture/table-choice.ts'
 import { loadConfig } from '../../runtime/config/config.ts'
@@ -74,7 +74,7 @@ test.before(async () => {
   clickhouse = connectClickhouse({ ...account, database: name })
   loader = new ChangeLoader(database, clickhouse, await salesTables(database))
   await loader.createTables()
-  await applyModel(clickhouse, model)
+  await loader.createModel(model)
 })
 
 test.after(async () => {

@@ -1,22 +1,19 @@
-// test/unit/slice.test: which records belong to a batch, and how the records are split into slices.
+// test/unit/slice.test: how the fetched records of a partition are cut into slices.
 
-import { batchName, openBatches, readMetadata, writeMetadata } from '../../consumer/records/insert-intent.ts'
+import fc from 'fast-check'
 import {
   countRecords,
+  emptySlice,
   firstSlice,
   halve,
-  inOrder,
   ownRuns,
   type Slice,
-  sliceOfRange,
   slicesBelow,
   withoutOffsets,
 } from '../../consumer/records/slice.ts'
-import type { Position } from '../../contract/position.ts'
-import { envelope, fetchedRecords } from '../support/fixtures/fetched-records.ts'
+import { comparePositions, type Position } from '../../contract/position.ts'
+import { envelope, fetchedRecords, type Sample } from '../support/fixtures/fetched-records.ts'
 import { assert, suite } from '../support/harness/suite.ts'
-
-const server = '61f0c404-5cb3-11e7-907b-a6006ad3dba0'
 
 const test = suite('slice')
 
@@ -37,8 +34,6 @@ function fetchedAt(fromOffset: number, offsets: readonly number[]) {
 }
 
 const first = (records: ReturnType<typeof fetched>, before?: Position) => firstSlice(records, deadLettering, before)
-const range = (records: ReturnType<typeof fetched>, end: number, before?: Position) =>
-  sliceOfRange(records, stopping, { end, before })
 
 const shape = (slice: Slice | undefined) =>
   slice && { start: slice.start, end: slice.end, records: slice.to - slice.from, truncate: slice.truncate }
@@ -51,16 +46,6 @@ test('a slice reaches from the position to the last record', () => {
 test('a truncate ends the slice before it and has its own slice', () => {
   assert.equal(shape(first(fetched(5, 6, -7, 8))), { start: 5, end: 7, records: 2, truncate: false })
   assert.equal(shape(first(fetched(-7, -8, 9))), { start: 7, end: 8, records: 1, truncate: true })
-})
-
-test('the slices of a topic are sorted by partition, in any order of fetching', () => {
-  const slices = [2, 0, 1].map(partition => first({ ...fetched(5), partition })!)
-  for (const order of [slices, slices.toReversed()]) {
-    assert.equal(
-      inOrder(order).map(({ partition }) => partition),
-      [0, 1, 2],
-    )
-  }
 })
 
 test('all slices below an offset have truncates alone and no repetitions', () => {
@@ -83,10 +68,11 @@ test('all slices below an offset have truncates alone and no repetitions', () =>
   )
 })
 
-test('a range is returned only when it is complete, and without later records', () => {
-  assert.is(range(fetched(5, 6), 8), undefined)
-  assert.equal(shape(range(fetched(5, 6, 7, 8), 8)), { start: 5, end: 8, records: 3, truncate: false })
-  assert.equal(shape(range(fetched(-7, 8), 8)), { start: 7, end: 8, records: 1, truncate: true })
+test('offsets without records to insert are a slice without records, which keeps the position', () => {
+  const empty = emptySlice(fetchedAt(4, [5, 6]), { end: 7, before: at(3) })
+  assert.equal(shape(empty), { start: 4, end: 7, records: 0, truncate: false })
+  assert.equal(empty.lastPosition, at(3))
+  assert.equal(ownRuns(empty), [])
 })
 
 /** Records from offset 10 on, at the given LSNs. */
@@ -103,7 +89,6 @@ test('records that repeat earlier ones are left out, and end a slice', () => {
   assert.equal(runs(first(fetchedLsns(5, 6, 7), at(6))), [10, 2, 3, 13, 7])
   assert.equal(runs(first(fetchedLsns(5, 6, 5, 6, 7), at(4))), [10, 0, 2, 12, 6])
   assert.is(first(fetchedLsns(5, 6), at(6)), undefined)
-  assert.equal(runs(range(fetchedLsns(5, 6, 7, 8), 13, at(5))), [10, 1, 3, 13, 7])
 })
 
 test('a foreign record has no position, whatever its bytes are, and is not taken for one of millrace', () => {
@@ -122,7 +107,6 @@ test('a foreign record has no position, whatever its bytes are, and is not taken
       [3, 4],
     ],
   )
-  assert.equal(about(sliceOfRange(records, stopping, { end: 14, before: at(4) })), [10, 0, 4, 14, 6, [1, 2]])
   // With onError: stop, earlier records are inserted first, and the foreign record is in its own
   // slice.
   assert.equal(about(firstSlice(records, stopping, at(4))), [10, 0, 1, 11, 5, []])
@@ -155,55 +139,56 @@ test('present records are left out, in runs', () => {
   assert.equal(withoutOffsets(slice, new Set([1, 2, 3, 4, 5, 6])), [])
 })
 
-test('an insert intent survives writing and reading; foreign metadata is an error', () => {
-  const batch = batchName([{ topic: 't', partition: 0, start: 3, end: 9 }])
-  const intent = { end: 9, batch, server }
-  const lastPosition = { lsn: 2 ** 53 - 1, ordinal: 7 }
-  for (const standing of [
-    { lastPosition, lastOffset: 2 ** 53 - 2, floor: 17, assignment: 3 },
-    { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: 2 ** 31 - 1 },
-  ]) {
-    assert.equal(readMetadata(writeMetadata(standing, intent), 'here'), { ...standing, intent })
-    assert.equal(readMetadata(writeMetadata(standing), 'here'), { ...standing, intent: undefined })
-  }
-  const none = { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: -1, intent: undefined }
-  assert.equal(readMetadata('', 'here'), none)
-  assert.throws(() => readMetadata('somebody else', 'here'), /metadata that this version cannot read/)
-})
+/**
+ * Records at growing offsets with gaps. Some repeat earlier ones, some are TRUNCATEs, some are
+ * foreign.
+ */
+const someRecords = fc
+  .array(
+    fc.record({
+      gap: fc.nat(2),
+      lsn: fc.integer({ min: 1, max: 12 }),
+      kind: fc.constantFrom(undefined, undefined, undefined, 'truncate' as const, 'foreign' as const),
+    }),
+    { minLength: 1, maxLength: 12 },
+  )
+  .map(given => {
+    let offset = 5
+    return given.map(({ gap, lsn, kind }): Sample => {
+      offset += 1 + gap
+      return { offset, lsn, ...(kind && { kind }) }
+    })
+  })
 
-test('the name of a batch depends only on its ranges, not on their order', () => {
-  const a = { topic: 't', partition: 0, start: 3, end: 9 }
-  const b = { topic: 'u', partition: 1, start: 0, end: 1 }
-  assert.is(batchName([a, b]), batchName([b, a]))
-  assert.is.not(batchName([a, b]), batchName([a, { ...b, end: 2 }]))
-})
-
-test('an open batch consists of the partitions that still have its name', () => {
-  const standing = { lastPosition: undefined, lastOffset: -1, floor: 0, assignment: 1 }
-  const whole = batchName([
-    { topic: 't', partition: 0, start: 3, end: 9 },
-    { topic: 'u', partition: 0, start: 1, end: 2 },
-  ])
-  const left = batchName([
-    { topic: 'u', partition: 1, start: 7, end: 8 },
-    { topic: 't', partition: 1, start: 2, end: 5 },
-  ])
-  const open = openBatches([
-    { topic: 't', partition: 0, offset: 3, ...standing, intent: { end: 9, batch: whole, server } },
-    { topic: 't', partition: 1, offset: 5, ...standing, intent: undefined },
-    { topic: 'u', partition: 0, offset: 1, ...standing, intent: { end: 2, batch: whole, server } },
-    { topic: 'u', partition: 1, offset: 7, ...standing, intent: { end: 8, batch: left, server } },
-  ])
-  assert.equal(
-    [...open].map(([batch, { ranges, isWhole }]) => [
-      batch,
-      isWhole,
-      ranges.map(({ topic, partition, start, end }) => `${topic}${partition}:${start}-${end}`),
-    ]),
-    [
-      [whole, true, ['t0:3-9', 'u0:1-2']],
-      [left, false, ['u1:7-8']],
-    ],
+test('slice after slice, every change is in exactly one, in the order of the partition', () => {
+  fc.assert(
+    fc.property(someRecords, fc.boolean(), (samples, stopsAtForeign) => {
+      const taken: number[] = []
+      let position = { offset: 5, reached: undefined as Slice['lastPosition'] }
+      for (;;) {
+        const left = samples.filter(({ offset }) => offset >= position.offset)
+        const slice = firstSlice(fetchedRecords(left, position.offset), { envelope, stopsAtForeign }, position.reached)
+        if (slice === undefined) break
+        assert.ok(slice.end > position.offset)
+        assert.ok(!slice.truncate || countRecords([slice]) === 1)
+        for (let index = slice.from; index < slice.to; index++) {
+          if (!slice.foreign.has(index)) taken.push(slice.records.offsets[index]!)
+        }
+        position = { offset: slice.end, reached: slice.lastPosition }
+      }
+      // A record is a change unless it is foreign, or its position is not above all changes before
+      // it.
+      let newest = { lsn: -1, ordinal: -1 }
+      const changes = samples.filter(({ lsn, kind }) => {
+        const isChange = kind !== 'foreign' && comparePositions({ lsn, ordinal: 0 }, newest) > 0
+        if (isChange) newest = { lsn, ordinal: 0 }
+        return isChange
+      })
+      assert.equal(
+        taken,
+        changes.map(({ offset }) => offset),
+      )
+    }),
   )
 })
 

@@ -1,5 +1,4 @@
 -- model/sales/clickhouse/130: visits by month and traffic source.
--- Reads the changelog of shop.user_traffic.
 CREATE TABLE visits_by_month
 (
     month Date COMMENT 'First day of the month of visited_at in the reporting time zone',
@@ -11,11 +10,12 @@ ENGINE = SummingMergeTree
 ORDER BY (month, traffic_source_id)
 COMMENT 'Visits by month and traffic source. Several rows of one key add up: always read it with sum and GROUP BY';
 
-CREATE MATERIALIZED VIEW visits_by_month_from_visits TO visits_by_month AS
+-- What rows contribute, as in 100.
+CREATE VIEW `visits_by_month.contributions` AS
 SELECT
     toStartOfMonth(toDate(visited_at, '{time_zone}')) AS month,
     traffic_source_id,
     sum(_sign) AS visits,
     sum(_sign * toDecimal128(visit.cost, 2)) AS cost
-FROM `shop.user_traffic.changelog` AS visit
+FROM `shop.user_traffic.rows` AS visit
 GROUP BY month, traffic_source_id;

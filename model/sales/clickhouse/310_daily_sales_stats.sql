@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/310: the report daily_sales_stats.
--- Reads sales_cube.
+-- Reads sales_fresh.
 --
 -- Decimal division truncates. Dividing to three decimals and rounding half away from zero to two
 -- gives the result of Postgres' round. A number that does not fit into its column's type is an
@@ -16,13 +16,13 @@ CREATE VIEW daily_sales_stats
 )
 AS SELECT
     period AS date,
-    sum(orders) AS total_orders,
+    accurateCast(sum(orders), 'UInt32') AS total_orders,
     accurateCast(sum(units), 'UInt32') AS total_items_sold,
     sum(revenue) AS total_revenue,
     sum(cost) AS total_cost,
     total_revenue - total_cost AS total_profit,
     round(toDecimal128(total_revenue, 3) / total_orders, 2) AS average_order_value
-FROM sales_cube
+FROM sales_fresh
 WHERE grain = 'day'
 GROUP BY date
 HAVING total_orders != 0

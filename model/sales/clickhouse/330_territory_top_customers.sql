@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/330: the report territory_top_customers.
--- Reads sales_cube and the current state of shop.customers and shop.sales_territories.
+-- Reads sales_fresh and the current state of shop.customers and shop.sales_territories.
 --
 -- A place in the ranking is one number, as in 320: the amount in cents, negative so that the
 -- largest comes first, above 64 bits with the customer. The first and last day are no sums.
@@ -30,7 +30,7 @@ AS WITH ranked AS
         FROM
         (
             SELECT sales_territory_id, customer_id, sum(revenue) AS amount
-            FROM sales_cube
+            FROM sales_fresh
             WHERE grain = 'customer'
             GROUP BY sales_territory_id, customer_id
             HAVING sum(orders) != 0
@@ -45,7 +45,7 @@ spans AS
     FROM
     (
         SELECT sales_territory_id, customer_id, position, amount, period AS day, sum(orders) AS orders_of_day
-        FROM sales_cube
+        FROM sales_fresh
         INNER JOIN ranked USING (sales_territory_id, customer_id)
         WHERE grain = 'customer_day'
         GROUP BY ALL
@@ -59,7 +59,7 @@ SELECT
     spans.position AS `rank`,
     spans.customer_id AS customer_id,
     customers.full_name AS customer_name,
-    spans.purchases AS orders,
+    accurateCast(spans.purchases, 'UInt32') AS orders,
     spans.amount AS revenue,
     round(toDecimal64(spans.days, 3) / nullIf(spans.purchases - 1, 0), 2) AS avg_days_between_purchases,
     round(toDecimal128(spans.amount, 3) / spans.purchases, 2) AS average_purchase_price

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/340: the report sales_yoy.
--- Reads sales_cube and the current state of shop.sales_territories and shop.shops.
+-- Reads sales_fresh and the current state of shop.sales_territories and shop.shops.
 --
 -- Each sum counts twice: in its own period, and as "year before" in the same period a year later.
 CREATE VIEW sales_yoy
@@ -33,7 +33,7 @@ AS WITH sums AS
         FROM
         (
             SELECT toStartOfMonth(period) AS month, sales_territory_id, shop_id, sum(orders) AS month_orders, sum(revenue) AS month_revenue
-            FROM sales_cube
+            FROM sales_fresh
             WHERE grain = 'day'
             GROUP BY month, sales_territory_id, shop_id
             HAVING month_orders != 0
@@ -51,9 +51,9 @@ SELECT
     if(sums.shop = 0, NULL, shops.name) AS shop_name,
     sums.period_kind AS period_kind,
     sums.period AS period,
-    sums.own_orders AS orders,
+    accurateCast(sums.own_orders, 'UInt32') AS orders,
     sums.own_revenue AS revenue,
-    sums.before_orders AS orders_year_before,
+    accurateCast(sums.before_orders, 'UInt32') AS orders_year_before,
     sums.before_revenue AS revenue_year_before,
     sums.own_revenue - sums.before_revenue AS revenue_change,
     round(toDecimal128(revenue_change * 100, 3) / nullIf(sums.before_revenue, 0), 2) AS revenue_change_percent,

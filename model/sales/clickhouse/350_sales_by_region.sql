@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/350: the report sales_by_region.
--- Reads sales_cube and the current state of shop.sales_territories.
+-- Reads sales_fresh and the current state of shop.sales_territories.
 CREATE VIEW sales_by_region
 (
     country String COMMENT 'Country of the territories',
@@ -25,20 +25,20 @@ AS WITH placed AS
         intake_orders,
         intake_value,
         revenue
-    FROM sales_cube
+    FROM sales_fresh
     WHERE grain = 'second' AND period >= toDate(now() - INTERVAL 1 HOUR, '{time_zone}') AND period <= toDate(now(), '{time_zone}')
 )
 SELECT
     territories.country AS country,
     territories.region AS region,
     now('UTC') AS as_of,
-    sum(today * intake_orders) AS orders_today,
+    accurateCast(sum(today * intake_orders), 'UInt32') AS orders_today,
     sum(today * intake_value) AS intake_value_today,
     sum(today * revenue) AS revenue_today,
-    sum(last_hour * intake_orders) AS orders_last_hour,
+    accurateCast(sum(last_hour * intake_orders), 'UInt32') AS orders_last_hour,
     sum(last_hour * intake_value) AS intake_value_last_hour,
     sum(last_hour * revenue) AS revenue_last_hour,
-    sum(last_minute * intake_orders) AS orders_last_minute,
+    accurateCast(sum(last_minute * intake_orders), 'UInt32') AS orders_last_minute,
     sum(last_minute * intake_value) AS intake_value_last_minute,
     sum(last_minute * revenue) AS revenue_last_minute
 FROM (SELECT sales_territory_id, country, region FROM `shop.sales_territories.current` FINAL) AS territories

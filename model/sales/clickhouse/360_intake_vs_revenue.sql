@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/360: the report intake_vs_revenue.
--- Reads sales_cube and the current state of shop.sales_territories and shop.shops.
+-- Reads sales_fresh and the current state of shop.sales_territories and shop.shops.
 CREATE VIEW intake_vs_revenue
 (
     level String COMMENT 'What the row sums up: country, city or shop',
@@ -29,7 +29,7 @@ AS WITH sums AS
             SELECT
                 arrayJoin([(1, period), (2, toMonday(period)), (3, toStartOfMonth(period))]) AS kind, sales_territory_id, shop_id,
                 sum(intake_orders) AS own_intake, sum(intake_value) AS own_value, sum(orders) AS own_orders, sum(revenue) AS own_revenue
-            FROM sales_cube
+            FROM sales_fresh
             WHERE grain = 'day'
             GROUP BY kind, sales_territory_id, shop_id
             HAVING own_intake != 0
@@ -47,9 +47,9 @@ SELECT
     if(sums.shop = 0, NULL, names.name) AS shop_name,
     transform(sums.period_kind, [1, 2, 3], ['day', 'week', 'month'], '') AS period_kind,
     sums.period AS period,
-    sums.taken AS orders,
+    accurateCast(sums.taken, 'UInt32') AS orders,
     sums.value AS intake_value,
-    sums.completed AS completed_orders,
+    accurateCast(sums.completed, 'UInt32') AS completed_orders,
     sums.earned AS revenue,
     round(toDecimal128(sums.value - sums.earned, 5) / nullIf(sums.value, 0), 4) AS drop_off_rate
 FROM sums

@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/380: the reports customer_retention and customer_cohorts.
--- Reads sales_cube.
+-- Reads sales_fresh.
 --
 -- A purchase is a completed order. The purchase days of a customer are the days with completed
 -- orders. Their sequence gives everything else.
@@ -19,7 +19,7 @@ AS SELECT
         arrayCompact(arraySort(groupArray(period))),
         arrayReduce('sumMap', arrayMap(day -> [day], groupArray(period)), arrayMap(number -> [number], groupArray(orders))).1
     ) AS days
-FROM sales_cube
+FROM sales_fresh
 WHERE grain = 'customer_day'
 GROUP BY customer_id
 COMMENT 'When each customer purchased';

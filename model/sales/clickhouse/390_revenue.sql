@@ -1,6 +1,6 @@
 -- model/sales/clickhouse/390: the reports revenue_by_quarter and revenue_by_category.
--- Reads sales_cube and the current state of shop.sales_territories, shop.shops, shop.products and
--- shop.categories.
+-- Reads sales_fresh, sales_cube, and the current state of shop.sales_territories, shop.shops,
+-- shop.products and shop.categories.
 CREATE VIEW revenue_by_quarter
 (
     level String COMMENT 'What the row sums up: total, country, territory or shop',
@@ -29,7 +29,7 @@ AS WITH sums AS
         (
             SELECT toStartOfQuarter(period) AS own_quarter, sales_territory_id, shop_id,
                 sum(orders) AS own_orders, sum(units) AS own_units, sum(revenue) AS own_revenue, sum(cost) AS own_cost
-            FROM sales_cube
+            FROM sales_fresh
             WHERE grain = 'day'
             GROUP BY own_quarter, sales_territory_id, shop_id
             HAVING own_orders != 0
@@ -46,7 +46,7 @@ SELECT
     nullIf(sums.shop, 0) AS shop_id,
     if(sums.shop = 0, NULL, shops.name) AS shop_name,
     sums.own_quarter AS quarter,
-    sums.level_orders AS orders,
+    accurateCast(sums.level_orders, 'UInt32') AS orders,
     sums.level_units AS units,
     sums.level_revenue AS revenue,
     sums.level_cost AS cost,

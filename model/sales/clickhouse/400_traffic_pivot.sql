@@ -1,5 +1,5 @@
 -- model/sales/clickhouse/400: the report traffic_pivot.
--- Reads sales_cube, visits_by_month and the current state of shop.traffic_sources.
+-- Reads sales_fresh, visits_by_month and the current state of shop.traffic_sources.
 --
 -- The source has a fixed set of channels, so each can be a column. The row of source 0 is the
 -- total of a month.
@@ -42,8 +42,8 @@ AS WITH events AS
     SELECT month, traffic_source_id AS source, visits AS own_visits, cost AS own_cost, toInt64(0) AS own_orders, toInt64(0) AS own_completed, toDecimal128(0, 2) AS own_revenue
     FROM visits_by_month
     UNION ALL
-    SELECT toStartOfMonth(period), traffic_source_id, toInt64(0), toDecimal128(0, 2), intake_orders, sales_cube.orders, sales_cube.revenue
-    FROM sales_cube
+    SELECT toStartOfMonth(period), traffic_source_id, toInt64(0), toDecimal128(0, 2), intake_orders, sales_fresh.orders, sales_fresh.revenue
+    FROM sales_fresh
     WHERE grain = 'day' AND traffic_source_id != 0
 )
 SELECT
@@ -51,10 +51,10 @@ SELECT
     row.1 AS traffic_source_id,
     any(row.2) AS traffic_source,
     any(row.3) AS channel,
-    sum(own_visits) AS visits,
+    accurateCast(sum(own_visits), 'UInt32') AS visits,
     sum(own_cost) AS cost,
-    sum(own_orders) AS orders,
-    sum(own_completed) AS completed_orders,
+    accurateCast(sum(own_orders), 'UInt32') AS orders,
+    accurateCast(sum(own_completed), 'UInt32') AS completed_orders,
     sum(own_revenue) AS revenue,
     round(toDecimal128(orders, 5) / nullIf(visits, 0), 4) AS conversion,
     round(toDecimal128(cost, 3) / nullIf(orders, 0), 2) AS cost_per_order,
@@ -63,21 +63,21 @@ SELECT
     sumIf(own_revenue, own_channel = 'email') AS revenue_email,
     sumIf(own_revenue, own_channel = 'social') AS revenue_social,
     sumIf(own_revenue, own_channel = 'partner') AS revenue_partner,
-    sumIf(own_visits, own_channel = 'direct') AS visits_direct,
-    sumIf(own_visits, own_channel = 'search') AS visits_search,
-    sumIf(own_visits, own_channel = 'email') AS visits_email,
-    sumIf(own_visits, own_channel = 'social') AS visits_social,
-    sumIf(own_visits, own_channel = 'partner') AS visits_partner,
+    accurateCast(sumIf(own_visits, own_channel = 'direct'), 'UInt32') AS visits_direct,
+    accurateCast(sumIf(own_visits, own_channel = 'search'), 'UInt32') AS visits_search,
+    accurateCast(sumIf(own_visits, own_channel = 'email'), 'UInt32') AS visits_email,
+    accurateCast(sumIf(own_visits, own_channel = 'social'), 'UInt32') AS visits_social,
+    accurateCast(sumIf(own_visits, own_channel = 'partner'), 'UInt32') AS visits_partner,
     sumIf(own_cost, own_channel = 'direct') AS cost_direct,
     sumIf(own_cost, own_channel = 'search') AS cost_search,
     sumIf(own_cost, own_channel = 'email') AS cost_email,
     sumIf(own_cost, own_channel = 'social') AS cost_social,
     sumIf(own_cost, own_channel = 'partner') AS cost_partner,
-    sumIf(own_orders, own_channel = 'direct') AS orders_direct,
-    sumIf(own_orders, own_channel = 'search') AS orders_search,
-    sumIf(own_orders, own_channel = 'email') AS orders_email,
-    sumIf(own_orders, own_channel = 'social') AS orders_social,
-    sumIf(own_orders, own_channel = 'partner') AS orders_partner
+    accurateCast(sumIf(own_orders, own_channel = 'direct'), 'UInt32') AS orders_direct,
+    accurateCast(sumIf(own_orders, own_channel = 'search'), 'UInt32') AS orders_search,
+    accurateCast(sumIf(own_orders, own_channel = 'email'), 'UInt32') AS orders_email,
+    accurateCast(sumIf(own_orders, own_channel = 'social'), 'UInt32') AS orders_social,
+    accurateCast(sumIf(own_orders, own_channel = 'partner'), 'UInt32') AS orders_partner
 FROM
 (
     SELECT events.*, own_channel, arrayJoin([(0, 'All sources', 'all'), (events.source, name, own_channel)]) AS row

@@ -88,3 +88,8 @@ export async function countImages(pipeline: Pipeline): Promise<Record<string, { 
   }
   return counts
 }
+
+/** How often these consumers have computed an aggregate from the tables, since they were made. */
+export function computedAggregates(members: readonly Worker[]): number {
+  return members.reduce((sum, { log }) => sum + log.split('aggregate computed from the tables').length - 1, 0)
+}

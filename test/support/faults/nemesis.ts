@@ -62,6 +62,6 @@ export async function writtenLsn(pipeline: Pipeline): Promise<number> {
 }
 
 export async function visibleLsn(pipeline: Pipeline): Promise<number> {
-  const [row] = await pipeline.clickhouse<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
+  const [row] = await pipeline.clickhouse<{ lsn: string }>("SELECT max(lsn) AS lsn FROM watermark WHERE scope = ''")
   return Number(row?.lsn)
 }

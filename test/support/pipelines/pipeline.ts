@@ -178,7 +178,7 @@ export class Pipeline {
     const [now] = await this.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn() AS lsn')
     const target = parseLsn(now!.lsn)
     const reached = async () => {
-      const [row] = await this.clickhouse<{ lsn: string }>('SELECT max(lsn) AS lsn FROM watermark')
+      const [row] = await this.clickhouse<{ lsn: string }>("SELECT max(lsn) AS lsn FROM watermark WHERE scope = ''")
       return Number(row?.lsn) >= target
     }
     await this.until(reached, { what: `everything up to ${now!.lsn} is visible in ClickHouse`, timeoutMs })

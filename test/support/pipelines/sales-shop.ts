@@ -10,6 +10,11 @@ import { insertSettings } from '../../../clickhouse/insert.ts'
 import { quoteName } from '../../../clickhouse/quote.ts'
 import { type Table, tableName } from '../../../contract/table.ts'
 import type { Random } from '../../../generator/shop/random.ts'
+import { type Aggregate, readAggregates } from '../../../modeling/aggregate.ts'
+import { build } from '../../../modeling/build.ts'
+import { fold } from '../../../modeling/fold.ts'
+import { applyModel, type Model } from '../../../modeling/model.ts'
+import type { Position } from '../../../modeling/position.ts'
 import { chooseTables } from '../../../producer/capture/table-choice.ts'
 import { captureTables } from '../../../producer/capture/tables.ts'
 import { loadConfig, tableOptions } from '../../../runtime/config/config.ts'
@@ -50,6 +55,7 @@ BEGIN
   END LOOP;
 END $$;`
 
+const signal = new AbortController().signal
 const config = loadConfig({ file: packagePath('model/sales/millrace.yaml'), env: {}, cwd: process.cwd() })
 
 interface Noted {
@@ -83,6 +89,9 @@ export class ChangeLoader {
   readonly #clickhouse: Clickhouse
   readonly #tables: readonly Table[]
   readonly #pending = new Map<string, Noted[]>()
+  /** By table, the first offset of its only partition that is not inserted. */
+  readonly #inserted = new Map<string, number>()
+  #aggregates: readonly Aggregate[] = []
   #seen = '0'
 
   constructor(database: TestDatabase, clickhouse: Clickhouse, tables: readonly Table[]) {
@@ -100,25 +109,40 @@ export class ChangeLoader {
     }
   }
 
-  /** Inserts all logged changes in one batch, or those of one table. */
+  /** Creates the objects of the model, and builds its aggregates from what is inserted. */
+  async createModel(model: Model): Promise<readonly Aggregate[]> {
+    await applyModel(this.#clickhouse, model)
+    this.#aggregates = await readAggregates(this.#clickhouse, model, this.#tables)
+    for (const aggregate of this.#aggregates) await build(this.#clickhouse, aggregate, { cut: this.#cut(), signal })
+    return this.#aggregates
+  }
+
+  /** Inserts all logged changes in one batch, or those of one table, and folds them. */
   async drain(only?: string): Promise<void> {
     await this.#read()
     for (const table of this.#tables.filter(each => only === undefined || tableName(each) === only))
       await this.#insert(table, this.#pending.get(tableName(table))!.splice(0))
+    await this.fold()
   }
 
-  /**
-   * Inserts a batch in which each table is at a different point. Sometimes sends it twice under one
-   * token.
-   */
+  /** Folds everything that is inserted. */
+  async fold(): Promise<void> {
+    for (const aggregate of this.#aggregates) await fold(this.#clickhouse, aggregate, { cut: this.#cut(), signal })
+  }
+
+  #cut(): Position {
+    const offsets = this.#tables.map(table => [tableName(table), [this.#inserted.get(tableName(table)) ?? 0]] as const)
+    return { lsn: Number(this.#seen) + 1, commitTimeUs: 1, offsets: new Map(offsets) }
+  }
+
+  /** Inserts a batch in which each table is at a different point. */
   async some(random: Random): Promise<void> {
     await this.#read()
     const tables = random.chance(0.5) ? this.#tables : this.#tables.toReversed()
     for (const table of tables) {
       const pending = this.#pending.get(tableName(table))!
       const batch = pending.splice(0, random.integer(0, pending.length))
-      const token = randomUUID()
-      for (let times = random.chance(0.2) ? 2 : 1; times > 0; times--) await this.#insert(table, batch, token)
+      await this.#insert(table, batch)
     }
   }
 
@@ -133,13 +157,14 @@ FROM public.noted WHERE seq > $1 ORDER BY seq`,
     this.#seen = rows.at(-1)?.seq ?? this.#seen
   }
 
-  async #insert(table: Table, batch: readonly Noted[], token: string = randomUUID()): Promise<void> {
+  async #insert(table: Table, batch: readonly Noted[]): Promise<void> {
     if (batch.length === 0) return
     await this.#clickhouse.insert(
       `INSERT INTO ${quoteName(changelogName(table))} FORMAT JSONEachRow`,
       [Buffer.from(batch.flatMap(imagesOf).join('\n'))],
-      { ...insertSettings(token, batch.length), date_time_input_format: 'best_effort' },
+      { ...insertSettings(batch.length), date_time_input_format: 'best_effort' },
     )
+    this.#inserted.set(tableName(table), Number(batch.at(-1)!.seq) + 1)
   }
 }
 

@@ -10,7 +10,7 @@ import { generationDatabase } from '../../../contract/generation.ts'
 import { backfill } from '../../../generator/database/backfill.ts'
 import { applySchema } from '../../../generator/database/schema.ts'
 import { generateOnce } from '../../../generator/live/generate-batch.ts'
-import { applyModel, loadModel, type Model } from '../../../modeling/model.ts'
+import { loadModel, type Model } from '../../../modeling/model.ts'
 import { loadRoles, type Role, rolesFile } from '../../../modeling/roles.ts'
 import { packagePath } from '../../../runtime/files.ts'
 import { projectRoot } from '../harness/root.ts'
@@ -56,7 +56,7 @@ export async function startSalesWarehouse({ orders = 600 } = {}): Promise<SalesW
   await logChanges(database)
   const loader = new ChangeLoader(database, admin, await salesTables(database))
   await loader.createTables()
-  await applyModel(admin, model)
+  await loader.createModel(model)
   await backfill({ url: database.url, orders, years: 2, seed: 5, until: new Date(), log: quietLog() })
   await ordersOfToday(database)
   await loader.drain()
