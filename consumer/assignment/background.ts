@@ -70,6 +70,12 @@ export class BackgroundWork {
     await confirmRecords(reader, known, this.#signal)
   }
 
+  /** An aggregate can be moved on at once, and a watermark may be due. */
+  #moved(): void {
+    if (this.#signal.aborted || this.#failure !== undefined) return
+    this.#inBackground('watermark', () => this.#advanceWatermark())
+  }
+
   async end(): Promise<void> {
     await Promise.all(this.#running.values())
     await this.#context.aggregates.end()
@@ -102,7 +108,7 @@ export class BackgroundWork {
     })
     if (covered === undefined) return
     if (!isLeader()) return watermarks.wrote(covered)
-    const point = await aggregates.advance(covered, signal)
+    const point = aggregates.advance(covered, signal, () => this.#moved())
     if (point === undefined) return
     const { lsn, commitTimeUs } = covered
     const points: ScopePoint[] = [[everything, point], [tablesScope, { lsn, commitTimeUs }], ...aggregates.points]

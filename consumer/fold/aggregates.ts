@@ -15,8 +15,13 @@ import type { Failures } from '../../runtime/retry.ts'
 import { backoffMs } from '../../runtime/wait.ts'
 import type { ScopePoint, SourcePoint } from '../warehouse/watermark.ts'
 
-/** An aggregate that is not `fresh` is folded at most this often. */
+/**
+ * Rest of an aggregate that is not `fresh` after a fold, at least. It rests four times as long as
+ * the fold took, so that slow folds do not hold up the fresh ones.
+ */
 const restMs = 500
+/** While an attempt has not lasted so long, no other one begins. */
+const longMs = 2_000
 /** Above this number, a new computation beside the old table needs less memory and time. */
 const mostRecords = 1_000_000
 const backoff = { firstMs: 200, longestMs: 10_000 }
@@ -41,6 +46,8 @@ interface AggregateState {
   at: SourcePoint | undefined
   /** Resolves when the aggregate has moved or failed; undefined when nothing runs. */
   running: Promise<void> | undefined
+  /** When the last attempt began, by `performance.now`. */
+  startedAt: number
   /** No attempt before this time, by `performance.now`. */
   notBefore: number
   failures: number
@@ -57,34 +64,52 @@ export class Aggregates {
     this.#options = options
     this.#all = options.aggregates.map(aggregate => ({
       ...{ aggregate, key: Symbol(aggregate.name), reminder: new Reminder() },
-      ...{ markers: undefined, at: undefined, running: undefined, notBefore: 0, failures: 0, isTooLarge: false },
+      ...{
+        markers: undefined,
+        at: undefined,
+        running: undefined,
+        startedAt: 0,
+        notBefore: 0,
+        failures: 0,
+        isTooLarge: false,
+      },
     }))
   }
 
   /**
-   * Moves each aggregate that is due to the watermark, and waits for the fresh ones, or without
-   * them for the first one. All changes that the watermark covers must be in the tables. An
-   * aggregate that fails is tried again later.
+   * Begins to move an aggregate that is due to the watermark, and does not wait for it. All
+   * changes that the watermark covers must be in the tables. An aggregate that fails is tried again
+   * later.
+   * @param moved called whenever an aggregate has moved or failed
    * @returns up to where all aggregates are right; undefined while one is not built
    * @throws {MillraceError} FENCED when another member may have taken over; the signal's reason
    */
-  async advance(watermark: Watermark, signal: AbortSignal): Promise<SourcePoint | undefined> {
+  advance(watermark: Watermark, signal: AbortSignal, moved = () => {}): SourcePoint | undefined {
     if (this.#fenced !== undefined) throw this.#fenced
     const cut = this.#cutOf(watermark)
     const isDue = ({ at, notBefore, running }: AggregateState) =>
       running === undefined && (at?.lsn ?? -1) < cut.lsn && performance.now() >= notBefore
-    for (const state of this.#all.filter(isDue)) {
+    const state = this.#next(isDue)
+    if (state !== undefined) {
+      state.startedAt = performance.now()
       state.running = this.#move(state, cut, signal).finally(() => {
         state.running = undefined
+        moved()
       })
     }
-    const running = this.#all.filter(state => state.running !== undefined)
-    const fresh = running.filter(({ aggregate }) => aggregate.fresh)
-    if (fresh.length > 0) await Promise.all(fresh.map(state => state.running))
-    else if (running.length > 0) await Promise.race(running.map(state => state.running))
     const places = this.#all.flatMap(({ at }) => at ?? [])
     if (places.length < this.#all.length) return undefined
     return places.reduce<SourcePoint>((least, at) => (at.lsn < least.lsn ? at : least), watermark)
+  }
+
+  /**
+   * The due aggregate that has waited longest, if none is being folded: folds that run together
+   * only slow down each other and the inserts. A long computation does not hold up the others.
+   */
+  #next(isDue: (state: AggregateState) => boolean): AggregateState | undefined {
+    const isShort = ({ startedAt }: AggregateState) => performance.now() - startedAt < longMs
+    if (this.#all.some(state => state.running !== undefined && isShort(state))) return undefined
+    return this.#all.filter(isDue).sort((a, b) => a.startedAt - b.startedAt)[0]
   }
 
   /** Up to which point each aggregate is right. */
@@ -117,7 +142,7 @@ export class Aggregates {
       state.isTooLarge = false
       this.#options.failures.ended(key)
       const ended = performance.now()
-      state.notBefore = ended + Math.max((ended - started) / 2, aggregate.fresh ? 0 : restMs)
+      if (!aggregate.fresh) state.notBefore = ended + Math.max(4 * (ended - started), restMs)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof MillraceError) || error.code === 'FENCED') this.#fenced ??= error

@@ -16,9 +16,9 @@ const mostBytes = 48 * 1024 * 1024
 /** Records in the queue of one table. Above this number, no records of the table are fetched. */
 const mostQueued = 100_000
 /**
- * With fewer records than this in the queue, a table rests after an insert for half of the
- * insert's time, up to the limit. Small inserts of a busy table become fewer and larger, which
- * leaves CPU time for folds.
+ * With fewer records than this in the queue, a table rests after an insert as long as the insert
+ * took, up to the limit. Small inserts of a busy table become fewer and larger, which leaves CPU
+ * time for folds.
  */
 const backlogRecords = 5_000
 const longestRestMs = 250
@@ -115,7 +115,7 @@ export class TableInserts {
         queue.running = []
         this.#progressed()
         if (recordsOf(queue.slices) > backlogRecords) continue
-        await sleep(Math.min((performance.now() - started) / 2, longestRestMs), this.#signal).catch(() => {})
+        await sleep(Math.min(performance.now() - started, longestRestMs), this.#signal).catch(() => {})
       }
     } catch (error) {
       this.#failure ??= { error }
