@@ -14,7 +14,7 @@ CREATE TABLE sales_fresh
     period Date COMMENT 'Day of ordered_at in the reporting time zone, or 1970-01-01 where the grain has none',
     sales_territory_id Int32 COMMENT 'Territory the sale counts for',
     shop_id Int32 COMMENT 'Shop that took the order',
-    traffic_source_id Int32 COMMENT 'Where the customer came from, 0 in a shop of brick',
+    traffic_source_id Int32 COMMENT 'Where the customer came from, 0 in a physical shop',
     customer_id Int64 COMMENT 'Who ordered',
     second DateTime('UTC') COMMENT 'ordered_at, cut off to the second',
     intake_orders Int64 COMMENT 'Orders, whatever their status',

@@ -4,7 +4,7 @@
 -- A version of the category is split where its parent changed within it, as in 220_dim_shop.
 CREATE VIEW category_versions
 (
-    category_id Int32 COMMENT 'Category that products stand in',
+    category_id Int32 COMMENT 'Category of products',
     top_id Int32 COMMENT 'Category of the first level: the one above, or itself',
     top_name String COMMENT 'Name of the category of the first level then',
     sub_name Nullable(String) COMMENT 'Name of the subcategory then. Null where the category is one of the first level',

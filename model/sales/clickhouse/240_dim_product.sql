@@ -9,7 +9,7 @@ CREATE VIEW dim_product
     product_name String COMMENT 'Name on the label then',
     category_id Int32 COMMENT 'Category of the first level',
     category String COMMENT 'Name of that category then',
-    subcategory_id Nullable(Int32) COMMENT 'Subcategory. Null where the product stands in a category of the first level',
+    subcategory_id Nullable(Int32) COMMENT 'Subcategory. Null where the product is in a category of the first level',
     subcategory Nullable(String) COMMENT 'Name of the subcategory then',
     price Decimal(15, 2) COMMENT 'Price of one piece then. An order item has the price it was sold at',
     cost_price Decimal(15, 2) COMMENT 'What one piece cost the shop then',

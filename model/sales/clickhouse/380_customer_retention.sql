@@ -29,7 +29,7 @@ CREATE VIEW customer_retention
     period_kind String COMMENT 'day, week or month',
     period Date COMMENT 'The day, the Monday of the week or the first day of the month',
     customers UInt32 COMMENT 'Customers with a completed order in the period',
-    new_customers UInt32 COMMENT 'Those whose first completed order ever lies in it',
+    new_customers UInt32 COMMENT 'Customers whose first completed order ever is in the period',
     returning_customers UInt32 COMMENT 'The others',
     new_share Decimal(9, 4) COMMENT 'new_customers by customers',
     returning_share Decimal(9, 4) COMMENT 'returning_customers by customers'

@@ -10,7 +10,7 @@ CREATE VIEW top_products
     country Nullable(String) COMMENT 'Country of the territory, null for all countries together',
     category_id Int32 COMMENT 'Category that the ranking is within, first level',
     category String COMMENT 'Name of the category today',
-    subcategory Nullable(String) COMMENT 'Name of the subcategory today, null when the product stands in a category of the first level',
+    subcategory Nullable(String) COMMENT 'Name of the subcategory today, null when the product is in a category of the first level',
     product_id Int32 COMMENT 'What was sold',
     product_name String COMMENT 'Name of the product today',
     units Int64 COMMENT 'Pieces sold in completed orders',

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS shop.shops (
 COMMENT ON TABLE shop.shops IS 'Shops, the online shop of each territory included.';
 COMMENT ON COLUMN shop.shops.shop_id IS 'Generated number of the shop.';
 COMMENT ON COLUMN shop.shops.name IS 'Name on the sign.';
-COMMENT ON COLUMN shop.shops.city IS 'City the shop stands in.';
+COMMENT ON COLUMN shop.shops.city IS 'City of the shop.';
 COMMENT ON COLUMN shop.shops.sales_territory_id IS 'Territory the shop belongs to today; an order keeps the one it was placed in.';
 COMMENT ON COLUMN shop.shops.opened_on IS 'First day of business.';
 ALTER TABLE shop.shops REPLICA IDENTITY FULL;
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS shop.products (
 COMMENT ON TABLE shop.products IS 'What is sold, at today''s price.';
 COMMENT ON COLUMN shop.products.product_id IS 'Generated number of the product.';
 COMMENT ON COLUMN shop.products.name IS 'Name on the label.';
-COMMENT ON COLUMN shop.products.category_id IS 'Subcategory the product stands in.';
+COMMENT ON COLUMN shop.products.category_id IS 'Subcategory of the product.';
 COMMENT ON COLUMN shop.products.price IS 'Price of one piece today; an order item keeps the price it was sold at.';
 COMMENT ON COLUMN shop.products.cost_price IS 'What one piece costs the shop today.';
 COMMENT ON COLUMN shop.products.active IS 'Whether it can be ordered.';

@@ -41,7 +41,7 @@ COMMENT ON COLUMN shop.orders.customer_id IS 'Who ordered.';
 COMMENT ON COLUMN shop.orders.shop_id IS 'Shop that took the order.';
 COMMENT ON COLUMN shop.orders.employee_id IS 'Who sold it; null for an order without a sales person.';
 COMMENT ON COLUMN shop.orders.sales_territory_id IS 'Territory the sale counts for.';
-COMMENT ON COLUMN shop.orders.traffic_source_id IS 'Where the customer came from; null in a shop of brick.';
+COMMENT ON COLUMN shop.orders.traffic_source_id IS 'Where the customer came from; null in a physical shop.';
 COMMENT ON COLUMN shop.orders.status IS 'created, paid, shipped, delivered, returned; or cancelled before shipping.';
 COMMENT ON COLUMN shop.orders.ordered_at IS 'When it was ordered; the day of every report is a day of this column.';
 COMMENT ON COLUMN shop.orders.paid_at IS 'When it was paid; null before, and for orders cancelled unpaid.';
