@@ -100,11 +100,10 @@ export class BackgroundWork {
     const { owned } = this.#assigned
     const { log, failures } = writer
     const signal = this.#signal
-    const ours = new Map([...owned].map(([key, each]) => [key, each.progress.offset]))
     const theirs = await groupProgress.offsets(this.#assigned)
     const covered = watermarks.cover((topic, partition) => {
       const key = partitionKey(topic, partition)
-      return ours.get(key) ?? theirs.get(key) ?? -1
+      return owned.get(key)?.progress.offset ?? theirs.get(key) ?? -1
     })
     if (covered === undefined) return
     if (!isLeader()) return watermarks.wrote(covered)

@@ -132,17 +132,16 @@ export class Aggregates {
   }
 
   async #move(state: AggregateState, cut: Position, signal: AbortSignal): Promise<void> {
-    const { aggregate, key } = state
-    const started = performance.now()
+    const { aggregate, key, startedAt } = state
     try {
       state.markers = await this.#foldOrBuild(state, cut, signal)
       state.at = cut.lsn > state.markers.lsn ? cut : state.markers
-      this.#options.log.debug('folded', { aggregate: aggregate.name, ms: Math.round(performance.now() - started) })
+      const ended = performance.now()
+      this.#options.log.debug('folded', { aggregate: aggregate.name, ms: Math.round(ended - startedAt) })
       state.failures = 0
       state.isTooLarge = false
       this.#options.failures.ended(key)
-      const ended = performance.now()
-      if (!aggregate.fresh) state.notBefore = ended + Math.max(4 * (ended - started), restMs)
+      if (!aggregate.fresh) state.notBefore = ended + Math.max(4 * (ended - startedAt), restMs)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof MillraceError) || error.code === 'FENCED') this.#fenced ??= error

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { sleep } from '../../runtime/wait.ts'
-import type { Slice } from '../records/slice.ts'
+import { countRecords, type Slice } from '../records/slice.ts'
 
 /**
  * Inserts slices of one table. Resolves when they are in ClickHouse. Calls `onFailure` when an
@@ -65,7 +65,7 @@ export class TableInserts {
   /** Whether no more records of the table are to be fetched. */
   isFull(topic: string): boolean {
     const queue = this.#queues.get(topic)
-    return queue !== undefined && (queue.isFailing || recordsOf(queue.slices) > mostQueued)
+    return queue !== undefined && (queue.isFailing || countRecords(queue.slices) > mostQueued)
   }
 
   /** Waits until more records may be fetched. Tables that fail do not count. */
@@ -114,7 +114,7 @@ export class TableInserts {
         queue.isFailing = false
         queue.running = []
         this.#progressed()
-        if (recordsOf(queue.slices) > backlogRecords) continue
+        if (countRecords(queue.slices) > backlogRecords) continue
         await sleep(Math.min(performance.now() - started, longestRestMs), this.#signal).catch(() => {})
       }
     } catch (error) {
@@ -141,8 +141,4 @@ export class TableInserts {
 function takeInsert(queue: Queue): Slice[] {
   const at = queue.slices.findIndex(({ truncate }) => truncate)
   return queue.slices.splice(0, at === -1 ? queue.slices.length : Math.max(at, 1))
-}
-
-function recordsOf(slices: readonly Slice[]): number {
-  return slices.reduce((sum, { from, to }) => sum + to - from, 0)
 }
